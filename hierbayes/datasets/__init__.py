@@ -1,0 +1,290 @@
+"""Small data sets that ship with the package, each with its source."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from importlib import resources
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from hierbayes.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["DATASETS", "load_dataset"]
+
+_NO_YES = ("N", "Y")
+_ONE_TO_FOUR = ("1", "2", "3", "4")
+
+
+@dataclass(frozen=True, slots=True)
+class _Dataset:
+    """A shipped file and how to read its columns; a column not named here is a number."""
+
+    description: str
+    file: str
+    text: tuple[str, ...] = ()
+    levels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # in R's order
+
+
+_SHIPPED = {
+    "sleepstudy": _Dataset(
+        "Reaction times of 18 sleep-deprived subjects over 10 days",
+        "sleepstudy.csv",
+        text=("Subject",),
+    ),
+    "cbpp": _Dataset(
+        "New cases of bovine pleuropneumonia in 15 Ethiopian herds over 4 periods",
+        "cbpp.csv",
+        text=("herd",),
+        levels={"period": _ONE_TO_FOUR},
+    ),
+    "radon": _Dataset(
+        "Radon in 919 houses of 85 Minnesota counties",
+        "radon.csv",
+        text=("county",),
+    ),
+    "pastes": _Dataset(
+        "Strength of a chemical paste, 3 casks nested in each of 10 batches",
+        "pastes.csv",
+        text=("batch", "cask", "sample"),
+    ),
+    "dyestuff2": _Dataset(
+        "Simulated dyestuff yields of 6 batches whose variance is estimated as zero",
+        "dyestuff2.csv",
+        text=("Batch",),
+    ),
+    "oats": _Dataset(
+        "Split-plot experiment on 3 varieties of oats and 4 amounts of nitrogen",
+        "oats.csv",
+        text=("Block", "Variety"),
+    ),
+    "contraception": _Dataset(
+        "Use of contraception by 1934 women in 60 districts of Bangladesh",
+        "contraception.csv",
+        text=("woman", "district"),
+        levels={"use": _NO_YES, "livch": ("0", "1", "2", "3+"), "urban": _NO_YES},
+    ),
+    "epilepsy": _Dataset(
+        "Seizure counts of 59 patients at 4 visits in a randomized trial",
+        "epilepsy.csv",
+        text=("patient", "obs"),
+        levels={"visit": _ONE_TO_FOUR},
+    ),
+    "insteval": _Dataset(
+        "73421 ratings of 1128 lecturers by 2972 students of ETH Zürich, crossed",
+        "insteval.csv.xz",
+        text=("s", "d", "dept"),
+    ),
+    "arabidopsis": _Dataset(
+        "Fruits of 625 Arabidopsis plants by nutrients and simulated herbivory",
+        "arabidopsis.csv",
+        text=("reg", "popu", "gen", "rack"),
+        levels={"amd": ("clipped", "unclipped"), "status": ("Normal", "Petri.Plate", "Transplant")},
+    ),
+    "hsb82": _Dataset(
+        "Mathematics achievement of 7185 pupils in 160 US high schools",
+        "hsb82.csv.xz",
+        text=("school", "sx", "sector"),
+        levels={"minrty": ("No", "Yes")},
+    ),
+}
+
+DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
+"""One line on every data set that `load_dataset` reads, by name."""
+
+
+def load_dataset(name: str) -> "pd.DataFrame":
+    """Load one of the data sets that ship with hierbayes.
+
+    Codes and names that tell things apart (``Subject``, ``herd``, ``county``, …) are text, even where they
+    are written in digits: ``"308"``, not 308. Factors with an order, and no/yes answers, are unordered
+    categoricals with their levels in R's order. Everything else is numeric. Under treatment coding the first
+    level of a categorical is the reference, and of text the first in alphabetical order. No data set has
+    missing values.
+
+    Parameters
+    ----------
+    name : str
+        One of the names below, which are also the keys of `DATASETS`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A new data frame at every call.
+
+    Raises
+    ------
+    DataError
+        When no data set has that name.
+
+    Notes
+    -----
+    **sleepstudy**, 180 rows: average reaction times of the subjects who were allowed 3 hours in bed a night.
+
+    - ``Reaction``: average reaction time of the day (ms)
+    - ``Days``: day of the study, 0 to 9; 0 and 1 are adaptation and training, 2 the baseline
+    - ``Subject``: 18 subjects, text
+
+    Belenky, G., Wesensten, N. J., Thorne, D. R., Thomas, M. L., Sing, H. C., Redmond, D. P., Russo, M. B. and
+    Balkin, T. J. (2003). Patterns of performance degradation and restoration during sleep restriction and
+    subsequent recovery: a sleep dose-response study. *Journal of Sleep Research* 12(1), 1-12. From the R
+    package lme4.
+
+    **cbpp**, 56 rows: contagious bovine pleuropneumonia in zebu herds, followed quarterly.
+
+    - ``herd``: 15 herds, text
+    - ``incidence``: new serological cases in the period (animals)
+    - ``size``: herd size at the beginning of the period (animals)
+    - ``period``: categorical, ``1`` (reference) to ``4``
+
+    Lesnoff, M., Laval, G., Bonnet, P., Abdicho, S., Workalemahu, A., Kifle, D., Peyraud, A., Lancelot, R. and
+    Thiaucourt, F. (2004). Within-herd spread of contagious bovine pleuropneumonia in Ethiopian highlands.
+    *Preventive Veterinary Medicine* 64(1), 27-40. From the R package lme4.
+
+    **radon**, 919 rows: radon measured in houses of Minnesota.
+
+    - ``floor``: where it was measured, 0 the basement, 1 the first floor
+    - ``county``: 85 counties, text
+    - ``log_radon``: natural logarithm of the house's radon level (pCi/L)
+    - ``log_uranium``: natural logarithm of the county's uranium level (ppm)
+
+    Gelman, A. and Hill, J. (2007). *Data Analysis Using Regression and Multilevel/Hierarchical Models.*
+    Cambridge University Press, chapter 12. From the R package rstanarm.
+
+    **pastes**, 60 rows: two assays of each of 30 samples, one from each of 3 casks in each of 10 batches.
+
+    - ``strength``: strength of the paste (the source names no unit)
+    - ``batch``: 10 deliveries ``A`` to ``J``, text
+    - ``cask``: ``a`` to ``c`` within the batch, text; cask ``a`` of two batches are two casks
+    - ``sample``: batch and cask in one, ``A:a`` to ``J:c``, text
+
+    Davies, O. L. and Goldsmith, P. L. (eds) (1972). *Statistical Methods in Research and Production*, 4th ed.
+    Oliver and Boyd, section 6.5. From the R package lme4.
+
+    **dyestuff2**, 30 rows: data made up so that the variance between batches is estimated as zero.
+
+    - ``Batch``: 6 batches ``A`` to ``F``, text
+    - ``Yield``: simulated yield (the dyestuff data that it imitates are in grams of standard colour)
+
+    Box, G. E. P. and Tiao, G. C. (1973). *Bayesian Inference in Statistical Analysis.* Addison-Wesley,
+    section 5.1.2. From the R package lme4.
+
+    **oats**, 72 rows: 6 blocks, each of 3 plots for the varieties, each of 4 sub-plots for the nitrogen.
+
+    - ``Block``: 6 blocks ``I`` to ``VI``, text
+    - ``Variety``: ``Golden Rain`` (reference), ``Marvellous``, ``Victory``, text
+    - ``nitro``: nitrogen manure, 0 to 0.6 (hundredweight/acre)
+    - ``yield``: yield of the sub-plot of 1/80 acre (quarter pounds)
+
+    Yates, F. (1935). Complex experiments. *Supplement to the Journal of the Royal Statistical Society* 2(2),
+    181-247. From the R package nlme.
+
+    **contraception**, 1934 rows: the Bangladesh Fertility Survey of 1988.
+
+    - ``woman``: 1934 women, text
+    - ``district``: 60 districts (there is no 54), text
+    - ``use``: uses contraception, categorical ``N``, ``Y``
+    - ``livch``: living children, categorical ``0`` (reference), ``1``, ``2``, ``3+``
+    - ``age``: age minus the mean age (years)
+    - ``urban``: lives in an urban area, categorical ``N`` (reference), ``Y``
+
+    Huq, N. M. and Cleland, J. (1990). *Bangladesh Fertility Survey 1989: Main Report.* National Institute of
+    Population Research and Training, Dhaka. Analysed in Steele, F., Diamond, I. and Amin, S. (1996).
+    Immunization uptake in rural Bangladesh: a multilevel analysis. *Journal of the Royal Statistical Society,
+    Series A* 159(2), 289-299. From the R package mlmRev.
+
+    **epilepsy**, 236 rows: an anti-convulsant against placebo.
+
+    - ``Age``: age (years)
+    - ``Base``: seizures in the 8 weeks before the trial
+    - ``Trt``: 0 placebo, 1 treated; a number, so that its coefficient is ``Trt``
+    - ``patient``: 59 patients, text
+    - ``visit``: categorical, ``1`` (reference) to ``4``
+    - ``count``: seizures between two visits
+    - ``obs``: one code a row, text
+    - ``zAge``, ``zBase``: ``Age`` and ``Base`` standardized (sds)
+
+    Thall, P. F. and Vail, S. C. (1990). Some covariance models for longitudinal count data with
+    overdispersion. *Biometrics* 46, 657-671. From the R package brms.
+
+    **insteval**, 73421 rows: one student's rating of one lecture each.
+
+    - ``s``: 2972 students, text
+    - ``d``: 1128 lecturers, text
+    - ``studage``: semesters that the student has been enrolled, 2, 4, 6 or 8; a number
+    - ``lectage``: how many semesters back the lecture was, 1 to 6; a number
+    - ``service``: 1 when the lecture was held for a department other than the lecturer's own, else 0; a
+      number
+    - ``dept``: 14 departments, coded at random, text
+    - ``y``: rating, 1 (poor) to 5 (very good)
+
+    Lecture evaluations at ETH Zürich, made anonymous and simplified by the authors of lme4: Bates, D.,
+    Mächler, M., Bolker, B. and Walker, S. (2015). Fitting linear mixed-effects models using lme4. *Journal of
+    Statistical Software* 67(1), 1-48. ``InstEval`` of the R package lme4.
+
+    **arabidopsis**, 625 rows: plants under minimal or added nutrients, some with their apical meristem
+    removed.
+
+    - ``reg``: region, ``NL`` Netherlands, ``SP`` Spain, ``SW`` Sweden, text
+    - ``popu``: 9 populations, text
+    - ``gen``: 24 genotypes, text
+    - ``rack``: greenhouse rack, ``1`` (reference), ``2``, text
+    - ``nutrient``: 1 minimal, 8 added; a number
+    - ``amd``: simulated herbivory, categorical ``clipped`` (reference), ``unclipped``
+    - ``status``: germination, categorical ``Normal`` (reference), ``Petri.Plate``, ``Transplant``
+    - ``total.fruits``: fruits of the plant
+
+    Banta, J. A., Stevens, M. H. H. and Pigliucci, M. (2010). A comprehensive test of the 'limiting resources'
+    framework applied to plant tolerance to apical meristem damage. *Oikos* 119(2), 359-369. From the R
+    package lme4.
+
+    **hsb82**, 7185 rows: a part of the High School and Beyond survey of 1982.
+
+    - ``school``: 160 schools, text
+    - ``minrty``: member of a racial or ethnic minority, categorical ``No`` (reference), ``Yes``
+    - ``sx``: ``Female`` (reference), ``Male``, text
+    - ``ses``: socio-economic status of the pupil (a standardized scale)
+    - ``mAch``: mathematics achievement (test score)
+    - ``meanses``: mean of ``ses`` over the school's pupils
+    - ``sector``: ``Catholic`` (reference), ``Public``, text; the R package puts ``Public`` first
+    - ``cses``: ``ses`` minus ``meanses``
+
+    Raudenbush, S. W. and Bryk, A. S. (2002). *Hierarchical Linear Models: Applications and Data Analysis
+    Methods*, 2nd ed. Sage, chapter 4. ``Hsb82`` of the R package mlmRev.
+
+    Examples
+    --------
+    >>> from hierbayes.datasets import load_dataset
+    >>> sleep = load_dataset("sleepstudy")
+    >>> sleep.shape
+    (180, 3)
+    >>> sleep.loc[0].to_dict()
+    {'Reaction': 249.56, 'Days': 0, 'Subject': '308'}
+    >>> load_dataset("contraception")["livch"].cat.categories.tolist()
+    ['0', '1', '2', '3+']
+    """
+    if name not in _SHIPPED:
+        raise DataError(_unknown(name))
+    import pandas as pd  # late: importing the package must stay cheap
+
+    dataset = _SHIPPED[name]
+    text = {column: str for column in (*dataset.text, *dataset.levels)}
+    with resources.files(__name__).joinpath(dataset.file).open("rb") as stream:
+        # Nothing is missing, so no code that happens to read "NA" may become so.
+        table = pd.read_csv(
+            stream,
+            compression="xz" if dataset.file.endswith(".xz") else None,
+            dtype=text,
+            na_filter=False,
+        )
+    return table.assign(
+        **{column: pd.Categorical(table[column], levels) for column, levels in dataset.levels.items()}
+    )
+
+
+def _unknown(name: object) -> str:
+    near = get_close_matches(str(name).lower(), DATASETS, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"no data set is called {name!r}.{hint} There are: {', '.join(sorted(DATASETS))}."
