@@ -1,0 +1,153 @@
+"""Priors against a layout: addresses, the user's choices, and weakly informative defaults as numbers.
+
+The defaults are those of `docs/priors.md`: for the identity link the intercept at the predictors' means is
+Normal(mean y, 2.5 sd y), a coefficient Normal(0, 2.5 sd y / sd x), a group-level standard deviation
+Exponential(sd x / sd y) and sigma Exponential(1 / sd y); links to a scale of their own (log, logit, …) count sd y
+as 1. They depend on the data through means and standard deviations only, so shifting or rescaling a column changes
+nothing but the units.
+"""
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from hierbayes.design import INTERCEPT, MEAN, Layout, PredictorLayout
+from hierbayes.errors import PriorError
+from hierbayes.families import Auxiliary, Family
+from hierbayes.links import LINKS
+from hierbayes.priors import Prior, PriorSet, normalise_address
+from hierbayes.spec import ResolvedPrior
+
+WIDTH = 2.5
+
+
+@dataclass(frozen=True)
+class Target:
+    """One quantity that wants a prior.
+
+    Attributes
+    ----------
+    kind, coefficient, group, parameter : str
+        As in `ResolvedPrior`.
+    addresses : tuple of str
+        What a user may call it, the most specific first.
+    location, scale : float
+        Where a prior that names no numbers is put, and how wide.
+    default : Prior
+    support : str
+        ``"real"``, ``"positive"`` or ``"correlation"``.
+    """
+
+    kind: str
+    coefficient: str
+    group: str
+    parameter: str
+    addresses: tuple[str, ...]
+    location: float
+    scale: float
+    default: Prior
+    support: str
+
+
+def resolve_priors(layout: Layout, family: Family, link: str, user: PriorSet) -> tuple[ResolvedPrior, ...]:
+    """Every prior of a model: the user's most specific entry, else the default.
+
+    Raises
+    ------
+    PriorError
+        For an address that matches nothing in this model (the message lists what there is), or a distribution
+        whose support does not suit the quantity.
+    """
+    targets = tuple(_targets(layout, family, link))
+    _check_addresses(targets, user)
+    return tuple(_resolve(target, user) for target in targets)
+
+
+def _resolve(target: Target, user: PriorSet) -> ResolvedPrior:
+    for address in target.addresses:
+        prior = user.get(address)
+        if prior is not None:
+            _check_support(prior, target, address)
+            settled = prior.resolve(target.location, target.scale) if prior.bare else prior
+            return _resolved(target, settled, user.origin)
+    return _resolved(target, target.default, "default")
+
+
+def _resolved(target: Target, prior: Prior, origin: str) -> ResolvedPrior:
+    return ResolvedPrior(target.kind, target.coefficient, target.group, target.parameter, prior, origin)
+
+
+def _check_support(prior: Prior, target: Target, address: str) -> None:
+    allowed = {"real": ("real", "positive"), "positive": ("positive",), "correlation": ("correlation",)}
+    if prior.support in allowed[target.support]:
+        return
+    ways = {
+        "real": "use a distribution of real numbers, such as Normal or StudentT",
+        "positive": "use a positive one, such as Exponential, HalfNormal, HalfStudentT or Gamma",
+        "correlation": "use LKJ(eta)",
+    }
+    raise PriorError(f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}")
+
+
+def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
+    known = list(dict.fromkeys(address for target in targets for address in reversed(target.addresses)))
+    normal = {normalise_address(address) for address in known}
+    for address, _ in user.entries:
+        if address in normal:
+            continue
+        near = difflib.get_close_matches(address, known, n=3, cutoff=0.6)
+        hint = f"; did you mean {' or '.join(near)}?" if near else "."
+        raise PriorError(f"the prior {address!r} matches nothing in this model{hint} There are: {', '.join(known)}")
+
+
+def _targets(layout: Layout, family: Family, link: str) -> Iterator[Target]:
+    response = layout.response
+    for parameter, predictor in layout.predictors.items():
+        if parameter == MEAN:
+            yield from _predictor_targets(MEAN, predictor, response.location, response.scale)
+        else:
+            auxiliary = next(aux for aux in family.auxiliaries if aux.name == parameter)
+            location = float(LINKS[auxiliary.link].link(auxiliary.typical(response.spread)))
+            yield from _predictor_targets(parameter, predictor, location, 1.0)
+    for auxiliary in family.auxiliaries:
+        if auxiliary.name not in layout.predictors:
+            yield _auxiliary_target(auxiliary, response.spread)
+
+
+def _auxiliary_target(auxiliary: Auxiliary, spread: float) -> Target:
+    name = auxiliary.name
+    return Target(name, "", "", name, (name,), 0.0, auxiliary.typical(spread), auxiliary.prior(spread), "positive")
+
+
+def _predictor_targets(parameter: str, predictor: PredictorLayout, location: float, scale: float) -> Iterator[Target]:
+    prefix = "" if parameter == MEAN else f"{parameter}."
+    widths = _coefficient_widths(predictor, location, scale)
+    addresses: tuple[str, ...]
+    for label, width in zip(predictor.coefficients, widths, strict=True):
+        if label == INTERCEPT:
+            addresses = (f"{prefix}Intercept",)
+            default = Prior("Normal", mu=location, sigma=WIDTH * scale)
+            yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
+        else:
+            addresses = (f"{prefix}b[{label}]", f"{prefix}b")
+            yield Target("b", label, "", parameter, addresses, 0.0, width, Prior("Normal", mu=0.0, sigma=width), "real")
+    for factor in predictor.factors:
+        for effect, effect_scale in zip(factor.effects, factor.scales, strict=True):
+            addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
+            size = scale / effect_scale
+            default = Prior("Exponential", lam=1 / size)
+            yield Target("sd", effect, factor.name, parameter, addresses, 0.0, size, default, "positive")
+        if factor.correlated:
+            addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
+            yield Target("cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=2.0), "correlation")
+
+
+def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:
+    """2.5 sd y / sd x; without an intercept the coefficients carry the level too, so root mean squares take over."""
+    if predictor.intercept is not None:
+        return (WIDTH * scale / predictor.scales).tolist()
+    spread = np.where(np.isfinite(predictor.scales), predictor.scales, 1.0)
+    size = np.sqrt(np.square(predictor.means) + np.square(spread))
+    return (WIDTH * float(np.hypot(location, scale)) / size).tolist()

@@ -1,0 +1,440 @@
+"""Formula + table → Layout (learnt, no rows); Layout.bind(table) → Design; and the one linear predictor.
+
+A `Layout` holds all that training taught: levels, centres, spline knots, scales. It binds any table of rows into a
+`Design`, plain arrays that the graph, the samplers and the predictions share. Group effects stay indexed: a row
+carries the number of its level, never an indicator column.
+"""
+
+import warnings
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.encoding import Encoding, describe_rows, learn_encoding, learn_number
+from hierbayes.errors import DataError, DataWarning
+from hierbayes.factors import MISSING, NEW, Codes, Factor, column_scales, learn_factors
+from hierbayes.families import Family
+from hierbayes.formula import Formula
+from hierbayes.response import ResponseLayout, addition_values, learn_response, response_values
+from hierbayes.tables import plain_columns, read_columns
+
+Array = NDArray[np.float64]
+MEAN = "mu"
+INTERCEPT = "Intercept"
+OBS = "__obs__"
+RESERVED = {"chain", "draw", "coef", "sample", OBS}
+PACKAGE = f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorLayout:
+    """What was learnt of one linear predictor.
+
+    Attributes
+    ----------
+    common : Encoding
+        The population-level columns, p of them.
+    means, scales : ndarray, (p,)
+        Their means and standard deviations over the training rows (1 for a constant column).
+    factors : tuple of Factor
+        The grouping factors with their varying effects.
+    offsets : tuple of Encoding
+        The offsets; they are summed.
+    """
+
+    common: Encoding
+    means: Array
+    scales: Array
+    factors: tuple[Factor, ...]
+    offsets: tuple[Encoding, ...]
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Labels of the population-level coefficients."""
+        return self.common.labels
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the grouping factors."""
+        return tuple(factor.name for factor in self.factors)
+
+    @property
+    def intercept(self) -> int | None:
+        """Place of the intercept among the coefficients, None where there is none."""
+        return self.coefficients.index(INTERCEPT) if INTERCEPT in self.coefficients else None
+
+    @property
+    def centres(self) -> Array:
+        """What is subtracted from each column inside the model: the means where there is an intercept, else 0: (p,)."""
+        if self.intercept is None:
+            return np.zeros(len(self.means))
+        centres = self.means.copy()
+        centres[self.intercept] = 0.0
+        return centres
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Everything learnt from the training rows, and none of the rows.
+
+    Attributes
+    ----------
+    formulas : mapping of str to Formula
+        The formula of each parameter that has one; ``"mu"`` always.
+    predictors : mapping of str to PredictorLayout
+        What was learnt for each.
+    response : ResponseLayout
+        What was learnt of the left-hand side.
+    kinds : mapping of str to str
+        What each predictor's column holds: ``"numbers"``, ``"text"``, ``"categories of numbers"``, …
+    """
+
+    formulas: Mapping[str, Formula]
+    predictors: Mapping[str, PredictorLayout]
+    response: ResponseLayout
+    kinds: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that any part of the model reads, in order of appearance."""
+        return columns_of(self.formulas)
+
+    def bind(self, data: Any) -> "Design":
+        """Training-like rows, response included, as arrays. Rows must be complete.
+
+        Parameters
+        ----------
+        data : pandas.DataFrame
+            Rows as `complete_rows` returns them.
+        """
+        bound = {name: _bind_predictor(layout, data, layout.factor_names) for name, layout in self.predictors.items()}
+        return Design(
+            predictors=MappingProxyType(bound),
+            index=data.index,
+            y=response_values(self.response, data),
+            trials=addition_values(self.response.trials, data, "trials"),
+            weights=addition_values(self.response.weights, data, "weights"),
+        )
+
+    def bind_new(self, data: Any, groups: Container[str]) -> "Design":
+        """New rows as arrays; no response is needed, and levels may be new or missing.
+
+        Parameters
+        ----------
+        data : data frame or mapping
+            Any table with the predictors' columns, n rows.
+        groups : container of str
+            The grouping factors that count; the columns of others need not be there.
+
+        Returns
+        -------
+        Design
+            `y` and `weights` are None; `trials` is None where the column is absent.
+
+        Raises
+        ------
+        DataError
+            For an absent column, a missing predictor or an unseen level of a population-level factor.
+        """
+        predictors = _distinct(f.predictor_columns for f in self.formulas.values())
+        counted = [f for layout in self.predictors.values() for f in layout.factors if f.name in groups]
+        grouping = _distinct(factor.levels.columns for factor in counted)
+        trials = self.response.trial_columns
+        columns, spare = [*predictors, *grouping, *trials], set(trials) - {*predictors, *grouping}
+        frame = read_columns(data, columns, optional=spare, words="the new rows")
+        _refuse_missing(frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out")
+        _check_kinds(frame, self.kinds)
+        has_trials = all(name in frame for name in trials)
+        _refuse_missing(
+            frame, [name for name in trials if name in frame], "fill it, or leave the column out: means need no trials"
+        )
+        bound = {name: _bind_predictor(layout, frame, groups) for name, layout in self.predictors.items()}
+        return Design(
+            predictors=MappingProxyType(bound),
+            index=frame.index,
+            y=None,
+            trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
+            weights=None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundFactor:
+    """One grouping factor over given rows.
+
+    Attributes
+    ----------
+    codes : ndarray of int, (n,)
+        Level of each row: below G a known level, from G on the new levels in `new`.
+    z : ndarray, (n, q)
+        The varying effects' columns.
+    new : tuple
+        Labels of the new levels, each a tuple of the columns' values; None for a row whose level is missing.
+    """
+
+    codes: Codes
+    z: Array
+    new: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class BoundPredictor:
+    """One linear predictor over given rows: X (n, p), offset (n,), and the factors that count, by name."""
+
+    x: Array
+    offset: Array
+    factors: Mapping[str, BoundFactor]
+
+    def rows(self, part: slice) -> "BoundPredictor":
+        """The same for a slice of the rows."""
+        factors = {name: BoundFactor(f.codes[part], f.z[part], f.new) for name, f in self.factors.items()}
+        return BoundPredictor(self.x[part], self.offset[part], factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Rows as arrays: the linear predictors, the response y (n,), trials (n,) and weights (n,)."""
+
+    predictors: Mapping[str, BoundPredictor]
+    index: pd.Index
+    y: Array | None
+    trials: Array | None
+    weights: Array | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def rows(self, part: slice) -> "Design":
+        """The same for a slice of the rows."""
+        predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
+        y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
+        return Design(predictors, self.index[part], y, trials, weights)
+
+
+def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, Any, Any]]) -> Any:
+    """offset + X b + Σ Z · r[level], for NumPy draws and the PyTensor graph alike.
+
+    Parameters
+    ----------
+    x : (n, p)
+        Population-level columns.
+    offset : (n,)
+    b : (…, p) or None
+        Coefficients, None where p = 0.
+    factors : iterable of (codes (n,), z (n, q), r (…, G, q))
+        Level numbers, effect columns and effects of each grouping factor.
+
+    Returns
+    -------
+    (…, n)
+    """
+    eta = offset if b is None else offset + b @ x.T
+    for codes, z, r in factors:
+        for effect in range(z.shape[1]):
+            eta = eta + z[:, effect] * r[..., effect][..., codes]
+    return eta
+
+
+# -- learning ---------------------------------------------------------------------------------------------------
+
+def columns_of(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
+    """Every column that the formulas name, in order of appearance."""
+    return _distinct([name for name, _ in formula.columns] for formula in formulas.values())
+
+
+def _distinct(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for names in columns for name in names))
+
+
+def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
+    """The columns of all formulas, less the rows with a missing value in any of them: one filter for everything.
+
+    Raises
+    ------
+    DataError
+        For an absent column, one without any value, or when no complete row is left.
+    """
+    frame = read_columns(data, columns_of(formulas))
+    if len(frame) == 0:
+        raise DataError("the data have no rows; check how they were read or filtered")
+    missing = frame.isna()
+    counts = missing.sum()
+    empty = [name for name in frame.columns if counts[name] == len(frame)]
+    if empty:
+        raise DataError(f"column {empty[0]!r} has no values at all; leave it out of the formula or fill it")
+    keep = ~missing.any(axis=1)
+    dropped = int((~keep).sum())
+    if not dropped:
+        return frame
+    words = ", ".join(f"{name} ({counts[name]})" for name in frame.columns if counts[name])
+    if dropped == len(frame):
+        raise DataError(
+            f"no row is complete: every row has a missing value in one of {words}; fill one of them or leave it out"
+        )
+    warnings.warn(
+        f"{dropped} of {len(frame)} rows left out for missing values in {words}; fill them if those rows should count",
+        DataWarning,
+        skip_file_prefixes=(PACKAGE,),
+    )
+    return plain_columns(frame[keep])
+
+
+def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
+    """Learn the layout of a model from complete training rows.
+
+    Parameters
+    ----------
+    formulas : mapping of str to Formula
+        The mean's formula under ``"mu"``, others under their parameter's name.
+    frame : pandas.DataFrame
+        As `complete_rows` returns it.
+    family : Family
+    link : str
+
+    Raises
+    ------
+    DataError
+        When a column cannot serve: not numeric and not categorical, infinite, outside the family's support, …
+    """
+    _check_names(formulas)
+    _check_predictors(formulas, frame)
+    response = learn_response(formulas[MEAN], frame, family, link)
+    weights = addition_values(response.weights, frame, "weights")
+    weights = np.ones(len(frame)) if weights is None else weights
+    predictors = {name: _learn_predictor(formula, frame, weights) for name, formula in formulas.items()}
+    kinds = {name: _kind(frame[name]) for name in _distinct(f.predictor_columns for f in formulas.values())}
+    return Layout(MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds))
+
+
+def _learn_predictor(formula: Formula, frame: pd.DataFrame, weights: Array) -> PredictorLayout:
+    common = learn_encoding(formula.common, frame)
+    matrix = common.matrix(frame)
+    means, scales = column_scales(matrix, weights)
+    layout = PredictorLayout(
+        common=common,
+        means=means,
+        scales=scales,
+        factors=learn_factors(formula, frame, weights),
+        offsets=tuple(learn_number(text, frame, "an offset") for text in formula.offsets),
+    )
+    _check_rank(matrix, layout)
+    return layout
+
+
+# -- checks before anything is learnt ---------------------------------------------------------------------------
+
+def _check_names(formulas: Mapping[str, Formula]) -> None:
+    for formula in formulas.values():
+        for term in formula.groups:
+            name = ":".join(term.factor)
+            if name in RESERVED or "/" in name:
+                why = "holds a '/'" if "/" in name else "is a dimension of every posterior"
+                raise DataError(f"a grouping factor cannot be called {name!r}, which {why}; rename the column")
+
+
+def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> None:
+    for name in _distinct(formula.predictor_columns for formula in formulas.values()):
+        column = frame[name]
+        if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(column):
+            if column.nunique() == 1:
+                raise DataError(
+                    f"column {name!r} has the one value {column.iloc[0]!r}; it cannot be a predictor: leave it out"
+                )
+            continue
+        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
+            kinds = " and ".join(sorted({type(value).__name__ for value in column.iloc[:1000]}))
+            date = pd.api.types.is_datetime64_any_dtype(column)
+            way_out = "make it a number first, such as the days since a date" if date else "make it one of these first"
+            raise DataError(
+                f"column {name!r} holds {kinds} values; a predictor is a column of numbers, booleans, text or "
+                f"categories: {way_out}"
+            )
+        infinite = np.isinf(column.to_numpy(dtype=np.float64))
+        if infinite.any():
+            rows = describe_rows(frame.index[infinite])
+            raise DataError(f"column {name!r} is infinite in {rows}; leave those rows out or correct them")
+
+
+def _kind(column: pd.Series) -> str:
+    """What a predictor's column holds, in words."""
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    values = column.cat.categories if categorical else column
+    if pd.api.types.is_numeric_dtype(values):
+        return "categories of numbers" if categorical else "numbers"
+    if pd.api.types.is_string_dtype(values):
+        return "text"
+    return f"{type(values[0] if categorical else values.iloc[0]).__name__} values"
+
+
+def _check_kinds(frame: pd.DataFrame, kinds: Mapping[str, str]) -> None:
+    """Refuse new rows with text where training had numbers, and the like: arithmetic on it would be nonsense."""
+    for name, kind in kinds.items():
+        found = _kind(frame[name]) if len(frame) else kind
+        if found != kind and (kind, found) != ("categories of numbers", "numbers"):
+            raise DataError(f"column {name!r} holds {found} in the new rows where training had {kind}; convert it")
+
+
+def _check_rank(matrix: Array, layout: PredictorLayout) -> None:
+    """Refuse population-level columns that determine each other, and name them."""
+    if matrix.shape[1] == 0:
+        return
+    n, p = matrix.shape
+    scaled = (matrix - layout.centres) / layout.scales
+    for j, name in enumerate(layout.coefficients):
+        if not matrix[:, j].any():
+            raise DataError(f"column {name!r} is 0 in every row, so its coefficient has no meaning; leave it out")
+        if layout.intercept is not None and j != layout.intercept and not scaled[:, j].any():
+            raise DataError(f"column {name!r} is constant, as the intercept is; leave one of them out")
+    gram = scaled.T @ scaled / n
+    norms = np.sqrt(np.diagonal(gram))
+    values, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
+    null = values < 1e-10 * max(values[-1], 1.0)
+    if not null.any():
+        return
+    names = [layout.coefficients[j] for j in np.flatnonzero(np.abs(vectors[:, null]).max(axis=1) > 1e-6)]
+    raise DataError(
+        f"the columns {', '.join(map(repr, names))} determine each other (rank {p - int(null.sum())} of {p}, {n} rows), "
+        "so their coefficients have no separate meaning; leave one out"
+    )
+
+
+def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -> None:
+    for name in columns:
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"column {name!r} is missing in {describe_rows(frame.index[missing])} of the new rows; {way_out}"
+            )
+
+
+# -- binding ----------------------------------------------------------------------------------------------------
+
+def _bind_predictor(layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str]) -> BoundPredictor:
+    offset = np.zeros(len(frame))
+    for encoding in layout.offsets:
+        offset = offset + encoding.matrix(frame)[:, 0]
+    factors = {factor.name: _bind_factor(factor, frame) for factor in layout.factors if factor.name in groups}
+    return BoundPredictor(layout.common.matrix(frame), offset, factors)
+
+
+def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
+    """Level numbers with new levels numbered after the known ones; a missing value is a level of its own."""
+    codes, z = factor.levels.codes(frame), factor.matrix(frame)
+    if codes.min(initial=0) >= 0:
+        return BoundFactor(codes, z)
+    new: dict[Any, int] = {}
+    codes = codes.copy()
+    columns = [frame[name].to_numpy() for name in factor.levels.columns]
+    for row in np.flatnonzero(codes < 0):
+        label = None if codes[row] == MISSING else tuple(column[row] for column in columns)
+        key = (row,) if label is None else ("level", *label)
+        codes[row] = len(factor.levels) + new.setdefault(key, len(new))
+    assert NEW not in codes
+    labels = tuple(None if key[0] != "level" else key[1:] for key in new)
+    return BoundFactor(codes, z, labels)

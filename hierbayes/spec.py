@@ -1,0 +1,170 @@
+"""The whole of a model as one value, and the schema that every posterior follows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hierbayes.design import MEAN, Layout
+from hierbayes.errors import DataError
+from hierbayes.factors import Factor
+from hierbayes.families import Family
+from hierbayes.links import LINKS, Link
+from hierbayes.priors import Prior
+
+CHAIN_DIMS = ("chain", "draw")
+
+
+@dataclass(frozen=True)
+class ResolvedPrior:
+    """One prior of a model, its numbers settled.
+
+    Attributes
+    ----------
+    kind : str
+        Class: ``"Intercept"``, ``"b"``, ``"sd"``, ``"cor"`` or the name of an auxiliary parameter.
+    coefficient : str
+        The coefficient or varying effect it is for, ``""`` where that does not apply.
+    group : str
+        The grouping factor, or ``""``.
+    parameter : str
+        The parameter whose formula it belongs to; ``"mu"`` for the mean.
+    prior : Prior
+    origin : str
+        ``"default"``, ``"user"`` or the file it came from.
+    """
+
+    kind: str
+    coefficient: str
+    group: str
+    parameter: str
+    prior: Prior
+    origin: str
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One row of the posterior schema.
+
+    Attributes
+    ----------
+    name : str
+    dims : tuple of str
+        Beside chain and draw.
+    kind : str
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"`` or ``"auxiliary"``.
+    parameter : str
+        Parameter of the response distribution it belongs to.
+    factor : str or None
+        The grouping factor.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    kind: str
+    parameter: str
+    factor: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class ModelSpec:
+    """A model, complete: what was learnt of the data, the family, the link and every prior.
+
+    Attributes
+    ----------
+    layout : Layout
+    family : Family
+    link_name : str
+        The mean's link.
+    priors : tuple of ResolvedPrior
+    """
+
+    layout: Layout
+    family: Family
+    link_name: str
+    priors: tuple[ResolvedPrior, ...]
+
+    @property
+    def link(self) -> Link:
+        """The mean's link."""
+        return LINKS[self.link_name]
+
+    def parameter_link(self, parameter: str) -> Link:
+        """The link between a parameter and its linear predictor."""
+        if parameter == MEAN:
+            return self.link
+        return LINKS[next(aux.link for aux in self.family.auxiliaries if aux.name == parameter)]
+
+    @property
+    def plain_auxiliaries(self) -> tuple[str, ...]:
+        """The family's own parameters that have no formula."""
+        return tuple(aux.name for aux in self.family.auxiliaries if aux.name not in self.layout.predictors)
+
+    @cached_property
+    def _prior_index(self) -> Mapping[tuple[str, str, str, str], Prior]:
+        return {(p.parameter, p.kind, p.coefficient, p.group): p.prior for p in self.priors}
+
+    def prior(self, kind: str, *, coefficient: str = "", group: str = "", parameter: str = MEAN) -> Prior:
+        """The prior of one quantity."""
+        return self._prior_index[parameter, kind, coefficient, group]
+
+    def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
+        """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
+        prefix = "" if parameter == MEAN else f"{parameter}_"
+        effect = f"{prefix}{factor.name}_effect"
+        kinds = {"sd": (effect,), "cor": (effect, f"{effect}2"), "r": (factor.name, effect)}
+        if not factor.correlated:
+            del kinds["cor"]
+        return {
+            kind: Variable(f"{kind}_{prefix}{factor.name}", dims, kind, parameter, factor.name)
+            for kind, dims in kinds.items()
+        }
+
+    def coefficient_variable(self, parameter: str) -> Variable:
+        """The population-level coefficients of one parameter's formula."""
+        prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
+        return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """The posterior schema of this model: what every strategy writes, in this order."""
+        found: list[Variable] = []
+        for parameter, layout in self.layout.predictors.items():
+            if layout.coefficients:
+                found.append(self.coefficient_variable(parameter))
+            for factor in layout.factors:
+                found += self.factor_variables(parameter, factor).values()
+        found += [Variable(name, (), "auxiliary", name) for name in self.plain_auxiliaries]
+        order = ("b", "sd", "cor", "auxiliary", "r")
+        return tuple(sorted(found, key=lambda variable: order.index(variable.kind)))
+
+    @cached_property
+    def coords(self) -> Mapping[str, np.ndarray[Any, Any]]:
+        """Labels of every dimension of the schema."""
+        coords: dict[str, Any] = {}
+        for parameter, layout in self.layout.predictors.items():
+            if layout.coefficients:
+                coords[self.coefficient_variable(parameter).dims[0]] = np.array(layout.coefficients, dtype=object)
+            for factor in layout.factors:
+                effect = self.factor_variables(parameter, factor)["sd"].dims[0]
+                coords[factor.name] = factor.levels.labels
+                coords[effect] = np.array(factor.effects, dtype=object)
+                if factor.correlated:
+                    coords[f"{effect}2"] = np.array(factor.effects, dtype=object)
+        return coords
+
+    def check_names(self) -> None:
+        """Refuse a grouping factor that is called like a variable of the posterior."""
+        variables = [variable.name for variable in self.variables]
+        own = {name for variable in self.variables for name in variable.dims if name != variable.factor}
+        factors = {factor.name for layout in self.layout.predictors.values() for factor in layout.factors}
+        clash = factors & {*variables, *own}
+        if clash:
+            name = sorted(clash)[0]
+            what = "variable" if name in variables else "dimension"
+            raise DataError(f"a grouping factor cannot be called {name!r}, a {what} of the posterior; rename the column")
+        twice = sorted(name for name in variables if variables.count(name) > 1)
+        if twice:
+            raise DataError(f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column")

@@ -1,0 +1,160 @@
+"""Any data frame in, the pandas columns that a model needs out."""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pandas as pd
+
+from hierbayes.errors import DataError
+
+
+def read_columns(
+    data: Any, columns: Sequence[str], *, optional: Iterable[str] = (), words: str = "the data"
+) -> pd.DataFrame:
+    """The named columns of any data frame as pandas columns of plain types.
+
+    Parameters
+    ----------
+    data : data frame or mapping
+        Anything narwhals reads (pandas, polars, PyArrow, a lazy polars frame, …) or a mapping of column names to
+        values, n rows.
+    columns : sequence of str
+        The columns to read.
+    optional : iterable of str
+        Columns among them that may be absent.
+    words : str
+        What messages call the table.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns in the order asked for. Nullable and Arrow types become NumPy's, missing values NaN or None;
+        a categorical keeps the order of its categories and loses the unused ones. polars' Categorical, whose
+        order is that of first appearance anywhere in the process, becomes text; its Enum keeps its order.
+
+    Raises
+    ------
+    DataError
+        If `data` is no table, or a column is absent (near matches are named) or stands twice.
+
+    Examples
+    --------
+    >>> read_columns({"x": [1, 2], "g": ["a", "b"]}, ["g"])["g"].tolist()
+    ['a', 'b']
+    """
+    frame = _native(data, words)
+    names = list(frame.collect_schema().names() if isinstance(frame, nw.LazyFrame) else frame.columns)
+    optional = set(optional)
+    wanted = [name for name in dict.fromkeys(columns) if name in names or name not in optional]
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise DataError("; ".join(_absent(name, names, words) for name in absent))
+    twice = [name for name in wanted if names.count(name) > 1]
+    if twice:
+        raise DataError(f"{words} have more than one column {twice[0]!r}; give each column its own name")
+    if isinstance(frame, pd.DataFrame):
+        return pd.DataFrame({name: _plain(frame[name]) for name in wanted}, index=frame.index)
+    columns_read = frame.select(wanted).collect() if isinstance(frame, nw.LazyFrame) else frame.select(wanted)
+    length = len(columns_read)
+    return pd.DataFrame({name: _plain(_series(columns_read[name])) for name in wanted}, index=pd.RangeIndex(length))
+
+
+def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """The columns with their types settled again: what was not plain for a missing value, or for an unused category."""
+    return pd.DataFrame({name: _plain(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _native(data: Any, words: str) -> Any:
+    """`data` as a pandas frame, or wrapped by narwhals."""
+    if isinstance(data, pd.DataFrame):
+        return data
+    if isinstance(data, Mapping):
+        try:
+            return pd.DataFrame(dict(data))
+        except ValueError as error:
+            raise DataError(f"the mapping is not a table, equally many values a column: {error}") from error
+    try:
+        frame = nw.from_native(data)
+    except TypeError as error:
+        raise DataError(
+            f"{words} must be a data frame (pandas, polars, PyArrow, …) or a mapping of column names to values, "
+            f"not {type(data).__name__}"
+        ) from error
+    return frame.to_native() if isinstance(frame.to_native(), pd.DataFrame) else frame
+
+
+def _absent(name: str, names: Sequence[str], words: str) -> str:
+    text = [str(n) for n in names]
+    folded = {n.lower(): n for n in text}
+    near = [folded[name.lower()]] if name.lower() in folded else difflib.get_close_matches(name, text, n=3)
+    if near:
+        return f"{words} have no column {name!r}; did you mean {' or '.join(repr(n) for n in near)}?"
+    shown = ", ".join(text[:20]) + (", …" if len(text) > 20 else "")
+    return f"{words} have no column {name!r}; they have {shown or 'none'}"
+
+
+def _series(column: "nw.Series[Any]") -> pd.Series:
+    """A narwhals column as a pandas one, without needing PyArrow."""
+    dtype, values = column.dtype, column.to_list
+    if dtype == nw.Enum or (dtype == nw.Categorical and not column.implementation.is_polars()):
+        return pd.Series(pd.Categorical(values(), categories=column.cat.get_categories().to_list()))
+    if dtype in (nw.Date, nw.Datetime):
+        return pd.Series(pd.to_datetime(values()))
+    whole_with_gaps = dtype.is_integer() and column.null_count() > 0
+    if dtype.is_numeric() and not (dtype.is_decimal() or whole_with_gaps or dtype in (nw.Int128, nw.UInt128)):
+        return pd.Series(column.to_numpy())
+    return pd.Series(values(), dtype=object if column.null_count() else None)
+
+
+def _plain(column: pd.Series) -> pd.Series:
+    """A pandas column with a plain type: NumPy's numbers and booleans, text, ordered categories."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        return column.cat.remove_unused_categories().cat.as_ordered()
+    if pd.api.types.is_bool_dtype(dtype):
+        return _objects(column) if column.isna().any() else column.astype(bool)
+    if pd.api.types.is_numeric_dtype(dtype):
+        return _plain_numbers(column)
+    if isinstance(dtype, pd.ArrowDtype):
+        return pd.Series(_arrow_values(column), index=column.index)
+    if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
+        return _objects(column)
+    if dtype == object:
+        known = column.dropna()
+        if len(known) and known.map(lambda value: isinstance(value, bool | np.bool_)).all():
+            return column if len(known) < len(column) else column.astype(bool)
+        if len(known) and known.map(lambda value: isinstance(value, int | float | np.number | Decimal)).all():
+            whole = len(known) < len(column) and known.map(lambda value: isinstance(value, int | np.integer)).all()
+            return column if whole else pd.to_numeric(column.map(_number))
+    return column
+
+
+def _plain_numbers(column: pd.Series) -> pd.Series:
+    """Wide enough that arithmetic doesn't overflow; whole numbers with gaps stay whole, as objects."""
+    dtype = column.dtype
+    if pd.api.types.is_complex_dtype(dtype) or dtype in (np.int64, np.float64):
+        return column
+    if not pd.api.types.is_integer_dtype(dtype):
+        return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
+    if column.isna().any():
+        return _objects(column)
+    wide = pd.api.types.is_unsigned_integer_dtype(dtype) and len(column) and column.max() > np.iinfo(np.int64).max
+    return pd.Series(column.to_numpy(dtype=np.uint64 if wide else np.int64), index=column.index)
+
+
+def _objects(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), None)
+
+
+def _arrow_values(column: pd.Series) -> Any:
+    values = column.astype(object)
+    date = str(column.dtype).startswith(("date", "timestamp"))
+    return pd.to_datetime(values).array if date else values.where(column.notna(), None).tolist()
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value
