@@ -1,0 +1,138 @@
+"""The general strategy: NUTS on the PyMC graph, any model."""
+
+import logging
+import sys
+import time
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hierbayes.design import Design
+from hierbayes.engine.draws import largest_block, to_tree
+from hierbayes.engine.settings import Settings
+from hierbayes.errors import UnsupportedError
+from hierbayes.spec import ModelSpec
+
+TUNE = {"nutpie": 1000, "pymc": 1000, "numpyro": 1000}
+
+
+class Nuts:
+    """NUTS on the PyMC graph, by nutpie, PyMC or NumPyro."""
+
+    name = "nuts"
+    description = "NUTS on the PyMC graph"
+
+    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+        """None: every model has a graph."""
+        return None
+
+    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+        """Draw the posterior.
+
+        Parameters
+        ----------
+        spec : ModelSpec
+        design : Design
+            The training rows.
+        settings : Settings
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups posterior, sample_stats, observed_data.
+        """
+        from hierbayes.graph import build_graph
+
+        start = time.perf_counter()
+        say(settings, "Building and compiling the model (a first time on a machine this takes about a minute) …")
+        graph = build_graph(spec, design, settings.parameterization)
+        names = [variable.name for variable in spec.variables]
+        sample = {"nutpie": _sample_nutpie, "pymc": _sample_pymc, "numpyro": _sample_pymc}[settings.sampler]
+        result, compiled = sample(graph, names, settings)
+        posterior, statistics = _complete(result, names)
+        attributes = {
+            "strategy": self.name,
+            "sampler": settings.sampler,
+            "parameterization": settings.parameterization,
+            "compile_seconds": compiled - start,
+            "sampling_seconds": time.perf_counter() - compiled,
+        }
+        kept = next(iter(posterior.values())).shape[:2]
+        attributes["interrupted"] = int(kept != (settings.chains, settings.draws))
+        return to_tree(spec, design, posterior, statistics, attributes)
+
+
+def say(settings: Settings, message: str) -> None:
+    """Tell what takes long, where progress is wanted."""
+    if settings.progress:
+        print(message, file=sys.stderr, flush=True)
+
+
+def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[Any, float]:
+    import nutpie
+    import pytensor
+
+    # reassociating floating-point arithmetic makes draws depend on what was compiled before; seeds must repeat
+    with pytensor.config.change_flags(numba__fastmath=False), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        compiled = nutpie.compile_pymc_model(graph, var_names=names)
+    ready = time.perf_counter()
+    tree = nutpie.sample(
+        compiled,
+        draws=settings.draws,
+        tune=settings.tune or TUNE["nutpie"],
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.seed,
+        progress_bar=settings.progress,
+        target_accept=settings.target_accept,
+        save_warmup=False,
+    )
+    return tree, ready
+
+
+def _sample_pymc(graph: Any, names: list[str], settings: Settings) -> tuple[Any, float]:
+    import pymc as pm
+
+    if settings.sampler == "numpyro":
+        try:
+            import numpyro  # noqa: F401 — asked for only to tell its absence in time
+        except ImportError as error:
+            raise UnsupportedError("sampler='numpyro' needs numpyro: pip install 'hierbayes[numpyro]'") from error
+    logging.getLogger("pymc").setLevel(logging.ERROR)
+    options = {"init": "adapt_diag"} if settings.sampler == "pymc" else {}
+    tree = pm.sample(
+        model=graph,
+        draws=settings.draws,
+        tune=settings.tune or TUNE[settings.sampler],
+        chains=settings.chains,
+        cores=settings.cores,
+        random_seed=settings.seed,
+        progressbar=settings.progress,
+        nuts_sampler=settings.sampler,
+        nuts={"target_accept": settings.target_accept},
+        var_names=names,
+        compute_convergence_checks=False,
+        **options,
+    )
+    return tree, time.perf_counter() - float(tree.posterior.attrs.get("sampling_time", 0.0))
+
+
+def _complete(tree: Any, names: list[str]) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]:
+    """The draws that every kept chain has; an interrupted run leaves chains of different lengths, padded with NaN."""
+    posterior = {name: tree["posterior"][name].to_numpy() for name in names}
+    finished = np.all(
+        [np.isfinite(values.reshape(*values.shape[:2], -1)).all(axis=-1) for values in posterior.values()], axis=0
+    )
+    chains, draws = largest_block(finished.sum(axis=1))
+    if draws == 0:
+        raise KeyboardInterrupt("stopped before any chain had a draw after warm-up")
+    cut = np.ix_(chains, np.arange(draws))
+    statistics = {
+        str(name): values.to_numpy()[cut]
+        for name, values in tree["sample_stats"].data_vars.items()
+        if values.dims == ("chain", "draw")
+    }
+    return {name: values[cut] for name, values in posterior.items()}, statistics

@@ -1,0 +1,75 @@
+"""The table of strategies, and the choice among them."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hierbayes.design import Design
+from hierbayes.engine.nuts import Nuts
+from hierbayes.engine.settings import Settings
+from hierbayes.errors import UnsupportedError
+from hierbayes.spec import ModelSpec
+
+
+class Strategy(Protocol):
+    """What every strategy is."""
+
+    @property
+    def name(self) -> str:
+        """What users call it."""
+        ...
+
+    @property
+    def description(self) -> str:
+        """What it does, in a clause."""
+        ...
+
+    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+        """None where it can draw this model's posterior; else the reason why not, in words."""
+        ...
+
+    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+        """Draw the posterior: a DataTree that follows the schema."""
+        ...
+
+
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Nuts(),)}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The strategy that a fit takes, and why.
+
+    Attributes
+    ----------
+    strategy : Strategy
+    reason : str
+        In words, shown with the model and kept with its draws.
+    """
+
+    strategy: Strategy
+    reason: str
+
+
+def choose(spec: ModelSpec, design: Design, name: str = "auto") -> Plan:
+    """The strategy of that name, or for ``"auto"`` the first that supports the model.
+
+    Raises
+    ------
+    UnsupportedError
+        For an unknown name, or a strategy that cannot draw this model.
+    """
+    if name != "auto":
+        strategy = STRATEGIES.get(name)
+        if strategy is None:
+            raise UnsupportedError(f"there is no strategy {name!r}; there are auto, {', '.join(STRATEGIES)}")
+        obstacle = strategy.supports(spec, design)
+        if obstacle:
+            raise UnsupportedError(f"strategy {name!r} cannot draw this model: {obstacle}; use strategy='auto'")
+        return Plan(strategy, "asked for")
+    obstacles: list[str] = []
+    for strategy in STRATEGIES.values():
+        obstacle = strategy.supports(spec, design)
+        if obstacle is None:
+            return Plan(strategy, "; ".join([strategy.description, *obstacles]))
+        obstacles.append(f"not {strategy.name}: {obstacle}")
+    raise UnsupportedError("no strategy can draw this model: " + "; ".join(obstacles))

@@ -1,0 +1,71 @@
+"""What a user asks of the sampler, as one value."""
+
+from dataclasses import dataclass
+from numbers import Integral
+
+from hierbayes.errors import UnsupportedError
+
+SAMPLERS = ("nutpie", "pymc", "numpyro")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to sample.
+
+    Attributes
+    ----------
+    draws : int
+        Draws kept from each chain.
+    chains : int
+    tune : int or None
+        Warm-up draws of each chain; None takes the strategy's own number.
+    seed : int
+        The same seed on the same model repeats the draws.
+    cores : int or None
+        Chains run at once; None takes as many as the machine has, up to the number of chains.
+    target_accept : float
+        Acceptance rate that the step size aims at, between 0 and 1.
+    progress : bool
+    sampler : str
+        ``"nutpie"``, ``"pymc"`` or ``"numpyro"``; strategies other than ``"nuts"`` always use nutpie.
+    parameterization : str
+        ``"noncentered"`` or ``"centered"``, for strategy ``"nuts"``.
+
+    Raises
+    ------
+    ValueError
+        For a number out of range.
+
+    Examples
+    --------
+    >>> Settings(draws=200, seed=1).chains
+    4
+    """
+
+    draws: int = 1000
+    chains: int = 4
+    tune: int | None = None
+    seed: int = 0
+    cores: int | None = None
+    target_accept: float = 0.9
+    progress: bool = True
+    sampler: str = "nutpie"
+    parameterization: str = "noncentered"
+
+    def __post_init__(self) -> None:
+        for name, least in (("draws", 1), ("chains", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if not _whole(value, least):
+                raise ValueError(f"{name} must be a whole number, {least} or more; got {value!r}")
+        for name in ("tune", "cores"):
+            value = getattr(self, name)
+            if value is not None and not _whole(value, 1):
+                raise ValueError(f"{name} must be a whole number, 1 or more, or None; got {value!r}")
+        if not (isinstance(self.target_accept, float) and 0 < self.target_accept < 1):
+            raise ValueError(f"target_accept must be a number between 0 and 1; got {self.target_accept!r}")
+        if self.sampler not in SAMPLERS:
+            raise UnsupportedError(f"there is no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least

@@ -1,0 +1,246 @@
+"""ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that imports PyMC.
+
+Inside, predictors are centred, so the intercept's prior is about the response at the predictors' means; group
+effects are non-centered (``r = z Λ'`` with standard normal z) unless asked otherwise; correlations have an LKJ prior
+on the Cholesky factor of each block of correlated effects. Outside, `b` is on the scale of the user's columns.
+"""
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from hierbayes.design import INTERCEPT, MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.factors import Factor
+from hierbayes.priors import Prior
+from hierbayes.spec import ModelSpec
+
+PARAMETERIZATIONS = ("noncentered", "centered")
+
+
+def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncentered") -> Any:
+    """The model as a `pymc.Model` with dims and coords.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows bound by the spec's layout.
+    parameterization : {"noncentered", "centered"}
+        Whether group effects are scaled standard normals, or drawn from their distribution directly.
+
+    Returns
+    -------
+    pymc.Model
+        Its variables include every name of the posterior schema. Where the rows have weights the likelihood is a
+        potential; otherwise it is an observed variable.
+    """
+    import pymc as pm
+
+    if parameterization not in PARAMETERIZATIONS:
+        raise UnsupportedError(
+            f"there is no parameterization {parameterization!r}; there are {' and '.join(PARAMETERIZATIONS)}"
+        )
+    _check_codes(spec, design)
+    coords = {name: _coord(values) for name, values in spec.coords.items()}
+    with pm.Model(coords={**coords, OBS: np.arange(len(design))}) as model:
+        math = _math(pm)
+        etas = {
+            parameter: _predictor(pm, spec, parameter, design.predictors[parameter], parameterization == "centered")
+            for parameter in spec.layout.predictors
+        }
+        aux = {name: _free(pm, spec.prior(name, parameter=name), name) for name in spec.plain_auxiliaries}
+        for parameter, eta in etas.items():
+            if parameter != MEAN:
+                aux[parameter] = spec.parameter_link(parameter).inverse(eta, math)
+        _likelihood(pm, math, spec, design, etas[MEAN], aux)
+    return model
+
+
+def _coord(values: np.ndarray) -> list[Any]:
+    """Labels as plain Python values, which every sampler takes."""
+    return [value.item() if isinstance(value, np.generic) and not isinstance(value, np.datetime64) else value for value in values]
+
+
+def _math(pm: Any) -> SimpleNamespace:
+    """The functions of `hierbayes.links.NUMPY_MATH` on tensors."""
+    import pytensor.tensor as pt
+
+    root = np.sqrt(2.0)  # NumPy's: PyTensor would take a plain 2.0, and its root, for float32
+
+    def log_ndtr(x: Any) -> Any:
+        # each branch sees only its own half: beyond 38 the other overflows, and its gradient would be NaN
+        left, right = pt.minimum(x, -1.0), pt.maximum(x, -1.0)
+        tail = pt.log(0.5 * pt.erfcx(-left / root)) - 0.5 * pt.sqr(left)
+        return pt.switch(x < -1.0, tail, pt.log1p(-0.5 * pt.erfc(right / root)))
+
+    return SimpleNamespace(
+        exp=pt.exp,
+        log=pt.log,
+        expm1=pt.expm1,
+        sigmoid=pm.math.sigmoid,
+        ndtr=lambda x: 0.5 * pt.erfc(-x / root),
+        log_ndtr=log_ndtr,
+    )
+
+
+def _check_codes(spec: ModelSpec, design: Design) -> None:
+    """Level numbers must lie in range: compiled code checks no bounds and would return plausible nonsense."""
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            bound = design.predictors[parameter].factors[factor.name]
+            if len(bound.codes) and not 0 <= bound.codes.min() <= bound.codes.max() < len(factor.levels):
+                raise DataError(f"factor {factor.name!r} has rows whose level is not one of its {len(factor.levels)}")
+
+
+def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, aux: dict[str, Any]) -> None:
+    trials = None if design.trials is None else pm.Data(_unused(pm, "trials"), design.trials, dims=OBS)
+    distribution, arguments = spec.family.distribution(pm, math, eta, aux, spec.link, trials)
+    y = design.y
+    assert y is not None, "a graph is built on rows with a response"
+    if np.all(y == np.floor(y)) and spec.family.support.words.startswith(("a whole", "0 or 1")):
+        y = y.astype(np.int64)
+    name = _unused(pm, spec.layout.response.name)
+    if design.weights is None:
+        distribution(name, **arguments, observed=y, dims=OBS)
+        return
+    weights = pm.Data(_unused(pm, "weights"), design.weights, dims=OBS)
+    observed = pm.Data(name, y, dims=OBS)
+    pm.Potential(_unused(pm, f"{name}_weighted"), (weights * pm.logp(distribution.dist(**arguments), observed)).sum())
+
+
+def _unused(pm: Any, name: str) -> str:
+    """That name, or a longer one where a column that the user named so is a dimension already."""
+    model = pm.modelcontext(None)
+    while name in model.named_vars or name in model.coords:
+        name = f"{name}_data"
+    return name
+
+
+def _predictor(pm: Any, spec: ModelSpec, parameter: str, bound: BoundPredictor, centered: bool) -> Any:
+    layout = spec.layout.predictors[parameter]
+    columns = spec.coefficient_variable(parameter).dims
+    x = None
+    if layout.coefficients:
+        x = pm.Data(_unused(pm, f"{parameter}_x"), bound.x - layout.centres, dims=(OBS, *columns))
+    offset = pm.Data(_unused(pm, f"{parameter}_offset"), bound.offset, dims=OBS)
+    b = _coefficients(pm, spec, parameter, layout)
+    factors = []
+    for factor in layout.factors:
+        rows = bound.factors[factor.name]
+        codes = pm.Data(_unused(pm, f"{parameter}_level_{factor.name}"), rows.codes, dims=OBS)
+        effects = spec.factor_variables(parameter, factor)["sd"].dims
+        name = _unused(pm, f"{parameter}_z_{factor.name}")
+        z = pm.Data(name, rows.z, dims=(OBS, *effects), shape=(None, rows.z.shape[1]))
+        factors.append((codes, z, _group_effects(pm, spec, parameter, factor, centered)))
+    return _linear_predictor(x, offset, b, factors)
+
+
+def _linear_predictor(x: Any, offset: Any, b: Any, factors: Sequence[tuple[Any, Any, Any]]) -> Any:
+    return linear_predictor(x, offset, b, [(codes, _Columns(z), r) for codes, z, r in factors])
+
+
+class _Columns:
+    """A tensor of columns whose number is known, for `linear_predictor`'s loop over effects."""
+
+    def __init__(self, z: Any) -> None:
+        self._z = z
+        self.shape = z.type.shape
+
+    def __getitem__(self, item: Any) -> Any:
+        return self._z[item]
+
+
+def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout) -> Any:
+    """Coefficients of the centred columns, and `b`, those of the user's columns, beside them."""
+    import pytensor.tensor as pt
+
+    if not layout.coefficients:
+        return None
+    variable = spec.coefficient_variable(parameter)
+    priors = [
+        spec.prior(INTERCEPT, parameter=parameter) if label == INTERCEPT else spec.prior("b", coefficient=label, parameter=parameter)
+        for label in layout.coefficients
+    ]
+    intercept = layout.intercept
+    slopes = [place for place in range(len(priors)) if place != intercept]
+    centred = pt.zeros(len(priors))
+    if intercept is not None:
+        centred = centred[intercept].set(_free(pm, priors[intercept], f"{variable.name}_intercept"))
+    if slopes:
+        centred = centred[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], f"{variable.name}_slopes"))
+    b = centred
+    if intercept is not None and slopes:
+        b = centred[intercept].inc(-pt.dot(layout.centres[slopes], centred[np.array(slopes)]))
+    pm.Deterministic(variable.name, b, dims=variable.dims)
+    return centred
+
+
+def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
+    """The (G, q) effects r of one factor, with their sds and correlations."""
+    import pytensor.tensor as pt
+
+    variables = spec.factor_variables(parameter, factor)
+    priors = [
+        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter) for effect in factor.effects
+    ]
+    sd = _free_vector(pm, priors, variables["sd"].name, dims=variables["sd"].dims)
+    shape = (len(factor.levels), len(factor.effects))
+    name = variables["r"].name
+    if not factor.correlated:
+        if centered:
+            return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
+        z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=shape)
+        return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
+    chol = _correlation_factor(pm, spec, parameter, factor, variables["cor"].name)
+    pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
+    scaled = sd[:, None] * chol
+    if centered:
+        return pm.MvNormal(name, mu=np.zeros(shape[1]), chol=scaled, dims=variables["r"].dims)
+    z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=shape)
+    return pm.Deterministic(name, pt.dot(z, scaled.T), dims=variables["r"].dims)
+
+
+def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, name: str) -> Any:
+    """The (q, q) Cholesky factor of the correlations: an LKJ factor for each block, zeros between blocks."""
+    import pytensor.tensor as pt
+
+    eta = np.float64(dict(spec.prior("cor", group=factor.name, parameter=parameter).args)["eta"])
+    several = sum(len(block) > 1 for block in factor.blocks) > 1
+    chol = pt.eye(len(factor.effects))
+    for number, block in enumerate(factor.blocks):
+        if len(block) > 1:
+            part = pm.LKJCorr(f"{name}_chol{number if several else ''}", n=len(block), eta=eta)
+            rows, columns = np.ix_(block, block)
+            chol = chol[rows, columns].set(part)
+    return chol
+
+
+# -- priors -----------------------------------------------------------------------------------------------------
+
+def _free(pm: Any, prior: Prior, name: str, dims: Any = None) -> Any:
+    # arrays, because PyTensor keeps a Python number in the smallest type that holds it, single precision included
+    arguments = {key: np.array(value) for key, value in prior.args}
+    return getattr(pm, prior.name)(name, **arguments, dims=dims)
+
+
+def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:
+    """One variable a distribution, with an argument an element; several distributions make several variables."""
+    import pytensor.tensor as pt
+
+    kinds = list(dict.fromkeys(prior.name for prior in priors))
+    if len(kinds) == 1:
+        return _vector(pm, priors, name, dims)
+    vector = pt.zeros(len(priors))
+    for kind in kinds:
+        places = np.array([place for place, prior in enumerate(priors) if prior.name == kind])
+        vector = vector[places].set(_vector(pm, [priors[j] for j in places], f"{name}_{kind.lower()}", None))
+    return pm.Deterministic(name, vector, dims=dims) if dims else vector
+
+
+def _vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any) -> Any:
+    arguments = {key: np.array([dict(prior.args)[key] for prior in priors]) for key, _ in priors[0].args}
+    shape = {"dims": dims} if dims else {"shape": len(priors)}
+    return getattr(pm, priors[0].name)(name, **arguments, **shape)
