@@ -1,0 +1,77 @@
+"""Bayesian hierarchical models from a formula.
+
+>>> import hierbayes as hb
+>>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+>>> fit = model.fit(seed=1)  # doctest: +SKIP
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hierbayes.datasets import load_dataset
+    from hierbayes.errors import (
+        DataError,
+        DataWarning,
+        FormulaError,
+        HierBayesError,
+        PriorError,
+        SamplingWarning,
+        UnsupportedError,
+    )
+    from hierbayes.fitted import Fit, load
+    from hierbayes.formula import parse
+    from hierbayes.model import Model, fit
+    from hierbayes.priors import Prior, PriorSet
+
+_HOMES = {
+    "DataError": "errors",
+    "DataWarning": "errors",
+    "Fit": "fitted",
+    "FormulaError": "errors",
+    "HierBayesError": "errors",
+    "Model": "model",
+    "Prior": "priors",
+    "PriorError": "errors",
+    "PriorSet": "priors",
+    "SamplingWarning": "errors",
+    "UnsupportedError": "errors",
+    "fit": "model",
+    "load": "fitted",
+    "load_dataset": "datasets",
+    "parse": "formula",
+}
+
+__all__ = [
+    "DataError",
+    "DataWarning",
+    "Fit",
+    "FormulaError",
+    "HierBayesError",
+    "Model",
+    "Prior",
+    "PriorError",
+    "PriorSet",
+    "SamplingWarning",
+    "UnsupportedError",
+    "__version__",
+    "fit",
+    "load",
+    "load_dataset",
+    "parse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Names are imported at first use, so that ``import hierbayes`` stays cheap."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("hierbayes")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hierbayes' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"hierbayes.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

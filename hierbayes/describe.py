@@ -1,0 +1,122 @@
+"""A model in words and equations: what it says, before anything is drawn."""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from hierbayes.design import INTERCEPT, MEAN, Design, PredictorLayout
+from hierbayes.factors import Factor
+from hierbayes.spec import ModelSpec, ResolvedPrior
+
+LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
+SHOWN_TERMS = 12
+
+
+def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+    """The text that a model prints: formula, data, equations, priors, strategy."""
+    blocks = [
+        "\n".join(_heading(spec, design)),
+        "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
+        "\n".join(["Priors (numbers settled; an Intercept's is about the predictors' means)", *_prior_lines(spec)]),
+        f"fit() will take strategy {strategy!r}: {reason}",
+    ]
+    return "\n\n".join(blocks)
+
+
+def _heading(spec: ModelSpec, design: Design) -> Iterator[str]:
+    for parameter, formula in spec.layout.formulas.items():
+        yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
+    yield f"Family: {spec.family.name}, link {spec.link_name}"
+    yield f"Rows: {len(design):,}"
+    levels = spec.layout.response.levels
+    if levels:
+        yield f"Response: 1 stands for {spec.layout.response.name} = {levels[1]!r}, 0 for {levels[0]!r}"
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            where = "" if parameter == MEAN else f" (in {parameter})"
+            yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {_effect_words(factor)}"
+
+
+def _effect_words(factor: Factor) -> str:
+    effects = ", ".join(factor.effects)
+    if len(factor.effects) == 1:
+        return f"varying {effects}"
+    return f"varying {effects} ({'correlated' if len(factor.blocks) == 1 else 'uncorrelated' if not factor.correlated else 'correlated within ' + _block_words(factor)})"
+
+
+def _block_words(factor: Factor) -> str:
+    return " and ".join("{" + ", ".join(factor.effects[j] for j in block) + "}" for block in factor.blocks)
+
+
+def equations(spec: ModelSpec) -> list[str]:
+    """The model's equations, one a line."""
+    lines = [f"{spec.layout.response.name}_i ~ {_indexed(spec)}"]
+    for parameter, layout in spec.layout.predictors.items():
+        link = spec.parameter_link(parameter).name
+        left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
+        lines.append(f"{left} = {_predictor_words(layout)}")
+        for factor in layout.factors:
+            lines += _factor_lines(parameter, factor)
+    return lines
+
+
+def _indexed(spec: ModelSpec) -> str:
+    words = spec.family.equation.replace("mu", "mu_i").replace("trials", "trials_i")
+    for parameter in spec.layout.predictors:
+        if parameter != MEAN:
+            words = words.replace(parameter, f"{parameter}_i")
+    return words
+
+
+def _predictor_words(layout: PredictorLayout) -> str:
+    terms = ["b[Intercept]" if label == INTERCEPT else f"b[{label}]·{label}" for label in layout.coefficients]
+    if len(terms) > SHOWN_TERMS:
+        terms = [*terms[: SHOWN_TERMS - 1], f"… ({len(terms)} coefficients)"]
+    terms += [f"offset({encoding.text.removeprefix('0 + ')})" for encoding in layout.offsets]
+    for factor in layout.factors:
+        terms += [
+            f"r[{factor.name}]" if effect == INTERCEPT else f"r[{factor.name}, {effect}]·{effect}"
+            for effect in factor.effects
+        ]
+    return " + ".join(terms) or "0"
+
+
+def _factor_lines(parameter: str, factor: Factor) -> list[str]:
+    name = factor.name if parameter == MEAN else f"{parameter}.{factor.name}"
+    if len(factor.effects) == 1:
+        return [f"r[{name}] ~ Normal(0, sd[{name}])"]
+    effects = ", ".join(factor.effects)
+    if not factor.correlated:
+        return [f"r[{name}, ({effects})] ~ Normal(0, sd[{name}]), independent"]
+    return [f"r[{name}, ({effects})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"]
+
+
+def prior_name(prior: ResolvedPrior) -> str:
+    """A prior's most specific address: ``"sd[Subject, Days]"``.
+
+    Examples
+    --------
+    >>> from hierbayes.priors import Prior
+    >>> prior_name(ResolvedPrior("sd", "Days", "Subject", "mu", Prior("Exponential", 1), "default"))
+    'sd[Subject, Days]'
+    """
+    prefix = "" if prior.parameter in (MEAN, prior.kind) else f"{prior.parameter}."
+    inside = ", ".join(part for part in (prior.group, prior.coefficient) if part)
+    return f"{prefix}{prior.kind}[{inside}]" if inside else f"{prefix}{prior.kind}"
+
+
+def _prior_lines(spec: ModelSpec) -> list[str]:
+    names = [prior_name(prior) for prior in spec.priors]
+    width = max(map(len, names), default=0)
+    return [
+        f"  {name:<{width}}  ~ {prior.prior}" + ("" if prior.origin == "default" else f"  ({prior.origin})")
+        for name, prior in zip(names, spec.priors, strict=True)
+    ]
+
+
+def prior_table(spec: ModelSpec) -> pd.DataFrame:
+    """Every prior of the model: class, coefficient, group, parameter, prior, origin."""
+    rows = [(p.kind, p.coefficient, p.group, p.parameter, str(p.prior), p.origin) for p in spec.priors]
+    return pd.DataFrame(rows, columns=["class", "coefficient", "group", "parameter", "prior", "origin"])
+
+

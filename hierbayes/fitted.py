@@ -1,0 +1,237 @@
+"""A fitted model: the specification, the training rows and the draws, with the answers as methods."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import pandas as pd
+
+from hierbayes import comparison, predict, simulate, summary
+from hierbayes.checks import Finding, check_draws
+from hierbayes.design import Design
+from hierbayes.intervals import get_interval
+from hierbayes.reprs import fit_html, fit_text
+from hierbayes.spec import ModelSpec
+from hierbayes.store import read_fit, write_fit
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.axes import Axes
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit:
+    """A posterior and the model it belongs to; made by `Model.fit` or `load`.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What was learnt of the data, the family, every prior.
+    data : pandas.DataFrame
+        The complete training rows, the columns that the model reads.
+    design : Design
+        Those rows as arrays.
+    tree : xarray.DataTree
+        The draws, in ArviZ's groups; ``az.summary(fit.tree)`` and every ``az.plot_*`` work on it.
+    """
+
+    spec: ModelSpec
+    data: pd.DataFrame
+    design: Design
+    tree: "xr.DataTree"
+
+    def __repr__(self) -> str:
+        return fit_text(self.spec, self.tree, self.summary())
+
+    def _repr_html_(self) -> str:
+        return fit_html(self.spec, self.tree, self.summary())
+
+    @property
+    def posterior(self) -> "xr.Dataset":
+        """The posterior group as a dataset: dims chain, draw and the schema's own."""
+        return self.tree["posterior"].to_dataset()
+
+    # -- tables -------------------------------------------------------------------------------------------------
+
+    def summary(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """Population-level effects, sds, correlations and the family's own parameters.
+
+        Parameters
+        ----------
+        prob : float, optional
+            Probability of the credible interval; from ``arviz.rcParams`` unless given.
+        kind : {"eti", "hdi"}, optional
+            Its kind; from ``arviz.rcParams`` unless given.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean.
+        """
+        return summary.summary(self.spec, self.posterior, get_interval(prob, kind))
+
+    def fixef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """Population-level coefficients (lme4's name): parameter, effect, mean, sd, lower, upper."""
+        return summary.fixef(self.spec, self.posterior, get_interval(prob, kind))
+
+    def ranef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """Deviations of each level from the population (lme4's name): group, level, effect, mean, sd, lower, upper."""
+        return summary.ranef(self.spec, self.posterior, get_interval(prob, kind))
+
+    def coef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """Coefficients of each level, population-level plus deviation (lme4's name): as `ranef`."""
+        return summary.coef(self.spec, self.posterior, get_interval(prob, kind))
+
+    def varcorr(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """Standard deviations and correlations of group effects, and the residual's (lme4's name)."""
+        return summary.varcorr(self.spec, self.posterior, get_interval(prob, kind))
+
+    def check(self) -> tuple[Finding, ...]:
+        """What is wrong with the draws and what to do; empty when all is well."""
+        return check_draws(self.spec, self.tree)
+
+    # -- predictions --------------------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        rows: Any = None,
+        kind: Literal["linear", "mean", "response"] = "mean",
+        groups: Any = "all",
+        new_levels: Literal["sample", "mean", "error"] = "sample",
+        output: Literal["table", "draws"] = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Predictions for new rows, or for the training rows.
+
+        A level that training had uses its own draws. A level it hadn't is a new group: its effects are drawn from
+        the population, once per posterior draw and shared by its rows. A missing level is an unknown group of that
+        row alone.
+
+        Parameters
+        ----------
+        rows : data frame or mapping, optional
+            n rows with the predictors' columns and those of the grouping factors that count; the training rows
+            unless given.
+        kind : {"linear", "mean", "response"}
+            The linear predictor, the expected response (for binomial a probability), or simulated responses.
+        groups : "all", "none", str or list of str
+            The grouping factors that count.
+        new_levels : {"sample", "mean", "error"}
+            Draw a new level's effects from the population, set them to 0, or refuse.
+        output : {"table", "draws"}
+            A summary, in bounded memory, or every draw.
+        prob, interval : float, str, optional
+            Probability and kind of the credible interval; from ``arviz.rcParams`` unless given.
+        seed : int
+            Of new levels and simulated responses.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            mean, sd, lower, upper with the index of `rows`; or draws (chain, draw, __obs__).
+
+        Raises
+        ------
+        DataError
+            For an absent column, a missing predictor, an unseen level of a population-level factor, or with
+            ``new_levels="error"`` an unseen level of a grouping factor.
+        """
+        request = predict.Request(kind, predict.choose_groups(self.spec, groups), new_levels, seed)
+        if output not in ("table", "draws"):
+            raise ValueError(f"output must be 'table' or 'draws'; got {output!r}")
+        design = self.design if rows is None else self.spec.layout.bind_new(rows, request.groups)
+        draws = predict.flatten(self.spec, self.posterior)
+        if output == "draws":
+            return predict.predict_draws(self.spec, draws, design, request)
+        return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
+
+    def compare(
+        self,
+        rows_a: Any,
+        rows_b: Any,
+        kind: Literal["linear", "mean", "response"] = "mean",
+        groups: Any = "all",
+        new_levels: Literal["sample", "mean", "error"] = "sample",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Posterior of the difference a − b between two situations, and the probability that it is positive.
+
+        Parameters
+        ----------
+        rows_a, rows_b : data frame or mapping
+            Equally many rows are compared one by one; otherwise each side is averaged within each draw.
+            A new level that stands on both sides is the same group.
+        kind, groups, new_levels, prob, interval, seed
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a difference: mean, sd, lower, upper, p_greater (the posterior probability of a > b).
+        """
+        request = predict.Request(kind, predict.choose_groups(self.spec, groups), new_levels, seed)
+        draws = predict.flatten(self.spec, self.posterior)
+        return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))
+
+    def posterior_predictive(self, draws: int | None = 500, seed: int = 0) -> "xr.DataTree":
+        """The draws with simulated responses of the training rows beside them.
+
+        Parameters
+        ----------
+        draws : int or None
+            About how many of the draws to use, evenly spaced; None for all.
+        seed : int
+
+        Returns
+        -------
+        xarray.DataTree
+            The groups of `tree` and ``posterior_predictive``: what ``az.plot_ppc_dist`` and its kin take.
+        """
+        import xarray as xr
+
+        thinned = simulate.thin(self.spec, self.posterior, draws)
+        flat = predict.flatten(self.spec, thinned)
+        simulated = simulate.posterior_predictive(self.spec, flat, self.design, seed)
+        simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
+        groups: Mapping[str, Any] = {name: node.to_dataset() for name, node in self.tree.children.items()}
+        whole = xr.DataTree.from_dict({**groups, "posterior_predictive": simulated})
+        whole.attrs.update(self.tree.attrs)
+        return whole
+
+    # -- pictures -----------------------------------------------------------------------------------------------
+
+    def plot_shrinkage(self, group: str | None = None, **options: Any) -> "Axes":
+        """Estimates of each level from its own data alone, drawn towards the population: see `plots.plot_shrinkage`."""
+        from hierbayes import plots
+
+        return plots.plot_shrinkage(self.spec, self.design, self.posterior, group, **options)
+
+    def plot_ranef(self, group: str | None = None, **options: Any) -> Any:
+        """Deviations of the levels with intervals, ordered: see `plots.plot_ranef`."""
+        from hierbayes import plots
+
+        return plots.plot_ranef(self.spec, self.posterior, group, **options)
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole fit to one netCDF file: draws, training rows, specification. `load` reads it."""
+        write_fit(path, self.spec, self.data, self.tree)
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit that `Fit.save` wrote; every method works as on the original.
+
+    Raises
+    ------
+    DataError
+        For a file that is no fit of hierbayes.
+    """
+    spec, data, design, tree = read_fit(path)
+    return Fit(spec, data, design, tree)
+

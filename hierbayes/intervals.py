@@ -1,0 +1,88 @@
+"""Point and interval summaries of draws, by ArviZ's settings unless told otherwise."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+KINDS = ("eti", "hdi")
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A credible interval's probability and kind.
+
+    Attributes
+    ----------
+    prob : float
+        Between 0 and 1.
+    kind : {"eti", "hdi"}
+        Equal-tailed, or highest density.
+    """
+
+    prob: float
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{100 * self.prob:g}% {self.kind.upper()}"
+
+    def bounds(self, draws: Array) -> tuple[Array, Array]:
+        """Lower and upper bound over the first axis: draws (S, …) → (…), (…)."""
+        ordered = np.sort(draws, axis=0)
+        if self.kind == "eti":
+            tail = (1 - self.prob) / 2
+            return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
+        inside = int(np.floor(self.prob * len(ordered)))
+        widths = ordered[inside:] - ordered[: len(ordered) - inside]
+        first = np.argmin(widths, axis=0)[None]
+        return np.take_along_axis(ordered, first, 0)[0], np.take_along_axis(ordered, first + inside, 0)[0]
+
+
+def _quantile(ordered: Array, prob: float) -> Array:
+    """NumPy's default quantile of values already sorted along the first axis: several times faster on many columns."""
+    place = prob * (len(ordered) - 1)
+    below = int(np.floor(place))
+    above = min(below + 1, len(ordered) - 1)
+    quantile: Array = ordered[below] + (place - below) * (ordered[above] - ordered[below])
+    return quantile
+
+
+def get_interval(prob: float | None = None, kind: str | None = None) -> Interval:
+    """The interval asked for; what is None comes from ``arviz.rcParams`` (``stats.ci_prob``, ``stats.ci_kind``).
+
+    Raises
+    ------
+    ValueError
+        For a probability outside (0, 1) or an unknown kind.
+
+    Examples
+    --------
+    >>> str(get_interval(0.95, "eti"))
+    '95% ETI'
+    """
+    if prob is None or kind is None:
+        from arviz_base import rcParams
+
+        prob = rcParams["stats.ci_prob"] if prob is None else prob
+        kind = rcParams["stats.ci_kind"] if kind is None else kind
+    if not 0 < prob < 1:
+        raise ValueError(f"prob must lie between 0 and 1, such as 0.95; got {prob!r}")
+    if kind not in KINDS:
+        raise ValueError(f"an interval is 'eti' (equal tails) or 'hdi' (highest density); got {kind!r}")
+    return Interval(float(prob), kind)
+
+
+def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
+    """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened."""
+    lower, upper = interval.bounds(draws)
+    columns = {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+    return {name: np.asarray(values).ravel() for name, values in columns.items()}
+
+
+def labelled(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
+    """The table with the interval it was made with in its attrs."""
+    table.attrs["interval"] = str(interval)
+    return table

@@ -1,0 +1,252 @@
+"""The façade: `Model`, and `fit`."""
+
+import platform
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hierbayes.checks import Finding, check_design, check_draws
+from hierbayes.defaults import resolve_priors
+from hierbayes.describe import prior_table
+from hierbayes.design import MEAN, PACKAGE, complete_rows, learn
+from hierbayes.engine import Settings, choose
+from hierbayes.errors import DataWarning, FormulaError, PriorError, SamplingWarning, UnsupportedError
+from hierbayes.families import Family, get_family
+from hierbayes.fitted import Fit
+from hierbayes.formula import Formula, parse
+from hierbayes.priors import Prior, PriorSet
+from hierbayes.reprs import model_html, model_text
+from hierbayes.simulate import prior_predictive
+from hierbayes.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import pymc as pm
+    import xarray as xr
+
+type Formulas = str | Formula | Mapping[str, str | Formula]
+type Priors = Mapping[str, Prior | str] | PriorSet | str | Path | None
+
+
+class Model:
+    """A Bayesian hierarchical model: a formula and data, with every prior settled.
+
+    Making one is the composition of five steps, each of them a function: `parse` the formula, `complete_rows` of the
+    data, `learn` the layout, `resolve_priors`, and `Layout.bind`.
+
+    Parameters
+    ----------
+    formula : str, Formula or mapping of str to either
+        ``"Reaction ~ Days + (Days | Subject)"``; or one a parameter, ``{"mu": "y ~ x", "sigma": "~ x"}``.
+    data : data frame or mapping
+        Any data frame that narwhals reads, n rows; rows with missing values are left out with a warning.
+    family : str
+        ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
+        ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
+    priors : mapping, PriorSet, path or None
+        Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; what isn't
+        named has a weakly informative default.
+    link : str, optional
+        The mean's link; the family's default unless given.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What was learnt, the family, the link and the priors.
+    data : pandas.DataFrame
+        The complete training rows.
+    design : Design
+        Those rows as arrays.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, UnsupportedError
+        Before any sampling: what was found, where, and the way out.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    >>> model.priors["prior"].iloc[0]
+    'Normal(mu=298.508, sigma=140.43)'
+    """
+
+    def __init__(
+        self,
+        formula: Formulas,
+        data: Any,
+        family: str = "gaussian",
+        priors: Priors = None,
+        link: str | None = None,
+    ) -> None:
+        found, link_name = get_family(family, link)
+        formulas = read_formulas(formula, found)
+        frame = complete_rows(formulas, data)
+        layout = learn(formulas, frame, found, link_name)
+        resolved = resolve_priors(layout, found, link_name, read_priors(priors))
+        self.spec = ModelSpec(layout, found, link_name, resolved)
+        self.spec.check_names()
+        self.data = frame
+        self.design = layout.bind(frame)
+        for finding in self.check():
+            warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
+
+    def __repr__(self) -> str:
+        plan = choose(self.spec, self.design)
+        return model_text(self.spec, self.design, plan.strategy.name, plan.reason)
+
+    def _repr_html_(self) -> str:
+        plan = choose(self.spec, self.design)
+        return model_html(self.spec, self.design, plan.strategy.name, plan.reason)
+
+    @property
+    def priors(self) -> pd.DataFrame:
+        """Every prior, its numbers settled: class, coefficient, group, parameter, prior, origin."""
+        return prior_table(self.spec)
+
+    def check(self) -> tuple[Finding, ...]:
+        """Facts about the data that limit what the model can say; empty when there are none."""
+        return check_design(self.spec, self.design)
+
+    def graph(self, parameterization: str = "noncentered") -> "pm.Model":
+        """The model as a `pymc.Model`, with dims and coords, usable as any PyMC model.
+
+        Parameters
+        ----------
+        parameterization : {"noncentered", "centered"}
+            Group effects as scaled standard normals, or drawn from their distribution directly.
+        """
+        from hierbayes.graph import build_graph
+
+        graph: pm.Model = build_graph(self.spec, self.design, parameterization)
+        return graph
+
+    def prior_predictive(self, draws: int = 500, seed: int = 0) -> "xr.DataTree":
+        """Parameters from their priors and the responses they imply, by forward simulation.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+
+        Returns
+        -------
+        xarray.DataTree
+            Groups prior, prior_predictive and observed_data, as one chain.
+        """
+        Settings(draws=draws, seed=seed)
+        return prior_predictive(self.spec, self.design, draws, seed)
+
+    def fit(
+        self,
+        draws: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        strategy: str = "auto",
+        progress: bool = True,
+        *,
+        tune: int | None = None,
+        cores: int | None = None,
+        target_accept: float = 0.9,
+        sampler: str = "nutpie",
+        parameterization: str = "noncentered",
+    ) -> Fit:
+        """Draw the posterior.
+
+        Parameters
+        ----------
+        draws : int
+            Draws kept from each chain.
+        chains : int
+        seed : int
+            The same seed on the same model repeats the draws.
+        strategy : str
+            ``"auto"`` takes the first strategy that supports the model; printing the model shows which.
+        progress : bool
+            Whether to show progress.
+        tune : int, optional
+            Warm-up draws; the strategy's own number unless given.
+        cores : int, optional
+            Chains run at once.
+        target_accept : float
+            Acceptance rate that the step size aims at.
+        sampler : {"nutpie", "pymc", "numpyro"}
+            Who runs NUTS, for strategy ``"nuts"``.
+        parameterization : {"noncentered", "centered"}
+            Of the graph, for strategy ``"nuts"``.
+
+        Returns
+        -------
+        Fit
+            Stopped by Ctrl-C, it holds the draws so far and is marked as interrupted.
+
+        Warns
+        -----
+        SamplingWarning
+            Where the draws are not to be trusted as they are, with what to do.
+        """
+        settings = Settings(draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization)
+        plan = choose(self.spec, self.design, strategy)
+        tree = plan.strategy.run(self.spec, self.design, settings)
+        tree.attrs.update({"strategy_reason": plan.reason, "seed": seed, **_versions()})
+        for finding in check_draws(self.spec, tree):
+            warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
+        return Fit(self.spec, self.data, self.design, tree)
+
+
+def fit(
+    formula: Formulas,
+    data: Any,
+    family: str = "gaussian",
+    priors: Priors = None,
+    link: str | None = None,
+    **options: Any,
+) -> Fit:
+    """``Model(formula, data, family, priors, link).fit(**options)``."""
+    return Model(formula, data, family, priors, link).fit(**options)
+
+
+def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
+    """The formula of each parameter, the mean's first.
+
+    Raises
+    ------
+    FormulaError
+        When a text cannot be read, or none is the mean's.
+    UnsupportedError
+        For a parameter that the family hasn't got.
+    """
+    if not isinstance(formula, Mapping):
+        return {MEAN: _read(formula, response=True)}
+    if MEAN not in formula:
+        raise FormulaError(f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}")
+    known = [auxiliary.name for auxiliary in family.auxiliaries]
+    for name in formula:
+        if name != MEAN and name not in known:
+            have = ", ".join([MEAN, *known])
+            raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")
+    others = {name: _read(text, response=False) for name, text in formula.items() if name != MEAN}
+    return {MEAN: _read(formula[MEAN], response=True)} | others
+
+
+def _read(formula: str | Formula, response: bool) -> Formula:
+    return formula if isinstance(formula, Formula) else parse(formula, response=response)
+
+
+def read_priors(priors: Priors) -> PriorSet:
+    """A mapping, a set or a TOML file as a `PriorSet`."""
+    if isinstance(priors, str | Path):
+        if not Path(priors).is_file():
+            raise PriorError(
+                f"there is no prior file {str(priors)!r} here ({Path.cwd()}); priors are the path of a TOML file or a "
+                "mapping such as {'b': 'Normal(0, 1)'}"
+            )
+        return PriorSet.from_toml(Path(priors))
+    return PriorSet.of(priors)
+
+
+def _versions() -> dict[str, str]:
+    return {"hierbayes_version": version("hierbayes"), "python_version": platform.python_version()}

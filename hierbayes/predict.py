@@ -1,0 +1,241 @@
+"""Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
+from hierbayes.errors import DataError
+from hierbayes.factors import Factor
+from hierbayes.intervals import Interval, labelled, summarise
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+KINDS = ("linear", "mean", "response")
+NEW_LEVELS = ("sample", "mean", "error")
+CHUNK_ENTRIES = 250_000  # draws × rows of one chunk: 2 MB an array, which a processor's cache holds
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Posterior draws as flat arrays (S, …) by variable name.
+
+    Attributes
+    ----------
+    values : mapping of str to ndarray
+    chains, draws : int
+        S = chains × draws.
+    """
+
+    values: Mapping[str, Array]
+    chains: int
+    draws: int
+
+    def __len__(self) -> int:
+        return self.chains * self.draws
+
+
+def flatten(spec: ModelSpec, posterior: Any) -> Draws:
+    """The schema's variables of a posterior dataset, chains and draws in one axis."""
+    arrays = {v.name: np.asarray(posterior[v.name].transpose(*CHAIN_DIMS, *v.dims)) for v in spec.variables}
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    return Draws({name: a.reshape(chains * draws, *a.shape[2:]) for name, a in arrays.items()}, chains, draws)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to predict.
+
+    Attributes
+    ----------
+    kind : {"linear", "mean", "response"}
+    groups : tuple of str
+        The grouping factors that count.
+    new_levels : {"sample", "mean", "error"}
+    seed : int
+    """
+
+    kind: str
+    groups: tuple[str, ...]
+    new_levels: str
+    seed: int
+
+    def __post_init__(self) -> None:
+        for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
+            if value not in allowed:
+                raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ValueError(f"seed must be a whole number, 0 or more; got {self.seed!r}")
+
+
+def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
+    """The names of the grouping factors that count: ``"all"``, ``"none"``, one name or a list of names.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the model.
+    """
+    names = tuple(dict.fromkeys(f.name for layout in spec.layout.predictors.values() for f in layout.factors))
+    if isinstance(groups, str) and groups in ("all", "none"):
+        return names if groups == "all" else ()
+    if groups is None:
+        return ()
+    chosen = (groups,) if isinstance(groups, str) else tuple(groups)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        have = ", ".join(names) or "none"
+        raise DataError(
+            f"groups names {unknown[0]!r}, which is no grouping factor of this model; it has {have}. "
+            "groups='all' counts them all, groups='none' none"
+        )
+    return chosen
+
+
+def predict_chunks(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Iterator[tuple[slice, Array]]:
+    """Predictions for successive slices of the rows: (slice, (S, rows of the slice)).
+
+    A new level's effects are drawn once per posterior draw and shared by all its rows, whichever chunk they fall in;
+    a row whose level is missing has effects of its own.
+    """
+    if request.kind == "response" and spec.family.needs_trials and design.trials is None:
+        columns = ", ".join(map(repr, spec.layout.response.trial_columns))
+        raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
+    _check_new_levels(design, request)
+    step = max(1, CHUNK_ENTRIES // len(draws))
+    for start in range(0, len(design), step):
+        part = slice(start, min(start + step, len(design)))
+        rng = np.random.default_rng([request.seed, 1, start])
+        yield part, _predict_rows(spec, draws, design.rows(part), request, rng)
+
+
+def predict_table(spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval) -> pd.DataFrame:
+    """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
+    pieces = [
+        pd.DataFrame(summarise(values, interval), index=design.index[part])
+        for part, values in predict_chunks(spec, draws, design, request)
+    ]
+    empty = pd.DataFrame({name: pd.Series(dtype=float) for name in ("mean", "sd", "lower", "upper")})
+    return labelled(pd.concat(pieces) if pieces else empty, interval)
+
+
+def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
+    """Every draw of every prediction: a DataArray (chain, draw, row)."""
+    import xarray as xr
+
+    values = np.empty((len(draws), len(design)))
+    for part, piece in predict_chunks(spec, draws, design, request):
+        values[:, part] = piece
+    coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: np.arange(len(design))}
+    shape = (draws.chains, draws.draws, len(design))
+    name = spec.layout.response.name if request.kind == "response" else request.kind
+    return xr.DataArray(values.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
+
+
+def evaluate_predictors(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> tuple[Array, Mapping[str, Array]]:
+    """The mean's linear predictor (S, n), and the auxiliary parameters as arrays that broadcast against it."""
+    etas = {
+        parameter: _linear_predictor(spec, parameter, draws, bound, request)
+        for parameter, bound in design.predictors.items()
+    }
+    aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+    for parameter, eta in etas.items():
+        if parameter != MEAN:
+            aux[parameter] = spec.parameter_link(parameter).mean(eta)
+    return etas[MEAN], aux
+
+
+def _predict_rows(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, rng: np.random.Generator
+) -> Array:
+    eta, aux = evaluate_predictors(spec, draws, design, request)
+    if request.kind == "linear":
+        return eta
+    if request.kind == "mean":
+        return np.broadcast_to(spec.family.mean(eta, aux, spec.link), eta.shape)
+    return spec.family.simulate(rng, eta, aux, spec.link, design.trials)
+
+
+def _linear_predictor(
+    spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, request: Request
+) -> Array:
+    layout = spec.layout.predictors[parameter]
+    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    factors = []
+    for factor in layout.factors:
+        if factor.name in request.groups:
+            rows = bound.factors[factor.name]
+            levels, codes = np.unique(rows.codes, return_inverse=True)
+            r = _effects(spec, parameter, factor, draws, levels, rows, request)
+            factors.append((codes, rows.z, r))
+    eta = linear_predictor(bound.x, bound.offset, b, factors)
+    return np.broadcast_to(eta, (len(draws), len(bound.offset)))
+
+
+def _effects(
+    spec: ModelSpec,
+    parameter: str,
+    factor: Factor,
+    draws: Draws,
+    levels: NDArray[np.int64],
+    rows: BoundFactor,
+    request: Request,
+) -> Array:
+    """Effects of the levels that these rows have, new ones included: (S, levels, q)."""
+    variables = spec.factor_variables(parameter, factor)
+    known = levels[levels < len(factor.levels)]
+    r = draws.values[variables["r"].name][:, known]
+    new = levels[len(known) :] - len(factor.levels)
+    if not len(new):
+        return r
+    shape = (len(draws), len(new), len(factor.effects))
+    if request.new_levels == "mean":
+        return np.concatenate([r, np.zeros(shape)], axis=1)
+    scales = draws.values[variables["sd"].name]
+    root = np.eye(len(factor.effects)) if not factor.correlated else _roots(draws.values[variables["cor"].name])
+    z = np.empty(shape)
+    for place, level in enumerate(new):
+        z[:, place] = _level_generator(request.seed, parameter, factor, rows.new[level], level).normal(
+            size=(len(draws), shape[2])
+        )
+    effects = np.einsum("...ij,...lj->...li", root, z) * scales[:, None, :]
+    return np.concatenate([r, effects], axis=1)
+
+
+def _level_generator(
+    seed: int, parameter: str, factor: Factor, label: Any, number: int
+) -> np.random.Generator:
+    """A generator of a new level's own: the same label gives the same effects, whatever other rows there are."""
+    identity = f"row {number}" if label is None else repr(tuple(map(str, label)))
+    digest = hashlib.blake2b(f"{parameter}/{factor.name}/{identity}".encode(), digest_size=16).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest)])
+
+
+def _roots(correlations: Array) -> Array:
+    """A matrix square root of each correlation matrix (S, q, q), also where rounding left it barely indefinite."""
+    try:
+        return np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlations)
+        return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
+def _check_new_levels(design: Design, request: Request) -> None:
+    if request.new_levels != "error":
+        return
+    for bound in design.predictors.values():
+        for name, factor in bound.factors.items():
+            if name in request.groups and factor.new:
+                shown = ", ".join("a missing value" if v is None else ":".join(map(str, v)) for v in factor.new[:5])
+                raise DataError(
+                    f"the new rows have levels of {name!r} that training didn't: {shown}; "
+                    "new_levels='sample' draws their effects from the population"
+                )

@@ -1,0 +1,76 @@
+"""How models and fits read in a terminal and in a notebook."""
+
+import html
+
+import pandas as pd
+import xarray as xr
+
+from hierbayes.describe import describe_model, equations, prior_table
+from hierbayes.design import Design
+from hierbayes.spec import ModelSpec
+
+COUNTS = ("ess_bulk", "ess_tail")
+
+
+def format_table(table: pd.DataFrame, max_rows: int = 40) -> pd.DataFrame:
+    """The table's numbers as text: three or more significant digits, whole effective sample sizes, R-hat to 2 places."""
+    shown = table if len(table) <= max_rows else pd.concat([table.head(max_rows // 2), table.tail(max_rows // 2)])
+    formatted = shown.copy()
+    for name in shown.columns:
+        if name in COUNTS:
+            formatted[name] = ["" if value != value else f"{value:.0f}" for value in shown[name]]
+        elif name == "r_hat":
+            formatted[name] = ["" if value != value else f"{value:.2f}" for value in shown[name]]
+        elif pd.api.types.is_float_dtype(shown[name]):
+            formatted[name] = [_number(value) for value in shown[name]]
+    return formatted
+
+
+def _number(value: float) -> str:
+    if value != value:
+        return ""
+    size = abs(value)
+    if size >= 1e6 or 0 < size < 1e-4:
+        return f"{value:.3g}"
+    places = 1 if size >= 100 else 2 if size >= 10 else 3 if size >= 0.1 else 4
+    return f"{value:.{places}f}"
+
+
+def model_text(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+    """A model in a terminal."""
+    return describe_model(spec, design, strategy, reason)
+
+
+def model_html(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+    """A model in a notebook: what it is, its equations, a table of priors."""
+    heading = describe_model(spec, design, strategy, reason).split("\n\n")
+    table = prior_table(spec).to_html(index=False, border=0)
+    lines = "\n".join(equations(spec))
+    return (
+        f"<div><pre>{html.escape(heading[0])}</pre><pre>{html.escape(lines)}</pre>{table}"
+        f"<p>{html.escape(heading[-1])}</p></div>"
+    )
+
+
+def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:
+    """Formula, family, how it was drawn."""
+    sizes, attrs = tree["posterior"].sizes, tree.attrs
+    formulas = "; ".join(str(formula) for formula in spec.layout.formulas.values())
+    how = f"{sizes['chain']} chains × {sizes['draw']} draws by strategy {attrs.get('strategy', '?')!r}"
+    seconds, compiling = attrs.get("sampling_seconds"), float(attrs.get("compile_seconds", 0.0))
+    if seconds is not None:
+        how += f" in {float(seconds):.1f} s" + (f" after {compiling:.0f} s of compiling" if compiling >= 1 else "")
+    if attrs.get("interrupted"):
+        how += ", stopped early"
+    return f"{formulas}\n{spec.family.name}, link {spec.link_name}; {how}; lower–upper: {summary.attrs['interval']}"
+
+
+def fit_text(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:
+    """A fit in a terminal."""
+    return f"{fit_heading(spec, tree, summary)}\n\n{format_table(summary).to_string()}"
+
+
+def fit_html(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:
+    """A fit in a notebook."""
+    table = format_table(summary).to_html(border=0)
+    return f"<div><pre>{html.escape(fit_heading(spec, tree, summary))}</pre>{table}</div>"

@@ -1,0 +1,109 @@
+"""Forward simulation: parameters from their priors, responses from parameters. Never MCMC."""
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from hierbayes.design import INTERCEPT, OBS, Design
+from hierbayes.engine.draws import observed_dataset, to_dataset
+from hierbayes.factors import Factor
+from hierbayes.predict import Draws, Request, choose_groups, predict_draws
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+
+
+def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
+    """Independent draws of every variable of the schema from the priors.
+
+    Parameters
+    ----------
+    draws : int
+        S, how many.
+    seed : int
+
+    Returns
+    -------
+    Draws
+        As one chain of S draws.
+    """
+    rng = np.random.default_rng(seed)
+    values: dict[str, Array] = {}
+    for parameter, layout in spec.layout.predictors.items():
+        if layout.coefficients:
+            values[spec.coefficient_variable(parameter).name] = _sample_coefficients(spec, parameter, draws, rng)
+        for factor in layout.factors:
+            values |= _sample_factor(spec, parameter, factor, draws, rng)
+    for name in spec.plain_auxiliaries:
+        values[name] = spec.prior(name, parameter=name).sample(rng, (draws,))
+    return Draws(values, 1, draws)
+
+
+def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:
+    layout = spec.layout.predictors[parameter]
+    columns = [
+        spec.prior(INTERCEPT, parameter=parameter) if label == INTERCEPT else spec.prior("b", coefficient=label, parameter=parameter)
+        for label in layout.coefficients
+    ]
+    b = np.column_stack([prior.sample(rng, (draws,)) for prior in columns])
+    if layout.intercept is not None:
+        b[:, layout.intercept] -= b @ layout.centres
+    return b
+
+
+def _sample_factor(
+    spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    variables = spec.factor_variables(parameter, factor)
+    priors = [spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter) for e in factor.effects]
+    sd = np.column_stack([prior.sample(rng, (draws,)) for prior in priors])
+    values = {variables["sd"].name: sd}
+    q = len(factor.effects)
+    root = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
+    if factor.correlated:
+        prior = spec.prior("cor", group=factor.name, parameter=parameter)
+        for block in factor.blocks:
+            if len(block) > 1:
+                matrices = prior.sample(rng, (draws,), dimension=len(block))
+                root[np.ix_(range(draws), block, block)] = np.linalg.cholesky(matrices)
+        values[variables["cor"].name] = root @ np.swapaxes(root, 1, 2)
+    z = rng.normal(size=(draws, len(factor.levels), q))
+    values[variables["r"].name] = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
+    return values
+
+
+def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:
+    """Groups prior, prior_predictive and observed_data: one chain of independent draws."""
+    prior = sample_prior(spec, draws, seed)
+    arrays = {name: values[None] for name, values in prior.values.items()}
+    tree = xr.DataTree.from_dict(
+        {
+            "prior": to_dataset(spec, arrays),
+            "prior_predictive": _predictive_dataset(spec, prior, design, seed),
+            "observed_data": observed_dataset(spec, design),
+        }
+    )
+    tree.attrs["seed"] = seed
+    return tree
+
+
+def posterior_predictive(spec: ModelSpec, draws: Draws, design: Design, seed: int) -> xr.Dataset:
+    """A response for each training row and draw."""
+    return _predictive_dataset(spec, draws, design, seed)
+
+
+def thin(spec: ModelSpec, posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
+    """Evenly spaced draws of each chain, about `draws` in all; all of them for None."""
+    if draws is None:
+        return posterior
+    each = min(posterior.sizes["draw"], max(1, -(-draws // posterior.sizes["chain"])))
+    return posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).round().astype(int))
+
+
+def _predictive_dataset(spec: ModelSpec, draws: Draws, design: Design, seed: int) -> xr.Dataset:
+    request = Request("response", choose_groups(spec, "all"), "sample", seed)
+    values: Any = predict_draws(spec, draws, design, request)
+    name = spec.layout.response.name.replace("/", "_")
+    return xr.Dataset({name: ((*CHAIN_DIMS, OBS), values.to_numpy())}, coords=values.coords)

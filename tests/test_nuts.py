@@ -1,0 +1,128 @@
+"""Sampling by NUTS on the graph: schema, seeds, interruption, samplers."""
+
+import signal
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import hierbayes as hb
+from hierbayes.engine.draws import largest_block
+from hierbayes.spec import CHAIN_DIMS
+
+from .conftest import SLEEP
+
+
+def test_the_tree_follows_the_schema(sleep_fit):
+    posterior = sleep_fit.posterior
+    assert list(posterior.data_vars) == [variable.name for variable in sleep_fit.spec.variables]
+    for variable in sleep_fit.spec.variables:
+        assert posterior[variable.name].dims == (*CHAIN_DIMS, *variable.dims)
+    assert posterior["Subject"].to_numpy().tolist() == sorted(hb.load_dataset("sleepstudy")["Subject"].unique())
+    assert {"diverging", "energy", "n_steps", "tree_depth"} <= set(sleep_fit.tree["sample_stats"].data_vars)
+    assert "Reaction" in sleep_fit.tree["observed_data"]
+    assert sleep_fit.tree.attrs["strategy"] == "nuts"
+    assert sleep_fit.tree.attrs["seed"] == 1
+
+
+def test_nothing_is_said_when_all_is_well(sleep_fit):
+    assert sleep_fit.check() == ()
+
+
+def test_arviz_reads_the_tree(sleep_fit):
+    import arviz as az
+
+    theirs = az.summary(sleep_fit.tree, var_names=["b", "sigma"], round_to="none")
+    ours = sleep_fit.summary()
+    np.testing.assert_allclose(theirs.loc["sigma", "mean"], ours.loc["sigma", "mean"])
+    np.testing.assert_allclose(theirs.loc["b[Days]", "ess_bulk"], ours.loc["Days", "ess_bulk"])
+
+
+SCRIPT = """
+import hashlib, hierbayes as hb
+fit = hb.fit("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"), seed=1, strategy="nuts",
+             progress=False, cores={cores})
+print(hashlib.sha256(fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest())
+"""
+
+
+def test_a_seed_repeats_the_draws_in_another_process(sleep_fit):
+    import hashlib
+
+    here = hashlib.sha256(sleep_fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest()
+    code = SCRIPT.format(cores=1)
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    assert there.stdout.strip() == here
+
+
+def test_another_seed_gives_other_draws(sleep_fit):
+    other = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=2, strategy="nuts", progress=False)
+    assert not np.isin(other.posterior["sigma"], sleep_fit.posterior["sigma"]).any()
+
+
+def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch):
+    import nutpie
+
+    sample = nutpie.sample
+
+    def sample_and_interrupt(*args, **options):
+        threading.Timer(1.5, signal.raise_signal, [signal.SIGINT]).start()
+        return sample(*args, **options)
+
+    monkeypatch.setattr(nutpie, "sample", sample_and_interrupt)
+    model = hb.Model(SLEEP, hb.load_dataset("sleepstudy"))
+    with pytest.warns(hb.SamplingWarning, match="interrupted"):
+        fit = model.fit(draws=2_000_000, tune=50, chains=2, cores=2, seed=1, strategy="nuts", progress=False)
+    assert fit.tree.attrs["interrupted"] == 1
+    assert 0 < fit.posterior.sizes["draw"] < 2_000_000
+    assert all(np.isfinite(fit.posterior[name]).all() for name in fit.posterior.data_vars)
+    assert "stopped early" in repr(fit)
+
+
+@pytest.mark.parametrize(
+    ("counts", "chains", "draws"),
+    [([5, 5], [0, 1], 5), ([900, 0, 880, 12], [0, 2], 880), ([3, 0], [0], 3), ([0, 0], [0], 0), ([10, 4], [0], 10)],
+)
+def test_the_largest_block_of_an_interrupted_run(counts, chains, draws):
+    found = largest_block(np.array(counts))
+    assert (found[0].tolist(), found[1]) == (chains, draws)
+
+
+def test_the_centered_graph_has_the_same_posterior(sleep_fit):
+    other = hb.fit(
+        SLEEP,
+        hb.load_dataset("sleepstudy"),
+        seed=3,
+        strategy="nuts",
+        parameterization="centered",
+        draws=2000,
+        progress=False,
+    )
+    a, b = sleep_fit.summary(), other.summary()
+    z = (a["mean"] - b["mean"]) / np.hypot(a["mcse_mean"], b["mcse_mean"])
+    assert (z.abs() < 4).all(), z
+
+
+def test_progress_says_that_it_compiles(capfd):
+    model = hb.Model("Reaction ~ 1", hb.load_dataset("sleepstudy"))
+    model.fit(draws=1000, tune=500, chains=4, seed=1, strategy="nuts", progress=True)
+    assert "compiling" in capfd.readouterr().err
+
+
+def test_silence_on_request(capfd):
+    model = hb.Model("Reaction ~ 1", hb.load_dataset("sleepstudy"))
+    model.fit(draws=1000, tune=500, chains=4, seed=1, strategy="nuts", progress=False)
+    printed = capfd.readouterr()
+    assert printed.out == ""
+    assert printed.err == ""
+
+
+def test_pymcs_own_sampler():
+    model = hb.Model("Reaction ~ Days", hb.load_dataset("sleepstudy"))
+    fit = model.fit(draws=500, tune=500, chains=2, cores=1, seed=1, strategy="nuts", sampler="pymc", progress=False)
+    assert fit.tree.attrs["sampler"] == "pymc"
+    ols = np.polynomial.polynomial.polyfit(fit.data["Days"], fit.data["Reaction"], 1)
+    table = fit.fixef().set_index("effect")
+    assert (np.abs(table["mean"] - ols) < 0.25 * table["sd"]).all()
