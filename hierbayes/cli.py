@@ -1,0 +1,191 @@
+"""The command line: a few lines over the façade. Heavy imports wait until a command runs."""
+
+import argparse
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hierbayes.errors import HierBayesError
+
+DEMO_FORMULA = "Reaction ~ Days + (Days | Subject)"
+DEMO_TITLE = "Sleep deprivation: reaction times (ms) of 18 subjects over 10 days (Belenky et al. 2003)"
+FAMILIES = ("gaussian", "student", "lognormal", "bernoulli", "binomial", "poisson", "negbinomial", "gamma", "beta")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.command is None:
+        parser.print_help()
+        return 0
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            options.run(options)
+    except (HierBayesError, FileNotFoundError) as error:
+        print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hierbayes: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
+    print(f"hierbayes: {category.__name__}: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hierbayes", description="Bayesian hierarchical (mixed-effects, multilevel) models from a formula."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    demo = commands.add_parser("demo", help="answer a real question with a real model, start to end")
+    demo.add_argument("--out", type=Path, default=Path("hierbayes-demo"), help="folder for the figure and the fit")
+    _add_sampling(demo)
+    demo.set_defaults(run=_demo)
+
+    fit = commands.add_parser("fit", help="fit a formula to a CSV file")
+    fit.add_argument("formula", help='for example "Reaction ~ Days + (Days | Subject)"')
+    fit.add_argument("data", type=Path, help="a CSV file with a header")
+    fit.add_argument("--family", default="gaussian", choices=FAMILIES)
+    fit.add_argument("--link", help="the mean's link; the family's default unless given")
+    fit.add_argument("--priors", type=Path, help="a TOML file of priors")
+    fit.add_argument("--text", nargs="*", default=[], metavar="COLUMN", help="columns to read as text, codes say")
+    fit.add_argument("--out", type=Path, help="where to save the fit (netCDF)")
+    _add_sampling(fit)
+    fit.set_defaults(run=_fit)
+
+    summary = commands.add_parser("summary", help="tables of a saved fit")
+    summary.add_argument("fit", type=Path)
+    summary.add_argument("--prob", type=float, help="probability of the credible intervals")
+    summary.set_defaults(run=_summary)
+
+    predict = commands.add_parser("predict", help="predictions of a saved fit for the rows of a CSV file")
+    predict.add_argument("fit", type=Path)
+    predict.add_argument("rows", type=Path, help="a CSV file; no response column needed")
+    predict.add_argument("--kind", default="mean", choices=("linear", "mean", "response"))
+    predict.add_argument("--groups", nargs="*", help="grouping factors that count; all unless given, none for an empty list")
+    predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "error"))
+    predict.add_argument("--prob", type=float, help="probability of the intervals")
+    predict.add_argument("--out", type=Path, help="CSV file to write; the screen unless given")
+    predict.add_argument("--seed", type=int, default=0)
+    predict.set_defaults(run=_predict)
+    return parser
+
+
+def _add_sampling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--draws", type=int, default=1000, help="draws kept from each chain (1000)")
+    parser.add_argument("--chains", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=0, help="the same seed repeats the draws")
+    parser.add_argument("--no-progress", action="store_true")
+
+
+def _sampling(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "draws": options.draws,
+        "chains": options.chains,
+        "seed": options.seed,
+        "progress": not options.no_progress,
+    }
+
+
+def _demo(options: argparse.Namespace) -> None:
+    import hierbayes as hb
+    from hierbayes.reprs import format_table
+
+    sleep = hb.load_dataset("sleepstudy")
+    _heading(DEMO_TITLE)
+    print(sleep.head(3).to_string(index=False), f"\n… {len(sleep)} rows\n")
+    model = hb.Model(DEMO_FORMULA, sleep)
+    _heading("The model")
+    print(model, "\n", flush=True)
+    fit = model.fit(**_sampling(options))
+    _heading("The posterior")
+    print(fit, "\n")
+    _heading("Each subject: baseline (ms) and slope (ms per day)")
+    print(format_table(fit.coef()).to_string(index=False), "\n")
+    _heading("A subject nobody has measured")
+    rows = {"Days": [0, 5, 9], "Subject": ["new subject"] * 3}
+    mean, response = fit.predict(rows), fit.predict(rows, kind="response", seed=options.seed)
+    table = mean[["mean", "lower", "upper"]].assign(
+        Days=rows["Days"], response_lower=response["lower"], response_upper=response["upper"]
+    )
+    print(format_table(table.set_index("Days")).to_string())
+    print(f"lower–upper: {mean.attrs['interval']} of the subject's mean; response_…: of a single reaction time\n")
+    options.out.mkdir(parents=True, exist_ok=True)
+    figure = fit.plot_shrinkage().get_figure(root=True)
+    assert figure is not None, "an axes of ours is in a figure"
+    figure.savefig(options.out / "shrinkage.png", dpi=150)
+    fit.save(options.out / "sleepstudy.nc")
+    print(f"Saved {options.out / 'shrinkage.png'} (the shrinkage plot) and {options.out / 'sleepstudy.nc'} (the fit).")
+
+
+def _heading(text: str) -> None:
+    print(f"{text}\n{'─' * len(text)}")
+
+
+def _fit(options: argparse.Namespace) -> None:
+    import hierbayes as hb
+
+    data = _read_csv(options.data, options.text)
+    model = hb.Model(options.formula, data, family=options.family, link=options.link, priors=options.priors)
+    print(model, "\n", flush=True)
+    fit = model.fit(**_sampling(options))
+    print(fit)
+    if options.out:
+        fit.save(options.out)
+        print(f"\nSaved {options.out}")
+
+
+def _summary(options: argparse.Namespace) -> None:
+    import hierbayes as hb
+    from hierbayes.reprs import fit_text, format_table
+
+    fit = hb.load(options.fit)
+    print(fit_text(fit.spec, fit.tree, fit.summary(prob=options.prob)))
+    if fit.spec.layout.predictors["mu"].factors:
+        print("\nDeviations of the levels")
+        print(format_table(fit.ranef(prob=options.prob)).to_string(index=False))
+
+
+def _predict(options: argparse.Namespace) -> None:
+    import hierbayes as hb
+    from hierbayes.reprs import format_table
+
+    fit = hb.load(options.fit)
+    text = [name for name in fit.data.columns if not _is_number(fit.data[name])]
+    rows = _read_csv(options.rows, text)
+    groups = "all" if options.groups is None else options.groups
+    table = fit.predict(
+        rows, options.kind, groups=groups, new_levels=options.new_levels, prob=options.prob, seed=options.seed
+    )
+    joined = rows.join(table, rsuffix="_predicted")
+    if options.out:
+        joined.to_csv(options.out, index=False)
+        print(f"Saved {options.out}: {len(joined)} rows, interval {table.attrs['interval']}")
+    else:
+        print(format_table(joined, max_rows=len(joined)).to_string(index=False))
+        print(f"lower–upper: {table.attrs['interval']}")
+
+
+def _is_number(column: Any) -> bool:
+    import pandas as pd
+
+    return bool(pd.api.types.is_numeric_dtype(column))
+
+
+def _read_csv(path: Path, text: Sequence[str]) -> Any:
+    import pandas as pd
+
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {str(path)!r}")
+    header = pd.read_csv(path, nrows=0).columns
+    return pd.read_csv(path, dtype={name: str for name in text if name in header})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,139 @@
+"""The package as a whole: its surface, its imports, its command line."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hierbayes as hb
+
+ROOT = Path(hb.__file__).parent
+LAYERS = [
+    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "tables", "encoding",
+    "factors", "response", "design", "spec", "defaults", "graph", "intervals", "summary", "predict",
+    "comparison", "engine", "simulate", "pooling", "checks", "plots", "describe", "reprs", "store", "fitted",
+    "model", "datasets", "cli",
+]  # fmt: skip
+
+
+def test_the_public_names_are_there():
+    for name in hb.__all__:
+        assert getattr(hb, name) is not None
+    assert "Model" in dir(hb)
+    with pytest.raises(AttributeError, match="no attribute 'Modell'"):
+        hb.Modell  # noqa: B018
+
+
+def test_importing_is_cheap():
+    code = (
+        "import sys, hierbayes; "
+        "print([m for m in ('pymc', 'pytensor', 'arviz', 'arviz_base', 'nutpie', 'numba', 'pandas', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_model_is_made_and_printed_without_the_heavy_packages():
+    code = (
+        "import sys, hierbayes as hb; "
+        "print(hb.Model('Reaction ~ Days + (Days | Subject)', hb.load_dataset('sleepstudy'))); "
+        "print([m for m in ('pymc', 'pytensor', 'arviz', 'arviz_base', 'nutpie', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def _imports(path: Path) -> set[str]:
+    """First components below hierbayes that a module imports when it is loaded."""
+    tree = ast.parse(path.read_text())
+    guarded = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in guarded:
+            parts = node.module.split(".")
+            if parts[0] == "hierbayes":
+                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found
+
+
+def test_imports_go_only_downwards():
+    modules = {path.stem: [path] for path in ROOT.glob("*.py") if path.stem != "__init__"}
+    modules |= {folder.name: list(folder.rglob("*.py")) for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
+    assert sorted(modules) == sorted(LAYERS), "a module is missing from the layers, or listed without being there"
+    for name, paths in modules.items():
+        below = set(LAYERS[: LAYERS.index(name) + 1])
+        for path in paths:
+            if name == "cli":
+                continue
+            assert _imports(path) <= below, f"{path.name} imports upwards: {_imports(path) - below}"
+
+
+def test_only_the_graph_and_the_nuts_strategy_import_pymc():
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] in ("pymc", "pytensor") for alias in node.names)
+    }
+    assert users <= {"graph.py", "engine/nuts.py", "model.py", "families.py"}
+
+
+def test_help_answers():
+    for command in ([], ["demo"], ["fit"], ["summary"], ["predict"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "hierbayes.cli", *command, "--help"], capture_output=True, text=True, check=True
+        )
+        assert "usage: hierbayes" in done.stdout
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom hierbayes.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print([m for m in ('numpy', 'pandas', 'pymc', 'arviz') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip().splitlines()[-1] == "[]"
+
+
+def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
+    from hierbayes.cli import main
+
+    assert main(["fit", "y ~ x", str(tmp_path / "absent.csv")]) == 2
+    assert "absent.csv" in capsys.readouterr().err
+    csv = tmp_path / "some.csv"
+    csv.write_text("y,x\n1,2\n2,3\n4,5\n")
+    assert main(["fit", "y ~ xx", str(csv)]) == 2
+    assert "did you mean 'x'" in capsys.readouterr().err
+
+
+def test_the_command_line_end_to_end(tmp_path, capsys):
+    from hierbayes.cli import main
+
+    rows = tmp_path / "sleep.csv"
+    hb.load_dataset("sleepstudy").to_csv(rows, index=False)
+    new = tmp_path / "new.csv"
+    new.write_text("Days,Subject\n0,308\n9,999\n")
+    out = tmp_path / "fit.nc"
+    sampling = ["--draws", "1000", "--seed", "1", "--no-progress"]
+    assert main(["fit", "Reaction ~ Days + (Days | Subject)", str(rows), "--text", "Subject", "--out", str(out), *sampling]) == 0
+    assert "sd[Subject, Intercept]" in capsys.readouterr().out
+    assert main(["summary", str(out)]) == 0
+    assert "308" in capsys.readouterr().out
+    assert main(["predict", str(out), str(new), "--out", str(tmp_path / "predicted.csv")]) == 0
+    predicted = (tmp_path / "predicted.csv").read_text().splitlines()
+    assert predicted[0] == "Days,Subject,mean,sd,lower,upper"
+    assert len(predicted) == 3
+
+
+def test_fit_is_the_composition_of_its_steps(sleep_fit):
+    model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    stepwise = model.fit(seed=1, strategy="nuts", progress=False)
+    assert stepwise.posterior.equals(sleep_fit.posterior)
