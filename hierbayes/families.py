@@ -32,12 +32,15 @@ class Support:
         The condition in words, for messages: "a whole number, 0 or more".
     contains : callable
         ``contains(y, trials)``: boolean array, one a row.
+    whole : bool
+        Whether responses are whole numbers.
     two_levels : bool
         Whether a two-valued column (text, categories, True and False) stands for 0 and 1.
     """
 
     words: str
     contains: Callable[[Array, Array | None], NDArray[np.bool_]]
+    whole: bool = False
     two_levels: bool = False
 
 
@@ -85,8 +88,8 @@ class Family:
     support : Support
         Where the response may lie.
     log_density : callable
-        ``log_density(y, eta, aux, link, trials)``: log density of each row, -inf where `eta` gives a mean that the
-        distribution cannot have (a negative one under the identity or inverse link).
+        ``log_density(y, eta, aux, link, trials)``: log density of each row, -inf where `eta` gives a mean
+        that the distribution cannot have (a negative one under the identity or inverse link).
     simulate : callable
         ``simulate(rng, eta, aux, link, trials)``: one response for each entry of `eta`, NaN for such a mean.
     mean : callable
@@ -123,8 +126,8 @@ class Family:
         the link of the mean, pulled half a row from the boundary, and 1. Inverse: the inverse of the mean, twice.
         """
         values = np.log(y) if self.log_response else y
-        if trials is not None:
-            values, weights = y / np.maximum(trials, 1), weights * trials  # a row without trials counts for nothing
+        if trials is not None:  # a row without trials counts for nothing
+            values, weights = y / np.maximum(trials, 1), weights * trials
         total = weights.sum()
         mean = float((weights * values).sum() / total)
         if link == "identity":
@@ -155,10 +158,14 @@ def _whole(y: Array) -> NDArray[np.bool_]:
 REAL = Support("a finite number", lambda y, trials: np.isfinite(y))
 POSITIVE = Support("a finite number above 0", lambda y, trials: np.isfinite(y) & (y > 0))
 UNIT = Support("a number strictly between 0 and 1", lambda y, trials: (y > 0) & (y < 1))
-COUNT = Support("a whole number, 0 or more", lambda y, trials: _whole(y))
-BINARY = Support("0 or 1, or one of two values", lambda y, trials: (y == 0) | (y == 1), two_levels=True)
+COUNT = Support("a whole number, 0 or more", lambda y, trials: _whole(y), whole=True)
+BINARY = Support(
+    "0 or 1, or one of two values", lambda y, trials: (y == 0) | (y == 1), whole=True, two_levels=True
+)
 SUCCESSES = Support(
-    "a whole number from 0 to the row's trials", lambda y, trials: _whole(y) & (y <= np.asarray(trials))
+    "a whole number from 0 to the row's trials",
+    lambda y, trials: _whole(y) & (y <= np.asarray(trials)),
+    whole=True,
 )
 
 
@@ -206,8 +213,10 @@ def _binomial_log_density(y: Array, eta: Array, aux: Values, link: Link, trials:
 
 
 def _log_odds(eta: Array, link: Link) -> Array:
+    """Log odds of a probability, kept finite: 0 times them must be 0."""
     assert link.log_odds is not None, f"{link.name} is not a link of probabilities"
-    return link.log_odds(eta, NUMPY_MATH)
+    with np.errstate(over="ignore", divide="ignore"):
+        return np.clip(link.log_odds(eta, NUMPY_MATH), -1e300, 1e300)
 
 
 def _poisson_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
@@ -271,6 +280,13 @@ def _negbinomial_simulate(
 ) -> Array:
     shape = np.broadcast_to(aux["shape"], np.shape(eta))
     return _draw_where_possible(link.mean(eta), lambda mu: _poisson_draw(rng, rng.gamma(shape, mu / shape)))
+
+
+def _lognormal_simulate(
+    rng: np.random.Generator, eta: Array, aux: Values, link: Link, trials: Array | None
+) -> Array:
+    # 0 and infinity are no responses
+    return np.exp(np.clip(rng.normal(link.mean(eta), aux["sigma"]), -700, 700))
 
 
 def _gamma_simulate(
@@ -374,7 +390,7 @@ FAMILIES: dict[str, Family] = {
             auxiliaries=(_sigma("standard deviation of the logarithm"),),
             support=POSITIVE,
             log_density=_lognormal_log_density,
-            simulate=lambda rng, eta, aux, link, trials: np.exp(rng.normal(link.mean(eta), aux["sigma"])),
+            simulate=_lognormal_simulate,
             mean=lambda eta, aux, link: np.exp(link.mean(eta) + np.square(aux["sigma"]) / 2),
             information=lambda eta, aux, link, trials: (link.slope(eta) / aux["sigma"]) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (

@@ -100,15 +100,16 @@ def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, a
     distribution, arguments = spec.family.distribution(pm, math, eta, aux, spec.link, trials)
     y = design.y
     assert y is not None, "a graph is built on rows with a response"
-    if np.all(y == np.floor(y)) and spec.family.support.words.startswith(("a whole", "0 or 1")):
+    if spec.family.support.whole:
         y = y.astype(np.int64)
-    name = _unused(pm, spec.layout.response.name)
+    name = _unused(pm, spec.layout.response.name.replace("/", "_"))  # as in the trees: PyMC allows no "/" either
     if design.weights is None:
         distribution(name, **arguments, observed=y, dims=OBS)
         return
     weights = pm.Data(_unused(pm, "weights"), design.weights, dims=OBS)
     observed = pm.Data(name, y, dims=OBS)
-    pm.Potential(_unused(pm, f"{name}_weighted"), (weights * pm.logp(distribution.dist(**arguments), observed)).sum())
+    densities = pm.logp(distribution.dist(**arguments), observed)
+    pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
 
 
 def _unused(pm: Any, name: str) -> str:
@@ -168,9 +169,11 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
     slopes = [place for place in range(len(priors)) if place != intercept]
     centred = pt.zeros(len(priors))
     if intercept is not None:
-        centred = centred[intercept].set(_free(pm, priors[intercept], f"{variable.name}_intercept"))
+        name = _unused(pm, f"{variable.name}_intercept")
+        centred = centred[intercept].set(_free(pm, priors[intercept], name))
     if slopes:
-        centred = centred[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], f"{variable.name}_slopes"))
+        name = _unused(pm, f"{variable.name}_slopes")
+        centred = centred[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
     b = centred
     if intercept is not None and slopes:
         b = centred[intercept].inc(-pt.dot(layout.centres[slopes], centred[np.array(slopes)]))
@@ -192,14 +195,14 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     if not factor.correlated:
         if centered:
             return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
-        z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=shape)
+        z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
         return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
     chol = _correlation_factor(pm, spec, parameter, factor, variables["cor"].name)
     pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     scaled = sd[:, None] * chol
     if centered:
         return pm.MvNormal(name, mu=np.zeros(shape[1]), chol=scaled, dims=variables["r"].dims)
-    z = pm.Normal(f"{name}_z", 0.0, 1.0, shape=shape)
+    z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
     return pm.Deterministic(name, pt.dot(z, scaled.T), dims=variables["r"].dims)
 
 
@@ -212,7 +215,8 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
     chol = pt.eye(len(factor.effects))
     for number, block in enumerate(factor.blocks):
         if len(block) > 1:
-            part = pm.LKJCorr(f"{name}_chol{number if several else ''}", n=len(block), eta=eta)
+            own = _unused(pm, f"{name}_chol{number if several else ''}")
+            part = pm.LKJCorr(own, n=len(block), eta=eta)
             rows, columns = np.ix_(block, block)
             chol = chol[rows, columns].set(part)
     return chol

@@ -54,7 +54,8 @@ class Link:
         >>> float(LINKS["log"].mean(0.0))
         1.0
         """
-        return self.inverse(eta, NUMPY_MATH)
+        with np.errstate(over="ignore"):  # the limit is meant: an infinite mean, a probability of 1
+            return self.inverse(eta, NUMPY_MATH)
 
 
 def _cloglog_log_odds(eta: Any, m: Any) -> Any:

@@ -66,8 +66,10 @@ def _sample_factor(
         prior = spec.prior("cor", group=factor.name, parameter=parameter)
         for block in factor.blocks:
             if len(block) > 1:
-                matrices = prior.sample(rng, (draws,), dimension=len(block))
-                root[np.ix_(range(draws), block, block)] = np.linalg.cholesky(matrices)
+                # any square root does; Cholesky's fails on a draw that is singular to rounding, as LKJ(0.2) has
+                eigenvalues, vectors = np.linalg.eigh(prior.sample(rng, (draws,), dimension=len(block)))
+                scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
+                root[np.ix_(range(draws), block, block)] = scaled
         values[variables["cor"].name] = root @ np.swapaxes(root, 1, 2)
     z = rng.normal(size=(draws, len(factor.levels), q))
     values[variables["r"].name] = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]

@@ -754,21 +754,28 @@ def test_a_level_number_out_of_range_is_refused(code):
 
 
 @pytest.mark.parametrize(
-    "name", ["weights", "trials", "x", "n", "mu_x", "mu_offset", "real", "eta", "y_weighted"]
+    "name",
+    ["weights", "trials", "mu_x", "mu_offset", "mu_z_g", "b_intercept", "b_slopes", "r_g_z", "cor_g_chol"],
 )
 def test_a_columns_name_is_free(name):
-    """Whatever response and grouping factor are called, the graph finds other names for its own data."""
-    as_factor = FRAME.rename(columns={"g": name} | ({name: "other"} if name in FRAME else {}))
-    formula = "hits | trials(k * 9) + weights(e) ~ w + (w | {}) + (1 | h)"
-    graph = hb.Model(formula.format(name), as_factor, family="binomial").graph()
-    expected = hb.Model(formula.format("g"), FRAME, family="binomial").graph()
-    found = densities(graph, [graph.initial_point()])
-    assert_allclose(found, densities(expected, [expected.initial_point()]))
-    as_response = FRAME.rename(
-        columns={"real": name} | ({name: "other"} if name in FRAME and name != "real" else {})
-    )
-    graph = hb.Model(f"{name} ~ w + (w | g)", as_response).graph()
-    assert np.isfinite(densities(graph, [graph.initial_point()])).all()
+    """Whatever response and grouping factor are called, the graph finds other names for its own parts."""
+    formula = "hits | trials(k * 9) + weights(e) ~ w + (w | g) + (1 | {})"
+    expected = hb.Model(formula.format("h"), FRAME, family="binomial").graph()
+    found = hb.Model(formula.format(name), FRAME.rename(columns={"h": name}), family="binomial").graph()
+    points = random_points(expected, 1, 0.2)
+    moved = [dict(zip(found.initial_point(), point.values(), strict=True)) for point in points]
+    assert_allclose(densities(found, moved), densities(expected, points))
+    as_response = hb.Model(f"{name} ~ w + (w | g)", FRAME.rename(columns={"real": name})).graph()
+    assert np.isfinite(densities(as_response, [as_response.initial_point()])).all()
+
+
+@pytest.mark.parametrize("weights", ["", " | weights(k)"])
+def test_a_response_may_be_a_quotient(weights):
+    """PyMC allows no "/" in a name."""
+    quotient = hb.Model(f"I(count / e){weights} ~ x", FRAME).graph()
+    column = hb.Model(f"rate{weights} ~ x", FRAME.assign(rate=FRAME["count"] / FRAME["e"])).graph()
+    points = random_points(column, 1, 0.2)
+    assert_allclose(densities(quotient, points), densities(column, points))
 
 
 def test_a_mean_outside_the_domain_has_density_zero():
