@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from hierbayes import comparison, predict, simulate, summary
+from hierbayes import comparison, pooling, predict, simulate, summary
 from hierbayes.checks import Finding, check_draws
 from hierbayes.design import Design
 from hierbayes.intervals import get_interval
@@ -86,6 +86,26 @@ class Fit:
     def varcorr(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
         """Standard deviations and correlations of group effects, and the residual's (lme4's name)."""
         return summary.varcorr(self.spec, self.posterior, get_interval(prob, kind))
+
+    def shrinkage(
+        self, group: str | None = None, prob: float | None = None, kind: str | None = None
+    ) -> pd.DataFrame:
+        """Each level's estimate from its own rows alone, its posterior, and the population's value, side by side.
+
+        Parameters
+        ----------
+        group : str, optional
+            One grouping factor; every one of the mean's formula unless given.
+        prob, kind : float, str, optional
+            Of the credible interval, as in `summary`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            group, level, effect, n, no_pooling, partial_pooling, lower, upper, population.
+        """
+        interval = get_interval(prob, kind)
+        return pooling.shrinkage_table(self.spec, self.design, self.posterior, interval, group)
 
     def check(self) -> tuple[Finding, ...]:
         """What is wrong with the draws and what to do; empty when all is well."""
@@ -234,4 +254,3 @@ def load(path: str | Path) -> Fit:
     """
     spec, data, design, tree = read_fit(path)
     return Fit(spec, data, design, tree)
-

@@ -100,6 +100,14 @@ def plot_shrinkage(
     ------
     DataError
         For a model without grouping factors, or an unknown factor, effect or level.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    >>> posterior = model.prior_predictive(draws=10)["prior"].to_dataset()  # any draws of the schema
+    >>> plot_shrinkage(model.spec, model.design, posterior).get_ylabel()
+    'Days (Reaction)'
     """
     factor = find_factor(spec, group)
     chosen = factor.effects[:2] if effects is None else _choose_effects(factor, effects)
@@ -164,6 +172,14 @@ def plot_ranef(
     ------
     DataError
         For a model without grouping factors, or an unknown factor or effect.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    >>> posterior = model.prior_predictive(draws=10)["prior"].to_dataset()  # any draws of the schema
+    >>> [ax.get_xlabel() for ax in plot_ranef(model.spec, posterior)]
+    ['Deviation in Intercept (Reaction)', 'Deviation in Days (Reaction)']
     """
     factor = find_factor(spec, group)
     chosen = factor.effects if effects is None else _choose_effects(factor, effects)
@@ -182,7 +198,7 @@ def plot_ranef(
         for interval, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
             lower, upper = interval.bounds(draws[..., place])
             ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(interval))
-        _set(ax.set_xlabel, f"Deviation in {_axis_words(spec, effect)}", 42)
+        _set(ax.set_xlabel, f"Deviation in {_axis_words(spec, effect)}", 46)
         ax.locator_params(axis="x", nbins=5)  # numbers of neighbouring panels must not meet
         rows.finish(ax)
     _head(axes[0, 0], f"Deviations by {factor.name}", rows.note, columns=3)
@@ -295,7 +311,11 @@ def _axis_words(spec: ModelSpec, effect: str) -> str:
 
 def _set(setter: Any, text: str, width: int) -> None:
     """Set a text with users' names in it: long ones in several lines, a dollar sign as it stands."""
-    setter(textwrap.fill(text, width), parse_math=False)
+    setter(_wrap(text, width), parse_math=False)
+
+
+def _wrap(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
 
 
 def _new_axes(figsize: tuple[float, float]) -> Axes:
@@ -312,7 +332,7 @@ def _head(ax: Axes, title: str, note: str, columns: int) -> None:
     corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     legend = ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5)
     pad = 8 + 14 * -(-len(legend.get_texts()) // columns)
-    text = textwrap.fill(title, 60) + (f"\n{note}" if note else "")
+    text = _wrap(title, 60) + (f"\n{note}" if note else "")
     ax.set_title(text, loc="left", pad=pad, parse_math=False)
 
 
@@ -375,7 +395,7 @@ def _choose_rows(factor: Factor, order_by: Array, max_levels: int | None) -> _Le
         gap = (float(low), f"{len(order) - max_levels} levels between")
         order = np.concatenate([order[:low], order[len(order) - high :]])
         heights = np.concatenate([np.arange(low), np.arange(low, low + high) + 1.0])
-    names = tuple(textwrap.fill(str(name), NAME_WIDTH) for name in factor.levels.labels[order])
+    names = tuple(_wrap(str(name), NAME_WIDTH) for name in factor.levels.labels[order])
     return _LevelRows(order, heights, names, note, gap)
 
 
@@ -484,7 +504,7 @@ def _write(ax: Axes, name: str, end: Array) -> Annotation:
     place: dict[str, Any] = {"xy": tuple(end), "xytext": (0, 0), "textcoords": "offset points"}
     style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "parse_math": False}
     leader = {"arrowstyle": "-", "color": GREY, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 3}
-    text = ax.annotate(textwrap.fill(name, NAME_WIDTH), **place, **style, arrowprops=leader, zorder=6)
+    text = ax.annotate(_wrap(name, NAME_WIDTH), **place, **style, arrowprops=leader, zorder=6)
     text.set_in_layout(False)
     return text
 

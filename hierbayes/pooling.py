@@ -283,7 +283,10 @@ class _Rows:
         return self.spec.link_name not in ("identity", "inverse")
 
     def scale(self, information: Array) -> Array:
-        """How far a linear predictor moves before it matters: a standard error, or a log unit."""
+        """How far a linear predictor moves before it matters: a standard error, or a log unit.
+
+        NaN where the mean is out of its range and the information therefore negative, which stops the level.
+        """
         scale = 1 / np.sqrt(information)
         return np.minimum(scale, 1.0) if self.relative else scale
 
@@ -305,8 +308,7 @@ def _rows(
 def _orthonormal(z: Array, codes: Codes, levels: int) -> tuple[Array, Array, Mask]:
     """QR within each level: basis (n, q) and root (G, q, q), z = basis · root; who has full rank (G,).
 
-    Gram-Schmidt run twice is as good as Householder's QR (Giraud, Langou, Rozložník & van den Eshof 2005,
-    Numerische Mathematik 101), so that a predictor like `year` beside an intercept costs no digits.
+    By modified Gram-Schmidt, so that a predictor like `year` beside an intercept costs no digits.
     """
     q = z.shape[1]
     basis, root = np.zeros_like(z), np.zeros((levels, q, q))
@@ -314,9 +316,9 @@ def _orthonormal(z: Array, codes: Codes, levels: int) -> tuple[Array, Array, Mas
     for j in range(q):
         column = z[:, j].copy()
         length = np.sqrt(_sums(column**2, codes, levels))
-        for i in [*range(j), *range(j)]:
+        for i in range(j):
             along = _sums(basis[:, i] * column, codes, levels)
-            root[:, i, j] += along
+            root[:, i, j] = along
             column -= along[codes] * basis[:, i]
         rest = np.sqrt(_sums(column**2, codes, levels))
         full &= rest > DEPENDENT * length
@@ -390,9 +392,8 @@ def _fractions(rows: _Rows, eta: Array, step: Array, levels: int) -> Array:
         part = falling[rows.codes]
         own = rows.rows(part)
         there = eta[part] + _along(own, step * fractions[:, None])
-        # an identity link's mean below 0 can have a finite density, never a positive information
-        reached = np.where(own.information(there) >= 0, own.log_density(there), -np.inf)
-        falling &= ~(_sums(reached, own.codes, levels) >= floor)  # also where it is not a number
+        reached = _sums(own.log_density(there), own.codes, levels)
+        falling &= ~(reached >= floor)  # also where it is not a number
         if not falling.any():
             return fractions
         fractions[falling] /= 2
