@@ -11,7 +11,17 @@ from hierbayes.errors import HierBayesError
 
 DEMO_FORMULA = "Reaction ~ Days + (Days | Subject)"
 DEMO_TITLE = "Sleep deprivation: reaction times (ms) of 18 subjects over 10 days (Belenky et al. 2003)"
-FAMILIES = ("gaussian", "student", "lognormal", "bernoulli", "binomial", "poisson", "negbinomial", "gamma", "beta")
+FAMILIES = (
+    "gaussian",
+    "student",
+    "lognormal",
+    "bernoulli",
+    "binomial",
+    "poisson",
+    "negbinomial",
+    "gamma",
+    "beta",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,11 +50,14 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> N
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="hierbayes", description="Bayesian hierarchical (mixed-effects, multilevel) models from a formula."
+        prog="hierbayes",
+        description="Bayesian hierarchical (mixed-effects, multilevel) models from a formula.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     demo = commands.add_parser("demo", help="answer a real question with a real model, start to end")
-    demo.add_argument("--out", type=Path, default=Path("hierbayes-demo"), help="folder for the figure and the fit")
+    demo.add_argument(
+        "--out", type=Path, default=Path("hierbayes-demo"), help="folder for the figure and the fit"
+    )
     _add_sampling(demo)
     demo.set_defaults(run=_demo)
 
@@ -54,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--family", default="gaussian", choices=FAMILIES)
     fit.add_argument("--link", help="the mean's link; the family's default unless given")
     fit.add_argument("--priors", type=Path, help="a TOML file of priors")
-    fit.add_argument("--text", nargs="*", default=[], metavar="COLUMN", help="columns to read as text, codes say")
+    fit.add_argument(
+        "--text", nargs="*", default=[], metavar="COLUMN", help="columns to read as text, codes say"
+    )
     fit.add_argument("--out", type=Path, help="where to save the fit (netCDF)")
     _add_sampling(fit)
     fit.set_defaults(run=_fit)
@@ -68,7 +83,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("fit", type=Path)
     predict.add_argument("rows", type=Path, help="a CSV file; no response column needed")
     predict.add_argument("--kind", default="mean", choices=("linear", "mean", "response"))
-    predict.add_argument("--groups", nargs="*", help="grouping factors that count; all unless given, none for an empty list")
+    predict.add_argument(
+        "--groups", nargs="*", help="grouping factors that count; all unless given, none for an empty list"
+    )
     predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "error"))
     predict.add_argument("--prob", type=float, help="probability of the intervals")
     predict.add_argument("--out", type=Path, help="CSV file to write; the screen unless given")
@@ -115,13 +132,17 @@ def _demo(options: argparse.Namespace) -> None:
         Days=rows["Days"], response_lower=response["lower"], response_upper=response["upper"]
     )
     print(format_table(table.set_index("Days")).to_string())
-    print(f"lower–upper: {mean.attrs['interval']} of the subject's mean; response_…: of a single reaction time\n")
+    print(
+        f"lower–upper: {mean.attrs['interval']} of the subject's mean; response_…: of a single reaction time\n"
+    )
     options.out.mkdir(parents=True, exist_ok=True)
     figure = fit.plot_shrinkage().get_figure(root=True)
     assert figure is not None, "an axes of ours is in a figure"
     figure.savefig(options.out / "shrinkage.png", dpi=150)
     fit.save(options.out / "sleepstudy.nc")
-    print(f"Saved {options.out / 'shrinkage.png'} (the shrinkage plot) and {options.out / 'sleepstudy.nc'} (the fit).")
+    print(
+        f"Saved {options.out / 'shrinkage.png'} (the shrinkage plot) and {options.out / 'sleepstudy.nc'} (the fit)."
+    )
 
 
 def _heading(text: str) -> None:

@@ -17,7 +17,9 @@ def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) 
     blocks = [
         "\n".join(_heading(spec, design)),
         "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
-        "\n".join(["Priors (numbers settled; an Intercept's is about the predictors' means)", *_prior_lines(spec)]),
+        "\n".join(
+            ["Priors (numbers settled; an Intercept's is about the predictors' means)", *_prior_lines(spec)]
+        ),
         f"fit() will take strategy {strategy!r}: {reason}",
     ]
     return "\n\n".join(blocks)
@@ -41,7 +43,10 @@ def _effect_words(factor: Factor) -> str:
     effects = ", ".join(factor.effects)
     if len(factor.effects) == 1:
         return f"varying {effects}"
-    return f"varying {effects} ({'correlated' if len(factor.blocks) == 1 else 'uncorrelated' if not factor.correlated else 'correlated within ' + _block_words(factor)})"
+    if not factor.correlated:
+        return f"varying {effects} (uncorrelated)"
+    within = "" if len(factor.blocks) == 1 else f" within {_block_words(factor)}"
+    return f"varying {effects} (correlated{within})"
 
 
 def _block_words(factor: Factor) -> str:
@@ -118,5 +123,3 @@ def prior_table(spec: ModelSpec) -> pd.DataFrame:
     """Every prior of the model: class, coefficient, group, parameter, prior, origin."""
     rows = [(p.kind, p.coefficient, p.group, p.parameter, str(p.prior), p.origin) for p in spec.priors]
     return pd.DataFrame(rows, columns=["class", "coefficient", "group", "parameter", "prior", "origin"])
-
-

@@ -13,8 +13,10 @@ COUNTS = ("ess_bulk", "ess_tail")
 
 
 def format_table(table: pd.DataFrame, max_rows: int = 40) -> pd.DataFrame:
-    """The table's numbers as text: three or more significant digits, whole effective sample sizes, R-hat to 2 places."""
-    shown = table if len(table) <= max_rows else pd.concat([table.head(max_rows // 2), table.tail(max_rows // 2)])
+    """The table's numbers as text: three or more significant digits, whole ESS, R-hat to two places."""
+    shown = (
+        table if len(table) <= max_rows else pd.concat([table.head(max_rows // 2), table.tail(max_rows // 2)])
+    )
     formatted = shown.copy()
     for name in shown.columns:
         if name in COUNTS:
@@ -59,7 +61,9 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
     how = f"{sizes['chain']} chains × {sizes['draw']} draws by strategy {attrs.get('strategy', '?')!r}"
     seconds, compiling = attrs.get("sampling_seconds"), float(attrs.get("compile_seconds", 0.0))
     if seconds is not None:
-        how += f" in {float(seconds):.1f} s" + (f" after {compiling:.0f} s of compiling" if compiling >= 1 else "")
+        how += f" in {float(seconds):.1f} s" + (
+            f" after {compiling:.0f} s of compiling" if compiling >= 1 else ""
+        )
     if attrs.get("interrupted"):
         how += ", stopped early"
     return f"{formulas}\n{spec.family.name}, link {spec.link_name}; {how}; lower–upper: {summary.attrs['interval']}"

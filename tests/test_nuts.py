@@ -20,7 +20,9 @@ def test_the_tree_follows_the_schema(sleep_fit):
     assert list(posterior.data_vars) == [variable.name for variable in sleep_fit.spec.variables]
     for variable in sleep_fit.spec.variables:
         assert posterior[variable.name].dims == (*CHAIN_DIMS, *variable.dims)
-    assert posterior["Subject"].to_numpy().tolist() == sorted(hb.load_dataset("sleepstudy")["Subject"].unique())
+    assert posterior["Subject"].to_numpy().tolist() == sorted(
+        hb.load_dataset("sleepstudy")["Subject"].unique()
+    )
     assert {"diverging", "energy", "n_steps", "tree_depth"} <= set(sleep_fit.tree["sample_stats"].data_vars)
     assert "Reaction" in sleep_fit.tree["observed_data"]
     assert sleep_fit.tree.attrs["strategy"] == "nuts"
@@ -53,7 +55,9 @@ def test_a_seed_repeats_the_draws_in_another_process(sleep_fit):
 
     here = hashlib.sha256(sleep_fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest()
     code = SCRIPT.format(cores=1)
-    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
+    there = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+    )
     assert there.stdout.strip() == here
 
 
@@ -83,7 +87,13 @@ def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch):
 
 @pytest.mark.parametrize(
     ("counts", "chains", "draws"),
-    [([5, 5], [0, 1], 5), ([900, 0, 880, 12], [0, 2], 880), ([3, 0], [0], 3), ([0, 0], [0], 0), ([10, 4], [0], 10)],
+    [
+        ([5, 5], [0, 1], 5),
+        ([900, 0, 880, 12], [0, 2], 880),
+        ([3, 0], [0], 3),
+        ([0, 0], [0], 0),
+        ([10, 4], [0], 10),
+    ],
 )
 def test_the_largest_block_of_an_interrupted_run(counts, chains, draws):
     found = largest_block(np.array(counts))
@@ -121,7 +131,9 @@ def test_silence_on_request(capfd):
 
 def test_pymcs_own_sampler():
     model = hb.Model("Reaction ~ Days", hb.load_dataset("sleepstudy"))
-    fit = model.fit(draws=500, tune=500, chains=2, cores=1, seed=1, strategy="nuts", sampler="pymc", progress=False)
+    fit = model.fit(
+        draws=500, tune=500, chains=2, cores=1, seed=1, strategy="nuts", sampler="pymc", progress=False
+    )
     assert fit.tree.attrs["sampler"] == "pymc"
     ols = np.polynomial.polynomial.polyfit(fit.data["Days"], fit.data["Reaction"], 1)
     table = fit.fixef().set_index("effect")

@@ -29,7 +29,8 @@ def test_the_public_names_are_there():
 def test_importing_is_cheap():
     code = (
         "import sys, hierbayes; "
-        "print([m for m in ('pymc', 'pytensor', 'arviz', 'arviz_base', 'nutpie', 'numba', 'pandas', 'matplotlib') if m in sys.modules])"
+        "heavy = ('pymc', 'pytensor', 'arviz', 'arviz_base', 'nutpie', 'numba', 'pandas', 'matplotlib'); "
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -65,8 +66,14 @@ def _imports(path: Path) -> set[str]:
 
 def test_imports_go_only_downwards():
     modules = {path.stem: [path] for path in ROOT.glob("*.py") if path.stem != "__init__"}
-    modules |= {folder.name: list(folder.rglob("*.py")) for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
-    assert sorted(modules) == sorted(LAYERS), "a module is missing from the layers, or listed without being there"
+    modules |= {
+        folder.name: list(folder.rglob("*.py"))
+        for folder in ROOT.iterdir()
+        if (folder / "__init__.py").exists()
+    }
+    assert sorted(modules) == sorted(LAYERS), (
+        "a module is missing from the layers, or listed without being there"
+    )
     for name, paths in modules.items():
         below = set(LAYERS[: LAYERS.index(name) + 1])
         for path in paths:
@@ -80,7 +87,8 @@ def test_only_the_graph_and_the_nuts_strategy_import_pymc():
         path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import) and any(alias.name.split(".")[0] in ("pymc", "pytensor") for alias in node.names)
+        if isinstance(node, ast.Import)
+        and any(alias.name.split(".")[0] in ("pymc", "pytensor") for alias in node.names)
     }
     assert users <= {"graph.py", "engine/nuts.py", "model.py", "families.py"}
 
@@ -88,7 +96,10 @@ def test_only_the_graph_and_the_nuts_strategy_import_pymc():
 def test_help_answers():
     for command in ([], ["demo"], ["fit"], ["summary"], ["predict"]):
         done = subprocess.run(
-            [sys.executable, "-m", "hierbayes.cli", *command, "--help"], capture_output=True, text=True, check=True
+            [sys.executable, "-m", "hierbayes.cli", *command, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
         )
         assert "usage: hierbayes" in done.stdout
 
@@ -123,7 +134,21 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
     new.write_text("Days,Subject\n0,308\n9,999\n")
     out = tmp_path / "fit.nc"
     sampling = ["--draws", "1000", "--seed", "1", "--no-progress"]
-    assert main(["fit", "Reaction ~ Days + (Days | Subject)", str(rows), "--text", "Subject", "--out", str(out), *sampling]) == 0
+    assert (
+        main(
+            [
+                "fit",
+                "Reaction ~ Days + (Days | Subject)",
+                str(rows),
+                "--text",
+                "Subject",
+                "--out",
+                str(out),
+                *sampling,
+            ]
+        )
+        == 0
+    )
     assert "sd[Subject, Intercept]" in capsys.readouterr().out
     assert main(["summary", str(out)]) == 0
     assert "308" in capsys.readouterr().out
