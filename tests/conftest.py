@@ -1,8 +1,21 @@
-"""Fits that many tests share."""
+"""Fits that many tests share, and machine code of the sources as they are.
+
+numba's cache of a kernel looks only at the kernel's own file, not at those of the functions it calls; so the cache that
+the tests use is keyed by all of the engine's sources.
+"""
+
+import hashlib
+import os
+from pathlib import Path
 
 import pytest
 
-import hierbayes as hb
+ROOT = Path(__file__).parents[1]
+SOURCES = sorted((ROOT / "hierbayes" / "engine" / "gaussian").glob("*.py"))
+VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
+os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".numba_cache" / VERSION)
+
+import hierbayes as hb  # noqa: E402 — numba reads the folder's name when it is imported
 
 SLEEP = "Reaction ~ Days + (Days | Subject)"
 

@@ -1,7 +1,6 @@
 """The general strategy: NUTS on the PyMC graph, any model."""
 
 import logging
-import sys
 import time
 import warnings
 from collections.abc import Mapping
@@ -11,7 +10,7 @@ import numpy as np
 
 from hierbayes.design import Design
 from hierbayes.engine.draws import largest_block, to_tree
-from hierbayes.engine.settings import Settings
+from hierbayes.engine.settings import Settings, say
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 
@@ -46,7 +45,10 @@ class Nuts:
         from hierbayes.graph import build_graph
 
         start = time.perf_counter()
-        say(settings, "Building and compiling the model (a first time on a machine this takes about a minute) …")
+        say(
+            settings,
+            "Building and compiling the model (a first time on a machine this takes about a minute) …",
+        )
         graph = build_graph(spec, design, settings.parameterization)
         names = [variable.name for variable in spec.variables]
         sample = {"nutpie": _sample_nutpie, "pymc": _sample_pymc, "numpyro": _sample_pymc}[settings.sampler]
@@ -62,12 +64,6 @@ class Nuts:
         kept = next(iter(posterior.values())).shape[:2]
         attributes["interrupted"] = int(kept != (settings.chains, settings.draws))
         return to_tree(spec, design, posterior, statistics, attributes)
-
-
-def say(settings: Settings, message: str) -> None:
-    """Tell what takes long, where progress is wanted."""
-    if settings.progress:
-        print(message, file=sys.stderr, flush=True)
 
 
 def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[Any, float]:
@@ -100,7 +96,9 @@ def _sample_pymc(graph: Any, names: list[str], settings: Settings) -> tuple[Any,
         try:
             import numpyro  # noqa: F401 — asked for only to tell its absence in time
         except ImportError as error:
-            raise UnsupportedError("sampler='numpyro' needs numpyro: pip install 'hierbayes[numpyro]'") from error
+            raise UnsupportedError(
+                "sampler='numpyro' needs numpyro: pip install 'hierbayes[numpyro]'"
+            ) from error
     logging.getLogger("pymc").setLevel(logging.ERROR)
     options = {"init": "adapt_diag"} if settings.sampler == "pymc" else {}
     tree = pm.sample(
@@ -124,7 +122,8 @@ def _complete(tree: Any, names: list[str]) -> tuple[Mapping[str, np.ndarray], Ma
     """The draws that every kept chain has; an interrupted run leaves chains of different lengths, padded with NaN."""
     posterior = {name: tree["posterior"][name].to_numpy() for name in names}
     finished = np.all(
-        [np.isfinite(values.reshape(*values.shape[:2], -1)).all(axis=-1) for values in posterior.values()], axis=0
+        [np.isfinite(values.reshape(*values.shape[:2], -1)).all(axis=-1) for values in posterior.values()],
+        axis=0,
     )
     chains, draws = largest_block(finished.sum(axis=1))
     if draws == 0:

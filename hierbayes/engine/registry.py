@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hierbayes.design import Design
+from hierbayes.engine.collapsed import Collapsed
 from hierbayes.engine.nuts import Nuts
 from hierbayes.engine.settings import Settings
 from hierbayes.errors import UnsupportedError
@@ -32,7 +33,7 @@ class Strategy(Protocol):
         ...
 
 
-STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Nuts(),)}
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Collapsed(), Nuts())}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,9 @@ def choose(spec: ModelSpec, design: Design, name: str = "auto") -> Plan:
             raise UnsupportedError(f"there is no strategy {name!r}; there are auto, {', '.join(STRATEGIES)}")
         obstacle = strategy.supports(spec, design)
         if obstacle:
-            raise UnsupportedError(f"strategy {name!r} cannot draw this model: {obstacle}; use strategy='auto'")
+            raise UnsupportedError(
+                f"strategy {name!r} cannot draw this model: {obstacle}; use strategy='auto'"
+            )
         return Plan(strategy, "asked for")
     obstacles: list[str] = []
     for strategy in STRATEGIES.values():

@@ -1,9 +1,11 @@
 """What a user asks of the sampler, as one value."""
 
+import sys
 from dataclasses import dataclass
 from numbers import Integral
 
 from hierbayes.errors import UnsupportedError
+from hierbayes.graph import PARAMETERIZATIONS
 
 SAMPLERS = ("nutpie", "pymc", "numpyro")
 
@@ -65,7 +67,18 @@ class Settings:
             raise ValueError(f"target_accept must be a number between 0 and 1; got {self.target_accept!r}")
         if self.sampler not in SAMPLERS:
             raise UnsupportedError(f"there is no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
+        if self.parameterization not in PARAMETERIZATIONS:
+            have = " and ".join(PARAMETERIZATIONS)
+            raise UnsupportedError(
+                f"there is no parameterization {self.parameterization!r}; there are {have}"
+            )
 
 
 def _whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def say(settings: Settings, message: str) -> None:
+    """Tell what takes long, where progress is wanted."""
+    if settings.progress:
+        print(message, file=sys.stderr, flush=True)

@@ -12,8 +12,8 @@ LEVEL_LIMIT = 0.3
 
 LOOSER = {
     # 59 patients and 236 one-row levels: lme4 holds both sds at their estimates (0.49 and 0.36), the posterior averages
-    # over theirs, whose mean is two thirds of a posterior sd larger for patients, so patients are shrunk less
-    ("epilepsy_olre", "ranef"): 0.4,
+    # over theirs, whose mean is 0.63 posterior sds larger for patients: one patient of 59 lies 0.33 away
+    ("epilepsy_olre", "ranef"): 0.35,
 }
 
 

@@ -1,0 +1,166 @@
+"""The strategy for Gaussian models: every coefficient integrated out exactly, NUTS draws the hyperparameters."""
+
+import time
+from threading import Timer
+from typing import Any
+
+import numpy as np
+
+from hierbayes.design import INTERCEPT, MEAN, Design
+from hierbayes.engine.draws import to_tree
+from hierbayes.engine.gaussian.problem import WIDE, Factor, GaussianProblem, PriorCode
+from hierbayes.engine.settings import Settings, say
+from hierbayes.factors import Factor as FactorLayout
+from hierbayes.priors import Prior
+from hierbayes.spec import ModelSpec
+
+TUNE = 500
+COMPILING_SECONDS = 1.5  # kernels that take longer than this to answer are being compiled
+SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
+    "Exponential": "EXPONENTIAL",
+    "HalfNormal": "HALF_NORMAL",
+    "HalfStudentT": "HALF_STUDENT",
+    "HalfCauchy": "HALF_CAUCHY",
+    "Gamma": "GAMMA",
+    "InverseGamma": "INVERSE_GAMMA",
+    "LogNormal": "LOGNORMAL",
+    "Uniform": "UNIFORM",
+    "HalfFlat": "HALF_FLAT",
+}
+COEFFICIENT_PRIORS = ("Normal", "Flat")
+
+
+class Collapsed:
+    """Every coefficient integrated out; NUTS on sigma, sds and correlations (docs/engine.md, section 1)."""
+
+    name = "collapsed"
+    description = "all coefficients integrated out exactly, NUTS on sigma, sds and correlations"
+
+    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+        """Why this model cannot be collapsed, in words; None where it can."""
+        if spec.family.name != "gaussian" or spec.link_name != "identity":
+            return (
+                f"the response is {spec.family.name} with link {spec.link_name}, not Gaussian with identity"
+            )
+        if len(spec.layout.predictors) > 1:
+            return "sigma has a formula of its own"
+        for prior in spec.priors:
+            allowed = _allowed(prior.kind)
+            if prior.prior.name not in allowed:
+                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
+        layout = spec.layout.predictors[MEAN]
+        sizes = sorted(len(factor.levels) * len(factor.effects) for factor in layout.factors)
+        if len(layout.coefficients) + sum(sizes[:-1]) > WIDE:
+            return f"the factors beside the largest have {sum(sizes[:-1]):,} effects, too many for dense matrices"
+        return None
+
+    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+        """Draw the posterior: a DataTree of the schema."""
+        from hierbayes.engine.gaussian.collapsed import sample
+
+        start = time.perf_counter()
+        _load_kernels(settings)
+        ready = time.perf_counter()
+        drawn = sample(
+            to_problem(spec, design),
+            draws=settings.draws,
+            tune=settings.tune or TUNE,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.seed,
+            progress=settings.progress,
+            target_accept=settings.target_accept,
+        )
+        layout = spec.layout.predictors[MEAN]
+        posterior: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
+        for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
+            variables = spec.factor_variables(MEAN, factor)
+            arrays = {"sd": sd, "cor": cor, "r": r}
+            posterior |= {variable.name: arrays[kind] for kind, variable in variables.items()}
+        attributes = {
+            "strategy": self.name,
+            "sampler": "nutpie",
+            "compile_seconds": ready - start,
+            "sampling_seconds": time.perf_counter() - ready,
+            "interrupted": int(drawn.sigma.shape != (settings.chains, settings.draws)),
+        }
+        return to_tree(spec, design, posterior, drawn.statistics, attributes)
+
+
+def _load_kernels(settings: Settings) -> None:
+    """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
+    from hierbayes.engine.gaussian.collapsed import complete, prepare
+
+    notice = Timer(
+        COMPILING_SECONDS,
+        say,
+        (settings, "Compiling the kernels, once on this machine (about a quarter of a minute) …"),
+    )
+    notice.start()
+    prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
+    factor = Factor(np.arange(8) // 2, np.ones((8, 1)), 4, ((0,),), prior[None], (1.0,))
+    y, x = np.arange(8.0), np.ones((8, 1))
+    tiny = GaussianProblem(y, x, (factor,), np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0)
+    try:
+        packed, moments = prepare(tiny)
+        complete(tiny, packed, moments.reference, np.zeros((1, 1, tiny.n_theta)), {}, 0, 1)
+    finally:
+        notice.cancel()
+
+
+def _allowed(kind: str) -> tuple[str, ...]:
+    if kind in (INTERCEPT, "b"):
+        return COEFFICIENT_PRIORS
+    return ("LKJ",) if kind == "cor" else tuple(SD_PRIORS)
+
+
+def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
+    """The model and its rows as the plain arrays of the Gaussian engine."""
+    assert design.y is not None, "a posterior is that of rows with a response"
+    layout, bound = spec.layout.predictors[MEAN], design.predictors[MEAN]
+    normals = [
+        spec.prior(INTERCEPT) if label == INTERCEPT else spec.prior("b", coefficient=label)
+        for label in layout.coefficients
+    ]
+    moments = np.array([_normal(prior) for prior in normals]).reshape(-1, 2)
+    return GaussianProblem(
+        y=design.y,
+        X=bound.x,
+        factors=tuple(_factor(spec, factor, design) for factor in layout.factors),
+        prior_mean=moments[:, 0],
+        prior_precision=moments[:, 1],
+        sigma_prior=_sd_row(spec.prior("sigma", parameter="sigma")),
+        centre=layout.centres,
+        intercept=layout.intercept,
+        offset=bound.offset if layout.offsets else None,
+        weights=design.weights,
+    )
+
+
+def _normal(prior: Prior) -> tuple[float, float]:
+    """Mean and precision of a coefficient's prior; a flat one has precision 0."""
+    if prior.name == "Flat":
+        return 0.0, 0.0
+    arguments = dict(prior.args)
+    return arguments["mu"], arguments["sigma"] ** -2
+
+
+def _factor(spec: ModelSpec, factor: FactorLayout, design: Design) -> Factor:
+    bound = design.predictors[MEAN].factors[factor.name]
+    eta = dict(spec.prior("cor", group=factor.name).args)["eta"] if factor.correlated else 1.0
+    return Factor(
+        codes=bound.codes,
+        Z=bound.z,
+        n_levels=len(factor.levels),
+        blocks=factor.blocks,
+        sd_priors=np.array(
+            [_sd_row(spec.prior("sd", coefficient=effect, group=factor.name)) for effect in factor.effects]
+        ),
+        eta=(eta,) * len(factor.blocks),
+    )
+
+
+def _sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """A prior of a standard deviation as the kernels read it: (code, a, b, c)."""
+    arguments = [value for _, value in prior.args]
+    return np.array([PriorCode[SD_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

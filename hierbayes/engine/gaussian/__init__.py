@@ -1,0 +1,1 @@
+"""Strategies that replace a compiled graph: exact, precompiled numerical cores."""

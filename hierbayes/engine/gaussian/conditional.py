@@ -1,0 +1,172 @@
+"""Exact draws of all coefficients given theta: dense ones first, then the primary factor's levels (numba)."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hierbayes.engine.gaussian.elimination import (
+    COLUMN,
+    COLUMNS,
+    EFFECT,
+    END,
+    FIRST,
+    HALF,
+    LEVELS,
+    MODE,
+    START,
+    WIDTH,
+    J,
+    X,
+    eliminate_levels,
+    solve_dense,
+)
+from hierbayes.engine.gaussian.hyperparameters import CHOL, LAM, VALUE, Q, constrain
+from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, set_effect
+from hierbayes.engine.gaussian.lanes import add, add_lower_rows, add_product, compiled, fill
+from hierbayes.engine.gaussian.packing import Packed
+from hierbayes.engine.gaussian.problem import Floats, Ints
+
+BATCH = 2_000_000  # numbers drawn together
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """Draws given theta."""
+
+    scale: Floats  # (draws, 1 + Σq): sigma and the sds
+    chol: Floats  # (draws, K, largest q, largest q): Cholesky factors of the correlation matrices
+    values: Floats  # (draws, p + Σ levels × q): b about the moments' reference, then each factor's deviations
+
+
+def draw_coefficients(
+    packed: Packed, thetas: Floats, seed: Sequence[int] | int, threads: int = 1, keep: int | None = None
+) -> Coefficients:
+    """Draw b and all group effects from their exact conditional, once for each theta.
+
+    Parameters
+    ----------
+    packed : Packed
+    thetas : array, shape (draws, n_theta)
+    seed : int or sequence of int
+        Same seed, same draws, whatever ``threads`` is.
+    threads : int
+        Batches of draws worked on at the same time.
+    keep : int, optional
+        How many of the coefficients to return, the first ones. Default: all.
+    """
+    thetas = np.ascontiguousarray(thetas, dtype=np.float64)
+    scale = np.empty((len(thetas), len(packed.constants.scales)))
+    chol = np.empty((len(thetas), *packed.memory().lams.shape[1:]))
+    values = np.empty((len(thetas), packed.n_coefficients if keep is None else keep))
+    size = max(1, BATCH // packed.n_coefficients)
+    starts = range(0, len(thetas), size)
+    seeds = np.random.SeedSequence(seed).spawn(len(starts))
+
+    def draw(start: int, batch_seed: np.random.SeedSequence) -> None:
+        rows = slice(start, start + size)
+        normals = np.random.default_rng(batch_seed).standard_normal(
+            (len(thetas[rows]), packed.n_coefficients)
+        )
+        model: tuple[Any, ...] = (*packed.constants, *packed.memory())
+        colour(thetas[rows], packed.levels, normals, scale[rows], chol[rows], *model)
+        values[rows] = normals[:, :keep]
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(draw, starts, seeds))
+    return Coefficients(scale, chol, values)
+
+
+@compiled
+def colour(
+    thetas: Floats, levels: Ints, out: Floats, out_scale: Floats, out_chol: Floats,
+    origin: Floats, frame: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
+    factors: Ints, blocks: Ints, eta: Floats, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats,
+    inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, panel: Floats, E: Floats,
+    squares: Floats, vectors: Floats,
+) -> None:  # fmt: skip
+    """Turn rows of independent standard normals into draws of all coefficients, one for each row of theta.
+
+    Also store sigma and the sds, and the Cholesky factors of the correlation matrices.
+    v = v̂ + R⁻ᵀε, then u_g = û_g(v) + L_g⁻ᵀz_g (docs/engine.md, section 1).
+    """
+    primary = sizes[0]
+    q = factors[primary, Q] if primary >= 0 else 0
+    for draw in range(thetas.shape[0]):
+        constrain(thetas[draw], scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+        is2 = 1.0 / scale[VALUE, 0] ** 2
+        for i in range(scale.shape[1]):
+            out_scale[draw, i] = scale[VALUE, i]
+        for k in range(lams.shape[1]):
+            for i in range(lams.shape[2]):
+                for j in range(lams.shape[2]):
+                    out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
+        lam = lams[LAM, max(primary, 0)]
+        eliminate_levels(
+            is2, q, lam, panels, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, panel, E
+        )
+        solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
+        _colour_dense(factors, lams[LAM], squares, vectors, out[draw])
+        if primary >= 0:
+            effects = out[draw, factors[primary, START] :]
+            for k in range(panels.shape[0]):
+                own = columns[panels[k, COLUMNS] : panels[k, COLUMNS] + panels[k, WIDTH]]
+                for piece in range(panels[k, FIRST], panels[k, END]):
+                    gain(q, inverses, piece * q * q, tiles[0])
+                    level_residual(q, vectors[EFFECT], own, ZA, starts[piece], rows[0])
+                    level_mode(is2, q, tiles[0], rows[0], rows[1])
+                    _colour_piece(q, lam, inverses[J], piece * q * q, levels[piece], rows, effects)
+
+
+@compiled
+def _colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats, out: Floats) -> None:
+    """Replace the dense coefficients' normals by their draw; set MODE and EFFECT to the draw's."""
+    m = squares.shape[1]
+    half, mode = vectors[HALF], vectors[MODE]
+    p = m
+    for k in range(factors.shape[0]):
+        column, levels, start, q = factors[k, COLUMN], factors[k, LEVELS], factors[k, START], factors[k, Q]
+        if column >= 0:
+            p -= levels * q
+            for level in range(levels):
+                for a in range(q):
+                    half[column + a * levels + level] += out[start + level * q + a]
+    for i in range(p):
+        half[i] += out[i]
+    fill(mode, 0.0)
+    add_lower_rows(mode, m, half[:m], squares[X], 0)
+    set_effect(factors, lams, vectors)
+    for i in range(p):
+        out[i] = mode[i]
+    for k in range(factors.shape[0]):
+        column, levels, start, q = factors[k, COLUMN], factors[k, LEVELS], factors[k, START], factors[k, Q]
+        if column >= 0:
+            for level in range(levels):
+                for a in range(q):
+                    out[start + level * q + a] = -vectors[EFFECT, column + a * levels + level]
+
+
+@compiled
+def _colour_piece(
+    q: int, lam: Floats, inverse: Floats, z: int, levels: Ints, rows: Floats, effects: Floats
+) -> None:
+    """Replace a piece's normals in effects by Λ_k u_g, with the conditional mode of u_g in rows[1]."""
+    normals, u, effect = rows[2], rows[1], rows[0]
+    for a in range(q):
+        fill(normals[a], 0.0)
+        for i in range(levels.size):
+            if levels[i] >= 0:
+                normals[a, i] = effects[levels[i] * q + a]
+    for a in range(q):
+        for b in range(a, q):
+            add_product(u[a], 1.0, inverse[z + b * q + a], normals[b])
+    for c in range(q):
+        fill(effect[c], 0.0)
+        for a in range(c + 1):
+            add(effect[c], lam[c, a], u[a])
+        for i in range(levels.size):
+            if levels[i] >= 0:
+                effects[levels[i] * q + c] = effect[c, i]

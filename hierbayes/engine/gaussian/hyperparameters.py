@@ -1,0 +1,249 @@
+"""theta <-> standard deviations and correlations: transforms, their Jacobians and priors (numba).
+
+theta holds one number for sigma, then for each factor its q sds and, for each block of k > 1 correlated
+effects, k(k - 1)/2 numbers (strictly lower triangle by rows) whose tanh are canonical partial correlations.
+"""
+
+from math import lgamma, log, pi
+
+import numpy as np
+
+from hierbayes.engine.gaussian.lanes import compiled
+from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints, PriorCode
+
+EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
+GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
+VALUE, SLOPE, SCORE = 0, 1, 2  # of a scale: itself, d scale/d theta, d (log prior + log-Jacobian)/d theta
+CORRELATION, ROOT = 0, 1  # z and sqrt(1 - z²) of a partial correlation
+CHOL, LAM, LAM_SCORE = 0, 1, 2  # of a factor: chol, Λ = diag(sds) chol, d log likelihood/d Λ (lower triangle)
+Q, FIRST_SCALE = 0, 1  # columns of a factor's row
+FACTOR, SIZE, AT, EFFECTS = 0, 1, 2, 3  # columns of a block's row: factor, size, index in theta, its effects
+
+
+def scale_table(problem: GaussianProblem) -> tuple[Ints, Floats]:
+    """Return each scale's index in theta and prior code, and its prior's arguments; sigma first, then the sds."""
+    indices, at = [0], 1
+    for f in problem.factors:
+        indices += range(at, at + f.q)
+        at += f.q + f.n_correlations
+    priors = np.vstack([problem.sigma_prior, *(f.sd_priors for f in problem.factors)])
+    return np.column_stack([indices, priors[:, 0]]).astype(np.int64), np.ascontiguousarray(priors[:, 1:3])
+
+
+def block_table(problem: GaussianProblem) -> tuple[Ints, Floats]:
+    """Return each block's factor, size, index in theta and effects, and its LKJ shape."""
+    widest = max((f.q for f in problem.factors), default=1)
+    rows: list[list[int]] = []
+    at = 1
+    for k, f in enumerate(problem.factors):
+        at += f.q
+        for block in f.blocks:
+            rows.append([k, len(block), at, *block, *[-1] * (widest - len(block))])
+            at += len(block) * (len(block) - 1) // 2
+    eta = np.array([shape for f in problem.factors for shape in f.eta], np.float64)
+    return np.array(rows, np.int64).reshape(-1, 3 + widest), eta
+
+
+def prior_constant(problem: GaussianProblem) -> float:
+    """Return the part of the hyperparameters' log prior that does not depend on theta."""
+    rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]
+    return sum(_scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
+        _lkj_constant(f) for f in problem.factors
+    )
+
+
+def _scale_constant(code: PriorCode, a: float, b: float) -> float:
+    match code:
+        case PriorCode.EXPONENTIAL:
+            return log(a)
+        case PriorCode.HALF_NORMAL:
+            return 0.5 * log(2 / pi) - log(a)
+        case PriorCode.HALF_STUDENT:
+            return log(2.0) + lgamma((a + 1) / 2) - lgamma(a / 2) - 0.5 * log(a * pi) - log(b)
+        case PriorCode.HALF_CAUCHY:
+            return log(2 / pi) - log(a)
+        case PriorCode.GAMMA | PriorCode.INVERSE_GAMMA:
+            return a * log(b) - lgamma(a)
+        case PriorCode.LOGNORMAL:
+            return -0.5 * log(2 * pi) - log(b)
+        case PriorCode.UNIFORM | PriorCode.HALF_FLAT:
+            return 0.0
+
+
+def _lkj_constant(factor: Factor) -> float:
+    """Return the log normaliser over a factor's blocks: partial correlations are independent symmetric Betas.
+
+    Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate Analysis 100, section 2.4.
+    """
+    total = 0.0
+    for block, eta in zip(factor.blocks, factor.eta, strict=True):
+        k = len(block)
+        for column in range(k - 1):
+            beta = eta + (k - 2 - column) / 2
+            total += (k - 1 - column) * (lgamma(2 * beta) - 2 * lgamma(beta) - (2 * beta - 1) * log(2.0))
+    return total
+
+
+def unconstrain(value: float, prior: Floats) -> float:
+    """Return the number in theta of a scale; a value outside a Uniform prior's range is moved inside."""
+    code, lower, upper = PriorCode(int(prior[0])), prior[1], prior[2]
+    if code is PriorCode.UNIFORM:
+        share = min(max((value - lower) / (upper - lower), 0.02), 0.98)
+        return log(share / (1 - share))
+    return log(value)
+
+
+@compiled
+def _positive(t: float, code: int, a: float, b: float) -> tuple[float, float, float, float]:
+    """Return scale, d scale/dt, log density incl. log-Jacobian without its constant, and that one's slope.
+
+    The scale is exp(t), but for a Uniform prior lower + (upper - lower) expit(t): no wall for NUTS to hit.
+    """
+    if code == UNIFORM:
+        tail = np.exp(-abs(t))
+        upper = 1.0 / (1.0 + tail) if t >= 0 else tail / (1.0 + tail)
+        lower = tail / (1.0 + tail) if t >= 0 else 1.0 / (1.0 + tail)
+        width = b - a
+        return a + width * upper, width * upper * lower, -abs(t) - 2.0 * np.log1p(tail), lower - upper
+    x = np.exp(t)
+    if code == EXPONENTIAL:
+        return x, x, t - a * x, 1.0 - a * x
+    if code == HALF_NORMAL:
+        s = (x / a) ** 2
+        return x, x, t - 0.5 * s, 1.0 - s
+    if code in (HALF_STUDENT, HALF_CAUCHY):
+        nu = a if code == HALF_STUDENT else 1.0
+        s = x / (b if code == HALF_STUDENT else a)
+        s = s * s / nu
+        return x, x, t - 0.5 * (nu + 1.0) * np.log1p(s), 1.0 - (nu + 1.0) * s / (1.0 + s)
+    if code == GAMMA:
+        return x, x, a * t - b * x, a - b * x
+    if code == INVERSE_GAMMA:
+        return x, x, -a * t - b / x, b / x - a
+    if code == LOGNORMAL:
+        s = (t - a) / b
+        return x, x, -0.5 * s * s, -s / b
+    return x, x, t, 1.0
+
+
+@compiled
+def constrain(
+    theta: Floats,
+    scales: Ints,
+    priors: Floats,
+    factors: Ints,
+    blocks: Ints,
+    eta: Floats,
+    scale: Floats,
+    partial: Floats,
+    lams: Floats,
+) -> float:
+    """Set scale, partial and lams from theta; return log prior + log-Jacobian without their constant."""
+    total = 0.0
+    for i in range(scales.shape[0]):
+        x, slope, value, score = _positive(theta[scales[i, 0]], scales[i, 1], priors[i, 0], priors[i, 1])
+        scale[VALUE, i] = x
+        scale[SLOPE, i] = slope
+        scale[SCORE, i] = score
+        total += value
+    for i in range(blocks.shape[0]):
+        factor = blocks[i, FACTOR]
+        first = factors[factor, FIRST_SCALE]
+        total += _correlate(
+            theta, blocks[i], eta[i], scale[VALUE], first, partial, lams[CHOL, factor], lams[LAM, factor]
+        )
+    return total
+
+
+@compiled
+def _correlate(
+    theta: Floats,
+    block: Ints,
+    eta: float,
+    scale: Floats,
+    first: int,
+    partial: Floats,
+    chol: Floats,
+    lam: Floats,
+) -> float:
+    """Fill one block's entries of its factor's chol and Λ; return the LKJ log density of its numbers in theta.
+
+    Row i of the Cholesky factor: C_ij = z_ij Π_{l<j} sqrt(1 - z_il²), with z = tanh(theta). All Jacobians and
+    the LKJ density together leave (1 - z_ij²) to the power eta + (k - 2 - j)/2.
+    """
+    k, t = block[SIZE], block[AT]
+    total = 0.0
+    for i in range(k):
+        row = block[EFFECTS + i]
+        sd = scale[first + row]
+        rest = 1.0
+        for j in range(i):
+            column = block[EFFECTS + j]
+            x = abs(theta[t])
+            tail = np.exp(-2.0 * x)
+            total += 2.0 * (eta + 0.5 * (k - 2 - j)) * (np.log(2.0) - x - np.log1p(tail))
+            z = np.sign(theta[t]) * (1.0 - tail) / (1.0 + tail)
+            partial[CORRELATION, t] = z
+            partial[ROOT, t] = 2.0 * np.exp(-x) / (1.0 + tail)
+            chol[row, column] = z * rest
+            lam[row, column] = sd * z * rest
+            rest *= partial[ROOT, t]
+            t += 1
+        chol[row, row] = rest
+        lam[row, row] = sd * rest
+    return total
+
+
+@compiled
+def add_scores(
+    sigma_score: float,
+    scales: Ints,
+    factors: Ints,
+    blocks: Ints,
+    eta: Floats,
+    scale: Floats,
+    partial: Floats,
+    lams: Floats,
+    grad: Floats,
+) -> None:
+    """Set grad to the gradient in theta, from the likelihood's in log sigma and in each Λ."""
+    for i in range(scales.shape[0]):
+        grad[scales[i, 0]] = scale[SCORE, i]
+    grad[0] += sigma_score * scale[SLOPE, 0] / scale[VALUE, 0]
+    for i in range(blocks.shape[0]):
+        factor = blocks[i, FACTOR]
+        _decorrelate(
+            blocks[i], eta[i], scale, factors[factor, FIRST_SCALE], partial, lams[:, factor], scales, grad
+        )
+
+
+@compiled
+def _decorrelate(
+    block: Ints,
+    eta: float,
+    scale: Floats,
+    first: int,
+    partial: Floats,
+    lams: Floats,
+    scales: Ints,
+    grad: Floats,
+) -> None:
+    """Add one block's part of the gradient: the reverse sweep of `_correlate`. Nothing is divided by an sd."""
+    k, t = block[SIZE], block[AT]
+    for i in range(k):
+        row = block[EFFECTS + i]
+        sd = scale[VALUE, first + row]
+        for j in range(i + 1):
+            column = block[EFFECTS + j]
+            score = lams[LAM_SCORE, row, column] * lams[CHOL, row, column]
+            grad[scales[first + row, 0]] += score * scale[SLOPE, first + row]
+        rest_score = sd * lams[LAM_SCORE, row, row]
+        for j in range(i - 1, -1, -1):
+            z, root = partial[CORRELATION, t + j], partial[ROOT, t + j]
+            rest = 1.0  # Π_{l<j} of the roots, anew: dividing it out would fail at z = ±1
+            for before in range(j):
+                rest *= partial[ROOT, t + before]
+            score = sd * lams[LAM_SCORE, row, block[EFFECTS + j]]
+            grad[t + j] = rest * root * (score * root - rest_score * z) - 2.0 * (eta + 0.5 * (k - 2 - j)) * z
+            rest_score = score * z + rest_score * root
+        t += i

@@ -1,0 +1,132 @@
+"""A collapsed model as the arrays that its kernels take: the model's constants, then their working memory.
+
+Every model gives the same number of arrays with the same types, so a kernel compiles once.
+"""
+
+from dataclasses import dataclass, replace
+from math import log, pi
+from typing import NamedTuple
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import block_table, prior_constant, scale_table
+from hierbayes.engine.gaussian.moments import Moments
+from hierbayes.engine.gaussian.panels import dense, panels
+from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
+
+
+class Constants(NamedTuple):
+    """What an evaluation reads. K factors, G levels of the primary one in pieces of L, m dense columns."""
+
+    origin: Floats  # (n_theta,): theta is origin + frame position, and position is what moves
+    frame: Floats  # (n_theta, n_theta), lower triangular
+    sizes: Ints  # (2,): primary factor (-1: none), coefficients of the primary factor, empty lanes' included
+    scalars: Floats  # (2,): sum of the weights, the log density's part that does not depend on theta
+    scales: Ints  # (1 + Σq, 2): index in theta, prior code; sigma first, then the factors' sds
+    scale_priors: Floats  # (1 + Σq, 2): arguments a, b
+    factors: Ints  # (K, 5): q, first scale, first dense column, number of levels, start in a draw
+    blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta, effects
+    eta: Floats  # (blocks,)
+    panels: Ints  # see `panels.Panels`
+    columns: Ints
+    starts: Ints
+    ZZ: Floats
+    ZA: Floats
+    gram: Floats  # see `panels.Dense`
+    prior: Floats
+
+
+class Memory(NamedTuple):
+    """What an evaluation writes; one for each thread."""
+
+    theta: Floats  # (n_theta,)
+    score: Floats  # (n_theta,): gradient in theta
+    scale: Floats  # (3, 1 + Σq): value, slope, score
+    partial: Floats  # (2, n_theta): correlation, root
+    lams: Floats  # (3, K, largest q, largest q): chol, Λ, d log likelihood / d Λ
+    inverses: Floats  # (2, pieces × q², L): L_g⁻¹ and L_g⁻¹Λ'
+    tiles: Floats  # (5, q², L)
+    rows: Floats  # (3, q, L)
+    H: Floats  # (widest, q, L): L_g⁻¹Λ'Z_g'[D y] of a piece
+    flat_H: Floats  # (widest, q L): the same memory
+    panel: Floats  # (widest, widest + 3), always 0 above the diagonal: `lanes.combine` reads on to a multiple of 4
+    E: Floats  # (m + 1, m + 1): D'D - Σ H_g'H_g/σ², y last
+    squares: Floats  # (5, m, m): E T, R = chol(S), R⁻¹, S⁻¹, T S⁻¹ T'
+    vectors: Floats  # (3, m + 1): R⁻¹ rhs; v̂; -T v̂, then 1 for y
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A collapsed model: its constants and the way to make memory for them."""
+
+    constants: Constants
+    levels: Ints  # (pieces, L), see `panels.Panels`
+    n_theta: int
+    n_coefficients: int  # population-level and of all factors' levels
+
+    def framed(self, origin: Floats, frame: Floats) -> "Packed":
+        """Return the model with another frame: where its density is taken about, and in which directions."""
+        return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
+
+    def memory(self) -> Memory:
+        """Return memory for evaluations on one thread."""
+        c = self.constants
+        m = c.prior.shape[1]
+        lanes = c.ZZ.shape[1]
+        q = int(c.factors[c.sizes[0], 0]) if c.sizes[0] >= 0 else 1
+        widest = int(c.panels[:, 3].max(initial=1))
+        largest = c.blocks.shape[1] - 3
+        H = np.zeros((widest, q, lanes))
+        return Memory(
+            np.zeros(self.n_theta),
+            np.zeros(self.n_theta),
+            np.zeros((3, len(c.scales))),
+            np.zeros((2, self.n_theta)),
+            np.zeros((3, len(c.factors), largest, largest)),
+            np.zeros((2, *c.ZZ.shape)),
+            np.zeros((5, q * q, lanes)),
+            np.zeros((3, q, lanes)),
+            H,
+            H.reshape(widest, q * lanes),
+            np.zeros((widest, widest + 3)),
+            np.zeros((m + 1, m + 1)),
+            np.zeros((5, m, m)),
+            np.zeros((3, m + 1)),
+        )
+
+
+def pack(problem: GaussianProblem, m: Moments, primary: int) -> Packed:
+    """Arrange a problem's moments around its primary factor (-1: there is no factor)."""
+    rest = dense(problem, m, primary)
+    levels = panels(problem, m, primary, rest.slots)
+    scales, scale_priors = scale_table(problem)
+    blocks, eta = block_table(problem)
+    q = np.array([f.q for f in problem.factors], np.int64)
+    factors = np.column_stack([q, 1 + np.cumsum(q) - q, rest.slots])
+    constants = Constants(
+        origin=np.zeros(problem.n_theta),
+        frame=np.eye(problem.n_theta),
+        sizes=np.array([primary, levels.levels.size * (q[primary] if primary >= 0 else 0)], np.int64),
+        scalars=np.array([m.n, _constant(problem, m)]),
+        scales=scales,
+        scale_priors=scale_priors,
+        factors=np.ascontiguousarray(factors),
+        blocks=blocks,
+        eta=eta,
+        panels=levels.panels,
+        columns=levels.columns,
+        starts=levels.starts,
+        ZZ=levels.ZZ,
+        ZA=levels.ZA,
+        gram=rest.gram,
+        prior=rest.prior,
+    )
+    n_coefficients = problem.X.shape[1] + sum(f.n_levels * f.q for f in problem.factors)
+    return Packed(constants, levels.levels, problem.n_theta, n_coefficients)
+
+
+def _constant(problem: GaussianProblem, m: Moments) -> float:
+    """Return the part of the log density that does not depend on theta; a flat prior has density 1."""
+    proper = problem.prior_precision[problem.prior_precision > 0]
+    flat = problem.prior_precision.size - proper.size
+    return prior_constant(problem) + 0.5 * ((flat - m.n) * log(2 * pi) + float(np.log(proper).sum()))

@@ -1,0 +1,126 @@
+"""Choosing the primary factor, the starting frame, and one short run of NUTS."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hierbayes.engine.gaussian.collapsed import Cost, cost, evaluator, prepare, rough_start, sample
+from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.problem import Factor, PriorCode
+from tests.gaussian import problems as ref
+from tests.gaussian.problems import PROBLEMS
+
+ENGINE = Path(__file__).parent.parent
+
+
+def test_cost_eliminates_the_factor_that_leaves_fewest_columns() -> None:
+    found = cost(PROBLEMS["two crossed, slopes"]())  # 6 levels × 2, 5 levels × 3
+    assert (found.primary, found.columns, found.too_wide) == (1, 3 + 12, None)
+    assert cost(PROBLEMS["no factor"]()) == Cost(-1, 3, pytest.approx(3e-6, rel=0.1), None)
+
+
+def test_cost_says_when_the_dense_block_is_wide() -> None:
+    made = PROBLEMS["q = 1"]()
+    codes = np.arange(60)
+    big = [Factor(codes, np.ones((60, 1)), n, ((0,),), [ref.EXPONENTIAL], (1.0,)) for n in (2000, 700)]
+    found = cost(replace(made, factors=big))
+    assert found.primary == 0
+    assert "700 coefficients" in found.too_wide
+
+
+@pytest.mark.parametrize(
+    "name", ["q = 3", "nested", "three crossed", "other priors", "no factor", "two levels"]
+)
+def test_frame_makes_the_posterior_standard(name: str) -> None:
+    packed, _ = prepare(PROBLEMS[name]())
+    evaluate = evaluator(packed)()
+    top, slope = evaluate(np.zeros(packed.n_theta))
+    np.testing.assert_allclose(slope, 0.0, atol=1e-3)
+    for i in range(packed.n_theta):
+        for sign in (-1.0, 1.0):
+            drop = top - evaluate(sign * np.eye(packed.n_theta)[i])[0]
+            assert 0.02 < drop < 3.0  # of a standard normal: 0.5
+
+
+def test_rough_start_can_be_evaluated_for_extreme_data() -> None:
+    made = PROBLEMS["q = 2"]()
+    for y in (np.zeros(60), made.y * 1e-12, made.y * 1e12):
+        changed = replace(made, y=y)
+        packed, m = prepare(changed)
+        assert np.all(np.isfinite(rough_start(changed, m)))
+        assert np.isfinite(evaluator(packed)()(np.zeros(packed.n_theta))[0])
+
+
+def test_sample_returns_draws_on_the_natural_scale() -> None:
+    made = PROBLEMS["two crossed, slopes"]()
+    uniform = (PriorCode.UNIFORM, 0.1, 2.0, 0)
+    made = replace(made, sigma_prior=uniform)
+    runs = [sample(made, draws=40, tune=50, chains=2, seed=5, cores=cores) for cores in (1, 2)]
+    draws = runs[0]
+    assert draws.sigma.shape == (2, 40)
+    assert draws.b.shape == (2, 40, 3)
+    assert [sd.shape for sd in draws.sd] == [(2, 40, 2), (2, 40, 3)]
+    assert [cor.shape for cor in draws.cor] == [(2, 40, 2, 2), (2, 40, 3, 3)]
+    assert [r.shape for r in draws.r] == [(2, 40, 6, 2), (2, 40, 5, 3)]
+    assert draws.theta.shape == (2, 40, made.n_theta)
+    assert np.all((draws.sigma > 0.1) & (draws.sigma < 2.0))
+    np.testing.assert_array_equal(np.diagonal(draws.cor[1], axis1=-2, axis2=-1), 1.0)
+    assert np.all(np.linalg.eigvalsh(draws.cor[1]) > 0)
+    assert draws.statistics["diverging"].shape == (2, 40)
+    for name in ("sigma", "b", "theta"):  # same seed, same draws, whatever the cores
+        np.testing.assert_array_equal(getattr(runs[0], name), getattr(runs[1], name))
+
+
+def test_posterior_of_one_sd_is_that_by_quadrature() -> None:
+    """Known sigma (a narrow prior) leaves one free sd: its posterior mean by a sum over a grid."""
+    made = PROBLEMS["q = 1"]()
+    made = replace(made, sigma_prior=(PriorCode.LOGNORMAL, 0.0, 1e-3, 0))
+    evaluate = evaluator(replace_frame(made))()
+    grid = np.linspace(-6, 4, 2001)
+    density = np.array([evaluate(np.array([0.0, t]))[0] for t in grid])
+    weights = np.exp(density - density.max())
+    expected = np.average(np.exp(grid), weights=weights)
+    sd = np.sqrt(np.average((np.exp(grid) - expected) ** 2, weights=weights))
+    draws = sample(made, draws=1000, chains=2, tune=200, seed=1).sd[0]
+    # at least 500 effective draws: NUTS on one whitened number has more draws than it needs
+    assert abs(draws.mean() - expected) < 4 * sd / np.sqrt(500)
+
+
+def replace_frame(made):
+    packed, _ = prepare(made)
+    return packed.framed(np.zeros(packed.n_theta), np.eye(packed.n_theta))
+
+
+def test_moments_can_stand_for_the_rows() -> None:
+    made = PROBLEMS["nested"]()
+    m = moments(made)
+    for got, expected in zip(prepare(made, m)[0].constants, prepare(made)[0].constants, strict=True):
+        np.testing.assert_array_equal(got, expected)
+
+
+def test_import_stays_cheap() -> None:
+    heavy = ("pymc", "pytensor", "arviz", "arviz_stats", "nutpie", "matplotlib")
+    code = f"import sys, hierbayes.engine.gaussian.collapsed; print([m for m in {heavy} if m in sys.modules])"
+    assert run(code) == "[]"
+
+
+def test_sampling_leaves_arviz_alone_and_usable() -> None:
+    code = (
+        "import sys; from hierbayes.engine.gaussian.nuts import _import_nutpie; nutpie = _import_nutpie();"
+        "before = 'arviz' in sys.modules; import arviz; print(before, callable(arviz.summary),"
+        "callable(nutpie.sample.__globals__['arviz'].from_dict))"
+    )
+    assert run(code) == "False True True"
+
+
+def run(code: str) -> str:
+    environment = os.environ | {"PYTHONPATH": str(ENGINE)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
+    return done.stdout.strip()

@@ -1,0 +1,142 @@
+"""Priors, transforms and Jacobians of sds and correlations."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from hierbayes.engine.gaussian.hyperparameters import CHOL, constrain, prior_constant, unconstrain
+from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.packing import Memory, pack
+from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from tests.gaussian import problems as ref
+
+ROWS = {
+    PriorCode.EXPONENTIAL: (0.7, 0),
+    PriorCode.HALF_NORMAL: (1.3, 0),
+    PriorCode.HALF_STUDENT: (4.0, 2.5),
+    PriorCode.HALF_CAUCHY: (1.7, 0),
+    PriorCode.GAMMA: (2.5, 1.2),
+    PriorCode.INVERSE_GAMMA: (3.0, 2.0),
+    PriorCode.LOGNORMAL: (-0.3, 0.6),
+    PriorCode.UNIFORM: (0.4, 3.0),
+    PriorCode.HALF_FLAT: (0, 0),
+}
+
+
+def prior_density(made: GaussianProblem) -> tuple[Callable[[np.ndarray], float], Memory]:
+    """Return the log prior as a function of theta, and the memory that it fills."""
+    packed = pack(made, moments(made), 0)
+    c, memory, constant = packed.constants, packed.memory(), prior_constant(made)
+    arguments = (
+        c.scales,
+        c.scale_priors,
+        c.factors,
+        c.blocks,
+        c.eta,
+        memory.scale,
+        memory.partial,
+        memory.lams,
+    )
+    return lambda theta: constant + constrain(np.asarray(theta, float), *arguments), memory
+
+
+def constrained(made: GaussianProblem, theta: np.ndarray) -> tuple[float, Memory]:
+    density, memory = prior_density(made)
+    return density(theta), memory
+
+
+def one_scale(code: PriorCode) -> GaussianProblem:
+    """Return a problem whose sigma has the prior, with one group sd, flat."""
+    made = replace(ref.PROBLEMS["q = 1"](), sigma_prior=(code, *ROWS[code], 0))
+    return replace(made, factors=[replace(made.factors[0], sd_priors=[(PriorCode.HALF_FLAT, 0, 0, 0)])])
+
+
+def correlated(k: int, eta: float) -> GaussianProblem:
+    """Return a problem with one block of k effects and flat sds."""
+    rng = np.random.default_rng(0)
+    flat = [(PriorCode.HALF_FLAT, 0, 0, 0)]
+    f = Factor(rng.integers(0, 5, 60), rng.normal(size=(60, k)), 5, (tuple(range(k)),), flat * k, (eta,))
+    return ref.problem(rng, [f], sigma_prior=flat[0])
+
+
+@pytest.mark.parametrize("code", list(PriorCode))
+@pytest.mark.parametrize("t", [-8.0, -1.0, 0.0, 0.4, 3.0])
+def test_scale_prior_is_scipys_with_its_jacobian(code: PriorCode, t: float) -> None:
+    made = one_scale(code)
+    theta = np.array([t, 0.0])
+    assert constrained(made, theta)[0] == pytest.approx(ref.log_prior(made, theta), rel=1e-9, abs=1e-9)
+
+
+@pytest.mark.parametrize("code", [code for code in PriorCode if code is not PriorCode.HALF_FLAT])
+def test_scale_prior_integrates_to_one(code: PriorCode) -> None:
+    density, _ = prior_density(one_scale(code))
+    grid = np.linspace(-40, 40, 16001)
+    assert np.sum([np.exp(density([t, 0.0])) for t in grid]) * (grid[1] - grid[0]) == pytest.approx(
+        1.0, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+@pytest.mark.parametrize("eta", [0.5, 1.0, 2.0, 7.5])
+def test_correlations_have_the_lkj_density(k: int, eta: float) -> None:
+    made = correlated(k, eta)
+    theta = ref.random_theta(made, k)
+    value, memory = constrained(made, theta)
+    assert value == pytest.approx(ref.log_prior(made, theta), rel=1e-8)
+    chol = memory.lams[CHOL, 0]
+    np.testing.assert_allclose(chol @ chol.T, ref.natural(made, theta).cors[0], atol=1e-13)
+    np.testing.assert_array_equal(np.triu(chol, 1), 0.0)
+
+
+@pytest.mark.parametrize(("k", "eta"), [(2, 1.0), (3, 2.0), (5, 1.5)])
+def test_lkj_marginals_are_the_known_beta(k: int, eta: float) -> None:
+    """Draw partial correlations from the density in theta by importance weights; compare E[ρ²] of each pair.
+
+    A correlation of an LKJ matrix is 2 Beta(a, a) - 1 with a = eta - 1 + k/2, so E[ρ²] = 1/(2a + 1).
+    """
+    made = correlated(k, eta)
+    rng = np.random.default_rng(1)
+    start = 1 + k
+    draws = rng.logistic(scale=0.5, size=(40_000, made.n_theta))
+    density, memory = prior_density(made)
+    weights, squares = np.empty(len(draws)), np.empty((len(draws), k, k))
+    for i, theta in enumerate(draws):
+        theta[:start] = 0.0
+        value = density(theta)
+        z = theta[start:] / 0.5
+        weights[i] = np.exp(value + np.sum(np.abs(z) + 2 * np.log1p(np.exp(-np.abs(z))) + np.log(0.5)))
+        squares[i] = (memory.lams[CHOL, 0] @ memory.lams[CHOL, 0].T) ** 2
+    error = weights.std() / np.sqrt(len(draws))
+    assert abs(weights.mean() - 1.0) < 4 * error  # the density is normalised
+    expected = 1 / (2 * (eta - 1 + k / 2) + 1)
+    for i in range(k):
+        for j in range(i):
+            terms = weights * (squares[:, i, j] - expected)
+            assert abs(terms.mean()) < 4 * terms.std() / np.sqrt(len(draws))
+
+
+def test_extreme_partial_correlations_stay_finite() -> None:
+    made = correlated(3, 2.0)
+    theta = np.zeros(made.n_theta)
+    theta[-3:] = [40.0, -300.0, 25.0]
+    value, memory = constrained(made, theta)
+    assert np.isfinite(value)
+    assert np.all(np.isfinite(memory.lams))
+
+
+@pytest.mark.parametrize("code", list(PriorCode))
+def test_unconstrain_inverts_the_transform(code: PriorCode) -> None:
+    prior = np.array([code, *ROWS[code], 0.0])
+    made = replace(ref.PROBLEMS["q = 1"](), sigma_prior=prior)
+    theta = np.array([unconstrain(1.1, prior), 0.0])
+    assert constrained(made, theta)[1].scale[0, 0] == pytest.approx(1.1)
+    if code is PriorCode.UNIFORM:
+        assert np.isfinite(unconstrain(99.0, prior))
+
+
+@pytest.mark.parametrize(("code", "a", "b"), [(0, 0, 0), (2, 3, -1), (6, 0, 0), (7, 2, 1), (7, -1, 1)])
+def test_prior_without_a_density_is_refused(code: int, a: float, b: float) -> None:
+    with pytest.raises(ValueError, match=PriorCode(code).name):
+        replace(ref.PROBLEMS["q = 1"](), sigma_prior=(code, a, b, 0))

@@ -1,0 +1,193 @@
+"""The collapsed strategy: what it takes, and that its posterior is the graph's."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierbayes as hb
+from hierbayes.engine import choose
+from hierbayes.engine.collapsed import Collapsed, to_problem
+from hierbayes.engine.gaussian.collapsed import cost, evaluator
+from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.packing import pack
+from tests.conftest import SLEEP
+
+
+def _frame(n=60, seed=3):
+    rng = np.random.default_rng(seed)
+    g, h = rng.integers(0, 5, n), rng.integers(0, 4, n)
+    x, z = rng.normal(3.0, 1.0, n), rng.normal(size=n)
+    y = 50 + 2 * x + rng.normal(size=5)[g] + rng.normal(size=4)[h] + rng.normal(size=n)
+    return pd.DataFrame(
+        {"y": y, "x": x, "z": z, "g": g, "h": h, "w": rng.integers(1, 4, n) / 2, "e": rng.uniform(1, 2, n)}
+    )
+
+
+def _model(formula, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hb.DataWarning)
+        return hb.Model(formula, _frame(), **options)
+
+
+@pytest.mark.parametrize(
+    ("formula", "options", "reason"),
+    [
+        ("h ~ x + (1 | g)", {"family": "poisson"}, "poisson with link log"),
+        ("y ~ x + (1 | g)", {"link": "log"}, "gaussian with link log"),
+        ({"mu": "y ~ x + (1 | g)", "sigma": "~ x"}, {}, "sigma has a formula"),
+        (
+            "y ~ x + (1 | g)",
+            {"priors": {"b": "StudentT(3, 0, 1)"}},
+            "class b is StudentT, not one of Normal, Flat",
+        ),
+        ("y ~ x + (1 | g)", {"priors": {"Intercept": "Cauchy(0, 1)"}}, "class Intercept is Cauchy"),
+    ],
+)
+def test_what_cannot_be_collapsed_says_why(formula, options, reason):
+    model = _model(formula, **options)
+    assert reason in Collapsed().supports(model.spec, model.design)
+    plan = choose(model.spec, model.design)
+    assert plan.strategy.name == "nuts"
+    assert reason in plan.reason
+    assert reason in repr(model)
+    with pytest.raises(hb.UnsupportedError, match=r"use strategy='auto'"):
+        model.fit(strategy="collapsed")
+
+
+def test_wide_crossed_factors_are_left_to_nuts():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"y": rng.normal(size=3000), "g": np.arange(3000) % 900, "h": np.arange(3000) % 700})
+    model = hb.Model("y ~ 1 + (1 | g) + (1 | h)", frame)
+    assert "700 effects" in Collapsed().supports(model.spec, model.design)
+
+
+def test_the_model_says_that_it_will_be_collapsed():
+    assert "fit() will take strategy 'collapsed'" in repr(hb.Model(SLEEP, hb.load_dataset("sleepstudy")))
+
+
+UNCORRELATED = [
+    ("y ~ x", {}),
+    ("y ~ x + (1 | g)", {}),
+    ("y | weights(w) ~ x*z + offset(e) + (1 | g)", {}),
+    ("y ~ x + (1 | g) + (0 + z | g) + (x || h)", {}),
+    ("y ~ 0 + x + (1 | g/h)", {}),
+    ("y ~ 1 + (z || g) + (1 | h)", {"sd[g]": "Gamma(2, 1)", "sd[h]": "HalfStudentT(3, 1)", "sigma": "LogNormal(0, 1)"}),
+    ("y ~ x + (1 | g)", {"sd": "HalfNormal", "sigma": "HalfCauchy(2)", "b[x]": "Normal(1, 0.5)"}),
+    ("y ~ x + (1 | g)", {"Intercept": "Normal(40, 3)", "b": "Normal(0, 3)"}),
+    ("y ~ x + (1 | g) + (1 | h)", {"sd[g]": "InverseGamma(3, 1)", "sigma": "InverseGamma(2, 2)"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "priors"), UNCORRELATED)
+def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, priors):
+    """The graph's log density is quadratic in b and z, so values at a few points give its integral over them exactly."""
+    model = _model(formula, priors=priors)
+    graph = model.graph()
+    density = graph.compile_logp(mode="FAST_COMPILE")
+    start = graph.initial_point()
+    coefficients = [name for name in start if not name.endswith("_log__")]
+    factors = [factor.name for factor in model.spec.layout.predictors["mu"].factors]
+    problem = to_problem(model.spec, model.design)
+    evaluate = evaluator(pack(problem, moments(problem), cost(problem).primary))()
+    rng = np.random.default_rng(1)
+    for _ in range(2):
+        theta = rng.normal(scale=0.5, size=problem.n_theta)
+        point = dict(start) | {"sigma_log__": theta[0]}
+        at = 1
+        for name in factors:
+            q = start[f"sd_{name}_log__"].size
+            point[f"sd_{name}_log__"] = theta[at : at + q]
+            at += q
+        assert evaluate(theta)[0] == pytest.approx(_gaussian_integral(density, point, coefficients), rel=1e-8)
+
+
+def _gaussian_integral(density, point, names):
+    sizes = [np.size(point[name]) for name in names]
+    splits = np.cumsum(sizes)[:-1]
+
+    def value(v):
+        parts = np.split(v, splits)
+        moved = {name: part.reshape(np.shape(point[name])) for name, part in zip(names, parts, strict=True)}
+        return float(density(point | moved))
+
+    d = sum(sizes)
+    unit = np.eye(d)
+    zero = value(np.zeros(d))
+    plus, minus = np.array([value(e) for e in unit]), np.array([value(-e) for e in unit])
+    gradient = (plus - minus) / 2
+    hessian = np.diag(plus + minus - 2 * zero)
+    for i in range(d):
+        for j in range(i):
+            hessian[i, j] = hessian[j, i] = value(unit[i] + unit[j]) - plus[i] - plus[j] + zero
+    mode = np.linalg.solve(-hessian, gradient)
+    return zero + 0.5 * gradient @ mode + 0.5 * d * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(-hessian)[1]
+
+
+def _assert_same_posterior(a, b):
+    """Means and standard deviations of every variable within Monte Carlo error."""
+    from arviz_stats.base import array_stats
+
+    for variable in a.spec.variables:
+        left, right = (fit.posterior[variable.name].to_numpy() for fit in (a, b))
+        left, right = (draws.reshape(*draws.shape[:2], -1) for draws in (left, right))
+        moving = left.std(axis=(0, 1)) > 1e-12
+        for statistic in ("mean", "sd"):
+            errors = [
+                np.asarray(array_stats.mcse(draws[..., moving], method=statistic, chain_axis=0, draw_axis=1))
+                for draws in (left, right)
+            ]
+            function = np.mean if statistic == "mean" else np.std
+            gap = function(left, axis=(0, 1))[moving] - function(right, axis=(0, 1))[moving]
+            z = gap / np.hypot(*errors)
+            assert np.abs(z).max() < 4.5, (variable.name, statistic, z)
+
+
+def test_the_posterior_is_that_of_nuts(sleep_fit):
+    collapsed = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=5, progress=False)
+    assert collapsed.tree.attrs["strategy"] == "collapsed"
+    assert list(collapsed.posterior.data_vars) == list(sleep_fit.posterior.data_vars)
+    for name in collapsed.posterior.data_vars:
+        assert collapsed.posterior[name].dims == sleep_fit.posterior[name].dims
+        assert collapsed.posterior[name].coords.equals(sleep_fit.posterior[name].coords)
+    assert set(sleep_fit.tree["sample_stats"].data_vars) == set(collapsed.tree["sample_stats"].data_vars)
+    _assert_same_posterior(collapsed, sleep_fit)
+
+
+def test_the_posterior_is_that_of_nuts_in_a_tangled_model():
+    model = _model(
+        "y | weights(w) ~ x*z + offset(e) + (x | g) + (0 + z | g) + (1 | h)",
+        priors={"cor[g]": "LKJ(3)", "sd[h]": "HalfNormal", "b[z]": "Normal(0, 1)"},
+    )
+    collapsed = model.fit(seed=1, draws=2000, progress=False)
+    nuts = model.fit(seed=1, draws=2000, tune=2000, strategy="nuts", target_accept=0.99, progress=False)
+    _assert_same_posterior(collapsed, nuts)
+
+
+def test_a_seed_repeats_the_draws():
+    model = hb.Model(SLEEP, hb.load_dataset("sleepstudy"))
+    one, two = (model.fit(seed=4, cores=cores, progress=False) for cores in (1, 2))
+    other = model.fit(seed=5, progress=False)
+    assert one.posterior.equals(two.posterior)
+    assert not np.isin(other.posterior["sigma"], one.posterior["sigma"]).any()
+
+
+def test_an_sd_at_zero_is_no_trouble():
+    fit = hb.fit("Yield ~ 1 + (1 | Batch)", hb.load_dataset("dyestuff2"), seed=1, progress=False)
+    assert fit.check() == ()
+    assert fit.posterior["sd_Batch"].quantile(0.05) < 0.2
+
+
+def test_a_fit_needs_no_pymc():
+    import subprocess
+    import sys
+
+    code = (
+        "import sys, hierbayes as hb; "
+        "fit = hb.fit('Reaction ~ Days + (Days | Subject)', hb.load_dataset('sleepstudy'), progress=False); "
+        "fit.summary(); fit.predict({'Days': [1], 'Subject': ['new']}); "
+        "print([name for name in ('pymc', 'pytensor') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
