@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
+            warnings.showwarning = _show_warning  # type: ignore[assignment]
             options.run(options)
     except (HierBayesError, FileNotFoundError) as error:
         print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
