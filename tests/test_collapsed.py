@@ -82,7 +82,7 @@ UNCORRELATED = [
 
 @pytest.mark.parametrize(("formula", "priors"), UNCORRELATED)
 def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, priors):
-    """The graph's log density is quadratic in b and z, so values at a few points give its integral over them exactly."""
+    """The graph's log density is quadratic in b and z, so a few values give its integral over them exactly."""
     model = _model(formula, priors=priors)
     graph = model.graph()
     density = graph.compile_logp(mode="FAST_COMPILE")

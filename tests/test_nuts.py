@@ -66,7 +66,8 @@ def test_another_seed_gives_other_draws(sleep_fit):
     assert not np.isin(other.posterior["sigma"], sleep_fit.posterior["sigma"]).any()
 
 
-def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch):
+@pytest.mark.parametrize("strategy", ["nuts", "collapsed"])
+def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     import nutpie
 
     sample = nutpie.sample
@@ -78,7 +79,7 @@ def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch):
     monkeypatch.setattr(nutpie, "sample", sample_and_interrupt)
     model = hb.Model(SLEEP, hb.load_dataset("sleepstudy"))
     with pytest.warns(hb.SamplingWarning, match="interrupted"):
-        fit = model.fit(draws=2_000_000, tune=50, chains=2, cores=2, seed=1, strategy="nuts", progress=False)
+        fit = model.fit(draws=2_000_000, tune=50, chains=2, cores=2, seed=1, strategy=strategy, progress=False)
     assert fit.tree.attrs["interrupted"] == 1
     assert 0 < fit.posterior.sizes["draw"] < 2_000_000
     assert all(np.isfinite(fit.posterior[name]).all() for name in fit.posterior.data_vars)
