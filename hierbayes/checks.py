@@ -66,13 +66,16 @@ def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundF
         yield Finding(
             "few-levels",
             f"{factor.name!r} has only {levels} levels",
-            f"Its standard deviation rests largely on its prior; look at {factor.name!r} as a population-level factor too",
+            "Its standard deviation rests largely on its prior; "
+            f"look at {factor.name!r} as a population-level factor too",
         )
     counts = np.bincount(bound.codes, minlength=levels)
     if levels > 1 and counts.max() == 1:
         binary = spec.family.support.two_levels
         # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
-        if _numeric(factor) and (spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"):
+        if _numeric(factor) and (
+            spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"
+        ):
             yield Finding(
                 "numeric-factor",
                 f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
@@ -82,7 +85,8 @@ def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundF
             yield Finding(
                 "one-row-a-level",
                 f"every level of {factor.name!r} has one row",
-                "Its standard deviation can hardly be told from the residual's; leave the term out or collect replicates",
+                "Its standard deviation can hardly be told from the residual's; "
+                "leave the term out or collect replicates",
             )
         elif binary:
             yield Finding(
@@ -102,7 +106,11 @@ def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter
         if effect == INTERCEPT:
             continue
         z = bound.z[:, place]
-        if INTERCEPT in factor.effects and len(factor.levels) > 1 and not _varies_within(bound.codes, z, len(factor.levels)):
+        if (
+            INTERCEPT in factor.effects
+            and len(factor.levels) > 1
+            and not _varies_within(bound.codes, z, len(factor.levels))
+        ):
             yield Finding(
                 "constant-slope",
                 f"{effect!r} doesn't vary within any level of {factor.name!r}",
@@ -115,9 +123,15 @@ def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter
                 "far-from-zero",
                 f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and the intercepts of {factor.name!r} "
                 "are those at 0",
-                f"Centre it in the group term, (center({effect}) | {factor.name}), so that its priors are about the data",
+                f"Centre it in the group term, (center({effect}) | {factor.name}), "
+                "so that its priors are about the data",
             )
-    if layout.intercept is None and parameter == MEAN and INTERCEPT in factor.effects and not layout.coefficients:
+    if (
+        layout.intercept is None
+        and parameter == MEAN
+        and INTERCEPT in factor.effects
+        and not layout.coefficients
+    ):
         yield Finding(
             "no-population-mean",
             f"the effects of {factor.name!r} have no population-level mean",

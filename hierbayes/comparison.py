@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from hierbayes.design import Layout
 from hierbayes.errors import DataError
 from hierbayes.intervals import Interval, labelled, summarise
-from hierbayes.predict import Draws, Request, predict_draws
+from hierbayes.predict import Draws, Request, predict_chunks, predict_pairs
 from hierbayes.spec import ModelSpec
 from hierbayes.tables import read_columns
 
@@ -21,33 +21,31 @@ def compare(
     Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
     are compared one by one; otherwise each side is averaged within each draw.
     """
-    columns = _columns(spec.layout, request)
-    a = read_columns(rows_a, columns[0], optional=columns[1], words="rows_a")
-    b = read_columns(rows_b, columns[0], optional=columns[1], words="rows_b")
+    predictors, grouping = spec.layout.columns_for(request.groups)
+    trials = spec.layout.response.trial_columns
+    columns, spare = [*predictors, *grouping, *trials], set(trials) - {*predictors, *grouping}
+    a = read_columns(rows_a, columns, optional=spare, words="rows_a")
+    b = read_columns(rows_b, columns, optional=spare, words="rows_b")
     if not (len(a) and len(b)):
-        raise DataError(f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side")
-    both = pd.concat([a, b], ignore_index=True)
-    values = predict_draws(spec, draws, spec.layout.bind_new(both, request.groups), request).to_numpy()
-    flat = values.reshape(-1, len(both))
-    left, right = flat[:, : len(a)], flat[:, len(a) :]
+        raise DataError(
+            f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side"
+        )
+    both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups)
     if len(a) == len(b):
-        difference, index = left - right, a.index
-    else:
-        difference, index = (left.mean(axis=1) - right.mean(axis=1))[:, None], pd.Index(["average"])
-    ties = 0.5 * np.mean(difference == 0, axis=0)
-    table = pd.DataFrame(summarise(difference, interval), index=index)
-    return labelled(table.assign(p_greater=np.mean(difference > 0, axis=0) + ties), interval)
+        tables = [
+            _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
+        ]
+        return labelled(pd.concat(tables).set_axis(a.index), interval)
+    averages = np.zeros((len(draws), 2))
+    weights = np.zeros((len(both), 2))
+    weights[: len(a), 0], weights[len(a) :, 1] = 1 / len(a), 1 / len(b)
+    for part, values in predict_chunks(spec, draws, both, request):
+        averages += values @ weights[part]
+    difference = averages[:, [0]] - averages[:, [1]]
+    return labelled(_summarise(difference, interval).set_axis(["average"]), interval)
 
 
-def _columns(layout: Layout, request: Request) -> tuple[list[str], set[str]]:
-    """Columns that predictions read, and those among them that may be absent."""
-    needed = [name for f in layout.formulas.values() for name in f.predictor_columns]
-    needed += [
-        column
-        for predictor in layout.predictors.values()
-        for factor in predictor.factors
-        if factor.name in request.groups
-        for column in factor.levels.columns
-    ]
-    trials = layout.response.trial_columns
-    return [*needed, *trials], set(trials) - set(needed)
+def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
+    """Draws of differences (S, k) as k rows; a tie counts half."""
+    greater = np.mean(difference > 0, axis=0) + 0.5 * np.mean(difference == 0, axis=0)
+    return pd.DataFrame(summarise(difference, interval)).assign(p_greater=greater)

@@ -3,8 +3,8 @@
 The defaults are those of `docs/priors.md`: for the identity link the intercept at the predictors' means is
 Normal(mean y, 2.5 sd y), a coefficient Normal(0, 2.5 sd y / sd x), a group-level standard deviation
 Exponential(sd x / sd y) and sigma Exponential(1 / sd y); links to a scale of their own (log, logit, …) count sd y
-as 1. They depend on the data through means and standard deviations only, so shifting or rescaling a column changes
-nothing but the units.
+as 1. The mean of an offset is taken off the intercept's location. They depend on the data through means and standard
+deviations only, so shifting or rescaling a column changes nothing but the units.
 """
 
 import difflib
@@ -88,7 +88,9 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         "positive": "use a positive one, such as Exponential, HalfNormal, HalfStudentT or Gamma",
         "correlation": "use LKJ(eta)",
     }
-    raise PriorError(f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}")
+    raise PriorError(
+        f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}"
+    )
 
 
 def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
@@ -99,7 +101,9 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
             continue
         near = difflib.get_close_matches(address, known, n=3, cutoff=0.6)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
-        raise PriorError(f"the prior {address!r} matches nothing in this model{hint} There are: {', '.join(known)}")
+        raise PriorError(
+            f"the prior {address!r} matches nothing in this model{hint} There are: {', '.join(known)}"
+        )
 
 
 def _targets(layout: Layout, family: Family, link: str) -> Iterator[Target]:
@@ -118,11 +122,16 @@ def _targets(layout: Layout, family: Family, link: str) -> Iterator[Target]:
 
 def _auxiliary_target(auxiliary: Auxiliary, spread: float) -> Target:
     name = auxiliary.name
-    return Target(name, "", "", name, (name,), 0.0, auxiliary.typical(spread), auxiliary.prior(spread), "positive")
+    return Target(
+        name, "", "", name, (name,), 0.0, auxiliary.typical(spread), auxiliary.prior(spread), "positive"
+    )
 
 
-def _predictor_targets(parameter: str, predictor: PredictorLayout, location: float, scale: float) -> Iterator[Target]:
+def _predictor_targets(
+    parameter: str, predictor: PredictorLayout, location: float, scale: float
+) -> Iterator[Target]:
     prefix = "" if parameter == MEAN else f"{parameter}."
+    location -= predictor.offset_mean
     widths = _coefficient_widths(predictor, location, scale)
     addresses: tuple[str, ...]
     for label, width in zip(predictor.coefficients, widths, strict=True):
@@ -132,7 +141,9 @@ def _predictor_targets(parameter: str, predictor: PredictorLayout, location: flo
             yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
         else:
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")
-            yield Target("b", label, "", parameter, addresses, 0.0, width, Prior("Normal", mu=0.0, sigma=width), "real")
+            yield Target(
+                "b", label, "", parameter, addresses, 0.0, width, Prior("Normal", mu=0.0, sigma=width), "real"
+            )
     for factor in predictor.factors:
         for effect, effect_scale in zip(factor.effects, factor.scales, strict=True):
             addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
@@ -141,7 +152,9 @@ def _predictor_targets(parameter: str, predictor: PredictorLayout, location: flo
             yield Target("sd", effect, factor.name, parameter, addresses, 0.0, size, default, "positive")
         if factor.correlated:
             addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
-            yield Target("cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=2.0), "correlation")
+            yield Target(
+                "cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=2.0), "correlation"
+            )
 
 
 def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:

@@ -20,7 +20,7 @@ from hierbayes.encoding import Encoding, describe_rows, learn_encoding, learn_nu
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.factors import MISSING, NEW, Codes, Factor, column_scales, learn_factors
 from hierbayes.families import Family
-from hierbayes.formula import Formula
+from hierbayes.formula import Formula, names_in, quote
 from hierbayes.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.tables import plain_columns, read_columns
 
@@ -29,7 +29,9 @@ MEAN = "mu"
 INTERCEPT = "Intercept"
 OBS = "__obs__"
 RESERVED = {"chain", "draw", "coef", "sample", OBS}
-PACKAGE = f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
+PACKAGE = (
+    f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,8 @@ class PredictorLayout:
         The grouping factors with their varying effects.
     offsets : tuple of Encoding
         The offsets; they are summed.
+    offset_mean : float
+        The mean of that sum over the training rows, which the intercept need not make up.
     """
 
     common: Encoding
@@ -53,6 +57,7 @@ class PredictorLayout:
     scales: Array
     factors: tuple[Factor, ...]
     offsets: tuple[Encoding, ...]
+    offset_mean: float
 
     @property
     def coefficients(self) -> tuple[str, ...]:
@@ -113,7 +118,10 @@ class Layout:
         data : pandas.DataFrame
             Rows as `complete_rows` returns them.
         """
-        bound = {name: _bind_predictor(layout, data, layout.factor_names) for name, layout in self.predictors.items()}
+        bound = {
+            name: _bind_predictor(layout, data, layout.factor_names)
+            for name, layout in self.predictors.items()
+        }
         return Design(
             predictors=MappingProxyType(bound),
             index=data.index,
@@ -121,6 +129,15 @@ class Layout:
             trials=addition_values(self.response.trials, data, "trials"),
             weights=addition_values(self.response.weights, data, "weights"),
         )
+
+    def columns_for(self, groups: Container[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What predictions with these grouping factors read: the predictors' columns, and the factors' own."""
+        layouts = self.predictors.values()
+        factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
+        encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
+        encodings += [encoding for factor in factors for encoding in factor.encodings]
+        predictors = _distinct(names_in(encoding.text) for encoding in encodings)
+        return predictors, _distinct(factor.levels.columns for factor in factors)
 
     def bind_new(self, data: Any, groups: Container[str]) -> "Design":
         """New rows as arrays; no response is needed, and levels may be new or missing.
@@ -142,17 +159,19 @@ class Layout:
         DataError
             For an absent column, a missing predictor or an unseen level of a population-level factor.
         """
-        predictors = _distinct(f.predictor_columns for f in self.formulas.values())
-        counted = [f for layout in self.predictors.values() for f in layout.factors if f.name in groups]
-        grouping = _distinct(factor.levels.columns for factor in counted)
         trials = self.response.trial_columns
-        columns, spare = [*predictors, *grouping, *trials], set(trials) - {*predictors, *grouping}
-        frame = read_columns(data, columns, optional=spare, words="the new rows")
-        _refuse_missing(frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out")
-        _check_kinds(frame, self.kinds)
+        predictors, grouping = self.columns_for(groups)
+        spare = set(trials) - {*predictors, *grouping}
+        frame = read_columns(data, [*predictors, *grouping, *trials], optional=spare, words="the new rows")
+        _refuse_missing(
+            frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
+        )
+        _check_kinds(frame, {name: self.kinds[name] for name in predictors})
         has_trials = all(name in frame for name in trials)
         _refuse_missing(
-            frame, [name for name in trials if name in frame], "fill it, or leave the column out: means need no trials"
+            frame,
+            [name for name in trials if name in frame],
+            "fill it, or leave the column out: means need no trials",
         )
         bound = {name: _bind_predictor(layout, frame, groups) for name, layout in self.predictors.items()}
         return Design(
@@ -191,8 +210,8 @@ class BoundPredictor:
     offset: Array
     factors: Mapping[str, BoundFactor]
 
-    def rows(self, part: slice) -> "BoundPredictor":
-        """The same for a slice of the rows."""
+    def rows(self, part: slice | Codes) -> "BoundPredictor":
+        """The same for some of the rows: a slice, or their places."""
         factors = {name: BoundFactor(f.codes[part], f.z[part], f.new) for name, f in self.factors.items()}
         return BoundPredictor(self.x[part], self.offset[part], factors)
 
@@ -210,8 +229,8 @@ class Design:
     def __len__(self) -> int:
         return len(self.index)
 
-    def rows(self, part: slice) -> "Design":
-        """The same for a slice of the rows."""
+    def rows(self, part: slice | Codes) -> "Design":
+        """The same for some of the rows: a slice, or their places."""
         predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         return Design(predictors, self.index[part], y, trials, weights)
@@ -242,6 +261,7 @@ def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, A
 
 
 # -- learning ---------------------------------------------------------------------------------------------------
+
 
 def columns_of(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
     """Every column that the formulas name, in order of appearance."""
@@ -309,19 +329,23 @@ def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     weights = np.ones(len(frame)) if weights is None else weights
     predictors = {name: _learn_predictor(formula, frame, weights) for name, formula in formulas.items()}
     kinds = {name: _kind(frame[name]) for name in _distinct(f.predictor_columns for f in formulas.values())}
-    return Layout(MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds))
+    return Layout(
+        MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)
+    )
 
 
 def _learn_predictor(formula: Formula, frame: pd.DataFrame, weights: Array) -> PredictorLayout:
     common = learn_encoding(formula.common, frame)
     matrix = common.matrix(frame)
     means, scales = column_scales(matrix, weights)
+    offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     layout = PredictorLayout(
         common=common,
         means=means,
         scales=scales,
         factors=learn_factors(formula, frame, weights),
-        offsets=tuple(learn_number(text, frame, "an offset") for text in formula.offsets),
+        offsets=offsets,
+        offset_mean=float(weights @ _offset(offsets, frame) / weights.sum()),
     )
     _check_rank(matrix, layout)
     return layout
@@ -329,13 +353,21 @@ def _learn_predictor(formula: Formula, frame: pd.DataFrame, weights: Array) -> P
 
 # -- checks before anything is learnt ---------------------------------------------------------------------------
 
+
 def _check_names(formulas: Mapping[str, Formula]) -> None:
+    response = formulas[MEAN].response
+    if response is not None and response.expression in ("chain", "draw", quote(OBS)):
+        raise DataError(
+            f"the response cannot be called {response.expression!r}, a dimension of every posterior; rename it"
+        )
     for formula in formulas.values():
         for term in formula.groups:
             name = ":".join(term.factor)
             if name in RESERVED or "/" in name:
                 why = "holds a '/'" if "/" in name else "is a dimension of every posterior"
-                raise DataError(f"a grouping factor cannot be called {name!r}, which {why}; rename the column")
+                raise DataError(
+                    f"a grouping factor cannot be called {name!r}, which {why}; rename the column"
+                )
 
 
 def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> None:
@@ -350,7 +382,11 @@ def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> N
         if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
             kinds = " and ".join(sorted({type(value).__name__ for value in column.iloc[:1000]}))
             date = pd.api.types.is_datetime64_any_dtype(column)
-            way_out = "make it a number first, such as the days since a date" if date else "make it one of these first"
+            way_out = (
+                "make it a number first, such as the days since a date"
+                if date
+                else "make it one of these first"
+            )
             raise DataError(
                 f"column {name!r} holds {kinds} values; a predictor is a column of numbers, booleans, text or "
                 f"categories: {way_out}"
@@ -364,12 +400,12 @@ def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> N
 def _kind(column: pd.Series) -> str:
     """What a predictor's column holds, in words."""
     categorical = isinstance(column.dtype, pd.CategoricalDtype)
-    values = column.cat.categories if categorical else column
+    values = pd.Series(column.cat.categories) if categorical else column
     if pd.api.types.is_numeric_dtype(values):
         return "categories of numbers" if categorical else "numbers"
     if pd.api.types.is_string_dtype(values):
         return "text"
-    return f"{type(values[0] if categorical else values.iloc[0]).__name__} values"
+    return f"{type(values.iloc[0]).__name__} values"
 
 
 def _check_kinds(frame: pd.DataFrame, kinds: Mapping[str, str]) -> None:
@@ -377,7 +413,9 @@ def _check_kinds(frame: pd.DataFrame, kinds: Mapping[str, str]) -> None:
     for name, kind in kinds.items():
         found = _kind(frame[name]) if len(frame) else kind
         if found != kind and (kind, found) != ("categories of numbers", "numbers"):
-            raise DataError(f"column {name!r} holds {found} in the new rows where training had {kind}; convert it")
+            raise DataError(
+                f"column {name!r} holds {found} in the new rows where training had {kind}; convert it"
+            )
 
 
 def _check_rank(matrix: Array, layout: PredictorLayout) -> None:
@@ -388,7 +426,9 @@ def _check_rank(matrix: Array, layout: PredictorLayout) -> None:
     scaled = (matrix - layout.centres) / layout.scales
     for j, name in enumerate(layout.coefficients):
         if not matrix[:, j].any():
-            raise DataError(f"column {name!r} is 0 in every row, so its coefficient has no meaning; leave it out")
+            raise DataError(
+                f"column {name!r} is 0 in every row, so its coefficient has no meaning; leave it out"
+            )
         if layout.intercept is not None and j != layout.intercept and not scaled[:, j].any():
             raise DataError(f"column {name!r} is constant, as the intercept is; leave one of them out")
     gram = scaled.T @ scaled / n
@@ -399,8 +439,8 @@ def _check_rank(matrix: Array, layout: PredictorLayout) -> None:
         return
     names = [layout.coefficients[j] for j in np.flatnonzero(np.abs(vectors[:, null]).max(axis=1) > 1e-6)]
     raise DataError(
-        f"the columns {', '.join(map(repr, names))} determine each other (rank {p - int(null.sum())} of {p}, {n} rows), "
-        "so their coefficients have no separate meaning; leave one out"
+        f"the columns {', '.join(map(repr, names))} determine each other (rank {p - int(null.sum())} of {p}, {n} "
+        "rows), so their coefficients have no separate meaning; leave one out"
     )
 
 
@@ -415,12 +455,15 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -
 
 # -- binding ----------------------------------------------------------------------------------------------------
 
+
 def _bind_predictor(layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str]) -> BoundPredictor:
-    offset = np.zeros(len(frame))
-    for encoding in layout.offsets:
-        offset = offset + encoding.matrix(frame)[:, 0]
+    offset = _offset(layout.offsets, frame)
     factors = {factor.name: _bind_factor(factor, frame) for factor in layout.factors if factor.name in groups}
     return BoundPredictor(layout.common.matrix(frame), offset, factors)
+
+
+def _offset(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
+    return sum((encoding.matrix(frame)[:, 0] for encoding in offsets), start=np.zeros(len(frame)))
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:

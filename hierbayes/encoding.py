@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.errors import DataError, FormulaError
-from hierbayes.formula import NUMPY_FUNCTIONS
+from hierbayes.formula import NUMPY_FUNCTIONS, names_in
 
 Array = NDArray[np.float64]
 SHOWN_ROWS = 5
@@ -83,10 +83,12 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     if text == "0":
         return Encoding(text, (), None)
     from formulae import design_matrices
+    from formulae.environment import Environment
 
     _compare_calls_safely()
     with _formulae_errors(text, frame):
-        common = design_matrices(text, frame, na_action="error", extra_namespace=_functions()).common
+        # an environment of its own: the default captures the caller's frames, and keeps all that they hold alive
+        common = design_matrices(text, frame, na_action="error", env=Environment([_functions()])).common
     labels = tuple(common.as_dataframe().columns)
     repeated = {label for label in labels if labels.count(label) > 1}
     if repeated:
@@ -107,13 +109,17 @@ def learn_number(text: str, frame: pd.DataFrame, words: str) -> Encoding:
     words : str
         What messages call it.
     """
-    encoding = learn_encoding(f"0 + {text}", frame)
-    kinds = {part.kind for term in encoding._terms.terms.values() for part in getattr(term, "components", ())}
-    if len(encoding.labels) != 1 or kinds - {"numeric"}:
-        raise DataError(
-            f"{words} must be one number in each row; {_unwrapped(text)!r} is text, categories or several columns"
-        )
-    return encoding
+    name = _unwrapped(text)
+    if name not in frame or pd.api.types.is_numeric_dtype(frame[name]):
+        encoding = learn_encoding(f"0 + {text}", frame)
+        kinds = {
+            part.kind for term in encoding._terms.terms.values() for part in getattr(term, "components", ())
+        }
+        if len(encoding.labels) == 1 and kinds <= {"numeric"}:
+            return encoding
+    raise DataError(
+        f"{words} must be one number in each row, but {name!r} is not; convert it in the data first"
+    )
 
 
 def describe_rows(rows: Sequence[Any] | pd.Index) -> str:
@@ -172,12 +178,18 @@ def _formulae_errors(text: str, frame: pd.DataFrame) -> Iterator[None]:
             raise DataError(
                 f"{unseen[2]!r} has levels in the new rows that training didn't: {unseen[1]}. A population-level "
                 f"factor has coefficients for its training levels alone: use those, or fit it as a grouping factor, "
-                f"(1 | {unseen[2]}), whose new levels are drawn from the population"
+                f"(1 | {names_in(unseen[2])[0]}), whose new levels are drawn from the population"
             ) from error
-        labels = [name for name in names_in(text) if name in frame and not pd.api.types.is_numeric_dtype(frame[name])]
-        words = f"; {' and '.join(map(repr, labels))} can serve as factors, not in arithmetic" if labels else ""
+        labels = [
+            name
+            for name in names_in(text)
+            if name in frame and not pd.api.types.is_numeric_dtype(frame[name])
+        ]
+        words = f"; text such as {labels[0]!r} is for factors, not for arithmetic" if labels else ""
         shown = _unwrapped(text.removeprefix("0 + ").removeprefix("1 + "))
-        raise DataError(f"{shown!r} cannot be computed from these data: {message}{words}") from error
+        raise DataError(
+            f"{shown!r} cannot be computed from these data: {message.rstrip('.')}{words}"
+        ) from error
 
 
 def _unwrapped(text: str) -> str:

@@ -50,7 +50,10 @@ class Levels:
         if len(self.columns) == 1:
             return np.asarray(self.values[0])
         codes = np.unravel_index(self.cells, [len(v) for v in self.values])
-        parts = [[str(v) for v in np.asarray(values)[code]] for values, code in zip(self.values, codes, strict=True)]
+        parts = [
+            [str(v) for v in np.asarray(values)[code]]
+            for values, code in zip(self.values, codes, strict=True)
+        ]
         labels = [":".join(level) for level in zip(*parts, strict=True)]
         if len(set(labels)) < len(labels):
             labels = [":".join(map(repr, level)) for level in zip(*parts, strict=True)]
@@ -58,7 +61,9 @@ class Levels:
 
     def codes(self, frame: pd.DataFrame) -> Codes:
         """Level number of each row, `NEW` where training didn't have it, `MISSING` where a value is missing: (n,)."""
-        each = [_column_codes(frame[name], values) for name, values in zip(self.columns, self.values, strict=True)]
+        each = [
+            _column_codes(frame[name], values) for name, values in zip(self.columns, self.values, strict=True)
+        ]
         if len(each) == 1:
             return each[0]
         lowest = np.minimum.reduce(each)
@@ -70,14 +75,15 @@ class Levels:
 
 def learn_levels(columns: tuple[str, ...], frame: pd.DataFrame) -> Levels:
     """Levels of the columns' observed combinations; categories keep their order, other values are sorted."""
-    values, codes = zip(*(_factorize(frame[name]) for name in columns), strict=True)
+    values, codes = zip(*(factorize(frame[name]) for name in columns), strict=True)
     if len(columns) == 1:
         return Levels(columns, values, np.arange(len(values[0])))
     cells = np.unique(np.ravel_multi_index(codes, [len(v) for v in values]))
     return Levels(columns, values, cells.astype(np.int64))
 
 
-def _factorize(column: pd.Series) -> tuple[pd.Index, Codes]:
+def factorize(column: pd.Series) -> tuple[pd.Index, Codes]:
+    """Distinct values of a complete column in order, and the number of each row's: categories keep their order."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         present = column.cat.remove_unused_categories()
         return pd.Index(present.cat.categories), np.asarray(present.cat.codes, dtype=np.int64)
@@ -93,10 +99,15 @@ def _factorize(column: pd.Series) -> tuple[pd.Index, Codes]:
     try:
         order = values.argsort()
     except TypeError:  # values of several types have no order of their own
-        order = np.array(sorted(range(len(values)), key=lambda j: (type(values[j]).__name__, str(values[j]))))
+        order = np.array(sorted(range(len(values)), key=lambda j: _mixed_order(values[j])))
     rank = np.empty(len(order), dtype=np.int64)
     rank[order] = np.arange(len(order))
     return values[order], rank[codes]
+
+
+def _mixed_order(value: Any) -> tuple[str, float, str]:
+    number = isinstance(value, int | float | np.number)
+    return ("number" if number else type(value).__name__, float(value) if number else 0.0, str(value))
 
 
 def _column_codes(column: pd.Series, values: pd.Index) -> Codes:
@@ -121,8 +132,8 @@ def _comparable(name: str, index: pd.Index, values: pd.Index) -> pd.Index:
         alike = next((spelt[spelling] for spelling in _spellings(value) if spelling in spelt), None)
         if alike is not None and (type(value), value) not in same:
             raise DataError(
-                f"{name!r} holds {_type_name(value)} {value!r} where the training data had {_type_name(alike)} {alike!s}; "
-                "convert the column to the training type, or the level would count as new"
+                f"{name!r} holds {_type_name(value)} {value!r} where the training data had {_type_name(alike)} "
+                f"{alike!s}; convert the column to the training type, or the level would count as new"
             )
     return index.astype(object)
 
@@ -194,7 +205,11 @@ def learn_factors(formula: Formula, frame: pd.DataFrame, weights: Array) -> tupl
 
 
 def _merge(
-    formula: Formula, columns: tuple[str, ...], terms: Sequence[GroupTerm], frame: pd.DataFrame, weights: Array
+    formula: Formula,
+    columns: tuple[str, ...],
+    terms: Sequence[GroupTerm],
+    frame: pd.DataFrame,
+    weights: Array,
 ) -> Factor:
     encodings: list[Encoding] = []
     effects: list[str] = []
@@ -217,7 +232,9 @@ def _merge(
         effects += encoding.labels
         encodings.append(encoding)
         scales += column_scales(encoding.matrix(frame), weights)[1].tolist()
-    return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), tuple(encodings), tuple(scales))
+    return Factor(
+        learn_levels(columns, frame), tuple(effects), tuple(blocks), tuple(encodings), tuple(scales)
+    )
 
 
 def column_scales(matrix: Array, weights: Array) -> tuple[Array, Array]:

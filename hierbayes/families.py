@@ -119,7 +119,9 @@ class Family:
     needs_trials: bool = False
     log_response: bool = False
 
-    def location_and_scale(self, y: Array, trials: Array | None, weights: Array, link: str) -> tuple[float, float]:
+    def location_and_scale(
+        self, y: Array, trials: Array | None, weights: Array, link: str
+    ) -> tuple[float, float]:
         """Centre and spread of the response on the link's scale, for the default priors.
 
         Identity link: the (weighted) mean and standard deviation of the response. Log, logit, probit and cloglog:
@@ -151,6 +153,7 @@ def response_scale(values: Array, weights: Array) -> float:
 
 # -- supports ---------------------------------------------------------------------------------------------------
 
+
 def _whole(y: Array) -> NDArray[np.bool_]:
     return np.isfinite(y) & (y == np.floor(y)) & (y >= 0)
 
@@ -171,18 +174,24 @@ SUCCESSES = Support(
 
 # -- auxiliary parameters ---------------------------------------------------------------------------------------
 
+
 def _sigma(words: str) -> Auxiliary:
-    return Auxiliary("sigma", words, "log", lambda spread: Prior("Exponential", lam=1 / spread), lambda spread: spread)
+    return Auxiliary(
+        "sigma", words, "log", lambda spread: Prior("Exponential", lam=1 / spread), lambda spread: spread
+    )
 
 
 # Heavy right tail (the Poisson limit stays possible), little mass near 0: brms' default for negbinomial's shape.
 _DISPERSION = Prior("InverseGamma", alpha=0.4, beta=0.3)
-NU = Auxiliary("nu", "degrees of freedom", "log", lambda spread: Prior("Gamma", alpha=2.0, beta=0.1), lambda spread: 10.0)
+NU = Auxiliary(
+    "nu", "degrees of freedom", "log", lambda spread: Prior("Gamma", alpha=2.0, beta=0.1), lambda spread: 10.0
+)
 SHAPE = Auxiliary("shape", "shape", "log", lambda spread: _DISPERSION, lambda spread: 1.0)
 PHI = Auxiliary("phi", "precision", "log", lambda spread: _DISPERSION, lambda spread: 10.0)
 
 
 # -- functions of the records -----------------------------------------------------------------------------------
+
 
 def _link_mean(eta: Array, aux: Values, link: Link) -> Array:
     return link.mean(eta)
@@ -196,7 +205,9 @@ def _normal_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: A
 def _student_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
     nu, sigma = aux["nu"], aux["sigma"]
     z = (y - link.mean(eta)) / sigma
-    constant = special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
+    constant = (
+        special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
+    )
     return constant - (nu + 1) / 2 * np.log1p(z * z / nu)
 
 
@@ -331,7 +342,9 @@ def _bernoulli_distribution(
 ) -> tuple[Any, dict[str, Any]]:
     assert link.log_odds is not None
     odds = link.log_odds(eta, m)
-    return (pm.Bernoulli, {"logit_p": odds}) if trials is None else (pm.Binomial, {"n": trials, "logit_p": odds})
+    return (
+        (pm.Bernoulli, {"logit_p": odds}) if trials is None else (pm.Binomial, {"n": trials, "logit_p": odds})
+    )
 
 
 def _beta_distribution(

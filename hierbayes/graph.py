@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import INTERCEPT, MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.factors import Factor
 from hierbayes.priors import Prior
@@ -48,7 +48,9 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
     with pm.Model(coords={**coords, OBS: np.arange(len(design))}) as model:
         math = _math(pm)
         etas = {
-            parameter: _predictor(pm, spec, parameter, design.predictors[parameter], parameterization == "centered")
+            parameter: _predictor(
+                pm, spec, parameter, design.predictors[parameter], parameterization == "centered"
+            )
             for parameter in spec.layout.predictors
         }
         aux = {name: _free(pm, spec.prior(name, parameter=name), name) for name in spec.plain_auxiliaries}
@@ -61,7 +63,10 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
 
 def _coord(values: np.ndarray) -> list[Any]:
     """Labels as plain Python values, which every sampler takes."""
-    return [value.item() if isinstance(value, np.generic) and not isinstance(value, np.datetime64) else value for value in values]
+    return [
+        value.item() if isinstance(value, np.generic) and not isinstance(value, np.datetime64) else value
+        for value in values
+    ]
 
 
 def _math(pm: Any) -> SimpleNamespace:
@@ -92,7 +97,9 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
         for factor in layout.factors:
             bound = design.predictors[parameter].factors[factor.name]
             if len(bound.codes) and not 0 <= bound.codes.min() <= bound.codes.max() < len(factor.levels):
-                raise DataError(f"factor {factor.name!r} has rows whose level is not one of its {len(factor.levels)}")
+                raise DataError(
+                    f"factor {factor.name!r} has rows whose level is not one of its {len(factor.levels)}"
+                )
 
 
 def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, aux: dict[str, Any]) -> None:
@@ -102,7 +109,9 @@ def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, a
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:
         y = y.astype(np.int64)
-    name = _unused(pm, spec.layout.response.name.replace("/", "_"))  # as in the trees: PyMC allows no "/" either
+    name = _unused(
+        pm, spec.layout.response.name.replace("/", "_")
+    )  # as in the trees: PyMC allows no "/" either
     if design.weights is None:
         distribution(name, **arguments, observed=y, dims=OBS)
         return
@@ -161,10 +170,7 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
     if not layout.coefficients:
         return None
     variable = spec.coefficient_variable(parameter)
-    priors = [
-        spec.prior(INTERCEPT, parameter=parameter) if label == INTERCEPT else spec.prior("b", coefficient=label, parameter=parameter)
-        for label in layout.coefficients
-    ]
+    priors = spec.coefficient_priors(parameter)
     intercept = layout.intercept
     slopes = [place for place in range(len(priors)) if place != intercept]
     centred = pt.zeros(len(priors))
@@ -187,7 +193,8 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
 
     variables = spec.factor_variables(parameter, factor)
     priors = [
-        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter) for effect in factor.effects
+        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+        for effect in factor.effects
     ]
     sd = _free_vector(pm, priors, variables["sd"].name, dims=variables["sd"].dims)
     shape = (len(factor.levels), len(factor.effects))
@@ -223,6 +230,7 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
 
 
 # -- priors -----------------------------------------------------------------------------------------------------
+
 
 def _free(pm: Any, prior: Prior, name: str, dims: Any = None) -> Any:
     # arrays, because PyTensor keeps a Python number in the smallest type that holds it, single precision included

@@ -188,7 +188,9 @@ class Model:
         SamplingWarning
             Where the draws are not to be trusted as they are, with what to do.
         """
-        settings = Settings(draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization)
+        settings = Settings(
+            draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
+        )
         plan = choose(self.spec, self.design, strategy)
         tree = plan.strategy.run(self.spec, self.design, settings)
         tree.attrs.update({"strategy_reason": plan.reason, "seed": seed, **_versions()})
@@ -222,7 +224,9 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
     if not isinstance(formula, Mapping):
         return {MEAN: _read(formula, response=True)}
     if MEAN not in formula:
-        raise FormulaError(f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}")
+        raise FormulaError(
+            f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}"
+        )
     known = [auxiliary.name for auxiliary in family.auxiliaries]
     for name in formula:
         if name != MEAN and name not in known:

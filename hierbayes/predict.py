@@ -19,7 +19,7 @@ from hierbayes.spec import CHAIN_DIMS, ModelSpec
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
 NEW_LEVELS = ("sample", "mean", "error")
-CHUNK_ENTRIES = 250_000  # draws × rows of one chunk: 2 MB an array, which a processor's cache holds
+CHUNK_ENTRIES = 2_000_000  # draws × rows of one chunk: 16 MB an array
 
 
 @dataclass(frozen=True)
@@ -98,16 +98,15 @@ def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
     return chosen
 
 
-def predict_chunks(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Iterator[tuple[slice, Array]]:
+def predict_chunks(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> Iterator[tuple[slice, Array]]:
     """Predictions for successive slices of the rows: (slice, (S, rows of the slice)).
 
     A new level's effects are drawn once per posterior draw and shared by all its rows, whichever chunk they fall in;
     a row whose level is missing has effects of its own.
     """
-    if request.kind == "response" and spec.family.needs_trials and design.trials is None:
-        columns = ", ".join(map(repr, spec.layout.response.trial_columns))
-        raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
-    _check_new_levels(design, request)
+    _check_request(spec, design, request)
     step = max(1, CHUNK_ENTRIES // len(draws))
     for start in range(0, len(design), step):
         part = slice(start, min(start + step, len(design)))
@@ -115,7 +114,30 @@ def predict_chunks(spec: ModelSpec, draws: Draws, design: Design, request: Reque
         yield part, _predict_rows(spec, draws, design.rows(part), request, rng)
 
 
-def predict_table(spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval) -> pd.DataFrame:
+def predict_pairs(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> Iterator[tuple[Array, Array]]:
+    """Predictions of the design's first half beside those of its second, chunk by chunk: (S, k), (S, k)."""
+    _check_request(spec, design, request)
+    pairs = len(design) // 2
+    step = max(1, CHUNK_ENTRIES // (2 * len(draws)))
+    for start in range(0, pairs, step):
+        first = np.arange(start, min(start + step, pairs))
+        rng = np.random.default_rng([request.seed, 1, start])
+        values = _predict_rows(spec, draws, design.rows(np.concatenate([first, pairs + first])), request, rng)
+        yield values[:, : len(first)], values[:, len(first) :]
+
+
+def _check_request(spec: ModelSpec, design: Design, request: Request) -> None:
+    if request.kind == "response" and spec.family.needs_trials and design.trials is None:
+        columns = ", ".join(map(repr, spec.layout.response.trial_columns))
+        raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
+    _check_new_levels(design, request)
+
+
+def predict_table(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval
+) -> pd.DataFrame:
     """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
     pieces = [
         pd.DataFrame(summarise(values, interval), index=design.index[part])
@@ -200,7 +222,9 @@ def _effects(
     if request.new_levels == "mean":
         return np.concatenate([r, np.zeros(shape)], axis=1)
     scales = draws.values[variables["sd"].name]
-    root = np.eye(len(factor.effects)) if not factor.correlated else _roots(draws.values[variables["cor"].name])
+    root = (
+        np.eye(len(factor.effects)) if not factor.correlated else _roots(draws.values[variables["cor"].name])
+    )
     z = np.empty(shape)
     for place, level in enumerate(new):
         z[:, place] = _level_generator(request.seed, parameter, factor, rows.new[level], level).normal(
@@ -234,7 +258,9 @@ def _check_new_levels(design: Design, request: Request) -> None:
     for bound in design.predictors.values():
         for name, factor in bound.factors.items():
             if name in request.groups and factor.new:
-                shown = ", ".join("a missing value" if v is None else ":".join(map(str, v)) for v in factor.new[:5])
+                shown = ", ".join(
+                    "a missing value" if v is None else ":".join(map(str, v)) for v in factor.new[:5]
+                )
                 raise DataError(
                     f"the new rows have levels of {name!r} that training didn't: {shown}; "
                     "new_levels='sample' draws their effects from the population"

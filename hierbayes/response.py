@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.encoding import Encoding, describe_rows, learn_number
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.families import Family, response_scale
+from hierbayes.families import FAMILIES, Family, response_scale
 from hierbayes.formula import Formula, names_in, quote
 
 Array = NDArray[np.float64]
@@ -121,8 +121,13 @@ def _way_out(y: Array, family: Family) -> str:
         values = np.unique(y)
         if len(values) == 2:
             return f"Recode it in the data: 1 where it is {values[1]:g}, else 0"
-        return "Recode it to 0 and 1, or take another family: 'binomial' for counts out of trials"
-    return "Correct those rows, or take a family for such values"
+        return "Recode it to 0 and 1, or take family='binomial' for counts out of trials"
+    fitting = [
+        name
+        for name, other in FAMILIES.items()
+        if not other.needs_trials and other.support.contains(y, None).all()
+    ]
+    return f"Correct those rows, or take a family for such values: {', '.join(fitting)}"
 
 
 def _learn_addition(text: str | None, frame: pd.DataFrame, word: str) -> Encoding | float | None:
@@ -196,7 +201,9 @@ def addition_values(addition: Encoding | float | None, frame: pd.DataFrame, word
             f"{word} must be 0 or more; negative in {describe_rows(frame.index[values < 0])}. Correct those rows"
         )
     if word == "weights" and not values.sum() > 0:
-        raise DataError("the weights are all 0, so no row would count; check the column, or leave weights(…) out")
+        raise DataError(
+            "the weights are all 0, so no row would count; check the column, or leave weights(…) out"
+        )
     if word == "trials" and (values != np.floor(values)).any():
         rows = describe_rows(frame.index[values != np.floor(values)])
         raise DataError(f"trials must be whole numbers; they are not in {rows}. Give successes out of trials")

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.design import INTERCEPT, OBS, Design
+from hierbayes.design import OBS, Design
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.factors import Factor
 from hierbayes.predict import Draws, Request, choose_groups, predict_draws
@@ -33,7 +33,9 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     values: dict[str, Array] = {}
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
-            values[spec.coefficient_variable(parameter).name] = _sample_coefficients(spec, parameter, draws, rng)
+            values[spec.coefficient_variable(parameter).name] = _sample_coefficients(
+                spec, parameter, draws, rng
+            )
         for factor in layout.factors:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
     for name in spec.plain_auxiliaries:
@@ -43,11 +45,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:
     layout = spec.layout.predictors[parameter]
-    columns = [
-        spec.prior(INTERCEPT, parameter=parameter) if label == INTERCEPT else spec.prior("b", coefficient=label, parameter=parameter)
-        for label in layout.coefficients
-    ]
-    b = np.column_stack([prior.sample(rng, (draws,)) for prior in columns])
+    b = np.column_stack([prior.sample(rng, (draws,)) for prior in spec.coefficient_priors(parameter)])
     if layout.intercept is not None:
         b[:, layout.intercept] -= b @ layout.centres
     return b

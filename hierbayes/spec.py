@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import MEAN, Layout
+from hierbayes.design import INTERCEPT, MEAN, Layout
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.families import Family
@@ -110,6 +110,15 @@ class ModelSpec:
         """The prior of one quantity."""
         return self._prior_index[parameter, kind, coefficient, group]
 
+    def coefficient_priors(self, parameter: str = MEAN) -> tuple[Prior, ...]:
+        """The priors of one formula's population-level coefficients, in their order."""
+        return tuple(
+            self.prior(INTERCEPT, parameter=parameter)
+            if label == INTERCEPT
+            else self.prior("b", coefficient=label, parameter=parameter)
+            for label in self.layout.predictors[parameter].coefficients
+        )
+
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
         """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
         prefix = "" if parameter == MEAN else f"{parameter}_"
@@ -146,7 +155,9 @@ class ModelSpec:
         coords: dict[str, Any] = {}
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
-                coords[self.coefficient_variable(parameter).dims[0]] = np.array(layout.coefficients, dtype=object)
+                coords[self.coefficient_variable(parameter).dims[0]] = np.array(
+                    layout.coefficients, dtype=object
+                )
             for factor in layout.factors:
                 effect = self.factor_variables(parameter, factor)["sd"].dims[0]
                 coords[factor.name] = factor.levels.labels
@@ -164,7 +175,11 @@ class ModelSpec:
         if clash:
             name = sorted(clash)[0]
             what = "variable" if name in variables else "dimension"
-            raise DataError(f"a grouping factor cannot be called {name!r}, a {what} of the posterior; rename the column")
+            raise DataError(
+                f"a grouping factor cannot be called {name!r}, a {what} of the posterior; rename the column"
+            )
         twice = sorted(name for name in variables if variables.count(name) > 1)
         if twice:
-            raise DataError(f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column")
+            raise DataError(
+                f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column"
+            )

@@ -74,12 +74,13 @@ def diagnostics(draws: Array) -> dict[str, Array]:
     from arviz_stats.base import array_stats
 
     axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
-    return {
-        "ess_bulk": np.asarray(array_stats.ess(draws, method="bulk", **axes)),
-        "ess_tail": np.asarray(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
-        "r_hat": np.asarray(array_stats.rhat(draws, **axes)),
-        "mcse_mean": np.asarray(array_stats.mcse(draws, method="mean", **axes)),
-    }
+    with np.errstate(divide="ignore", invalid="ignore"):  # a quantity that never moves has no R-hat
+        return {
+            "ess_bulk": np.asarray(array_stats.ess(draws, method="bulk", **axes)),
+            "ess_tail": np.asarray(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
+            "r_hat": np.asarray(array_stats.rhat(draws, **axes)),
+            "mcse_mean": np.asarray(array_stats.mcse(draws, method="mean", **axes)),
+        }
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -93,12 +94,16 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
         if layout.coefficients
     ]
     columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
-    return labelled(pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval)
+    return labelled(
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval
+    )
 
 
 def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """Deviations of each level from the population: group, level, effect, mean, sd, lower, upper."""
-    return _level_table(spec, interval, lambda parameter, layout, factor: _deviations(spec, posterior, parameter, factor))
+    return _level_table(
+        spec, interval, lambda parameter, layout, factor: _deviations(spec, posterior, parameter, factor)
+    )
 
 
 def coef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -107,7 +112,9 @@ def coef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataF
     As lme4's ``coef``: a varying effect without a population-level coefficient is its deviation alone.
     """
     return _level_table(
-        spec, interval, lambda parameter, layout, factor: level_coefficients(spec, posterior, parameter, factor)
+        spec,
+        interval,
+        lambda parameter, layout, factor: level_coefficients(spec, posterior, parameter, factor),
     )
 
 
@@ -184,5 +191,3 @@ def _values(posterior: xr.Dataset, name: str) -> Array:
 def _flat(values: Array) -> Array:
     """Chain and draw in one axis: (S, …)."""
     return values.reshape(-1, *values.shape[2:])
-
-

@@ -58,9 +58,12 @@ def read_columns(
         raise DataError(f"{words} have more than one column {twice[0]!r}; give each column its own name")
     if isinstance(frame, pd.DataFrame):
         return pd.DataFrame({name: _plain(frame[name]) for name in wanted}, index=frame.index)
-    columns_read = frame.select(wanted).collect() if isinstance(frame, nw.LazyFrame) else frame.select(wanted)
-    length = len(columns_read)
-    return pd.DataFrame({name: _plain(_series(columns_read[name])) for name in wanted}, index=pd.RangeIndex(length))
+    selected = frame.select(wanted) if wanted else frame.select(nw.len())
+    columns_read = selected.collect() if isinstance(selected, nw.LazyFrame) else selected
+    length = len(columns_read) if wanted else int(columns_read.item())
+    return pd.DataFrame(
+        {name: _plain(_series(columns_read[name])) for name in wanted}, index=pd.RangeIndex(length)
+    )
 
 
 def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -76,7 +79,8 @@ def _native(data: Any, words: str) -> Any:
         try:
             return pd.DataFrame(dict(data))
         except ValueError as error:
-            raise DataError(f"the mapping is not a table, equally many values a column: {error}") from error
+            one_row = "; one row is {'x': [1.0], …}" if all(map(np.isscalar, data.values())) else f": {error}"
+            raise DataError(f"the mapping is not a table, equally many values a column{one_row}") from error
     try:
         frame = nw.from_native(data)
     except TypeError as error:
@@ -123,12 +127,15 @@ def _plain(column: pd.Series) -> pd.Series:
         return pd.Series(_arrow_values(column), index=column.index)
     if isinstance(dtype, pd.StringDtype) and dtype.na_value is pd.NA:
         return _objects(column)
-    if dtype == object:
+    if isinstance(dtype, np.dtype) and dtype.kind == "O":
         known = column.dropna()
         if len(known) and known.map(lambda value: isinstance(value, bool | np.bool_)).all():
             return column if len(known) < len(column) else column.astype(bool)
         if len(known) and known.map(lambda value: isinstance(value, int | float | np.number | Decimal)).all():
-            whole = len(known) < len(column) and known.map(lambda value: isinstance(value, int | np.integer)).all()
+            whole = (
+                len(known) < len(column)
+                and known.map(lambda value: isinstance(value, int | np.integer)).all()
+            )
             return column if whole else pd.to_numeric(column.map(_number))
     return column
 
@@ -142,7 +149,11 @@ def _plain_numbers(column: pd.Series) -> pd.Series:
         return pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan), index=column.index)
     if column.isna().any():
         return _objects(column)
-    wide = pd.api.types.is_unsigned_integer_dtype(dtype) and len(column) and column.max() > np.iinfo(np.int64).max
+    wide = (
+        pd.api.types.is_unsigned_integer_dtype(dtype)
+        and len(column)
+        and column.max() > np.iinfo(np.int64).max
+    )
     return pd.Series(column.to_numpy(dtype=np.uint64 if wide else np.int64), index=column.index)
 
 
@@ -157,4 +168,6 @@ def _arrow_values(column: pd.Series) -> Any:
 
 
 def _number(value: Any) -> Any:
-    return float(value) if isinstance(value, Decimal) else value
+    if isinstance(value, Decimal):
+        return int(value) if value.is_finite() and value == value.to_integral_value() else float(value)
+    return value

@@ -285,7 +285,8 @@ def default_priors(y, family, link, predictors, trials=None, weights=None) -> di
         prefix = "" if parameter == "mu" else f"{parameter}."
         if parameter != "mu":
             location, scale = np.log(typical[parameter]), 1.0
-        priors[f"{prefix}Intercept"] = ("Normal", location, 2.5 * scale)
+        offset = np.average(np.broadcast_to(predictor.offset, len(y)), weights=weights)
+        priors[f"{prefix}Intercept"] = ("Normal", location - offset, 2.5 * scale)
         for label, column in predictor.slopes.items():
             priors[f"{prefix}b[{label}]"] = ("Normal", 0.0, 2.5 * scale / sd(column))
         for group in predictor.groups:

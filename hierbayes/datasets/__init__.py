@@ -270,7 +270,7 @@ def load_dataset(name: str) -> "pd.DataFrame":
     import pandas as pd  # late: importing the package must stay cheap
 
     dataset = _SHIPPED[name]
-    text = {column: str for column in (*dataset.text, *dataset.levels)}
+    text = dict.fromkeys((*dataset.text, *dataset.levels), str)
     with resources.files(__name__).joinpath(dataset.file).open("rb") as stream:
         # Nothing is missing, so no code that happens to read "NA" may become so.
         table = pd.read_csv(

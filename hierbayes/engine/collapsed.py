@@ -118,11 +118,7 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     """The model and its rows as the plain arrays of the Gaussian engine."""
     assert design.y is not None, "a posterior is that of rows with a response"
     layout, bound = spec.layout.predictors[MEAN], design.predictors[MEAN]
-    normals = [
-        spec.prior(INTERCEPT) if label == INTERCEPT else spec.prior("b", coefficient=label)
-        for label in layout.coefficients
-    ]
-    moments = np.array([_normal(prior) for prior in normals]).reshape(-1, 2)
+    moments = np.array([_normal(prior) for prior in spec.coefficient_priors()]).reshape(-1, 2)
     return GaussianProblem(
         y=design.y,
         X=bound.x,
