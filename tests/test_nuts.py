@@ -79,7 +79,9 @@ def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     monkeypatch.setattr(nutpie, "sample", sample_and_interrupt)
     model = hb.Model(SLEEP, hb.load_dataset("sleepstudy"))
     with pytest.warns(hb.SamplingWarning, match="interrupted"):
-        fit = model.fit(draws=2_000_000, tune=50, chains=2, cores=2, seed=1, strategy=strategy, progress=False)
+        fit = model.fit(
+            draws=2_000_000, tune=50, chains=2, cores=2, seed=1, strategy=strategy, progress=False
+        )
     assert fit.tree.attrs["interrupted"] == 1
     assert 0 < fit.posterior.sizes["draw"] < 2_000_000
     assert all(np.isfinite(fit.posterior[name]).all() for name in fit.posterior.data_vars)
