@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hierbayes.errors import HierBayesError
+from hierbayes.errors import DataError, HierBayesError
 
 DEMO_FORMULA = "Reaction ~ Days + (Days | Subject)"
 DEMO_TITLE = "Sleep deprivation: reaction times (ms) of 18 subjects over 10 days (Belenky et al. 2003)"
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             options.run(options)
-    except (HierBayesError, FileNotFoundError) as error:
+    except (HierBayesError, ValueError, OSError) as error:
         print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -68,7 +68,11 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--link", help="the mean's link; the family's default unless given")
     fit.add_argument("--priors", type=Path, help="a TOML file of priors")
     fit.add_argument(
-        "--text", nargs="*", default=[], metavar="COLUMN", help="columns to read as text, codes say"
+        "--text",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column to read as text, codes say; may stand several times",
     )
     fit.add_argument("--out", type=Path, help="where to save the fit (netCDF)")
     _add_sampling(fit)
@@ -84,7 +88,9 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("rows", type=Path, help="a CSV file; no response column needed")
     predict.add_argument("--kind", default="mean", choices=("linear", "mean", "response"))
     predict.add_argument(
-        "--groups", nargs="*", help="grouping factors that count; all unless given, none for an empty list"
+        "--groups",
+        default="all",
+        help="grouping factors that count: all (as unless given), none, or names as in g,h",
     )
     predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "error"))
     predict.add_argument("--prob", type=float, help="probability of the intervals")
@@ -152,6 +158,7 @@ def _heading(text: str) -> None:
 def _fit(options: argparse.Namespace) -> None:
     import hierbayes as hb
 
+    _check_folder(options.out)
     data = _read_csv(options.data, options.text)
     model = hb.Model(options.formula, data, family=options.family, link=options.link, priors=options.priors)
     print(model, "\n", flush=True)
@@ -177,10 +184,12 @@ def _predict(options: argparse.Namespace) -> None:
     import hierbayes as hb
     from hierbayes.reprs import format_table
 
+    _check_folder(options.out)
     fit = hb.load(options.fit)
     text = [name for name in fit.data.columns if not _is_number(fit.data[name])]
-    rows = _read_csv(options.rows, text)
-    groups = "all" if options.groups is None else options.groups
+    header = set(_read_header(options.rows))
+    rows = _read_csv(options.rows, [name for name in text if name in header])
+    groups = options.groups if options.groups in ("all", "none") else options.groups.split(",")
     table = fit.predict(
         rows, options.kind, groups=groups, new_levels=options.new_levels, prob=options.prob, seed=options.seed
     )
@@ -199,13 +208,31 @@ def _is_number(column: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
-def _read_csv(path: Path, text: Sequence[str]) -> Any:
+def _check_folder(path: Path | None) -> None:
+    """Refuse a file that could not be written, before any work is done for it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise DataError(f"there is no folder {str(path.absolute().parent)!r} to save in; make it first")
+
+
+def _read_header(path: Path) -> list[str]:
     import pandas as pd
 
     if not path.exists():
-        raise FileNotFoundError(f"there is no file {str(path)!r}")
-    header = pd.read_csv(path, nrows=0).columns
-    return pd.read_csv(path, dtype={name: str for name in text if name in header})
+        raise DataError(f"there is no file {str(path)!r}")
+    return list(pd.read_csv(path, nrows=0).columns)
+
+
+def _read_csv(path: Path, text: Sequence[str]) -> Any:
+    """The rows of a CSV file; whole numbers stay whole where some are missing."""
+    import pandas as pd
+
+    header = _read_header(path)
+    absent = [name for name in text if name not in header]
+    if absent:
+        raise DataError(
+            f"{str(path)!r} has no column {absent[0]!r} to read as text; it has {', '.join(header)}"
+        )
+    return pd.read_csv(path, dtype=dict.fromkeys(text, str), dtype_backend="numpy_nullable")
 
 
 if __name__ == "__main__":

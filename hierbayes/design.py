@@ -302,7 +302,27 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
         DataWarning,
         skip_file_prefixes=(PACKAGE,),
     )
-    return plain_columns(frame[keep])
+    return plain_columns(_whole_levels(formulas, frame[keep], counts > 0))
+
+
+def _whole_levels(
+    formulas: Mapping[str, Formula], frame: pd.DataFrame, gaps: "pd.Series[bool]"
+) -> pd.DataFrame:
+    """Grouping columns of whole numbers that pandas holds as floats because of their gaps, whole again."""
+    predictors = _distinct(formula.predictor_columns for formula in formulas.values())
+    grouping = _distinct(formula.grouping_columns for formula in formulas.values())
+    whole = {
+        name: np.int64
+        for name in grouping
+        if gaps[name] and name not in predictors and _holds_whole_numbers(frame[name])
+    }
+    return frame.astype(whole) if whole else frame
+
+
+def _holds_whole_numbers(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_float_dtype(column)) and bool(
+        (np.isfinite(column) & (column == np.floor(column))).all()
+    )
 
 
 def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:

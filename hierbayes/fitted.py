@@ -33,7 +33,8 @@ class Fit:
     design : Design
         Those rows as arrays.
     tree : xarray.DataTree
-        The draws, in ArviZ's groups; ``az.summary(fit.tree)`` and every ``az.plot_*`` work on it.
+        The draws, in ArviZ's groups posterior, sample_stats and observed_data: what ``az.summary`` and
+        ``az.plot_trace`` read. `posterior_predictive` adds what ``az.plot_ppc_dist`` reads.
     """
 
     spec: ModelSpec

@@ -82,7 +82,8 @@ def plot_shrinkage(
     effects : str or list of str, optional
         One or two of its varying effects; the first two unless given.
     ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure unless given.
+        Where to draw; a new figure unless given. The heading stands above the axes: make a figure of your own
+        with ``layout="constrained"``, which leaves room for it.
     figsize : tuple of float, optional
         Width and height of the new figure in inches; made to fit the levels unless given.
     max_levels : int or None

@@ -98,6 +98,8 @@ def thin(spec: ModelSpec, posterior: xr.Dataset, draws: int | None) -> xr.Datase
     """Evenly spaced draws of each chain, about `draws` in all; all of them for None."""
     if draws is None:
         return posterior
+    if draws < 1:
+        raise ValueError(f"draws must be a whole number, 1 or more, or None for all; got {draws!r}")
     each = min(posterior.sizes["draw"], max(1, -(-draws // posterior.sizes["chain"])))
     return posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).round().astype(int))
 

@@ -314,9 +314,11 @@ def _is_plain(node: Node) -> bool:
     """Whether formulae's algebra reads this as ours does: different columns or calls under one operator.
 
     It fails or differs on most else: ``(a + I(x**2)) * (b + c)`` cannot be hashed, ``(a + b)/(c * d)`` loses
-    ``a:b:c:d``, ``(a * b)**2`` has both ``a:b`` and ``b:a``.
+    ``a:b:c:d``, ``(a * b)**2`` has both ``a:b`` and ``b:a``, ``a / x`` with a categorical ``a`` loses a column's label.
     """
     match node:
+        case Binary("/"):
+            return False
         case Binary("**", base):
             operator = "+"
         case Binary(operator):

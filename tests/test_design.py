@@ -562,3 +562,21 @@ def test_what_was_learnt_holds_no_rows():
     tracemalloc.stop()
     assert spec.layout.predictors["mu"].coefficients
     assert held < 400_000  # a column of the rows is 800 kB
+
+
+def test_whole_levels_stay_whole_where_some_are_missing():
+    frame = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0, 5.0, 2.5], "g": [308, 309, None, 308, 309, 310]})
+    with pytest.warns(hb.DataWarning):
+        model = hb.Model("y ~ 1 + (1 | g)", frame)
+    assert model.spec.coords["g"].tolist() == [308, 309, 310]
+    assert all(isinstance(level, int) for level in model.spec.coords["g"].tolist())
+
+
+def test_a_nested_categorical_term_is_written_out():
+    oats = hb.load_dataset("oats")
+    nested = hb.Model("yield ~ Variety/nitro + (1 | Block)", oats)
+    written = hb.Model("yield ~ Variety + Variety:nitro + (1 | Block)", oats)
+    assert (
+        nested.spec.layout.predictors["mu"].coefficients == written.spec.layout.predictors["mu"].coefficients
+    )
+    assert len(nested.spec.layout.predictors["mu"].coefficients) == 6

@@ -61,8 +61,8 @@ GOOD: dict[str, tuple] = {
         "y ~ x + z + f + x:f + z:f - x:f - z:f",
     ),
     "y ~ (x*z - x):f": ("1 + z:f + x:z:f", [], [], "y ~ z:f + x:z:f"),
-    "y ~ x/z": ("1 + x / z", [], [], "y ~ x / z"),
-    "y ~ x/z/f": ("1 + x / z / f", [], [], "y ~ x / z / f"),
+    "y ~ x/z": ("1 + x + x:z", [], [], "y ~ x + x:z"),
+    "y ~ x/z/f": ("1 + x + x:z + x:z:f", [], [], "y ~ x + x:z + x:z:f"),
     "y ~ f/(x + z)": ("1 + f + f:x + f:z", [], [], "y ~ f + f:x + f:z"),
     "y ~ (x + z)/(f*g)": (
         "1 + x + z + x:z:f + x:z:g + x:z:f:g",

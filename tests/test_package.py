@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 import hierbayes as hb
@@ -125,6 +126,39 @@ def test_the_command_line_says_what_is_wrong(tmp_path, capsys):
     assert "did you mean 'x'" in capsys.readouterr().err
 
 
+MISTAKES = [
+    (["fit", "y ~ x", "{csv}", "--draws", "-5"], "draws must be a whole number"),
+    (["fit", "y ~ x", "{csv}", "--out", "{folder}/absent/fit.nc"], "there is no folder"),
+    (["fit", "y ~ x", "{csv}", "--text", "gg"], "no column 'gg' to read as text; it has y, x"),
+    (["fit", "y ~ x", "{folder}"], "{folder}"),
+    (["fit", "y ~ x", "{empty}"], "No columns"),
+    (["summary", "{fit}", "--prob", "95"], "between 0 and 1"),
+    (["predict", "{fit}", "{csv}", "--prob", "95"], "between 0 and 1"),
+    (["predict", "{fit}", "{csv}", "--out", "{folder}/absent/out.csv"], "there is no folder"),
+    (["predict", "{fit}", "{csv}", "--groups", "h"], "no grouping factor of this model"),
+]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    paths = {name: folder / f"{name}.csv" for name in ("csv", "empty")} | {"fit": folder / "fit.nc"}
+    paths["csv"].write_text("y,x\n" + "".join(f"{x + x * x % 7},{x}\n" for x in range(30)))
+    paths["empty"].write_text("")
+    hb.fit("y ~ x", pd.read_csv(paths["csv"]), seed=1, progress=False).save(paths["fit"])
+    return {name: str(path) for name, path in paths.items()} | {"folder": str(folder)}
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES)
+def test_a_mistake_on_the_command_line_is_one_line(files, capsys, arguments, message):
+    from hierbayes.cli import main
+
+    assert main([argument.format(**files) for argument in arguments]) == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("hierbayes: ")
+    assert message.format(**files) in printed
+
+
 def test_the_command_line_end_to_end(tmp_path, capsys):
     from hierbayes.cli import main
 
@@ -153,6 +187,8 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
     assert main(["summary", str(out)]) == 0
     assert "308" in capsys.readouterr().out
     assert main(["predict", str(out), str(new), "--out", str(tmp_path / "predicted.csv")]) == 0
+    assert main(["predict", str(out), str(new), "--groups", "none"]) == 0
+    assert main(["predict", str(out), str(new), "--groups", "Subject"]) == 0
     predicted = (tmp_path / "predicted.csv").read_text().splitlines()
     assert predicted[0] == "Days,Subject,mean,sd,lower,upper"
     assert len(predicted) == 3

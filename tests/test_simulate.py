@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import hierbayes as hb
+from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import PriorError
 from hierbayes.families import FAMILIES
 from hierbayes.simulate import posterior_predictive, sample_prior, thin
@@ -282,3 +283,11 @@ def test_thin_spreads_what_it_keeps_over_each_chain(model, wanted, kept):
     assert places[0] == 0
     assert kept == 1 or places[-1] == 99
     assert np.ptp(np.diff(places)) <= 1 if kept > 2 else True
+
+
+@pytest.mark.parametrize("draws", [0, -5])
+def test_thinning_to_no_draws_is_refused(model, draws):
+    prior = sample_prior(model.spec, 8, seed=1)
+    posterior = to_dataset(model.spec, {name: values[None] for name, values in prior.values.items()})
+    with pytest.raises(ValueError, match=r"1 or more, or None for all; got"):
+        thin(model.spec, posterior, draws)
