@@ -158,7 +158,7 @@ def _heading(text: str) -> None:
 def _fit(options: argparse.Namespace) -> None:
     import hierbayes as hb
 
-    _check_folder(options.out)
+    _check_out(options.out)
     data = _read_csv(options.data, options.text)
     model = hb.Model(options.formula, data, family=options.family, link=options.link, priors=options.priors)
     print(model, "\n", flush=True)
@@ -184,7 +184,7 @@ def _predict(options: argparse.Namespace) -> None:
     import hierbayes as hb
     from hierbayes.reprs import format_table
 
-    _check_folder(options.out)
+    _check_out(options.out)
     fit = hb.load(options.fit)
     text = [name for name in fit.data.columns if not _is_number(fit.data[name])]
     header = set(_read_header(options.rows))
@@ -208,10 +208,12 @@ def _is_number(column: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
-def _check_folder(path: Path | None) -> None:
-    """Refuse a file that could not be written, before any work is done for it."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise DataError(f"there is no folder {str(path.absolute().parent)!r} to save in; make it first")
+def _check_out(path: Path | None) -> None:
+    """Refuse an output that could not be written, before any work is done for it."""
+    from hierbayes.store import check_folder
+
+    if path is not None:
+        check_folder(path)
 
 
 def _read_header(path: Path) -> list[str]:

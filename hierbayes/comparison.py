@@ -10,7 +10,6 @@ from hierbayes.errors import DataError
 from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.predict import Draws, Request, predict_chunks, predict_pairs
 from hierbayes.spec import ModelSpec
-from hierbayes.tables import read_columns
 
 
 def compare(
@@ -21,11 +20,8 @@ def compare(
     Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
     are compared one by one; otherwise each side is averaged within each draw.
     """
-    predictors, grouping = spec.layout.columns_for(request.groups)
-    trials = spec.layout.response.trial_columns
-    columns, spare = [*predictors, *grouping, *trials], set(trials) - {*predictors, *grouping}
-    a = read_columns(rows_a, columns, optional=spare, words="rows_a")
-    b = read_columns(rows_b, columns, optional=spare, words="rows_b")
+    a = spec.layout.read_new(rows_a, request.groups, "rows_a")
+    b = spec.layout.read_new(rows_b, request.groups, "rows_b")
     if not (len(a) and len(b)):
         raise DataError(
             f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side"

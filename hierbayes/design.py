@@ -139,6 +139,22 @@ class Layout:
         predictors = _distinct(names_in(encoding.text) for encoding in encodings)
         return predictors, _distinct(factor.levels.columns for factor in factors)
 
+    def read_new(self, data: Any, groups: Container[str], words: str) -> pd.DataFrame:
+        """The columns of new rows that predictions read; those of the trials may be absent.
+
+        Parameters
+        ----------
+        data : data frame or mapping
+        groups : container of str
+            The grouping factors that count.
+        words : str
+            What messages call the rows.
+        """
+        predictors, grouping = self.columns_for(groups)
+        trials = self.response.trial_columns
+        spare = set(trials) - {*predictors, *grouping}
+        return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words)
+
     def bind_new(self, data: Any, groups: Container[str]) -> "Design":
         """New rows as arrays; no response is needed, and levels may be new or missing.
 
@@ -160,9 +176,8 @@ class Layout:
             For an absent column, a missing predictor or an unseen level of a population-level factor.
         """
         trials = self.response.trial_columns
-        predictors, grouping = self.columns_for(groups)
-        spare = set(trials) - {*predictors, *grouping}
-        frame = read_columns(data, [*predictors, *grouping, *trials], optional=spare, words="the new rows")
+        predictors, _ = self.columns_for(groups)
+        frame = self.read_new(data, groups, "the new rows")
         _refuse_missing(
             frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
         )

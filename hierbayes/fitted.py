@@ -217,7 +217,7 @@ class Fit:
 
         thinned = simulate.thin(self.spec, self.posterior, draws)
         flat = predict.flatten(self.spec, thinned)
-        simulated = simulate.posterior_predictive(self.spec, flat, self.design, seed)
+        simulated = simulate.simulate_responses(self.spec, flat, self.design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
         groups: Mapping[str, Any] = {name: node.to_dataset() for name, node in self.tree.children.items()}
         whole = xr.DataTree.from_dict({**groups, "posterior_predictive": simulated})

@@ -81,17 +81,12 @@ def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> 
     tree = xr.DataTree.from_dict(
         {
             "prior": to_dataset(spec, arrays),
-            "prior_predictive": _predictive_dataset(spec, prior, design, seed),
+            "prior_predictive": simulate_responses(spec, prior, design, seed),
             "observed_data": observed_dataset(spec, design),
         }
     )
     tree.attrs["seed"] = seed
     return tree
-
-
-def posterior_predictive(spec: ModelSpec, draws: Draws, design: Design, seed: int) -> xr.Dataset:
-    """A response for each training row and draw."""
-    return _predictive_dataset(spec, draws, design, seed)
 
 
 def thin(spec: ModelSpec, posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
@@ -104,7 +99,8 @@ def thin(spec: ModelSpec, posterior: xr.Dataset, draws: int | None) -> xr.Datase
     return posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, each).round().astype(int))
 
 
-def _predictive_dataset(spec: ModelSpec, draws: Draws, design: Design, seed: int) -> xr.Dataset:
+def simulate_responses(spec: ModelSpec, draws: Draws, design: Design, seed: int) -> xr.Dataset:
+    """A response for each row and draw, of the prior or the posterior."""
     request = Request("response", choose_groups(spec, "all"), "sample", seed)
     values: Any = predict_draws(spec, draws, design, request)
     name = spec.layout.response.name.replace("/", "_")

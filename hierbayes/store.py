@@ -25,6 +25,13 @@ SPEC_GROUP = "specification"
 INDEX = "__index__"
 
 
+def check_folder(path: str | Path) -> None:
+    """Refuse a file that could not be written because its folder does not exist."""
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise DataError(f"there is no folder {str(folder)!r} to save in; make it first")
+
+
 def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.DataTree) -> None:
     """Write a fit to one netCDF file.
 
@@ -41,9 +48,7 @@ def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.D
     DataError
         When the file's folder does not exist.
     """
-    folder = Path(path).absolute().parent
-    if not folder.is_dir():
-        raise DataError(f"there is no folder {str(folder)!r} to save in; make it first")
+    check_folder(path)
     groups = {name: node.to_dataset() for name, node in tree.children.items()}
     groups[DATA_GROUP] = frame_to_dataset(frame)
     groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps(_spec_to_dict(spec)))})

@@ -12,7 +12,7 @@ import hierbayes as hb
 from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import PriorError
 from hierbayes.families import FAMILIES
-from hierbayes.simulate import posterior_predictive, sample_prior, thin
+from hierbayes.simulate import sample_prior, simulate_responses, thin
 
 from .test_families import MEANS, PAIRS, SCIPY
 from .test_graph import DENSITIES, FRAME, RESPONSE, ROWS, columns
@@ -260,10 +260,10 @@ def test_posterior_predictive_keeps_chains_and_draws(model):
     posterior = tree["prior"].to_dataset().isel(chain=[0] * 3, draw=[0] * 10)
     for v in model.spec.variables:
         posterior[v.name] = (("chain", "draw", *v.dims), shaped[v.name])
-    found = posterior_predictive(model.spec, flatten(model.spec, posterior), model.design, seed=9)["real"]
+    found = simulate_responses(model.spec, flatten(model.spec, posterior), model.design, seed=9)["real"]
     assert found.dims == ("chain", "draw", "__obs__")
     assert found.shape == (3, 10, ROWS)
-    again = posterior_predictive(model.spec, prior, model.design, seed=9)["real"]
+    again = simulate_responses(model.spec, prior, model.design, seed=9)["real"]
     assert_allclose(found.to_numpy().reshape(30, ROWS), again.to_numpy()[0])
 
 

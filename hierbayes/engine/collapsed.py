@@ -8,7 +8,7 @@ import numpy as np
 
 from hierbayes.design import INTERCEPT, MEAN, Design
 from hierbayes.engine.draws import to_tree
-from hierbayes.engine.gaussian.problem import WIDE, Factor, GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.problem import WIDE, Factor, GaussianProblem, PriorCode, dense_columns
 from hierbayes.engine.settings import Settings, say
 from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
@@ -49,9 +49,11 @@ class Collapsed:
             if prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
         layout = spec.layout.predictors[MEAN]
-        sizes = sorted(len(factor.levels) * len(factor.effects) for factor in layout.factors)
-        if len(layout.coefficients) + sum(sizes[:-1]) > WIDE:
-            return f"the factors beside the largest have {sum(sizes[:-1]):,} effects, too many for dense matrices"
+        sizes = [len(factor.levels) * len(factor.effects) for factor in layout.factors]
+        p = len(layout.coefficients)
+        columns = dense_columns(p, sizes)
+        if columns > WIDE:
+            return f"the factors beside the largest have {columns - p:,} effects, too many for dense matrices"
         return None
 
     def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:

@@ -14,7 +14,7 @@ from hierbayes.engine.gaussian.modes import find_mode, spread_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nuts import Evaluate, sample_nuts
 from hierbayes.engine.gaussian.packing import Packed, pack
-from hierbayes.engine.gaussian.problem import WIDE, Floats, GaussianProblem
+from hierbayes.engine.gaussian.problem import WIDE, Floats, GaussianProblem, dense_columns
 
 PARALLEL = 4e-5  # seconds of a gradient below which chains only wait for Python's lock
 
@@ -65,7 +65,7 @@ def cost(problem: GaussianProblem) -> Cost:
     if not sizes:
         return Cost(-1, p, _seconds(p, 0), None)
     primary = sizes.index(max(sizes))
-    columns = p + sum(sizes) - sizes[primary]
+    columns = dense_columns(p, sizes)
     reason = None
     if columns > WIDE:
         reason = (
