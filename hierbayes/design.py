@@ -5,7 +5,6 @@ A `Layout` holds all that training taught: levels, centres, spline knots, scales
 carries the number of its level, never an indicator column.
 """
 
-import warnings
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.encoding import Encoding, describe_rows, learn_encoding, learn_number
-from hierbayes.errors import DataError, DataWarning
-from hierbayes.factors import MISSING, NEW, Codes, Factor, column_scales, learn_factors
-from hierbayes.families import Family
-from hierbayes.formula import Formula, names_in, quote
-from hierbayes.response import ResponseLayout, addition_values, learn_response, response_values
-from hierbayes.tables import plain_columns, read_columns
+from hierbayes.encoding import Encoding, describe_rows
+from hierbayes.errors import DataError
+from hierbayes.factors import MISSING, NEW, Codes, Factor
+from hierbayes.formula import Formula, names_in
+from hierbayes.response import ResponseLayout, addition_values, response_values
+from hierbayes.tables import read_columns
 
 Array = NDArray[np.float64]
 MEAN = "mu"
@@ -136,8 +134,8 @@ class Layout:
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
         encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
-        predictors = _distinct(names_in(encoding.text) for encoding in encodings)
-        return predictors, _distinct(factor.levels.columns for factor in factors)
+        predictors = distinct(names_in(encoding.text) for encoding in encodings)
+        return predictors, distinct(factor.levels.columns for factor in factors)
 
     def read_new(self, data: Any, groups: Container[str], words: str) -> pd.DataFrame:
         """The columns of new rows that predictions read; those of the trials may be absent.
@@ -275,164 +273,20 @@ def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, A
     return eta
 
 
-# -- learning ---------------------------------------------------------------------------------------------------
+# -- columns ----------------------------------------------------------------------------------------------------
 
 
 def columns_of(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
     """Every column that the formulas name, in order of appearance."""
-    return _distinct([name for name, _ in formula.columns] for formula in formulas.values())
+    return distinct([name for name, _ in formula.columns] for formula in formulas.values())
 
 
-def _distinct(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
+def distinct(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Every name once, in order of appearance."""
     return tuple(dict.fromkeys(name for names in columns for name in names))
 
 
-def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
-    """The columns of all formulas, less the rows with a missing value in any of them: one filter for everything.
-
-    Raises
-    ------
-    DataError
-        For an absent column, one without any value, or when no complete row is left.
-    """
-    frame = read_columns(data, columns_of(formulas))
-    if len(frame) == 0:
-        raise DataError("the data have no rows; check how they were read or filtered")
-    missing = frame.isna()
-    counts = missing.sum()
-    empty = [name for name in frame.columns if counts[name] == len(frame)]
-    if empty:
-        raise DataError(f"column {empty[0]!r} has no values at all; leave it out of the formula or fill it")
-    keep = ~missing.any(axis=1)
-    dropped = int((~keep).sum())
-    if not dropped:
-        return frame
-    words = ", ".join(f"{name} ({counts[name]})" for name in frame.columns if counts[name])
-    if dropped == len(frame):
-        raise DataError(
-            f"no row is complete: every row has a missing value in one of {words}; fill one of them or leave it out"
-        )
-    warnings.warn(
-        f"{dropped} of {len(frame)} rows left out for missing values in {words}; fill them if those rows should count",
-        DataWarning,
-        skip_file_prefixes=(PACKAGE,),
-    )
-    return plain_columns(_whole_levels(formulas, frame[keep], counts > 0))
-
-
-def _whole_levels(
-    formulas: Mapping[str, Formula], frame: pd.DataFrame, gaps: "pd.Series[bool]"
-) -> pd.DataFrame:
-    """Grouping columns of whole numbers that pandas holds as floats because of their gaps, whole again."""
-    predictors = _distinct(formula.predictor_columns for formula in formulas.values())
-    grouping = _distinct(formula.grouping_columns for formula in formulas.values())
-    whole = {
-        name: np.int64
-        for name in grouping
-        if gaps[name] and name not in predictors and _holds_whole_numbers(frame[name])
-    }
-    return frame.astype(whole) if whole else frame
-
-
-def _holds_whole_numbers(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_float_dtype(column)) and bool(
-        (np.isfinite(column) & (column == np.floor(column))).all()
-    )
-
-
-def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
-    """Learn the layout of a model from complete training rows.
-
-    Parameters
-    ----------
-    formulas : mapping of str to Formula
-        The mean's formula under ``"mu"``, others under their parameter's name.
-    frame : pandas.DataFrame
-        As `complete_rows` returns it.
-    family : Family
-    link : str
-
-    Raises
-    ------
-    DataError
-        When a column cannot serve: not numeric and not categorical, infinite, outside the family's support, …
-    """
-    _check_names(formulas)
-    _check_predictors(formulas, frame)
-    response = learn_response(formulas[MEAN], frame, family, link)
-    weights = addition_values(response.weights, frame, "weights")
-    weights = np.ones(len(frame)) if weights is None else weights
-    predictors = {name: _learn_predictor(formula, frame, weights) for name, formula in formulas.items()}
-    kinds = {name: _kind(frame[name]) for name in _distinct(f.predictor_columns for f in formulas.values())}
-    return Layout(
-        MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)
-    )
-
-
-def _learn_predictor(formula: Formula, frame: pd.DataFrame, weights: Array) -> PredictorLayout:
-    common = learn_encoding(formula.common, frame)
-    matrix = common.matrix(frame)
-    means, scales = column_scales(matrix, weights)
-    offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
-    layout = PredictorLayout(
-        common=common,
-        means=means,
-        scales=scales,
-        factors=learn_factors(formula, frame, weights),
-        offsets=offsets,
-        offset_mean=float(weights @ _offset(offsets, frame) / weights.sum()),
-    )
-    _check_rank(matrix, layout)
-    return layout
-
-
-# -- checks before anything is learnt ---------------------------------------------------------------------------
-
-
-def _check_names(formulas: Mapping[str, Formula]) -> None:
-    response = formulas[MEAN].response
-    if response is not None and response.expression in ("chain", "draw", quote(OBS)):
-        raise DataError(
-            f"the response cannot be called {response.expression!r}, a dimension of every posterior; rename it"
-        )
-    for formula in formulas.values():
-        for term in formula.groups:
-            name = ":".join(term.factor)
-            if name in RESERVED or "/" in name:
-                why = "holds a '/'" if "/" in name else "is a dimension of every posterior"
-                raise DataError(
-                    f"a grouping factor cannot be called {name!r}, which {why}; rename the column"
-                )
-
-
-def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> None:
-    for name in _distinct(formula.predictor_columns for formula in formulas.values()):
-        column = frame[name]
-        if isinstance(column.dtype, pd.CategoricalDtype) or pd.api.types.is_string_dtype(column):
-            if column.nunique() == 1:
-                raise DataError(
-                    f"column {name!r} has the one value {column.iloc[0]!r}; it cannot be a predictor: leave it out"
-                )
-            continue
-        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_complex_dtype(column):
-            kinds = " and ".join(sorted({type(value).__name__ for value in column.iloc[:1000]}))
-            date = pd.api.types.is_datetime64_any_dtype(column)
-            way_out = (
-                "make it a number first, such as the days since a date"
-                if date
-                else "make it one of these first"
-            )
-            raise DataError(
-                f"column {name!r} holds {kinds} values; a predictor is a column of numbers, booleans, text or "
-                f"categories: {way_out}"
-            )
-        infinite = np.isinf(column.to_numpy(dtype=np.float64))
-        if infinite.any():
-            rows = describe_rows(frame.index[infinite])
-            raise DataError(f"column {name!r} is infinite in {rows}; leave those rows out or correct them")
-
-
-def _kind(column: pd.Series) -> str:
+def kind_of(column: pd.Series) -> str:
     """What a predictor's column holds, in words."""
     categorical = isinstance(column.dtype, pd.CategoricalDtype)
     values = pd.Series(column.cat.categories) if categorical else column
@@ -446,37 +300,11 @@ def _kind(column: pd.Series) -> str:
 def _check_kinds(frame: pd.DataFrame, kinds: Mapping[str, str]) -> None:
     """Refuse new rows with text where training had numbers, and the like: arithmetic on it would be nonsense."""
     for name, kind in kinds.items():
-        found = _kind(frame[name]) if len(frame) else kind
+        found = kind_of(frame[name]) if len(frame) else kind
         if found != kind and (kind, found) != ("categories of numbers", "numbers"):
             raise DataError(
                 f"column {name!r} holds {found} in the new rows where training had {kind}; convert it"
             )
-
-
-def _check_rank(matrix: Array, layout: PredictorLayout) -> None:
-    """Refuse population-level columns that determine each other, and name them."""
-    if matrix.shape[1] == 0:
-        return
-    n, p = matrix.shape
-    scaled = (matrix - layout.centres) / layout.scales
-    for j, name in enumerate(layout.coefficients):
-        if not matrix[:, j].any():
-            raise DataError(
-                f"column {name!r} is 0 in every row, so its coefficient has no meaning; leave it out"
-            )
-        if layout.intercept is not None and j != layout.intercept and not scaled[:, j].any():
-            raise DataError(f"column {name!r} is constant, as the intercept is; leave one of them out")
-    gram = scaled.T @ scaled / n
-    norms = np.sqrt(np.diagonal(gram))
-    values, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
-    null = values < 1e-10 * max(values[-1], 1.0)
-    if not null.any():
-        return
-    names = [layout.coefficients[j] for j in np.flatnonzero(np.abs(vectors[:, null]).max(axis=1) > 1e-6)]
-    raise DataError(
-        f"the columns {', '.join(map(repr, names))} determine each other (rank {p - int(null.sum())} of {p}, {n} "
-        "rows), so their coefficients have no separate meaning; leave one out"
-    )
 
 
 def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -> None:
@@ -492,12 +320,13 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -
 
 
 def _bind_predictor(layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str]) -> BoundPredictor:
-    offset = _offset(layout.offsets, frame)
+    offset = offset_of(layout.offsets, frame)
     factors = {factor.name: _bind_factor(factor, frame) for factor in layout.factors if factor.name in groups}
     return BoundPredictor(layout.common.matrix(frame), offset, factors)
 
 
-def _offset(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
+def offset_of(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
+    """The sum of the offsets in each row: (n,)."""
     return sum((encoding.matrix(frame)[:, 0] for encoding in offsets), start=np.zeros(len(frame)))
 
 

@@ -195,13 +195,13 @@ class Factor:
         return np.hstack([encoding.matrix(frame) for encoding in self.encodings])
 
 
-def learn_factors(formula: Formula, frame: pd.DataFrame, weights: Array) -> tuple[Factor, ...]:
-    """The grouping factors of a formula, terms on one factor merged, in order of appearance."""
+def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
+    """The grouping factors of a formula, terms on one factor merged, in order of appearance; scales 1 as yet."""
     terms: dict[tuple[str, ...], list[GroupTerm]] = {}
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
         terms.setdefault(key, []).append(term)
-    return tuple(_merge(formula, columns, group, frame, weights) for columns, group in terms.items())
+    return tuple(_merge(formula, columns, group, frame) for columns, group in terms.items())
 
 
 def _merge(
@@ -209,12 +209,10 @@ def _merge(
     columns: tuple[str, ...],
     terms: Sequence[GroupTerm],
     frame: pd.DataFrame,
-    weights: Array,
 ) -> Factor:
     encodings: list[Encoding] = []
     effects: list[str] = []
     blocks: list[tuple[int, ...]] = []
-    scales: list[float] = []
     for term in terms:
         encoding = learn_encoding(term.effects, frame)
         repeated = [label for label in encoding.labels if label in effects]
@@ -231,19 +229,5 @@ def _merge(
         blocks += [places] if term.correlated else [(place,) for place in places]
         effects += encoding.labels
         encodings.append(encoding)
-        scales += column_scales(encoding.matrix(frame), weights)[1].tolist()
-    return Factor(
-        learn_levels(columns, frame), tuple(effects), tuple(blocks), tuple(encodings), tuple(scales)
-    )
-
-
-def column_scales(matrix: Array, weights: Array) -> tuple[Array, Array]:
-    """Weighted means and standard deviations of the columns, 1 for a column that is constant: (k,), (k,)."""
-    total = weights.sum()
-    means = weights @ matrix / total
-    # around the first row first: a column of 1e6 + small numbers must not cancel
-    shifted = matrix - matrix[:1]
-    centre = weights @ shifted / total
-    variances = np.maximum(weights @ np.square(shifted - centre) / total, 0.0)
-    constant = np.ptp(matrix, axis=0) == 0
-    return means, np.where(constant | (variances == 0), 1.0, np.sqrt(variances))
+    scales = (1.0,) * len(effects)
+    return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), tuple(encodings), scales)

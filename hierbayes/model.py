@@ -12,12 +12,13 @@ import pandas as pd
 from hierbayes.checks import Finding, check_design, check_draws
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
-from hierbayes.design import MEAN, PACKAGE, complete_rows, learn
+from hierbayes.design import MEAN, PACKAGE
 from hierbayes.engine import Settings, choose
 from hierbayes.errors import DataWarning, FormulaError, PriorError, SamplingWarning, UnsupportedError
 from hierbayes.families import Family, get_family
 from hierbayes.fitted import Fit
 from hierbayes.formula import Formula, parse
+from hierbayes.learning import complete_rows, learn
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.reprs import model_html, model_text
 from hierbayes.simulate import prior_predictive

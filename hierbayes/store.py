@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hierbayes.design import MEAN, OBS, Design, learn
+from hierbayes.design import MEAN, OBS, Design
 from hierbayes.errors import DataError
 from hierbayes.factors import factorize
 from hierbayes.families import get_family
 from hierbayes.formula import parse
+from hierbayes.learning import learn
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec, ResolvedPrior
 

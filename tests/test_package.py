@@ -12,10 +12,10 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "tables", "encoding",
-    "factors", "response", "design", "spec", "defaults", "graph", "intervals", "summary", "predict",
-    "comparison", "engine", "simulate", "pooling", "checks", "plots", "describe", "reprs", "store", "fitted",
-    "model", "datasets", "cli",
+    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "tables",
+    "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
+    "intervals", "summary", "predict", "comparison", "engine", "simulate", "pooling", "checks", "plots",
+    "describe", "reprs", "store", "fitted", "model", "datasets", "cli",
 ]  # fmt: skip
 
 
