@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         SamplingWarning,
         UnsupportedError,
     )
-    from hierbayes.fitted import Fit, load
+    from hierbayes.fitted import Fit, compare_models, load
     from hierbayes.formula import parse
     from hierbayes.model import Model, fit
     from hierbayes.priors import Prior, PriorSet
@@ -36,6 +36,7 @@ _HOMES = {
     "PriorSet": "priors",
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
+    "compare_models": "fitted",
     "fit": "model",
     "load": "fitted",
     "load_dataset": "datasets",
@@ -55,6 +56,7 @@ __all__ = [
     "SamplingWarning",
     "UnsupportedError",
     "__version__",
+    "compare_models",
     "fit",
     "load",
     "load_dataset",

@@ -1,16 +1,17 @@
 """A fitted model: the specification, the training rows and the draws, with the answers as methods."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from hierbayes import comparison, pooling, predict, simulate, summary
+from hierbayes import comparison, likelihood, pooling, predict, simulate, summary
 from hierbayes.checks import Finding, check_draws
-from hierbayes.design import Design
+from hierbayes.design import MEAN, Design
+from hierbayes.errors import DataError
 from hierbayes.intervals import get_interval
+from hierbayes.predict import Draws
 from hierbayes.reprs import fit_html, fit_text
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
@@ -18,6 +19,8 @@ from hierbayes.store import read_fit, write_fit
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
+
+    from hierbayes.elpd import LOGO, LOO
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -213,14 +216,97 @@ class Fit:
         xarray.DataTree
             The groups of `tree` and ``posterior_predictive``: what ``az.plot_ppc_dist`` and its kin take.
         """
-        import xarray as xr
-
         thinned = simulate.thin(self.spec, self.posterior, draws)
         flat = predict.flatten(self.spec, thinned)
         simulated = simulate.simulate_responses(self.spec, flat, self.design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
-        groups: Mapping[str, Any] = {name: node.to_dataset() for name, node in self.tree.children.items()}
-        whole = xr.DataTree.from_dict({**groups, "posterior_predictive": simulated})
+        return self._with_groups(posterior_predictive=simulated)
+
+    # -- criticism ----------------------------------------------------------------------------------------------
+
+    def log_likelihood(self) -> "xr.DataTree":
+        """The fit's groups with the log-likelihood of every training row in every draw beside them.
+
+        What ``az.loo`` and its kin read; `loo` itself needs no more than a chunk of it at a time. A row's weight
+        multiplies its log density. Memory: 8 bytes × draws × rows, and some 200 MB while it is made.
+
+        Returns
+        -------
+        xarray.DataTree
+            The groups of `tree` and ``log_likelihood``: a variable named like the response, (chain, draw, __obs__).
+        """
+        values = likelihood.log_likelihood(self.spec, self._draws(), self.design, self.posterior)
+        return self._with_groups(log_likelihood=values)
+
+    def loo(self, refit: bool = False) -> "LOO":
+        """Leave-one-out cross-validation: how well the model predicts a new row of the groups it knows.
+
+        Pareto-smoothed importance sampling, as ``az.loo``. Rows whose Pareto k is too large are looked at again with
+        the effects of their group integrated out, exactly for normal responses and by quadrature for others.
+
+        Parameters
+        ----------
+        refit : bool
+            Whether to refit the model without each of the rows that are still not to be trusted.
+
+        Returns
+        -------
+        LOO
+            ArviZ's record (elpd, se, p, elpd_i, pareto_k), which ``az.compare`` and ``az.plot_khat`` take; its
+            `table` has a row an observation.
+        """
+        from hierbayes import crossval
+
+        return crossval.loo(self.spec, self.design, self.posterior, self._refit if refit else None)
+
+    def logo(self, group: str, refit: bool = False) -> "LOGO":
+        """Leave-one-group-out cross-validation: how well the model predicts all rows of a new level.
+
+        Each level's rows are held out together, with the effects that only they inform integrated out in every
+        draw: exactly for normal responses, by quadrature for others; then PSIS over the draws.
+
+        Parameters
+        ----------
+        group : str
+            A grouping factor.
+        refit : bool
+            Whether to refit the model without each level whose Pareto k is too large.
+
+        Returns
+        -------
+        LOGO
+            ArviZ's record with an entry a level; its `table` has elpd, p_logo, pareto_k, n, error (of the
+            quadrature) and method.
+
+        Raises
+        ------
+        DataError
+            For a name that is no grouping factor.
+        """
+        from hierbayes import crossval
+
+        return crossval.logo(self.spec, self.design, self.posterior, group, self._refit if refit else None)
+
+    def _draws(self) -> Draws:
+        return predict.flatten(self.spec, self.posterior)
+
+    def _refit(self, design: Design) -> Draws:
+        """The same model and strategy on other rows; levels that have none of them keep their prior."""
+        from hierbayes.engine import Settings, choose
+
+        attributes, sizes = self.tree.attrs, self.posterior.sizes
+        settings = Settings(
+            draws=sizes["draw"], chains=sizes["chain"], seed=int(attributes.get("seed", 0)), progress=False
+        )
+        plan = choose(self.spec, design, attributes.get("strategy", "auto"))
+        tree = plan.strategy.run(self.spec, design, settings)
+        return predict.flatten(self.spec, tree["posterior"].to_dataset())
+
+    def _with_groups(self, **more: "xr.Dataset") -> "xr.DataTree":
+        import xarray as xr
+
+        groups: dict[str, Any] = {name: node.to_dataset() for name, node in self.tree.children.items()}
+        whole = xr.DataTree.from_dict({**groups, **more})
         whole.attrs.update(self.tree.attrs)
         return whole
 
@@ -255,3 +341,48 @@ def load(path: str | Path) -> Fit:
     """
     spec, data, design, tree = read_fit(path)
     return Fit(spec, data, design, tree)
+
+
+def compare_models(
+    *fits: Fit, by: str | None = None, method: str | None = None, refit: bool = False, **named: Fit
+) -> pd.DataFrame:
+    """Models side by side by cross-validation: the difference in predictive density and its standard error.
+
+    Parameters
+    ----------
+    *fits : Fit
+        Two or more fits to the same rows, called by their formulas.
+    by : str, optional
+        A grouping factor of all: leave a whole level out at a time, as `Fit.logo`; a row, as `Fit.loo`, unless given.
+    method : {"stacking", "bb-pseudo-bma", "pseudo-bma"}, optional
+        How the column weight is found; from ``arviz.rcParams`` unless given.
+    refit : bool
+        Whether to refit where importance sampling is not to be trusted.
+    **named : Fit
+        More fits, by the name to call them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a model, the best first: ArviZ's columns rank, elpd_diff, dse, p_worse, …, elpd, se, weight.
+
+    Raises
+    ------
+    DataError
+        For fewer than two fits, or fits to different rows or responses.
+    """
+    from hierbayes import crossval
+
+    models: dict[str, Fit] = {}
+    for fit in fits:
+        formulas = fit.spec.layout.formulas
+        text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
+        same = [name for name in models if name == text or name.startswith(f"{text} (")]
+        models[f"{text} ({len(same) + 1})" if same else text] = fit
+    models |= named
+    if len(models) < 2:
+        raise DataError(f"a comparison needs two or more fits; got {len(models)}")
+    records = {
+        name: fit.loo(refit) if by is None else fit.logo(by, refit) for name, fit in models.items()
+    }
+    return crossval.compare_models(records, [fit.design.y for fit in models.values()], method)

@@ -40,6 +40,11 @@ class Draws:
     def __len__(self) -> int:
         return self.chains * self.draws
 
+    def part(self, some: slice) -> "Draws":
+        """Some of the S draws, as one chain."""
+        values = {name: array[some] for name, array in self.values.items()}
+        return Draws(values, 1, len(range(*some.indices(len(self)))))
+
 
 def flatten(spec: ModelSpec, posterior: Any) -> Draws:
     """The schema's variables of a posterior dataset, chains and draws in one axis."""
@@ -223,7 +228,7 @@ def _effects(
         return np.concatenate([r, np.zeros(shape)], axis=1)
     scales = draws.values[variables["sd"].name]
     root = (
-        np.eye(len(factor.effects)) if not factor.correlated else _roots(draws.values[variables["cor"].name])
+        np.eye(len(factor.effects)) if not factor.correlated else square_roots(draws.values[variables["cor"].name])
     )
     z = np.empty(shape)
     for place, level in enumerate(new):
@@ -243,7 +248,7 @@ def _level_generator(
     return np.random.default_rng([seed, int.from_bytes(digest)])
 
 
-def _roots(correlations: Array) -> Array:
+def square_roots(correlations: Array) -> Array:
     """A matrix square root of each correlation matrix (S, q, q), also where rounding left it barely indefinite."""
     try:
         return np.linalg.cholesky(correlations)

@@ -14,7 +14,8 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "tables",
     "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
-    "intervals", "summary", "predict", "comparison", "engine", "simulate", "pooling", "checks", "plots",
+    "intervals", "summary", "predict", "comparison", "likelihood", "marginal", "elpd", "crossval",
+    "engine", "simulate", "pooling", "checks", "plots",
     "describe", "reprs", "store", "fitted", "model", "datasets", "cli",
 ]  # fmt: skip
 
