@@ -382,7 +382,5 @@ def compare_models(
     models |= named
     if len(models) < 2:
         raise DataError(f"a comparison needs two or more fits; got {len(models)}")
-    records = {
-        name: fit.loo(refit) if by is None else fit.logo(by, refit) for name, fit in models.items()
-    }
+    records = {name: fit.loo(refit) if by is None else fit.logo(by, refit) for name, fit in models.items()}
     return crossval.compare_models(records, [fit.design.y for fit in models.values()], method)

@@ -180,9 +180,7 @@ class NormalConditional:
         the leverage; for unit weights the density N(y; ŷ₋ᵢ, σ² / (1 − h)).
         """
         rest = np.maximum(1 - self.leverages, np.finfo(float).tiny)
-        values: Array = (
-            self.constants + 0.5 * np.log(rest) - 0.5 * self.precisions * self.residuals**2 / rest
-        )
+        values: Array = self.constants + 0.5 * np.log(rest) - 0.5 * self.precisions * self.residuals**2 / rest
         return values
 
 
@@ -218,7 +216,9 @@ def normal_conditional(spec: ModelSpec, held: HeldOut) -> NormalConditional:
 
 def _log_joint(spec: ModelSpec, held: HeldOut, u: Array | None) -> Array:
     """Log density of the rows and of whitened effects u (S, m), less its normal constant: (S,)."""
-    joint: Array = log_densities(spec, held.rows, *_parameters(spec, _shifted(held, u), held.aux)).sum(axis=-1)
+    joint: Array = log_densities(spec, held.rows, *_parameters(spec, _shifted(held, u), held.aux)).sum(
+        axis=-1
+    )
     return joint if u is None else joint - 0.5 * np.square(u).sum(axis=-1)
 
 

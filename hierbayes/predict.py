@@ -228,7 +228,9 @@ def _effects(
         return np.concatenate([r, np.zeros(shape)], axis=1)
     scales = draws.values[variables["sd"].name]
     root = (
-        np.eye(len(factor.effects)) if not factor.correlated else square_roots(draws.values[variables["cor"].name])
+        np.eye(len(factor.effects))
+        if not factor.correlated
+        else square_roots(draws.values[variables["cor"].name])
     )
     z = np.empty(shape)
     for place, level in enumerate(new):

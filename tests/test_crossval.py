@@ -122,7 +122,9 @@ def test_conjugate_leave_one_out():
     ratios = np.exp(elpd - stats.norm(draws[:, None], 1.0).logpdf(y))  # weights whose mean is 1
     assert (np.abs(elpd - want) < 4 * ratios.std(axis=0) / np.sqrt(len(draws))).all()
     assert k.max() < 0.5
-    np.testing.assert_allclose(p, logsumexp(stats.norm(draws[:, None], 1.0).logpdf(y), axis=0) - np.log(40_000) - elpd)
+    np.testing.assert_allclose(
+        p, logsumexp(stats.norm(draws[:, None], 1.0).logpdf(y), axis=0) - np.log(40_000) - elpd
+    )
 
 
 def test_rows_of_weight_zero_and_impossible_rows():
@@ -136,7 +138,9 @@ def test_rows_of_weight_zero_and_impossible_rows():
 def test_observation_level_effects_are_integrated():
     """Each row has an effect of its own: plain importance sampling fails, the integrated row does not."""
     rng = np.random.default_rng(8)
-    data = pd.DataFrame({"y": rng.poisson(np.exp(1 + rng.normal(size=40))), "row": [f"r{i}" for i in range(40)]})
+    data = pd.DataFrame(
+        {"y": rng.poisson(np.exp(1 + rng.normal(size=40))), "row": [f"r{i}" for i in range(40)]}
+    )
     model = hb.Model("y ~ 1 + (1 | row)", data, family="poisson")
     fit = tame_fit(model, draws=1000)
     values = {v.name: values_of(fit, v.name).copy() for v in fit.spec.variables}

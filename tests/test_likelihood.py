@@ -50,7 +50,9 @@ FAMILIES = {
     ),
     "beta": (
         "unit",
-        lambda eta, a: stats.beta(a["phi"] / (1 + np.exp(-eta)), a["phi"] / (1 + np.exp(eta))).logpdf(D["unit"]),
+        lambda eta, a: stats.beta(a["phi"] / (1 + np.exp(-eta)), a["phi"] / (1 + np.exp(eta))).logpdf(
+            D["unit"]
+        ),
     ),
 }
 

@@ -77,7 +77,9 @@ def test_a_normal_groups_density_is_the_multivariate_normal(formula, integrated)
     for s, value in enumerate(fine):
         mean, cov = dense(fit, s, PLACES, integrated)
         sigma = float(fit.posterior["sigma"][0, s])
-        want = stats.multivariate_normal(mean, cov + sigma**2 * np.eye(len(PLACES))).logpdf(D["y"].to_numpy()[PLACES])
+        want = stats.multivariate_normal(mean, cov + sigma**2 * np.eye(len(PLACES))).logpdf(
+            D["y"].to_numpy()[PLACES]
+        )
         assert value == pytest.approx(want, rel=1e-10)
 
 
@@ -99,7 +101,9 @@ def test_a_lognormal_group_is_normal_on_its_logarithm():
     for s, value in enumerate(log_marginal(fit.spec, held)[0]):
         mean, cov = dense(fit, s, PLACES, ["school"])
         cov += float(fit.posterior["sigma"][0, s]) ** 2 * np.eye(len(y))
-        assert value == pytest.approx(stats.multivariate_normal(mean, cov).logpdf(np.log(y)) - np.log(y).sum())
+        assert value == pytest.approx(
+            stats.multivariate_normal(mean, cov).logpdf(np.log(y)) - np.log(y).sum()
+        )
 
 
 @pytest.mark.parametrize("formula", ["y ~ x + (x | school/room)", "y | weights(w) ~ x + (x | school)"])
@@ -121,7 +125,8 @@ def test_rows_without_effects_of_their_own_are_plain_densities():
 
 
 @pytest.mark.parametrize(
-    "formula", ["y ~ x + (1 | school)", "y ~ x + (x | school)", "y ~ x + (1 | school/room)", "y ~ (x + z | school)"]
+    "formula",
+    ["y ~ x + (1 | school)", "y ~ x + (x | school)", "y ~ x + (1 | school/room)", "y ~ (x + z | school)"],
 )
 def test_quadrature_finds_the_exact_integral_of_a_normal_response(formula):
     """With one or two effects to rounding; with more, a quasi-random sample to a percent or so."""
@@ -175,7 +180,9 @@ def test_an_effect_of_one_rows_own_has_the_count_distribution_of_a_normal_mixtur
     for s, value in enumerate(log_marginal(fit.spec, held)[0]):
         sd, eta = float(fit.posterior["sd_row"][0, s, 0]), held.etas["mu"][s, 0]
         z, weight = np.polynomial.hermite_e.hermegauss(180)
-        terms = stats.poisson(np.exp(eta + sd * z)).logpmf(D["count"][7]) + np.log(weight / np.sqrt(2 * np.pi))
+        terms = stats.poisson(np.exp(eta + sd * z)).logpmf(D["count"][7]) + np.log(
+            weight / np.sqrt(2 * np.pi)
+        )
         assert value == pytest.approx(special.logsumexp(terms), abs=1e-6)
 
 
@@ -214,4 +221,6 @@ def test_slices_of_the_draws_are_the_whole_in_pieces(monkeypatch):
     monkeypatch.setattr(marginal, "CHUNK_ENTRIES", 2 * 2 * len(PLACES))
     pieces = [(part, held) for part, held in hold_out(fit.spec, draws, fit.design, PLACES)]
     assert [part.stop - part.start for part, _ in pieces] == [2, 2, 2, 2, 1]
-    np.testing.assert_allclose(np.concatenate([log_marginal(fit.spec, held)[0] for _, held in pieces]), whole[0])
+    np.testing.assert_allclose(
+        np.concatenate([log_marginal(fit.spec, held)[0] for _, held in pieces]), whole[0]
+    )
