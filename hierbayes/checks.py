@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.design import INTERCEPT, MEAN, BoundFactor, Design
+from hierbayes.design import MEAN, BoundFactor, Design
+from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import diagnostics, summary_draws
@@ -116,15 +117,15 @@ def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter
                 f"{effect!r} doesn't vary within any level of {factor.name!r}",
                 "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
             )
-        correlated = any(place in block and len(block) > 1 for block in factor.blocks)
         mean, sd = float(z.mean()), float(z.std())
-        if correlated and INTERCEPT in factor.effects and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
+        apart = INTERCEPT in factor.effects and not factor.centres[place]
+        if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
             yield Finding(
                 "far-from-zero",
-                f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and the intercepts of {factor.name!r} "
-                "are those at 0",
-                f"Centre it in the group term, (center({effect}) | {factor.name}), "
-                "so that its priors are about the data",
+                f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and its slopes are uncorrelated with "
+                f"the intercepts of {factor.name!r} at 0, which no data are near",
+                f"Let them correlate, ({effect} | {factor.name}), or centre it, "
+                f"(center({effect}) || {factor.name})",
             )
     if (
         layout.intercept is None

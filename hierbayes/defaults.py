@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.design import INTERCEPT, MEAN, Layout, PredictorLayout
+from hierbayes.design import MEAN, Layout, PredictorLayout
+from hierbayes.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Auxiliary, Family
 from hierbayes.links import LINKS
@@ -153,7 +154,7 @@ def _predictor_targets(
         if factor.correlated:
             addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
             yield Target(
-                "cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=2.0), "correlation"
+                "cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=1.0), "correlation"
             )
 
 

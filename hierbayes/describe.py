@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from hierbayes.design import INTERCEPT, MEAN, Design, PredictorLayout
+from hierbayes.design import MEAN, Design, PredictorLayout
+from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.spec import ModelSpec, ResolvedPrior
 
@@ -18,7 +19,7 @@ def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) 
         "\n".join(_heading(spec, design)),
         "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
         "\n".join(
-            ["Priors (numbers settled; an Intercept's is about the predictors' means)", *_prior_lines(spec)]
+            ["Priors (numbers settled; those of intercepts are at the predictors' means)", *_prior_lines(spec)]
         ),
         f"fit() will take strategy {strategy!r}: {reason}",
     ]

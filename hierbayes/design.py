@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.encoding import Encoding, describe_rows
+from hierbayes.encoding import INTERCEPT, Encoding, describe_rows
 from hierbayes.errors import DataError
 from hierbayes.factors import MISSING, NEW, Codes, Factor
 from hierbayes.formula import Formula, names_in
@@ -24,7 +24,6 @@ from hierbayes.tables import read_columns
 
 Array = NDArray[np.float64]
 MEAN = "mu"
-INTERCEPT = "Intercept"
 OBS = "__obs__"
 RESERVED = {"chain", "draw", "coef", "sample", OBS}
 PACKAGE = (

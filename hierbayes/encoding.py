@@ -16,6 +16,7 @@ from hierbayes.formula import NUMPY_FUNCTIONS, names_in
 
 Array = NDArray[np.float64]
 SHOWN_ROWS = 5
+INTERCEPT = "Intercept"
 
 
 @dataclass(frozen=True)

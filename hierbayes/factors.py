@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.encoding import Encoding, learn_encoding
+from hierbayes.encoding import INTERCEPT, Encoding, learn_encoding
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
 
@@ -170,14 +170,15 @@ class Factor:
         Effects in one block are correlated with each other, and independent of other blocks.
     encodings : tuple of Encoding
         How the columns of Z are made, one a term.
-    scales : tuple of float
-        The standard deviation of each effect's column over the training rows, 1 for a constant column.
+    means, scales : tuple of float
+        The mean and the standard deviation (1 for a constant column) of each effect's column over the training rows.
     """
 
     levels: Levels
     effects: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
     encodings: tuple[Encoding, ...]
+    means: tuple[float, ...]
     scales: tuple[float, ...]
 
     @property
@@ -190,13 +191,39 @@ class Factor:
         """Whether any two effects are correlated."""
         return any(len(block) > 1 for block in self.blocks)
 
+    @property
+    def centres(self) -> tuple[float, ...]:
+        """What is subtracted from each column inside: its mean where it is correlated with a varying intercept, else 0.
+
+        The priors of such a block are about the intercept at these values, so that shifting a predictor changes nothing.
+        """
+        centred = {
+            place
+            for block in self.blocks
+            for place in block
+            if self.effects[place] != INTERCEPT and any(self.effects[j] == INTERCEPT for j in block)
+        }
+        return tuple(mean if place in centred else 0.0 for place, mean in enumerate(self.means))
+
+    @property
+    def shift(self) -> Array | None:
+        """The (q, q) matrix A of r = A r_c: effects at the user's zero from those at `centres`; None for no change."""
+        if not any(self.centres):
+            return None
+        shift = np.eye(len(self.effects))
+        for block in self.blocks:
+            for place in block:
+                if self.centres[place]:
+                    shift[next(j for j in block if self.effects[j] == INTERCEPT), place] = -self.centres[place]
+        return shift
+
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Z for the rows of `frame`: (n, q)."""
         return np.hstack([encoding.matrix(frame) for encoding in self.encodings])
 
 
 def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
-    """The grouping factors of a formula, terms on one factor merged, in order of appearance; scales 1 as yet."""
+    """The grouping factors of a formula, terms on one factor merged, in order of appearance; means 0 and scales 1 as yet."""
     terms: dict[tuple[str, ...], list[GroupTerm]] = {}
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
@@ -229,5 +256,6 @@ def _merge(
         blocks += [places] if term.correlated else [(place,) for place in places]
         effects += encoding.labels
         encodings.append(encoding)
-    scales = (1.0,) * len(effects)
-    return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), tuple(encodings), scales)
+    q = len(effects)
+    levels = learn_levels(columns, frame)
+    return Factor(levels, tuple(effects), tuple(blocks), tuple(encodings), (0.0,) * q, (1.0,) * q)

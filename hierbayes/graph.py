@@ -1,7 +1,7 @@
 """ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that imports PyMC.
 
-Inside, predictors are centred, so the intercept's prior is about the response at the predictors' means; group
-effects are non-centered (``r = z Λ'`` with standard normal z) unless asked otherwise; correlations have an LKJ prior
+Inside, predictors are centred, so the intercept's prior is about the response at the predictors' means, and so are
+the priors of varying intercepts that are correlated with slopes; group effects are non-centered (``r = z Λ'`` with standard normal z) unless asked otherwise; correlations have an LKJ prior
 on the Cholesky factor of each block of correlated effects. Outside, `b` is on the scale of the user's columns.
 """
 
@@ -188,7 +188,11 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
 
 
 def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
-    """The (G, q) effects r of one factor, with their sds and correlations."""
+    """The (G, q) effects r of one factor, with their sds and correlations.
+
+    Where predictors of varying slopes have centres, the free variables are about those; the schema's, at the
+    user's zero, are computed from them.
+    """
     import pytensor.tensor as pt
 
     variables = spec.factor_variables(parameter, factor)
@@ -196,7 +200,9 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
         for effect in factor.effects
     ]
-    sd = _free_vector(pm, priors, variables["sd"].name, dims=variables["sd"].dims)
+    shift = factor.shift
+    free = "" if shift is None else "_centred"
+    sd = _free_vector(pm, priors, f"{variables['sd'].name}{free}", dims=variables["sd"].dims)
     shape = (len(factor.levels), len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
@@ -205,12 +211,19 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
         return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
     chol = _correlation_factor(pm, spec, parameter, factor, variables["cor"].name)
-    pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     scaled = sd[:, None] * chol
+    root = scaled if shift is None else pt.dot(shift, scaled)
+    if shift is not None:
+        shifted = pt.sqrt(pt.sqr(root).sum(axis=1))
+        pm.Deterministic(variables["sd"].name, shifted, dims=variables["sd"].dims)
+        chol = root / shifted[:, None]
+    pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     if centered:
-        return pm.MvNormal(name, mu=np.zeros(shape[1]), chol=scaled, dims=variables["r"].dims)
+        mu, dims = np.zeros(shape[1]), variables["r"].dims
+        r = pm.MvNormal(_unused(pm, f"{name}{free}"), mu=mu, chol=scaled, dims=dims)
+        return r if shift is None else pm.Deterministic(name, pt.dot(r, shift.T), dims=dims)
     z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
-    return pm.Deterministic(name, pt.dot(z, scaled.T), dims=variables["r"].dims)
+    return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
 
 
 def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, name: str) -> Any:

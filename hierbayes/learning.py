@@ -195,7 +195,7 @@ def measure(x: Array, z: Sequence[Array], offset: Array, weights: Array | None) 
 def settle(layout: PredictorLayout, measures: Measures) -> PredictorLayout:
     """The layout with its columns' means and scales."""
     factors = tuple(
-        replace(factor, scales=tuple(spread.scales.tolist()))
+        replace(factor, means=tuple(spread.means.tolist()), scales=tuple(spread.scales.tolist()))
         for factor, spread in zip(layout.factors, measures.z, strict=True)
     )
     return replace(

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.design import OBS, Design
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.factors import Factor
@@ -57,9 +58,9 @@ def _sample_factor(
     variables = spec.factor_variables(parameter, factor)
     priors = [spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter) for e in factor.effects]
     sd = np.column_stack([prior.sample(rng, (draws,)) for prior in priors])
-    values = {variables["sd"].name: sd}
     q = len(factor.effects)
     root = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
+    cor = root
     if factor.correlated:
         prior = spec.prior("cor", group=factor.name, parameter=parameter)
         for block in factor.blocks:
@@ -68,10 +69,12 @@ def _sample_factor(
                 eigenvalues, vectors = np.linalg.eigh(prior.sample(rng, (draws,), dimension=len(block)))
                 scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
                 root[np.ix_(range(draws), block, block)] = scaled
-        values[variables["cor"].name] = root @ np.swapaxes(root, 1, 2)
+        cor = root @ np.swapaxes(root, 1, 2)
     z = rng.normal(size=(draws, len(factor.levels), q))
-    values[variables["r"].name] = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
-    return values
+    r = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
+    sd, cor = shift_covariance(factor.shift, sd, cor)
+    arrays = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
+    return {variable.name: arrays[kind] for kind, variable in variables.items()}
 
 
 def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:

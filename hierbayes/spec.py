@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import INTERCEPT, MEAN, Layout
+from hierbayes.design import MEAN, Layout
+from hierbayes.encoding import INTERCEPT
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.families import Family

@@ -73,10 +73,10 @@ FINDINGS = [
     ),
     ("y ~ size + (size || g)", {}, "constant-slope", ["'size' doesn't vary within any level of 'g'"]),
     (
-        "y ~ year + (year | g)",
+        "y ~ year + (year || g)",
         {},
         "far-from-zero",
-        ["'year' lies far from 0 (mean 2004.5", "(center(year) | g)"],
+        ["'year' lies far from 0 (mean 2004.5", "(year | g)", "(center(year) || g)"],
     ),
     ("y ~ 0 + (1 | g)", {}, "no-population-mean", ["'g' have no population-level mean", "add the intercept"]),
     ({"mu": "y ~ x", "sigma": "~ (1 | few)"}, {}, "few-levels", ["'few' has only 4 levels"]),
@@ -101,9 +101,8 @@ def test_findings_about_the_design(formula, options, code, words):
         ("y ~ x", {}),
         ("count ~ x + (1 | id)", {"family": "poisson"}),
         ("k | trials(10) ~ x + (1 | name)", {"family": "binomial"}),
-        ("y ~ year + (center(year) | g)", {}),
-        ("y ~ year + (1 | g) + (0 + year | g)", {}),
-        ("y ~ year + (year || g)", {}),
+        ("y ~ year + (center(year) || g)", {}),
+        ("y ~ year + (year | g)", {}),
         ("y ~ (0 + kind | g)", {}),
         ("y ~ size + (0 + size | g)", {}),
         ({"mu": "y ~ x + (1 | g)", "sigma": "~ (1 | g)"}, {}),
@@ -117,7 +116,7 @@ def test_a_sound_design_has_no_findings(formula, options):
 
 def test_every_finding_is_told():
     assert [
-        finding.code for finding in found("y ~ size + (size | few)", D.assign(size=2000 + D["few"].map(ord)))
+        finding.code for finding in found("y ~ size + (size || few)", D.assign(size=2000 + D["few"].map(ord)))
     ] == [
         "few-levels",
         "constant-slope",

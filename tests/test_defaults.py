@@ -47,7 +47,7 @@ def test_sleepstudy_has_the_numbers_of_its_means_and_standard_deviations():
             ("b", "Days", ""): ("Normal", {"mu": 0.0, "sigma": 2.5 * sd_y / sd_x}),
             ("sd", "Intercept", "Subject"): ("Exponential", {"lam": 1 / sd_y}),
             ("sd", "Days", "Subject"): ("Exponential", {"lam": sd_x / sd_y}),
-            ("cor", "", "Subject"): ("LKJ", {"eta": 2.0}),
+            ("cor", "", "Subject"): ("LKJ", {"eta": 1.0}),
             ("sigma", "", ""): ("Exponential", {"lam": 1 / sd_y}),
         },
     )
@@ -137,7 +137,7 @@ def test_another_parameters_formula_is_on_its_own_scale():
             ("b", "x", ""): ("Normal", {"mu": 0.0, "sigma": 2.5 / sd_x}),
             ("sd", "Intercept", "g"): ("Exponential", {"lam": 1.0}),
             ("sd", "x", "g"): ("Exponential", {"lam": sd_x}),
-            ("cor", "", "g"): ("LKJ", {"eta": 2.0}),
+            ("cor", "", "g"): ("LKJ", {"eta": 1.0}),
         },
     )
 

@@ -194,16 +194,29 @@ class ByHand:
         for group in predictor.groups:
             r, density = self._effects(parameter, group, left)
             total += density
-            for number, column in enumerate(group.effects.values()):
-                eta = eta + (group.indicators * np.reshape(column, (-1, 1))) @ r[:, number]
+            columns = zip(group.effects.values(), self.centres(group), strict=True)
+            for number, (column, centre) in enumerate(columns):
+                eta = eta + (group.indicators * np.reshape(column - centre, (-1, 1))) @ r[:, number]
         return eta, total
+
+    def centres(self, group: Group) -> list[float]:
+        """Weighted means of the columns that are correlated with a varying intercept."""
+        labels, weights = list(group.effects), np.broadcast_to(self.weights, len(self.y))
+        with_intercept = [block for block in group.blocks if any(labels[j] == "Intercept" for j in block)]
+        return [
+            float(np.average(np.broadcast_to(column, len(self.y)), weights=weights))
+            if label != "Intercept" and any(place in block for block in with_intercept)
+            else 0.0
+            for place, (label, column) in enumerate(group.effects.items())
+        ]
 
     def _effects(self, parameter: str, group: Group, left: dict[str, Any]) -> tuple[np.ndarray, float]:
         own, prefix = (
             (group.name, "") if parameter == "mu" else (f"{parameter}_{group.name}", f"{parameter}.")
         )
         sds = [self.priors[f"{prefix}sd[{group.name}, {label}]"] for label in group.effects]
-        sd, total = self._vector(f"sd_{own}", sds, left)
+        free = "_centred" if any(self.centres(group)) else ""
+        sd, total = self._vector(f"sd_{own}{free}", sds, left)
         correlation = np.eye(len(sd))
         several = sum(len(block) > 1 for block in group.blocks) > 1
         for number, block in enumerate(group.blocks):
@@ -214,7 +227,7 @@ class ByHand:
                 total += lkj_log_density(correlation[np.ix_(block, block)], eta) + log_jacobian(y, len(block))
         root = sd[:, None] * np.linalg.cholesky(correlation)
         if self.centered:
-            r = left.pop(f"r_{own}")
+            r = left.pop(f"r_{own}{free}")
             return r, total + float(np.sum(stats.multivariate_normal(cov=root @ root.T).logpdf(r)))
         z = left.pop(f"r_{own}_z")
         return z @ root.T, total + float(stats.norm.logpdf(z).sum())
@@ -290,7 +303,7 @@ def default_priors(y, family, link, predictors, trials=None, weights=None) -> di
         for label, column in predictor.slopes.items():
             priors[f"{prefix}b[{label}]"] = ("Normal", 0.0, 2.5 * scale / sd(column))
         for group in predictor.groups:
-            priors[f"{prefix}cor[{group.name}]"] = ("LKJ", 2.0)
+            priors[f"{prefix}cor[{group.name}]"] = ("LKJ", 1.0)
             for label, column in group.effects.items():
                 priors[f"{prefix}sd[{group.name}, {label}]"] = ("Exponential", sd(column) / scale)
     return priors

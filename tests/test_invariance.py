@@ -41,18 +41,43 @@ def _model(formula, change=lambda data: data):
     return hb.Model(formula, change(hb.load_dataset("sleepstudy")))
 
 
-def test_shifting_a_predictor_changes_nothing():
-    shifted = _model(INTERCEPTS, lambda data: data.assign(Days=data["Days"] + 2000))
-    constant = _assert_same_up_to_a_constant(_model(INTERCEPTS), shifted, lambda point: point)
+@pytest.mark.parametrize("formula", [INTERCEPTS, SLOPES])
+def test_shifting_a_predictor_changes_nothing(formula):
+    shifted = _model(formula, lambda data: data.assign(Days=data["Days"] + 2000))
+    constant = _assert_same_up_to_a_constant(_model(formula), shifted, lambda point: point)
     assert constant == pytest.approx(0.0, abs=1e-7)
+
+
+def test_the_answers_at_another_zero_are_the_same_answers():
+    """What a shift leaves alone: slopes, sigma, predictions; the intercepts are those at the new zero."""
+    before, after = (
+        _model(SLOPES, lambda data, by=by: data.assign(Days=data["Days"] + by)).fit(seed=1, progress=False)
+        for by in (0, 2000)
+    )
+    here, there = before.posterior, after.posterior
+    for name in ("sigma", "sd_Subject", "r_Subject", "b"):
+        slopes = {dim: "Days" for dim in here[name].dims if dim in ("coef", "Subject_effect")}
+        np.testing.assert_allclose(there[name].sel(slopes), here[name].sel(slopes), rtol=1e-6)
+    new = {"Days": [0.0, 9.0, 4.0], "Subject": ["308", "nobody", None]}
+    moved = new | {"Days": [2000.0, 2009.0, 2004.0]}
+    expected = before.predict(new, output="draws", seed=3).to_numpy()
+    found = after.predict(moved, output="draws", seed=4).to_numpy()
+    np.testing.assert_allclose(found[..., 0], expected[..., 0], rtol=1e-6)
+    for row in (1, 2):  # new subjects: the same distribution, the same draws of the population, other draws of them
+        gap = found[..., row] - expected[..., row]
+        assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(gap.size)
+        assert found[..., row].std() == pytest.approx(expected[..., row].std(), rel=0.06)
+    r, slope = (there["r_Subject"].sel(Subject_effect=name) for name in ("Intercept", "Days"))
+    np.testing.assert_allclose(r + 2000 * slope, here["r_Subject"].sel(Subject_effect="Intercept"), atol=1e-5)
 
 
 @pytest.mark.parametrize("formula", [INTERCEPTS, SLOPES, UNCORRELATED])
 def test_rescaling_a_predictor_rescales_its_coefficients(formula):
     def change(point):
         point["b_slopes"] = point["b_slopes"] / 1000
-        if point["sd_Subject_log__"].size == 2:
-            point["sd_Subject_log__"] = point["sd_Subject_log__"] - [0.0, np.log(1000)]
+        name = "sd_Subject_centred_log__" if formula == SLOPES else "sd_Subject_log__"
+        if point[name].size == 2:
+            point[name] = point[name] - [0.0, np.log(1000)]
         return point
 
     rescaled = _model(formula, lambda data: data.assign(Days=data["Days"] * 1000))
@@ -64,7 +89,8 @@ def test_other_units_of_the_response_rescale_everything(formula):
     def change(point):
         for name in ("b_intercept", "b_slopes"):
             point[name] = point[name] / 1000
-        for name in ("sd_Subject_log__", "sigma_log__"):
+        sd = "sd_Subject_centred_log__" if formula == SLOPES else "sd_Subject_log__"
+        for name in (sd, "sigma_log__"):
             point[name] = point[name] - np.log(1000)
         return point
 
@@ -97,7 +123,7 @@ def test_a_count_models_predictor_may_be_in_any_unit():
     _assert_same_up_to_a_constant(before, after, change)
 
 
-def test_a_varying_slope_far_from_zero_is_pointed_out():
+def test_an_uncorrelated_slope_far_from_zero_is_pointed_out():
     data = hb.load_dataset("sleepstudy")
-    with pytest.warns(hb.DataWarning, match=r"far-from-zero.*center\(year\) \| Subject"):
-        hb.Model("Reaction ~ year + (year | Subject)", data.assign(year=data["Days"] + 2000))
+    with pytest.warns(hb.DataWarning, match=r"far-from-zero.*\(year \| Subject\)"):
+        hb.Model("Reaction ~ year + (year || Subject)", data.assign(year=data["Days"] + 2000))

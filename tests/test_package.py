@@ -12,7 +12,7 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "tables",
+    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "covariance", "tables",
     "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
     "intervals", "summary", "predict", "comparison", "likelihood", "marginal", "elpd", "crossval",
     "engine", "simulate", "pooling", "checks", "plots",

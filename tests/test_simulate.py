@@ -74,10 +74,21 @@ def test_coefficients_come_from_their_priors(model, drawn):
     assert np.abs(together - np.eye(5)).max() < 4.5 / np.sqrt(DRAWS)
 
 
-def test_standard_deviations_and_sigma_come_from_their_priors(model, drawn):
+@pytest.fixture(scope="module")
+def at_means(drawn) -> tuple[np.ndarray, np.ndarray]:
+    """Sds and correlations of the slopes of g and of its intercepts at the means of x and w, where priors are."""
+    moved = np.eye(3)
+    moved[0, 1:] = FRAME[["x", "w"]].mean()
+    sd, cor = drawn.values["sd_g"], drawn.values["cor_g"]
+    covariance = moved @ (sd[:, :, None] * cor * sd[:, None, :]) @ moved.T
+    sds = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+    return sds, covariance / (sds[:, :, None] * sds[:, None, :])
+
+
+def test_standard_deviations_and_sigma_come_from_their_priors(model, drawn, at_means):
     for place, effect in enumerate(("Intercept", "x", "w")):
         cdf = prior_cdf(model, "sd", coefficient=effect, group="g")
-        assert_from(drawn.values["sd_g"][:, place], cdf)
+        assert_from(at_means[0][:, place], cdf)
     assert_from(drawn.values["sd_h"], prior_cdf(model, "sd", coefficient="Intercept", group="h"))
     assert_from(drawn.values["sigma"], prior_cdf(model, "sigma", parameter="sigma"))
 
@@ -88,10 +99,10 @@ def assert_correlations(matrices: np.ndarray) -> None:
     assert np.linalg.eigvalsh(matrices).min() > -1e-12
 
 
-def test_correlations_are_lkj(drawn):
+def test_correlations_are_lkj(drawn, at_means):
     """Each is Beta(η − 1 + d/2) on (−1, 1), uncorrelated with the others, and E det R is known."""
-    matrices, eta, d = drawn.values["cor_g"], 1.5, 3
-    assert_correlations(matrices)
+    assert_correlations(drawn.values["cor_g"])
+    matrices, eta, d = at_means[1], 1.5, 3
     shape = eta - 1 + d / 2
     below = matrices[:, *np.tril_indices(d, -1)]
     for column in below.T:
@@ -121,7 +132,7 @@ def test_effects_of_different_blocks_are_uncorrelated():
     matrices = drawn.values["cor_g"]
     assert_correlations(matrices)
     assert np.all(matrices[:, 0, 1:] == 0)
-    assert_from(matrices[:, 2, 1], stats.beta(2, 2, loc=-1, scale=2).cdf)  # LKJ(2), of two effects
+    assert_from(matrices[:, 2, 1], stats.uniform(-1, 2).cdf)  # LKJ(1), of two effects
     scaled = drawn.values["r_g"] / drawn.values["sd_g"][:, None, :]
     cross = np.mean(scaled[..., 0] * scaled[..., 2], axis=1)
     assert abs(cross.mean()) < 4 * cross.std() / np.sqrt(4000)

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import INTERCEPT, MEAN, Design
+from hierbayes.covariance import shift_covariance, shift_effects
+from hierbayes.design import MEAN, Design
+from hierbayes.encoding import INTERCEPT
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import WIDE, Factor, GaussianProblem, PriorCode, dense_columns
 from hierbayes.engine.settings import Settings, say
@@ -77,7 +79,8 @@ class Collapsed:
         posterior: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
         for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
             variables = spec.factor_variables(MEAN, factor)
-            arrays = {"sd": sd, "cor": cor, "r": r}
+            sd, cor = shift_covariance(factor.shift, sd, cor)
+            arrays = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
             posterior |= {variable.name: arrays[kind] for kind, variable in variables.items()}
         attributes = {
             "strategy": self.name,
@@ -148,7 +151,7 @@ def _factor(spec: ModelSpec, factor: FactorLayout, design: Design) -> Factor:
     eta = dict(spec.prior("cor", group=factor.name).args)["eta"] if factor.correlated else 1.0
     return Factor(
         codes=bound.codes,
-        Z=bound.z,
+        Z=bound.z - factor.centres,
         n_levels=len(factor.levels),
         blocks=factor.blocks,
         sd_priors=np.array(
