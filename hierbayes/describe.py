@@ -19,7 +19,10 @@ def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) 
         "\n".join(_heading(spec, design)),
         "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
         "\n".join(
-            ["Priors (numbers settled; those of intercepts are at the predictors' means)", *_prior_lines(spec)]
+            [
+                "Priors (numbers settled; those of intercepts are at the predictors' means)",
+                *_prior_lines(spec),
+            ]
         ),
         f"fit() will take strategy {strategy!r}: {reason}",
     ]

@@ -193,9 +193,9 @@ class Factor:
 
     @property
     def centres(self) -> tuple[float, ...]:
-        """What is subtracted from each column inside: its mean where it is correlated with a varying intercept, else 0.
+        """Subtracted from each column inside: its mean where it is correlated with a varying intercept, else 0.
 
-        The priors of such a block are about the intercept at these values, so that shifting a predictor changes nothing.
+        The priors of such a block are about the intercept at these values: shifting a predictor changes nothing.
         """
         centred = {
             place
@@ -214,7 +214,9 @@ class Factor:
         for block in self.blocks:
             for place in block:
                 if self.centres[place]:
-                    shift[next(j for j in block if self.effects[j] == INTERCEPT), place] = -self.centres[place]
+                    shift[next(j for j in block if self.effects[j] == INTERCEPT), place] = -self.centres[
+                        place
+                    ]
         return shift
 
     def matrix(self, frame: pd.DataFrame) -> Array:
@@ -223,7 +225,7 @@ class Factor:
 
 
 def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
-    """The grouping factors of a formula, terms on one factor merged, in order of appearance; means 0 and scales 1 as yet."""
+    """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet."""
     terms: dict[tuple[str, ...], list[GroupTerm]] = {}
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)

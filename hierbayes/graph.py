@@ -1,8 +1,9 @@
 """ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that imports PyMC.
 
 Inside, predictors are centred, so the intercept's prior is about the response at the predictors' means, and so are
-the priors of varying intercepts that are correlated with slopes; group effects are non-centered (``r = z Λ'`` with standard normal z) unless asked otherwise; correlations have an LKJ prior
-on the Cholesky factor of each block of correlated effects. Outside, `b` is on the scale of the user's columns.
+the priors of varying intercepts that are correlated with slopes. Group effects are non-centered (``r = z Λ'`` with
+standard normal z) unless asked otherwise; correlations have an LKJ prior on the Cholesky factor of each block of
+correlated effects. Outside, `b`, `sd`, `cor` and `r` are on the scale of the user's columns.
 """
 
 from collections.abc import Sequence

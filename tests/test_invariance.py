@@ -63,7 +63,10 @@ def test_the_answers_at_another_zero_are_the_same_answers():
     expected = before.predict(new, output="draws", seed=3).to_numpy()
     found = after.predict(moved, output="draws", seed=4).to_numpy()
     np.testing.assert_allclose(found[..., 0], expected[..., 0], rtol=1e-6)
-    for row in (1, 2):  # new subjects: the same distribution, the same draws of the population, other draws of them
+    for row in (
+        1,
+        2,
+    ):  # new subjects: the same distribution, the same draws of the population, other draws of them
         gap = found[..., row] - expected[..., row]
         assert abs(gap.mean()) < 4 * gap.std() / np.sqrt(gap.size)
         assert found[..., row].std() == pytest.approx(expected[..., row].std(), rel=0.06)
