@@ -20,13 +20,13 @@ def compare(
     Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
     are compared one by one; otherwise each side is averaged within each draw.
     """
-    a = spec.layout.read_new(rows_a, request.groups, "rows_a")
-    b = spec.layout.read_new(rows_b, request.groups, "rows_b")
+    a = spec.layout.read_new(rows_a, request.groups, "rows_a", request.unknown)
+    b = spec.layout.read_new(rows_b, request.groups, "rows_b", request.unknown)
     if not (len(a) and len(b)):
         raise DataError(
             f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side"
         )
-    both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups)
+    both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups, request.unknown)
     if len(a) == len(b):
         tables = [
             _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)

@@ -127,16 +127,25 @@ class Layout:
             weights=addition_values(self.response.weights, data, "weights"),
         )
 
-    def columns_for(self, groups: Container[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """What predictions with these grouping factors read: the predictors' columns, and the factors' own."""
+    def columns_for(
+        self, groups: Container[str], unknown: Container[str] = ()
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What predictions with these grouping factors read: the predictors' columns, and the factors' own.
+
+        Of factors that are `unknown` in every row, the effects' columns are read and the levels' are not.
+        """
         layouts = self.predictors.values()
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
         encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         predictors = distinct(names_in(encoding.text) for encoding in encodings)
-        return predictors, distinct(factor.levels.columns for factor in factors)
+        return predictors, distinct(
+            factor.levels.columns for factor in factors if factor.name not in unknown
+        )
 
-    def read_new(self, data: Any, groups: Container[str], words: str) -> pd.DataFrame:
+    def read_new(
+        self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
+    ) -> pd.DataFrame:
         """The columns of new rows that predictions read; those of the trials may be absent.
 
         Parameters
@@ -146,13 +155,15 @@ class Layout:
             The grouping factors that count.
         words : str
             What messages call the rows.
+        unknown : container of str
+            Those of `groups` whose level is unknown in every row.
         """
-        predictors, grouping = self.columns_for(groups)
+        predictors, grouping = self.columns_for(groups, unknown)
         trials = self.response.trial_columns
         spare = set(trials) - {*predictors, *grouping}
         return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words)
 
-    def bind_new(self, data: Any, groups: Container[str]) -> "Design":
+    def bind_new(self, data: Any, groups: Container[str], unknown: Container[str] = ()) -> "Design":
         """New rows as arrays; no response is needed, and levels may be new or missing.
 
         Parameters
@@ -161,6 +172,8 @@ class Layout:
             Any table with the predictors' columns, n rows.
         groups : container of str
             The grouping factors that count; the columns of others need not be there.
+        unknown : container of str
+            Those of `groups` whose level is unknown in every row: their columns need not be there either.
 
         Returns
         -------
@@ -173,8 +186,8 @@ class Layout:
             For an absent column, a missing predictor or an unseen level of a population-level factor.
         """
         trials = self.response.trial_columns
-        predictors, _ = self.columns_for(groups)
-        frame = self.read_new(data, groups, "the new rows")
+        predictors, _ = self.columns_for(groups, unknown)
+        frame = self.read_new(data, groups, "the new rows", unknown)
         _refuse_missing(
             frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
         )
@@ -185,7 +198,9 @@ class Layout:
             [name for name in trials if name in frame],
             "fill it, or leave the column out: means need no trials",
         )
-        bound = {name: _bind_predictor(layout, frame, groups) for name, layout in self.predictors.items()}
+        bound = {
+            name: _bind_predictor(layout, frame, groups, unknown) for name, layout in self.predictors.items()
+        }
         return Design(
             predictors=MappingProxyType(bound),
             index=frame.index,
@@ -318,15 +333,27 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -
 # -- binding ----------------------------------------------------------------------------------------------------
 
 
-def _bind_predictor(layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str]) -> BoundPredictor:
+def _bind_predictor(
+    layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str], unknown: Container[str] = ()
+) -> BoundPredictor:
     offset = offset_of(layout.offsets, frame)
-    factors = {factor.name: _bind_factor(factor, frame) for factor in layout.factors if factor.name in groups}
+    factors = {
+        factor.name: _bind_unknown(factor, frame) if factor.name in unknown else _bind_factor(factor, frame)
+        for factor in layout.factors
+        if factor.name in groups
+    }
     return BoundPredictor(layout.common.matrix(frame), offset, factors)
 
 
 def offset_of(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
     """The sum of the offsets in each row: (n,)."""
     return sum((encoding.matrix(frame)[:, 0] for encoding in offsets), start=np.zeros(len(frame)))
+
+
+def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
+    """As for rows that all miss their level: each has a new one of its own."""
+    codes = len(factor.levels) + np.arange(len(frame), dtype=np.int64)
+    return BoundFactor(codes, factor.matrix(frame), (None,) * len(frame))
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:

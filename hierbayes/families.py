@@ -94,6 +94,9 @@ class Family:
         ``simulate(rng, eta, aux, link, trials)``: one response for each entry of `eta`, NaN for such a mean.
     mean : callable
         ``mean(eta, aux, link)``: expected response (for families with trials: per trial).
+    variance : callable
+        ``variance(eta, aux, link)``: variance of the response about that mean (for families with trials: of one
+        trial), infinite where it has none.
     information : callable
         ``information(eta, aux, link, trials)``: Fisher information of a row about `eta`.
     distribution : callable
@@ -104,6 +107,9 @@ class Family:
         Whether the response must state its trials.
     log_response : bool
         Whether location and scale are those of the response's logarithm.
+    threshold : bool
+        Whether the response says on which side of a threshold a latent variable fell, whose distribution about the
+        linear predictor is the link's.
     """
 
     name: str
@@ -113,11 +119,13 @@ class Family:
     log_density: Callable[[Array, Array, Values, Link, Array | None], Array]
     simulate: Callable[[np.random.Generator, Array, Values, Link, Array | None], Array]
     mean: Callable[[Array, Values, Link], Array]
+    variance: Callable[[Array, Values, Link], Array]
     information: Callable[[Array, Values, Link, Array | None], Array]
     distribution: Callable[[Any, Any, Any, Values, Link, Any], tuple[Any, dict[str, Any]]]
     equation: str
     needs_trials: bool = False
     log_response: bool = False
+    threshold: bool = False
 
     def location_and_scale(
         self, y: Array, trials: Array | None, weights: Array, link: str
@@ -195,6 +203,21 @@ PHI = Auxiliary("phi", "precision", "log", lambda spread: _DISPERSION, lambda sp
 
 def _link_mean(eta: Array, aux: Values, link: Link) -> Array:
     return link.mean(eta)
+
+
+def _student_variance(eta: Array, aux: Values, link: Link) -> Array:
+    nu = np.asarray(aux["nu"])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(nu > 2, np.square(aux["sigma"]) * nu / (nu - 2), np.inf) + 0 * eta
+
+
+def _lognormal_mean(eta: Array, aux: Values, link: Link) -> Array:
+    return np.exp(link.mean(eta) + np.square(aux["sigma"]) / 2)
+
+
+def _bernoulli_variance(eta: Array, aux: Values, link: Link) -> Array:
+    odds = _log_odds(eta, link)
+    return special.expit(odds) * special.expit(-odds)
 
 
 def _normal_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
@@ -370,6 +393,7 @@ FAMILIES: dict[str, Family] = {
             log_density=_normal_log_density,
             simulate=lambda rng, eta, aux, link, trials: rng.normal(link.mean(eta), aux["sigma"]),
             mean=_link_mean,
+            variance=lambda eta, aux, link: np.square(aux["sigma"]) + 0 * eta,
             information=lambda eta, aux, link, trials: (link.slope(eta) / aux["sigma"]) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.Normal,
@@ -387,6 +411,7 @@ FAMILIES: dict[str, Family] = {
                 link.mean(eta) + aux["sigma"] * rng.standard_t(np.broadcast_to(aux["nu"], np.shape(eta)))
             ),
             mean=_link_mean,
+            variance=_student_variance,
             # Lange, Little & Taylor (1989), appendix B: (ν + 1) / (ν + 3) / σ²
             information=lambda eta, aux, link, trials: (
                 (aux["nu"] + 1) / (aux["nu"] + 3) * (link.slope(eta) / aux["sigma"]) ** 2
@@ -404,7 +429,10 @@ FAMILIES: dict[str, Family] = {
             support=POSITIVE,
             log_density=_lognormal_log_density,
             simulate=_lognormal_simulate,
-            mean=lambda eta, aux, link: np.exp(link.mean(eta) + np.square(aux["sigma"]) / 2),
+            mean=_lognormal_mean,
+            variance=lambda eta, aux, link: (
+                np.expm1(np.square(aux["sigma"])) * _lognormal_mean(eta, aux, link) ** 2
+            ),
             information=lambda eta, aux, link, trials: (link.slope(eta) / aux["sigma"]) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.LogNormal,
@@ -421,9 +449,11 @@ FAMILIES: dict[str, Family] = {
             log_density=_binomial_log_density,
             simulate=_binomial_simulate,
             mean=_link_mean,
+            variance=_bernoulli_variance,
             information=_binomial_information,
             distribution=_bernoulli_distribution,
             equation="Bernoulli(mu)",
+            threshold=True,
         ),
         Family(
             name="binomial",
@@ -433,9 +463,11 @@ FAMILIES: dict[str, Family] = {
             log_density=_binomial_log_density,
             simulate=_binomial_simulate,
             mean=_link_mean,
+            variance=_bernoulli_variance,
             information=_binomial_information,
             distribution=_bernoulli_distribution,
             equation="Binomial(trials, mu)",
+            threshold=True,
             needs_trials=True,
         ),
         Family(
@@ -446,6 +478,7 @@ FAMILIES: dict[str, Family] = {
             log_density=_poisson_log_density,
             simulate=_poisson_simulate,
             mean=_link_mean,
+            variance=_link_mean,
             information=lambda eta, aux, link, trials: link.slope(eta) ** 2 / link.mean(eta),
             distribution=lambda pm, m, eta, aux, link, trials: (pm.Poisson, {"mu": link.inverse(eta, m)}),
             equation="Poisson(mu)",
@@ -458,6 +491,7 @@ FAMILIES: dict[str, Family] = {
             log_density=_negbinomial_log_density,
             simulate=_negbinomial_simulate,
             mean=_link_mean,
+            variance=lambda eta, aux, link: link.mean(eta) * (1 + link.mean(eta) / aux["shape"]),
             information=lambda eta, aux, link, trials: (
                 link.slope(eta) ** 2 / (link.mean(eta) * (1 + link.mean(eta) / aux["shape"]))
             ),
@@ -475,6 +509,7 @@ FAMILIES: dict[str, Family] = {
             log_density=_gamma_log_density,
             simulate=_gamma_simulate,
             mean=_link_mean,
+            variance=lambda eta, aux, link: link.mean(eta) ** 2 / aux["shape"],
             information=lambda eta, aux, link, trials: aux["shape"] * (link.slope(eta) / link.mean(eta)) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.Gamma,
@@ -490,6 +525,7 @@ FAMILIES: dict[str, Family] = {
             log_density=_beta_log_density,
             simulate=_beta_simulate,
             mean=_link_mean,
+            variance=lambda eta, aux, link: _bernoulli_variance(eta, aux, link) / (1 + aux["phi"]),
             information=_beta_information,
             distribution=_beta_distribution,
             equation="Beta(mu·phi, (1 − mu)·phi)",

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from hierbayes import comparison, likelihood, pooling, predict, simulate, summary
+from hierbayes import comparison, likelihood, partition, pooling, predict, simulate, summary
 from hierbayes.checks import Finding, check_draws
 from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
 from hierbayes.intervals import get_interval
-from hierbayes.predict import Draws
+from hierbayes.predict import Draws, Request
+from hierbayes.quantities import Output, check_output
 from hierbayes.reprs import fit_html, fit_text
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from hierbayes.elpd import LOGO, LOO
+
+
+type Method = Literal["lognormal", "delta", "trigamma"]
+type NewLevels = Literal["sample", "mean", "average", "error"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -56,6 +61,11 @@ class Fit:
         """The posterior group as a dataset: dims chain, draw and the schema's own."""
         return self.tree["posterior"].to_dataset()
 
+    @property
+    def _draws(self) -> Draws:
+        """The posterior's variables as flat arrays."""
+        return predict.flatten(self.spec, self.posterior)
+
     # -- tables -------------------------------------------------------------------------------------------------
 
     def summary(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
@@ -87,9 +97,107 @@ class Fit:
         """Coefficients of each level, population-level plus deviation (lme4's name): as `ranef`."""
         return summary.coef(self.spec, self.posterior, get_interval(prob, kind))
 
-    def varcorr(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
-        """Standard deviations and correlations of group effects, and the residual's (lme4's name)."""
-        return summary.varcorr(self.spec, self.posterior, get_interval(prob, kind))
+    # -- variance -----------------------------------------------------------------------------------------------
+
+    def varcorr(
+        self, prob: float | None = None, kind: str | None = None, *, method: Method = "lognormal"
+    ) -> pd.DataFrame:
+        """Standard deviations and correlations of group effects, and the residual's (lme4's name).
+
+        Parameters
+        ----------
+        prob, kind : float, str, optional
+            Of the credible intervals, as in `summary`.
+        method : {"lognormal", "delta", "trigamma"}
+            As in `icc`: it enters the shares of counts and positive responses.
+
+        Returns
+        -------
+        pandas.DataFrame
+            parameter, group, effect, effect2 (empty for a standard deviation); mean, sd, lower, upper of the
+            standard deviation or correlation; variance (for a correlation: covariance) and share with their bounds.
+            Shares are of the variance about the population-level part, averaged over the rows, on the link's
+            scale: z_j² Σ_jj for an effect, 2 z_i z_j Σ_ij for a covariance; with the residual's they add to 1.
+        """
+        interval = get_interval(prob, kind)
+        return partition.varcorr(self.spec, self._draws, self.design, interval, method)
+
+    def icc(
+        self,
+        at: Mapping[str, Any] | None = None,
+        scale: Literal["both", "latent", "response"] = "both",
+        definition: Literal["adjusted", "unadjusted"] = "adjusted",
+        *,
+        method: Method = "lognormal",
+        output: Output = "table",
+        prob: float | None = None,
+        kind: str | None = None,
+    ) -> Any:
+        """Intraclass correlations: the share of each grouping factor in the variance, and of all together.
+
+        Parameters
+        ----------
+        at : mapping of str to values, optional
+            Predictors held at these values in all rows, as in ``at={"Days": [0, 5, 9]}``: with a varying slope the
+            ICC is a function of the predictor. Unless given, variances are averaged over the rows (Johnson 2014).
+        scale : {"both", "latent", "response"}
+            The link's scale, with the distribution's own variance there (Nakagawa, Johnson & Schielzeth 2017); or
+            the response's, where the ICC is the correlation of two responses that share the level. With an
+            identity link the two are one.
+        definition : {"adjusted", "unadjusted"}
+            Whether the variance of the population-level part is left out of the total, or counts in it.
+        method : {"lognormal", "delta", "trigamma"}
+            How the variance of a count or a positive response is carried to the log scale.
+        output : {"table", "draws"}
+            A summary, or every draw. Where integration is long, evenly spaced draws are used.
+        prob, kind : float, str, optional
+            Of the credible interval, as in `summary`.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            group, the columns of `at`, scale, mean, sd, lower, upper; or draws (chain, draw, quantity).
+
+        Raises
+        ------
+        DataError
+            When `at` names no predictor of the model.
+        UnsupportedError
+            For the response's scale with link ``"inverse"``, where it has no variance.
+        """
+        check_output(output)
+        found = partition.icc(self.spec, self._draws, self.design, self.data, at, scale, definition, method)
+        return found.array() if output == "draws" else found.table(get_interval(prob, kind))
+
+    def r2(
+        self,
+        *,
+        method: Method = "lognormal",
+        output: Output = "table",
+        prob: float | None = None,
+        kind: str | None = None,
+    ) -> Any:
+        """Shares of variance explained: marginal (population-level part) and conditional (with group effects).
+
+        ``gelman`` is of the expected responses in these rows and the variance about them (Gelman, Goodrich, Gabry &
+        Vehtari 2019); ``nakagawa`` of new rows of new groups, on the link's scale (Nakagawa & Schielzeth 2013,
+        Johnson 2014 for slopes, Nakagawa, Johnson & Schielzeth 2017).
+
+        Parameters
+        ----------
+        method, output, prob, kind
+            As in `icc`.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            definition, kind, mean, sd, lower, upper; or draws (chain, draw, quantity).
+        """
+        check_output(output)
+        found = partition.r2(self.spec, self._draws, self.design, method)
+        return found.array() if output == "draws" else found.table(get_interval(prob, kind))
+
+    # -- groups -------------------------------------------------------------------------------------------------
 
     def shrinkage(
         self, group: str | None = None, prob: float | None = None, kind: str | None = None
@@ -122,8 +230,8 @@ class Fit:
         rows: Any = None,
         kind: Literal["linear", "mean", "response"] = "mean",
         groups: Any = "all",
-        new_levels: Literal["sample", "mean", "error"] = "sample",
-        output: Literal["table", "draws"] = "table",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
@@ -141,10 +249,13 @@ class Fit:
             unless given.
         kind : {"linear", "mean", "response"}
             The linear predictor, the expected response (for binomial a probability), or simulated responses.
-        groups : "all", "none", str or list of str
-            The grouping factors that count.
-        new_levels : {"sample", "mean", "error"}
-            Draw a new level's effects from the population, set them to 0, or refuse.
+        groups : "all", "none", "average", str or list of str
+            The grouping factors that count. ``"average"``: all, each row in a new group, and means averaged over
+            the population of groups; the columns of grouping factors need not be there.
+        new_levels : {"sample", "mean", "average", "error"}
+            Draw a new level's effects from the population, set them to 0, average the expected response over the
+            population (Gauss–Hermite quadrature in every draw), or refuse. Under ``"average"`` a linear predictor
+            has them at 0, which is its average, and a simulated response has them drawn.
         output : {"table", "draws"}
             A summary, in bounded memory, or every draw.
         prob, interval : float, str, optional
@@ -163,14 +274,20 @@ class Fit:
             For an absent column, a missing predictor, an unseen level of a population-level factor, or with
             ``new_levels="error"`` an unseen level of a grouping factor.
         """
-        request = predict.Request(kind, predict.choose_groups(self.spec, groups), new_levels, seed)
-        if output not in ("table", "draws"):
-            raise ValueError(f"output must be 'table' or 'draws'; got {output!r}")
-        design = self.design if rows is None else self.spec.layout.bind_new(rows, request.groups)
-        draws = predict.flatten(self.spec, self.posterior)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        check_output(output)
+        design = self._bind(rows, request)
+        draws = self._draws
         if output == "draws":
             return predict.predict_draws(self.spec, draws, design, request)
         return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
+
+    def _bind(self, rows: Any, request: Request) -> Design:
+        """New rows, or the training rows, as a prediction reads them."""
+        if rows is None and not request.unknown:
+            return self.design
+        rows = self.data if rows is None else rows
+        return self.spec.layout.bind_new(rows, request.groups, request.unknown)
 
     def compare(
         self,
@@ -178,7 +295,7 @@ class Fit:
         rows_b: Any,
         kind: Literal["linear", "mean", "response"] = "mean",
         groups: Any = "all",
-        new_levels: Literal["sample", "mean", "error"] = "sample",
+        new_levels: NewLevels = "sample",
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
@@ -198,8 +315,8 @@ class Fit:
         pandas.DataFrame
             One row a difference: mean, sd, lower, upper, p_greater (the posterior probability of a > b).
         """
-        request = predict.Request(kind, predict.choose_groups(self.spec, groups), new_levels, seed)
-        draws = predict.flatten(self.spec, self.posterior)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        draws = self._draws
         return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))
 
     def posterior_predictive(self, draws: int | None = 500, seed: int = 0) -> "xr.DataTree":

@@ -38,6 +38,9 @@ class Link:
         Derivative of the mean in the linear predictor, on arrays.
     log_odds : callable or None
         ``log_odds(eta, m)``: the log odds of a mean in (0, 1), without forming the mean; None for other links.
+    latent_variance : float or None
+        Variance of the latent variable (logistic, normal, Gumbel) whose distribution function the inverse is: Nakagawa
+        & Schielzeth (2010), Biological Reviews 85, table 2; None for other links.
     """
 
     name: str
@@ -45,6 +48,7 @@ class Link:
     inverse: Callable[[Any, Any], Any]
     slope: Callable[[Any], Any]
     log_odds: Callable[[Any, Any], Any] | None = None
+    latent_variance: float | None = None
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
         """Mean of the response at linear predictor `eta` (any shape).
@@ -76,6 +80,7 @@ LINKS: dict[str, Link] = {
             lambda eta, m: m.sigmoid(eta),
             lambda eta: special.expit(eta) * special.expit(-eta),
             log_odds=lambda eta, m: eta,
+            latent_variance=np.pi**2 / 3,
         ),
         Link(
             "probit",
@@ -83,6 +88,7 @@ LINKS: dict[str, Link] = {
             lambda eta, m: m.ndtr(eta),
             lambda eta: np.exp(-0.5 * np.square(eta)) / np.sqrt(2 * np.pi),
             log_odds=lambda eta, m: m.log_ndtr(eta) - m.log_ndtr(-eta),
+            latent_variance=1.0,
         ),
         Link(
             "cloglog",
@@ -90,6 +96,7 @@ LINKS: dict[str, Link] = {
             lambda eta, m: -m.expm1(-m.exp(eta)),
             lambda eta: np.exp(eta - np.exp(eta)),
             log_odds=_cloglog_log_odds,
+            latent_variance=np.pi**2 / 6,
         ),
     )
 }

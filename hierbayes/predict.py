@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.averaging import average_mean
 from hierbayes.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
-NEW_LEVELS = ("sample", "mean", "error")
+NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 2_000_000  # draws × rows of one chunk: 16 MB an array
 
 
@@ -45,6 +46,15 @@ class Draws:
         values = {name: array[some] for name, array in self.values.items()}
         return Draws(values, 1, len(range(*some.indices(len(self)))))
 
+    def thinned(self, most: int) -> "Draws":
+        """Evenly spaced draws of each chain, at most `most` in all, one a chain at least; all where there are fewer."""
+        each = max(1, most // self.chains)
+        if each >= self.draws:
+            return self
+        kept = np.linspace(0, self.draws - 1, each).round().astype(int)
+        places = (np.arange(self.chains)[:, None] * self.draws + kept).ravel()
+        return Draws({name: values[places] for name, values in self.values.items()}, self.chains, each)
+
 
 def flatten(spec: ModelSpec, posterior: Any) -> Draws:
     """The schema's variables of a posterior dataset, chains and draws in one axis."""
@@ -62,14 +72,17 @@ class Request:
     kind : {"linear", "mean", "response"}
     groups : tuple of str
         The grouping factors that count.
-    new_levels : {"sample", "mean", "error"}
+    new_levels : {"sample", "mean", "average", "error"}
     seed : int
+    unknown : tuple of str
+        Those of `groups` whose level is unknown in every row, whatever the rows say.
     """
 
     kind: str
     groups: tuple[str, ...]
     new_levels: str
     seed: int
+    unknown: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
@@ -77,6 +90,20 @@ class Request:
                 raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
         if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or self.seed < 0:
             raise ValueError(f"seed must be a whole number, 0 or more; got {self.seed!r}")
+
+
+def make_request(spec: ModelSpec, kind: str, groups: Any, new_levels: str, seed: int) -> Request:
+    """A request in the user's words; ``groups="average"`` is every factor, at unknown levels that are averaged over.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the model.
+    """
+    if isinstance(groups, str) and groups == "average":
+        names = choose_groups(spec, "all")
+        return Request(kind, names, "average", seed, names)
+    return Request(kind, choose_groups(spec, groups), new_levels, seed)
 
 
 def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
@@ -98,7 +125,7 @@ def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
         have = ", ".join(names) or "none"
         raise DataError(
             f"groups names {unknown[0]!r}, which is no grouping factor of this model; it has {have}. "
-            "groups='all' counts them all, groups='none' none"
+            "groups='all' counts them all, groups='none' none, groups='average' averages over new ones"
         )
     return chosen
 
@@ -187,6 +214,9 @@ def _predict_rows(
     if request.kind == "linear":
         return eta
     if request.kind == "mean":
+        if request.new_levels == "average":
+            variance = _unknown_variance(spec, draws, design, request)
+            return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
         return np.broadcast_to(spec.family.mean(eta, aux, spec.link), eta.shape)
     return spec.family.simulate(rng, eta, aux, spec.link, design.trials)
 
@@ -224,7 +254,7 @@ def _effects(
     if not len(new):
         return r
     shape = (len(draws), len(new), len(factor.effects))
-    if request.new_levels == "mean":
+    if request.new_levels == "mean" or (request.new_levels == "average" and request.kind != "response"):
         return np.concatenate([r, np.zeros(shape)], axis=1)
     scales = draws.values[variables["sd"].name]
     root = (
@@ -239,6 +269,44 @@ def _effects(
         )
     effects = np.einsum("...ij,...lj->...li", root, z) * scales[:, None, :]
     return np.concatenate([r, effects], axis=1)
+
+
+def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:
+    """Covariance matrix of a factor's effects in every draw: (S, q, q)."""
+    variables = spec.factor_variables(parameter, factor)
+    sd = draws.values[variables["sd"].name]
+    cor = draws.values[variables["cor"].name] if factor.correlated else np.eye(sd.shape[1])
+    products: Array = sd[:, :, None] * cor * sd[:, None, :]
+    return products
+
+
+def effect_variance(covariance: Array, z: Array) -> Array:
+    """Variance z Σ z' that a factor's effects give to each row's linear predictor, in every draw: (S, n)."""
+    total = np.zeros((len(covariance), len(z)))
+    for i in range(z.shape[1]):
+        for j in range(i + 1):
+            if z[:, i].any() and z[:, j].any():
+                total += covariance[:, [i], j] * ((1 if i == j else 2) * z[:, i] * z[:, j])
+    return np.maximum(total, 0.0)
+
+
+def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Array:
+    """Variance of each row's linear predictor over the effects of its new and unknown levels: (S, n)."""
+    total = np.zeros((len(draws), len(design)))
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            if factor.name not in request.groups:
+                continue
+            rows = design.predictors[parameter].factors[factor.name]
+            z = rows.z * (rows.codes >= len(factor.levels))[:, None]
+            if parameter == MEAN:
+                total += effect_variance(covariances(spec, parameter, factor, draws), z)
+            elif spec.family.log_response and z.any():
+                raise UnsupportedError(
+                    f"the mean of family {spec.family.name!r} grows with {parameter}, whose logarithm varies by "
+                    f"{factor.name!r}: its average over new groups is infinite. Take groups='none'"
+                )
+    return total
 
 
 def _level_generator(

@@ -18,7 +18,6 @@ from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
-RESIDUAL = "Residual"
 
 
 def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -129,33 +128,6 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
         if effect in layout.coefficients:
             total[:, :, place] += b[:, [layout.coefficients.index(effect)]]
     return total
-
-
-def varcorr(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """Standard deviations and correlations of group effects, and the residual's: one row an estimate.
-
-    Columns parameter, group, effect, effect2 (empty for a standard deviation), mean, sd, lower, upper.
-    """
-    rows: list[tuple[str, str, str, str]] = []
-    draws: list[Array] = []
-    for parameter, layout in spec.layout.predictors.items():
-        for factor in layout.factors:
-            variables = spec.factor_variables(parameter, factor)
-            sd = _flat(_values(posterior, variables["sd"].name))
-            rows += [(parameter, factor.name, effect, "") for effect in factor.effects]
-            draws += list(sd.T)
-            if factor.correlated:
-                cor = _flat(_values(posterior, variables["cor"].name))
-                for i, j in correlated_pairs(factor):
-                    rows.append((parameter, factor.name, factor.effects[i], factor.effects[j]))
-                    draws.append(cor[:, i, j])
-    if "sigma" in spec.plain_auxiliaries:
-        rows.append((MEAN, RESIDUAL, "sigma", ""))
-        draws.append(_flat(_values(posterior, "sigma")))
-    table = pd.DataFrame(rows, columns=["parameter", "group", "effect", "effect2"])
-    if draws:
-        table = table.assign(**summarise(np.stack(draws, axis=-1), interval))
-    return labelled(table, interval)
 
 
 def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:

@@ -7,7 +7,9 @@ the tests use is keyed by all of the engine's sources.
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -24,3 +26,26 @@ SLEEP = "Reaction ~ Days + (Days | Subject)"
 def sleep_fit() -> hb.Fit:
     """The sleep study's correlated slopes, sampled by NUTS on the graph."""
     return hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=2, strategy="nuts", progress=False)
+
+
+@pytest.fixture(scope="session")
+def known_fit():
+    """A fit whose draws are known numbers: the values of every variable of the schema, with or without draws in front.
+
+    ``known_fit(model, values, chains=2, draws=5)`` repeats values that have the variable's own shape in every draw.
+    """
+    from hierbayes.engine.draws import to_tree
+
+    def make(model: hb.Model, values: dict[str, Any], chains: int = 2, draws: int = 5) -> hb.Fit:
+        arrays = {}
+        for variable in model.spec.variables:
+            own = tuple(len(model.spec.coords[dim]) for dim in variable.dims)
+            given = np.asarray(values.get(variable.name, np.zeros(own)), dtype=float)
+            arrays[variable.name] = (
+                np.broadcast_to(given, (chains, draws, *own))
+                if given.ndim <= len(own)
+                else given.reshape(chains, -1, *own)
+            )
+        return hb.Fit(model.spec, model.data, model.design, to_tree(model.spec, model.design, arrays, {}, {}))
+
+    return make

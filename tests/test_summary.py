@@ -210,7 +210,8 @@ def test_coef_of_categories_finds_its_column():
 
 def test_varcorr(fit):
     table = fit.varcorr()
-    assert list(table.columns) == ["parameter", "group", "effect", "effect2", *NUMBERS]
+    more = [f"{name}{bound}" for name in ("variance", "share") for bound in ("", "_lower", "_upper")]
+    assert list(table.columns) == ["parameter", "group", "effect", "effect2", *NUMBERS, *more]
     assert list(zip(table["group"], table["effect"], table["effect2"], strict=True)) == [
         ("g", "Intercept", ""),
         ("g", "x", ""),
