@@ -139,9 +139,7 @@ class Layout:
         encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         predictors = distinct(names_in(encoding.text) for encoding in encodings)
-        return predictors, distinct(
-            factor.levels.columns for factor in factors if factor.name not in unknown
-        )
+        return predictors, distinct(factor.levels.columns for factor in factors if factor.name not in unknown)
 
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()

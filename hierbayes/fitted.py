@@ -1,5 +1,6 @@
 """A fitted model: the specification, the training rows and the draws, with the answers as methods."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -61,11 +62,6 @@ class Fit:
         """The posterior group as a dataset: dims chain, draw and the schema's own."""
         return self.tree["posterior"].to_dataset()
 
-    @property
-    def _draws(self) -> Draws:
-        """The posterior's variables as flat arrays."""
-        return predict.flatten(self.spec, self.posterior)
-
     # -- tables -------------------------------------------------------------------------------------------------
 
     def summary(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
@@ -120,7 +116,7 @@ class Fit:
             scale: z_j² Σ_jj for an effect, 2 z_i z_j Σ_ij for a covariance; with the residual's they add to 1.
         """
         interval = get_interval(prob, kind)
-        return partition.varcorr(self.spec, self._draws, self.design, interval, method)
+        return partition.varcorr(self.spec, self._draws(), self.design, interval, method)
 
     def icc(
         self,
@@ -166,7 +162,7 @@ class Fit:
             For the response's scale with link ``"inverse"``, where it has no variance.
         """
         check_output(output)
-        found = partition.icc(self.spec, self._draws, self.design, self.data, at, scale, definition, method)
+        found = partition.icc(self.spec, self._draws(), self.design, self.data, at, scale, definition, method)
         return found.array() if output == "draws" else found.table(get_interval(prob, kind))
 
     def r2(
@@ -194,7 +190,7 @@ class Fit:
             definition, kind, mean, sd, lower, upper; or draws (chain, draw, quantity).
         """
         check_output(output)
-        found = partition.r2(self.spec, self._draws, self.design, method)
+        found = partition.r2(self.spec, self._draws(), self.design, method)
         return found.array() if output == "draws" else found.table(get_interval(prob, kind))
 
     # -- groups -------------------------------------------------------------------------------------------------
@@ -277,7 +273,7 @@ class Fit:
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         check_output(output)
         design = self._bind(rows, request)
-        draws = self._draws
+        draws = self._draws()
         if output == "draws":
             return predict.predict_draws(self.spec, draws, design, request)
         return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
@@ -316,7 +312,7 @@ class Fit:
             One row a difference: mean, sd, lower, upper, p_greater (the posterior probability of a > b).
         """
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
-        draws = self._draws
+        draws = self._draws()
         return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))
 
     def posterior_predictive(self, draws: int | None = 500, seed: int = 0) -> "xr.DataTree":

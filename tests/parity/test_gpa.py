@@ -24,5 +24,6 @@ def test_gpa_gives_the_published_answers():
     assert sds["Residual"] == pytest.approx(0.241, abs=0.002)
     sd, sigma = (fit.posterior[name].to_numpy().ravel() for name in ("sd_student", "sigma"))
     assert np.mean(sd**2 / (sd**2 + sigma**2)) == pytest.approx(0.52, abs=0.01)
+    assert fit.icc().set_index("group").loc["student", "mean"] == pytest.approx(0.52, abs=0.01)
     students = fit.ranef().set_index("level").loc[[1, 2, 3, 4, 5], "mean"]
     np.testing.assert_allclose(students, [-0.071, -0.216, 0.088, -0.187, 0.030], atol=0.01)
