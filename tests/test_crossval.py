@@ -32,7 +32,7 @@ def slopes_without_each_subject(slopes):
     """Log density of each subject's rows under the posterior of the other 17 subjects' rows, by refitting."""
     data = hb.load_dataset("sleepstudy")
     names = {"b": "b[Days]", "sd": "sd[Subject, {}]"}
-    priors = {"cor": "LKJ(2)"}
+    priors = {"cor": "LKJ(1)"}
     for prior in slopes.spec.priors:
         if prior.kind != "cor":
             address = names.get(prior.kind, prior.kind).format(prior.coefficient)
