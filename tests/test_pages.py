@@ -8,7 +8,7 @@ import pytest
 import hierbayes as hb
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = ["variance"]
+PAGES = ["variance", "predictions"]
 
 
 @pytest.fixture(scope="module")
