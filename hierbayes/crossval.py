@@ -37,20 +37,35 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
 
     A column that is the same in every draw, as that of a row of weight 0, has nothing to smooth: k is −inf.
     """
+    draws = len(log_likelihood)
+    lppd = logsumexp(log_likelihood, axis=0) - np.log(draws)
+    weights, k = smoothed_weights(log_likelihood, efficiency)
+    with np.errstate(invalid="ignore"):
+        elpd = logsumexp(weights + log_likelihood, axis=0)
+    elpd[np.isposinf(k)] = -np.inf
+    return elpd, k, lppd - elpd
+
+
+def smoothed_weights(log_likelihood: Array, efficiency: float) -> tuple[Array, Array]:
+    """Log weights that turn posterior draws into draws without a row, (S, k), each column's sum 1, and Pareto k (k,).
+
+    A column that is the same in every draw has nothing to smooth: equal weights, k −inf. One that is impossible in
+    some draw leaves that draw alone with any weight: k is +inf.
+    """
     from arviz_stats.base import array_stats
 
-    draws, columns = log_likelihood.shape
-    lppd = logsumexp(log_likelihood, axis=0) - np.log(draws)
-    elpd, k = lppd.copy(), np.full(columns, -np.inf)
-    moves = np.ptp(log_likelihood, axis=0) > 1e-12
-    impossible = np.isneginf(log_likelihood).any(axis=0)
-    elpd[impossible], k[impossible] = -np.inf, np.inf
-    usable = np.flatnonzero(moves & ~impossible)
+    k = np.full(log_likelihood.shape[1], -np.inf)
+    impossible = np.isneginf(log_likelihood)
+    k[impossible.any(axis=0)] = np.inf
+    weights = np.where(impossible, 0.0, np.where(impossible.any(axis=0), -np.inf, 0.0))
+    usable = np.flatnonzero(
+        (np.ptp(np.where(impossible, 0.0, log_likelihood), axis=0) > 1e-12) & np.isneginf(k)
+    )
     if len(usable):
         values = np.ascontiguousarray(log_likelihood[:, usable].T)
-        weights, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)
-        elpd[usable] = logsumexp(weights + values, axis=1) - logsumexp(weights, axis=1)
-    return elpd, k, lppd - elpd
+        smooth, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)
+        weights[:, usable] = smooth.T
+    return weights - logsumexp(weights, axis=0), k
 
 
 def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:

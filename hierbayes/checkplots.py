@@ -1,0 +1,85 @@
+"""All pictures of a model's fit on one page."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from hierbayes.criticism import replicate, share_of_zeros, statistic
+from hierbayes.design import Design
+from hierbayes.ppcplots import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
+from hierbayes.residualplots import draw_fitted, draw_levels, draw_quantile, draw_scale
+from hierbayes.residuals import residuals
+from hierbayes.spec import ModelSpec
+
+EFFECTS_ON_PAGE = 4
+PANEL = (4.3, 3.5)  # inches of one panel of the page
+
+
+def plot_check(
+    spec: ModelSpec,
+    design: Design,
+    posterior: xr.Dataset,
+    *,
+    draws: int = 500,
+    seed: int = 0,
+    figsize: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """One page of all that can be seen of a model's fit.
+
+    Simulated beside observed responses: their distribution, for counts a rootogram and the share of zeros, the means
+    of the first factor's levels; quantile residuals with their tests, residuals against fitted means and
+    scale–location; level effects against their distribution, up to four.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    draws : int
+        About how many responses to simulate for each row.
+    seed : int
+    figsize : tuple of float, optional
+        Width and height in inches; made to fit the panels unless given.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes, (panels,)
+    """
+    replicates = replicate(spec, design, posterior, min(draws, 200), seed)
+    found = residuals(spec, design, posterior, draws, seed)
+    panels: list[Callable[[Axes], None]] = [partial(draw_distribution, spec=spec, replicates=replicates)]
+    if counts(spec):
+        zeros = statistic(replicates, share_of_zeros, "share of zeros")
+        panels.append(partial(draw_rootogram, spec=spec, replicates=replicates))
+        panels.append(partial(draw_statistic, found=zeros))
+    effects = [
+        (parameter, factor, effect)
+        for parameter, layout in spec.layout.predictors.items()
+        for factor in layout.factors
+        for effect in factor.effects
+    ]
+    if effects:
+        first = effects[0][1].name
+        panels.append(partial(draw_group, spec=spec, design=design, replicates=replicates, group=first))
+    panels.append(partial(draw_quantile, found=found))
+    panels.append(partial(draw_fitted, found=found, spec=spec))
+    panels.append(partial(draw_scale, found=found, spec=spec))
+    for parameter, factor, effect in effects[:EFFECTS_ON_PAGE]:
+        options: dict[str, Any] = {"parameter": parameter, "factor": factor, "effect": effect}
+        panels.append(partial(draw_levels, spec=spec, posterior=posterior, **options))
+    columns = 3 if len(panels) != 4 else 2
+    lines = -(-len(panels) // columns)
+    size = figsize or (PANEL[0] * columns, PANEL[1] * lines)
+    figure, axes = plt.subplots(lines, columns, squeeze=False, figsize=size, layout="constrained")
+    for ax, draw in zip(axes.flat, panels, strict=False):
+        draw(ax)
+    for ax in axes.flat[len(panels) :]:
+        figure.delaxes(ax)
+    return np.asarray(axes.flat[: len(panels)])

@@ -1,0 +1,236 @@
+"""Pictures of simulated beside observed responses: their distribution, by group, rootograms, any statistic."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from hierbayes.criticism import (
+    Replicates,
+    Statistic,
+    frequencies,
+    level_means,
+    replicate,
+    share_of_zeros,
+    statistic,
+)
+from hierbayes.design import Design
+from hierbayes.errors import DataError
+from hierbayes.figures import finish, ink, new_axes, shortened
+from hierbayes.intervals import get_interval
+from hierbayes.plots import BLUE, GREY, PALE_BLUE, PALE_GREY, VERMILLION
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+PPC_KINDS = ("density", "group", "rootogram", "zeros")
+CURVES = 50  # simulated densities drawn
+NAMED = 30  # up to so many levels are named at the axis
+
+
+def plot_ppc(
+    spec: ModelSpec,
+    design: Design,
+    posterior: xr.Dataset,
+    kind: str | Callable[[Array], float] = "density",
+    *,
+    group: str | None = None,
+    draws: int = 200,
+    seed: int = 0,
+    ax: Axes | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> Axes:
+    """Responses simulated from the posterior beside the observed ones.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    kind : {"density", "group", "rootogram", "zeros"} or callable
+        The distribution of all responses (of discrete ones the frequency of each value, of binomial ones the
+        cumulative distribution of the shares); the mean of each level; for counts the hanging rootogram
+        (Kleiber & Zeileis 2016, American Statistician 70(3)) or the share of zeros; or any statistic of a set
+        of responses, ``function(y)`` that returns a number, such as ``numpy.max``.
+    group : str, optional
+        The grouping factor for ``"group"``; the first unless given.
+    draws : int
+        About how many sets of responses to simulate.
+    seed : int
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure unless given.
+    figsize : tuple of float, optional
+        Width and height of the new figure in inches.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    DataError
+        For an unknown kind, a rootogram or zeros of a response that is not counts, a model without groups.
+    """
+    _check_kind(spec, kind)
+    replicates = replicate(spec, design, posterior, draws, seed)
+    ax = ax or new_axes(figsize or (6.4, 4.2))
+    if callable(kind):
+        draw_statistic(ax, statistic(replicates, kind))
+    elif kind == "group":
+        draw_group(ax, spec, design, replicates, _group(spec, group))
+    elif kind == "rootogram":
+        draw_rootogram(ax, spec, replicates)
+    elif kind == "zeros":
+        draw_statistic(ax, statistic(replicates, share_of_zeros, "share of zeros"))
+    else:
+        draw_distribution(ax, spec, replicates)
+    return ax
+
+
+def _check_kind(spec: ModelSpec, kind: Any) -> None:
+    if callable(kind):
+        return
+    if kind not in PPC_KINDS:
+        raise DataError(f"kind must be one of {', '.join(PPC_KINDS)} or a function; got {kind!r}")
+    if kind in ("rootogram", "zeros") and not counts(spec):
+        raise DataError(f"kind={kind!r} is for counts; family {spec.family.name!r} has other responses")
+
+
+def counts(spec: ModelSpec) -> bool:
+    """Whether the response is a count, not a yes or no or successes out of trials."""
+    return spec.family.support.whole and not spec.family.support.two_levels and not spec.family.needs_trials
+
+
+def _group(spec: ModelSpec, group: str | None) -> str:
+    if group is not None:
+        return group
+    names = [factor.name for layout in spec.layout.predictors.values() for factor in layout.factors]
+    if not names:
+        raise DataError("the model has no grouping factor; kind='density' shows all responses together")
+    return names[0]
+
+
+def draw_distribution(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
+    """All responses together: densities, frequencies, or shares of the trials."""
+    name = spec.layout.response.name
+    if replicates.trials is not None:
+        _draw_cumulative(ax, f"share of {name}", replicates.shares())
+    elif spec.family.support.whole:
+        _draw_frequencies(ax, name, replicates)
+    else:
+        _draw_densities(ax, name, replicates)
+    finish(ax, "Observed and simulated responses")
+
+
+def _draw_densities(ax: Axes, name: str, replicates: Replicates) -> None:
+    from arviz_stats.base import array_stats
+
+    y, simulated = replicates.observed, replicates.simulated
+    simulated = simulated[:: max(1, len(simulated) // CURVES)][:CURVES]
+    # a heavy tail must not squeeze the rest: the frame holds the observed, and all but the simulations' far ends
+    low, high = np.nanquantile(simulated, [0.002, 0.998])
+    low, high = min(low, y.min()), max(high, y.max())
+    for number, row in enumerate(simulated):
+        inside = row[(row >= low) & (row <= high)]
+        if len(inside) > 1 and np.ptp(inside) > 0:
+            grid, density, _ = array_stats.kde(inside)
+            label = None if number else "simulated"
+            ax.plot(grid, density * len(inside) / len(row), color=PALE_BLUE, linewidth=0.7, label=label)
+    grid, density, _ = array_stats.kde(y)
+    ax.plot(grid, density, color=VERMILLION, linewidth=2, label="observed")
+    ax.set_xlim(low, high)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel(name, parse_math=False)
+    ax.set_ylabel("density")
+
+
+def _draw_frequencies(ax: Axes, name: str, replicates: Replicates) -> None:
+    interval = get_interval()
+    found = frequencies(replicates, interval)
+    ax.bar(
+        found.values,
+        found.observed,
+        width=0.85,
+        color=PALE_GREY,
+        edgecolor=GREY,
+        linewidth=0.4,
+        label="observed",
+    )
+    ax.plot(found.values, found.expected, "o", color=BLUE, markersize=3.5, label="simulated")
+    ax.vlines(found.values, found.lower, found.upper, color=BLUE, linewidth=1.2, label=f"its {interval}")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(name, parse_math=False)
+    ax.set_ylabel("rows")
+
+
+def _draw_cumulative(ax: Axes, name: str, replicates: Replicates) -> None:
+    for number, row in enumerate(replicates.simulated[:CURVES]):
+        label = None if number else "simulated"
+        ax.ecdf(row, color=PALE_BLUE, linewidth=0.7, label=label)
+    ax.ecdf(replicates.observed, color=VERMILLION, linewidth=2, label="observed")
+    ax.set_xlabel(name, parse_math=False)
+    ax.set_ylabel("share of rows not above")
+
+
+def draw_rootogram(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
+    """Observed frequencies hanging from the expected, on the root's scale."""
+    interval = get_interval()
+    found = frequencies(replicates, interval)
+    top, height = np.sqrt(found.expected), np.sqrt(found.observed)
+    ax.bar(
+        found.values, height, bottom=top - height, width=0.85, color=PALE_GREY, edgecolor=GREY, linewidth=0.4,
+        label="observed, hanging",
+    )  # fmt: skip
+    ax.plot(found.values, top, color=BLUE, marker="o", markersize=3.5, linewidth=1.2, label="simulated")
+    ax.fill_between(
+        found.values, np.sqrt(found.lower), np.sqrt(found.upper), color=PALE_BLUE, alpha=0.6, zorder=0.5
+    )
+    ax.axhline(0, color=ink(), linewidth=1)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.set_xlabel(spec.layout.response.name, parse_math=False)
+    ax.set_ylabel("root of the number of rows")
+    finish(ax, "Rootogram")
+
+
+def draw_statistic(ax: Axes, found: Statistic) -> None:
+    """A statistic's distribution over simulated sets, and its observed value."""
+    bins: Any = "auto"
+    distinct = np.unique(found.simulated[np.isfinite(found.simulated)])
+    if len(distinct) <= 40:  # a discrete statistic: a bar a value
+        step = np.diff(distinct).min() if len(distinct) > 1 else 1.0
+        bins = np.append(distinct - step / 2, distinct[-1] + step / 2)
+    ax.hist(found.simulated, bins=bins, color=PALE_BLUE, edgecolor="white", linewidth=0.3, label="simulated")
+    ax.axvline(found.observed, color=VERMILLION, linewidth=2, label=f"observed: {found.observed:.4g}")
+    ax.set_xlabel(found.name, parse_math=False)
+    ax.set_ylabel("simulated sets")
+    finish(ax, f"P(simulated ≥ observed) = {found.p_value:.3f}")
+
+
+def draw_group(ax: Axes, spec: ModelSpec, design: Design, replicates: Replicates, group: str) -> None:
+    """Observed means of the levels over the intervals of simulated ones."""
+    interval = get_interval()
+    means = level_means(spec, design, replicates, group)
+    order = np.argsort(means.observed, kind="stable")
+    at = np.arange(len(order))
+    lower, upper = interval.bounds(means.simulated[:, order])
+    thick = 3.0 if len(order) <= NAMED else max(0.6, 150 / len(order))
+    ax.vlines(at, lower, upper, color=PALE_BLUE, linewidth=thick, label=f"simulated, {interval}")
+    size = 4.0 if len(order) <= NAMED else max(1.2, 60 / len(order))
+    observed = means.observed[order]
+    ax.plot(at, observed, "o", color=VERMILLION, markersize=size, label="observed", zorder=3)
+    response = spec.layout.response.name
+    share = f"share of {response}" if replicates.trials is not None else f"mean {response}"
+    ax.set_ylabel(share, parse_math=False)
+    if len(order) <= NAMED:
+        names = [shortened(str(label)) for label in means.labels[order]]
+        ax.set_xticks(at, labels=names, rotation=90, fontsize="x-small", parse_math=False)
+        ax.set_xlabel(group, parse_math=False)
+    else:
+        ax.set_xticks([])
+        ax.set_xlabel(f"{len(order)} levels of {group}, by observed mean", parse_math=False)
+    outside = int(((observed < lower) | (observed > upper)).sum())
+    finish(ax, f"Means by {group}: {outside} of {len(order)} outside", "upper left")
