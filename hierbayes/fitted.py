@@ -1,13 +1,25 @@
 """A fitted model: the specification, the training rows and the draws, with the answers as methods."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from hierbayes import comparison, likelihood, partition, pooling, predict, residuals, simulate, summary
+from hierbayes import (
+    comparison,
+    effects,
+    grids,
+    likelihood,
+    partition,
+    pooling,
+    predict,
+    ranks,
+    residuals,
+    simulate,
+    summary,
+)
 from hierbayes.checks import Finding, check_draws
 from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
@@ -25,6 +37,7 @@ if TYPE_CHECKING:
     from hierbayes.elpd import LOGO, LOO
 
 
+type Kind = Literal["linear", "mean", "response"]
 type Method = Literal["lognormal", "delta", "trigamma"]
 type NewLevels = Literal["sample", "mean", "average", "error"]
 
@@ -215,6 +228,71 @@ class Fit:
         interval = get_interval(prob, kind)
         return pooling.shrinkage_table(self.spec, self.design, self.posterior, interval, group)
 
+    def rank(
+        self,
+        group: str | None = None,
+        descending: bool = False,
+        prob: float | None = None,
+        kind: str | None = None,
+    ) -> pd.DataFrame:
+        """The posterior of each level's rank among its factor's levels, by each effect.
+
+        Parameters
+        ----------
+        group : str, optional
+            A grouping factor of the mean's formula; the first unless given.
+        descending : bool
+            Whether rank 1 is the largest; it is the smallest unless given.
+        prob, kind : float, str, optional
+            Of the credible interval, as in `summary`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            group, level, effect, mean, sd, lower, upper of the rank, p_first and p_last (of rank 1 and of the last).
+        """
+        return ranks.rank(self.spec, self._draws(), get_interval(prob, kind), group, descending)
+
+    def contrasts(
+        self,
+        group: str | None = None,
+        effect: str | None = None,
+        levels: Sequence[Any] | None = None,
+        pairs: Sequence[tuple[Any, Any]] | None = None,
+        output: Output = "table",
+        prob: float | None = None,
+        kind: str | None = None,
+    ) -> Any:
+        """Differences between levels of a grouping factor, a − b, and the probability that a is the larger.
+
+        Parameters
+        ----------
+        group : str, optional
+            A grouping factor of the mean's formula; the first unless given.
+        effect : str, optional
+            One of its varying effects; all unless given.
+        levels : list, optional
+            Levels of which to compare all pairs; all levels unless given, up to 100 of them.
+        pairs : list of tuple, optional
+            The pairs to compare instead.
+        output : {"table", "draws"}
+        prob, kind : float, str, optional
+            Of the credible interval, as in `summary`.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            group, level_a, level_b, effect, mean, sd, lower, upper, p_greater; or draws (chain, draw, quantity).
+
+        Raises
+        ------
+        DataError
+            For an unknown factor, effect or level, or too many pairs.
+        """
+        check_output(output)
+        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs)
+        return found.array() if output == "draws" else found.differences(get_interval(prob, kind))
+
     def check(self) -> tuple[Finding, ...]:
         """What is wrong with the draws and what to do; empty when all is well."""
         return check_draws(self.spec, self.tree)
@@ -224,7 +302,7 @@ class Fit:
     def predict(
         self,
         rows: Any = None,
-        kind: Literal["linear", "mean", "response"] = "mean",
+        kind: Kind = "mean",
         groups: Any = "all",
         new_levels: NewLevels = "sample",
         output: Output = "table",
@@ -289,7 +367,7 @@ class Fit:
         self,
         rows_a: Any,
         rows_b: Any,
-        kind: Literal["linear", "mean", "response"] = "mean",
+        kind: Kind = "mean",
         groups: Any = "all",
         new_levels: NewLevels = "sample",
         prob: float | None = None,
@@ -314,6 +392,208 @@ class Fit:
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         draws = self._draws()
         return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))
+
+    # -- what predictors do -------------------------------------------------------------------------------------
+
+    def conditional_effects(
+        self,
+        variable: str,
+        by: str | None = None,
+        at: Mapping[str, Any] | None = None,
+        kind: Kind = "mean",
+        groups: Any = "none",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+        resolution: int = grids.RESOLUTION,
+    ) -> Any:
+        """Predictions along a predictor with the others held, as brms's function of that name.
+
+        Parameters
+        ----------
+        variable : str
+            A predictor: `resolution` values over its range, or its levels. ``"x:z"`` is ``"x"`` by ``"z"``.
+        by : str, optional
+            Another predictor, at its mean and a standard deviation either side, or at its levels.
+        at : mapping of str to values, optional
+            Columns held at these values, every combination. Other numbers are at their mean, categories at their first
+            level; grouping factors at no level, so that one that counts is a new one.
+        kind, groups, new_levels, output, prob, interval, seed
+            As in `predict`; ``groups="none"`` is a level whose effects are 0, ``"average"`` averages over levels.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            The columns that differ, mean, sd, lower, upper; for means also predictive_lower and predictive_upper, the
+            bounds of a new response (out of trials: of its share of the median number). Or draws
+            (chain, draw, quantity).
+
+        Raises
+        ------
+        DataError
+            For a name that is no column of the model.
+        """
+        check_output(output)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        grid = grids.make_grid(self.spec, self.data, variable, by, at, resolution)
+        if output == "draws":
+            return grids.conditional_effects(self.spec, self._draws(), grid, request).array()
+        return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
+
+    def avg_predictions(
+        self,
+        rows: Any = None,
+        by: str | Sequence[str] | None = None,
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Predictions averaged over rows, inside each draw (marginaleffects' name).
+
+        Parameters
+        ----------
+        rows : data frame or mapping, optional
+            The training rows unless given.
+        by : str or list of str, optional
+            Columns of `rows` within whose values to average.
+        kind, groups, new_levels, output, prob, interval, seed
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            The columns of `by`, mean, sd, lower, upper; or draws (chain, draw, quantity).
+        """
+        check_output(output)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        found = effects.avg_predictions(self.spec, self._draws(), asked, request)
+        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
+
+    def avg_comparisons(
+        self,
+        variables: Any = None,
+        rows: Any = None,
+        by: str | Sequence[str] | None = None,
+        comparison: Literal["difference", "ratio"] = "difference",
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """What changing one predictor in every row does to the average prediction (marginaleffects' name).
+
+        The predictions are averaged over the rows inside each draw, with the predictor at one value and at another;
+        then compared.
+
+        Parameters
+        ----------
+        variables : str, list of str or mapping, optional
+            Predictors, all unless given. A mapping says how each changes: a number by a step (1 unless given) or
+            from one value to another, ``{"age": (20, 30)}``; a category ``"reference"`` (each level against the
+            first), ``"pairwise"`` or ``("control", "treated")``.
+        rows, by
+            As in `avg_predictions`.
+        comparison : {"difference", "ratio"}
+            Of the averages.
+        kind, groups, new_levels, output, prob, interval, seed
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            term, contrast, the columns of `by`, mean, sd, lower, upper, and for a difference p_greater (the
+            probability that it is positive), for a ratio that it is above 1; or draws (chain, draw, quantity).
+        """
+        check_output(output)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        found = effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
+        if output == "draws":
+            return found.array()
+        return found.differences(get_interval(prob, interval), 1.0 if comparison == "ratio" else 0.0)
+
+    def avg_slopes(
+        self,
+        variables: str | Sequence[str] | None = None,
+        rows: Any = None,
+        by: str | Sequence[str] | None = None,
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Average marginal effects: derivatives of the predictions in numeric predictors, averaged inside each draw.
+
+        Parameters
+        ----------
+        variables : str or list of str, optional
+            Numeric predictors, all unless given.
+        rows, by
+            As in `avg_predictions`.
+        kind, groups, new_levels, output, prob, interval, seed
+            As in `predict`; a simulated response has no derivative.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            term, contrast (``dY/dX``), the columns of `by`, mean, sd, lower, upper, p_greater; or draws
+            (chain, draw, quantity).
+        """
+        return self._slopes(
+            effects.avg_slopes, variables, rows, by, kind, groups, new_levels, output, prob, interval, seed
+        )
+
+    def slopes(
+        self,
+        variables: str | Sequence[str] | None = None,
+        rows: Any = None,
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """The derivatives that `avg_slopes` averages, one a row and predictor: term, contrast, row, mean, …"""
+        return self._slopes(
+            effects.slopes, variables, rows, None, kind, groups, new_levels, output, prob, interval, seed
+        )
+
+    def _slopes(
+        self,
+        function: Any,
+        variables: Any,
+        rows: Any,
+        by: Any,
+        kind: str,
+        groups: Any,
+        new_levels: str,
+        output: Output,
+        prob: float | None,
+        interval: str | None,
+        seed: int,
+    ) -> Any:
+        check_output(output)
+        if kind not in ("linear", "mean"):
+            raise ValueError(f"a slope is of kind 'linear' or 'mean'; got {kind!r}")
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        found = function(self.spec, self._draws(), asked, request, variables)
+        return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
 
     def posterior_predictive(self, draws: int | None = 500, seed: int = 0) -> "xr.DataTree":
         """The draws with simulated responses of the training rows beside them.

@@ -21,7 +21,8 @@ from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, get_interval
-from hierbayes.pooling import between_covariance, find_factor, population, shrinkage_table
+from hierbayes.pooling import between_covariance, population, shrinkage_table
+from hierbayes.ranks import find_factor
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]

@@ -14,9 +14,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design, linear_predictor
-from hierbayes.errors import DataError
 from hierbayes.factors import Codes, Factor
 from hierbayes.intervals import Interval, labelled, summarise
+from hierbayes.ranks import find_factor
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 from hierbayes.summary import level_coefficients
 
@@ -34,26 +34,6 @@ FLAT = 1e-8  # with so little information about log odds (standard error 10⁴) 
 
 
 # -- public -------------------------------------------------------------------------------------------------
-
-
-def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
-    """The grouping factor of that name in the mean's formula; the first for None.
-
-    Raises
-    ------
-    DataError
-        For a model without grouping factors, or a name that is none of them.
-    """
-    layout = spec.layout.predictors[MEAN]
-    if not layout.factors:
-        raise DataError("the mean's formula has no grouping factor; add a term like (1 | group)")
-    if group is None:
-        return layout.factors[0]
-    for factor in layout.factors:
-        if factor.name == group:
-            return factor
-    have = ", ".join(map(repr, layout.factor_names))
-    raise DataError(f"{group!r} is no grouping factor of the mean's formula; it has {have}")
 
 
 def no_pooling(

@@ -43,9 +43,9 @@ class Quantities:
         numbers = pd.DataFrame(summarise(self.values, interval), index=self.labels.index)
         return labelled(pd.concat([self.labels, numbers], axis=1), interval)
 
-    def differences(self, interval: Interval) -> pd.DataFrame:
-        """As `table`, and p_greater: the posterior probability that the quantity is above 0, a tie counting half."""
-        greater = np.mean(self.values > 0, axis=0) + 0.5 * np.mean(self.values == 0, axis=0)
+    def differences(self, interval: Interval, null: float = 0.0) -> pd.DataFrame:
+        """As `table`, and p_greater: the posterior probability that it is above `null`, a tie counting half."""
+        greater = np.mean(self.values > null, axis=0) + 0.5 * np.mean(self.values == null, axis=0)
         return labelled(self.table(interval).assign(p_greater=greater), interval)
 
     def array(self) -> "xr.DataArray":

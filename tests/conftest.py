@@ -37,15 +37,18 @@ def known_fit():
     from hierbayes.engine.draws import to_tree
 
     def make(model: hb.Model, values: dict[str, Any], chains: int = 2, draws: int = 5) -> hb.Fit:
-        arrays = {}
-        for variable in model.spec.variables:
-            own = tuple(len(model.spec.coords[dim]) for dim in variable.dims)
-            given = np.asarray(values.get(variable.name, np.zeros(own)), dtype=float)
-            arrays[variable.name] = (
-                np.broadcast_to(given, (chains, draws, *own))
-                if given.ndim <= len(own)
-                else given.reshape(chains, -1, *own)
-            )
+        shapes = {v.name: tuple(len(model.spec.coords[dim]) for dim in v.dims) for v in model.spec.variables}
+        given = {
+            name: np.asarray(values.get(name, np.zeros(own)), dtype=float) for name, own in shapes.items()
+        }
+        varying = [array for name, array in given.items() if array.ndim > len(shapes[name])]
+        draws = len(varying[0]) // chains if varying else draws
+        arrays = {
+            name: array.reshape(chains, draws, *shapes[name])
+            if array.ndim > len(shapes[name])
+            else np.broadcast_to(array, (chains, draws, *shapes[name]))
+            for name, array in given.items()
+        }
         return hb.Fit(model.spec, model.data, model.design, to_tree(model.spec, model.design, arrays, {}, {}))
 
     return make

@@ -14,9 +14,9 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "covariance", "tables",
     "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
-    "intervals", "quantities", "averaging", "summary", "predict", "comparison", "variance", "partition",
-    "likelihood", "marginal", "elpd", "crossval", "engine", "simulate", "pooling", "residuals", "criticism",
-    "checks", "plots", "figures", "ppcplots", "residualplots", "checkplots",
+    "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
+    "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine", "simulate", "pooling",
+    "residuals", "criticism", "checks", "plots", "figures", "ppcplots", "residualplots", "checkplots",
     "describe", "reprs", "store", "fitted", "model", "datasets", "cli",
 ]  # fmt: skip
 

@@ -13,7 +13,8 @@ from hierbayes.errors import DataError
 from hierbayes.families import FAMILIES
 from hierbayes.intervals import Interval
 from hierbayes.links import LINKS
-from hierbayes.pooling import between_covariance, find_factor, no_pooling, population, shrinkage_table
+from hierbayes.pooling import between_covariance, no_pooling, population, shrinkage_table
+from hierbayes.ranks import find_factor
 from hierbayes.summary import coef
 
 # the designs below are made small or lopsided on purpose

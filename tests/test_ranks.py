@@ -1,0 +1,77 @@
+"""Ranks and differences of levels, against the same counted draw by draw."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+import hierbayes as hb
+from hierbayes.errors import DataError
+from hierbayes.intervals import get_interval
+
+RNG = np.random.default_rng(2)
+LEVELS = [10, 2, 33, 4, 5, 61]
+D = pd.DataFrame(
+    {
+        "y": RNG.normal(size=60),
+        "x": RNG.normal(size=60),
+        "g": np.repeat(LEVELS, 10),
+        "h": np.tile(list("abcde"), 12),
+    }
+)
+R = RNG.normal(size=(40, 6, 2)) + np.arange(6)[:, None] * [0.5, -0.5]
+
+
+@pytest.fixture(scope="module")
+def fit(known_fit):
+    return known_fit(hb.Model("y ~ x + (x | g) + (1 | h)", D), {"r_g": R, "sd_g": [1.0, 1.0], "sigma": 1.0})
+
+
+def test_ranks_of_every_level_and_effect(fit):
+    table = fit.rank()
+    assert table["level"].tolist() == sorted(LEVELS) * 2
+    assert table["level"].dtype == np.int64
+    for effect, place in (("Intercept", 0), ("x", 1)):
+        rows = table[table["effect"] == effect]
+        ranks = np.array([[1 + sum(draw < value) for value in draw] for draw in R[:, :, place]], dtype=float)
+        lower, upper = get_interval().bounds(ranks)
+        assert_allclose(rows[["mean", "lower", "upper"]], np.column_stack([ranks.mean(axis=0), lower, upper]))
+        assert_allclose(rows["p_first"], (ranks == 1).mean(axis=0))
+        assert_allclose(rows["p_last"], (ranks == 6).mean(axis=0))
+    down = fit.rank(descending=True)
+    assert_allclose(down["mean"], 7 - table["mean"])
+    assert_allclose(down["p_first"], table["p_last"])
+
+
+def test_all_pairs_and_chosen_ones(fit):
+    table = fit.contrasts(effect="x")
+    assert len(table) == 15
+    row = table[(table["level_a"] == 4) & (table["level_b"] == 33)].iloc[0]
+    difference = R[:, 1, 1] - R[:, 4, 1]  # the levels in order are 2, 4, 5, 10, 33, 61
+    assert_allclose(row[["mean", "sd"]].astype(float), [difference.mean(), difference.std(ddof=1)])
+    assert row["p_greater"] == np.mean(difference > 0)
+    chosen = fit.contrasts("g", pairs=[(33, 4), (2, 61)])
+    assert chosen[["level_a", "level_b", "effect"]].to_numpy().tolist() == [
+        [33, 4, "Intercept"],
+        [2, 61, "Intercept"],
+        [33, 4, "x"],
+        [2, 61, "x"],
+    ]
+    assert_allclose(chosen.loc[2, "mean"], -row["mean"])
+    assert len(fit.contrasts("h", levels=["a", "c", "e"])) == 3
+    draws = fit.contrasts("g", effect="x", pairs=[(4, 33)], output="draws")
+    assert_allclose(draws.to_numpy().ravel(), difference)
+
+
+def test_requests_that_cannot_be_met(fit, known_fit):
+    with pytest.raises(DataError, match="'k' is no grouping factor"):
+        fit.rank("k")
+    with pytest.raises(DataError, match="'z' does not vary by 'g'"):
+        fit.contrasts(effect="z")
+    with pytest.raises(DataError, match="pairs names 7, which is no level of 'g'"):
+        fit.contrasts(pairs=[(4, 7)])
+    many = pd.DataFrame({"y": RNG.normal(size=404), "g": np.repeat(np.arange(101), 4)})
+    fit = known_fit(hb.Model("y ~ 1 + (1 | g)", many), {"sigma": 1.0})
+    with pytest.raises(DataError, match="101 levels of 'g' have 5050 pairs; name some"):
+        fit.contrasts()
+    assert len(fit.contrasts(levels=list(range(100)))) == 4950
