@@ -30,9 +30,7 @@ def words(text):
 
 
 def numbers(text):
-    return [
-        float(found.replace("−", "-")) for found in NUMBER.findall(re.sub(r"in \d+(\.\d+)? m?s\b", "", text))
-    ]
+    return [float(found.replace("−", "-")) for found in NUMBER.findall(TIME.sub("", text))]
 
 
 @pytest.mark.parametrize("path", PROGRAMS, ids=name)
