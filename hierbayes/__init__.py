@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from hierbayes.fitted import Fit, compare_models, load
     from hierbayes.formula import parse
-    from hierbayes.model import Model, fit
+    from hierbayes.model import Model, fit, simulate
     from hierbayes.priors import Prior, PriorSet
 
 _HOMES = {
@@ -41,6 +41,7 @@ _HOMES = {
     "load": "fitted",
     "load_dataset": "datasets",
     "parse": "formula",
+    "simulate": "model",
 }
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "load",
     "load_dataset",
     "parse",
+    "simulate",
 ]
 
 

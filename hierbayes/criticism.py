@@ -15,7 +15,7 @@ from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval
 from hierbayes.predict import flatten
-from hierbayes.simulate import simulate_responses, thin
+from hierbayes.simulation import simulate_responses, thin
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -17,7 +17,7 @@ from hierbayes import (
     predict,
     ranks,
     residuals,
-    simulate,
+    simulation,
     summary,
 )
 from hierbayes.checks import Finding, check_draws
@@ -609,9 +609,9 @@ class Fit:
         xarray.DataTree
             The groups of `tree` and ``posterior_predictive``: what ``az.plot_ppc_dist`` and its kin take.
         """
-        thinned = simulate.thin(self.spec, self.posterior, draws)
+        thinned = simulation.thin(self.spec, self.posterior, draws)
         flat = predict.flatten(self.spec, thinned)
-        simulated = simulate.simulate_responses(self.spec, flat, self.design, seed)
+        simulated = simulation.simulate_responses(self.spec, flat, self.design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
         return self._with_groups(posterior_predictive=simulated)
 

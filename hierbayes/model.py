@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hierbayes import truth
 from hierbayes.checks import Finding, check_design, check_draws
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
@@ -21,7 +22,7 @@ from hierbayes.formula import Formula, parse
 from hierbayes.learning import complete_rows, learn
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.reprs import model_html, model_text
-from hierbayes.simulate import prior_predictive
+from hierbayes.simulation import prior_predictive
 from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -141,6 +142,39 @@ class Model:
         Settings(draws=draws, seed=seed)
         return prior_predictive(self.spec, self.design, draws, seed)
 
+    def simulate(self, parameters: Mapping[str, Any], seed: int = 0) -> pd.DataFrame:
+        """The training rows with responses drawn at known parameters: data of which the truth is known.
+
+        Parameters
+        ----------
+        parameters : mapping of str to float
+            By the names of `Fit.summary`, so that ``fit.summary()["mean"]`` will do: every coefficient, every
+            ``"sd[group, effect]"`` and the family's own; a ``"cor[group, effect, effect]"`` is 0 unless given. All
+            are at 0 of the user's columns.
+        seed : int
+            Of the group effects and the responses.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns that the model reads, the response simulated.
+
+        Raises
+        ------
+        DataError
+            For a parameter that is absent, unknown or out of range, or a response that is computed.
+
+        Examples
+        --------
+        >>> import hierbayes as hb
+        >>> model = hb.Model("Reaction ~ Days + (1 | Subject)", hb.load_dataset("sleepstudy"))
+        >>> truth = {"Intercept": 250, "Days": 10, "sd[Subject, Intercept]": 40, "sigma": 30}
+        >>> model.simulate(truth, seed=1).shape
+        (180, 3)
+        """
+        Settings(seed=seed)
+        return truth.simulate(self.spec, self.design, self.data, parameters, seed)
+
     def fit(
         self,
         draws: int = 1000,
@@ -210,6 +244,45 @@ def fit(
 ) -> Fit:
     """``Model(formula, data, family, priors, link).fit(**options)``."""
     return Model(formula, data, family, priors, link).fit(**options)
+
+
+def simulate(
+    formula: Formulas,
+    design: Any,
+    parameters: Mapping[str, Any],
+    seed: int = 0,
+    family: str = "gaussian",
+    link: str | None = None,
+) -> pd.DataFrame:
+    """Data from known truths, for rows that have no response yet.
+
+    Parameters
+    ----------
+    formula : str, Formula or mapping of str to either
+        As for `Model`; its left side names the column to make, ``trials(n)`` a column of the design.
+    design : data frame or mapping
+        n rows with the predictors and the grouping factors.
+    parameters, seed
+        As in `Model.simulate`.
+    family, link : str, str or None
+        As for `Model`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The design and the response.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> design = {"x": [0.0, 1.0] * 10, "g": [g for g in range(10) for _ in range(2)]}
+    >>> truth = {"Intercept": 1, "x": 0.5, "sd[g, Intercept]": 1, "sigma": 0.3}
+    >>> hb.simulate("y ~ x + (1 | g)", design, truth, seed=1).columns.tolist()
+    ['x', 'g', 'y']
+    """
+    Settings(seed=seed)
+    found, link_name = get_family(family, link)
+    return truth.simulate_design(read_formulas(formula, found), design, found, link_name, parameters, seed)
 
 
 def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:

@@ -21,7 +21,7 @@ from hierbayes.crossval import smoothed_weights
 from hierbayes.design import Design
 from hierbayes.likelihood import log_densities
 from hierbayes.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors, flatten
-from hierbayes.simulate import thin
+from hierbayes.simulation import thin
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -15,9 +15,10 @@ LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "covariance", "tables",
     "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
     "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
-    "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine", "simulate", "pooling",
-    "residuals", "criticism", "checks", "plots", "figures", "ppcplots", "residualplots", "checkplots",
-    "describe", "reprs", "store", "fitted", "model", "datasets", "cli",
+    "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine",
+    "simulation", "truth", "pooling", "residuals", "criticism", "checks", "plots", "figures",
+    "ppcplots", "residualplots", "checkplots", "describe", "reprs", "store", "fitted", "model",
+    "datasets", "cli",
 ]  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from hierbayes import predict
 from hierbayes.engine.draws import to_tree
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
-from hierbayes.simulate import sample_prior
+from hierbayes.simulation import sample_prior
 
 N, LIMIT = 60, 4.5  # the largest z-score that chance may make, over some hundred comparisons with fixed seeds
 RNG = np.random.default_rng(4)
@@ -504,7 +504,7 @@ import json, re, time
 import numpy as np, pandas as pd
 import hierbayes as hb
 from hierbayes.engine.draws import to_tree
-from hierbayes.simulate import sample_prior
+from hierbayes.simulation import sample_prior
 
 rng = np.random.default_rng(0)
 data = pd.DataFrame({"y": rng.normal(size=500), "x": rng.normal(size=500), "g": np.tile(np.arange(50), 10)})

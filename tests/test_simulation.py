@@ -12,7 +12,7 @@ import hierbayes as hb
 from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import PriorError
 from hierbayes.families import FAMILIES
-from hierbayes.simulate import sample_prior, simulate_responses, thin
+from hierbayes.simulation import sample_prior, simulate_responses, thin
 
 from .test_families import MEANS, PAIRS, SCIPY
 from .test_graph import DENSITIES, FRAME, RESPONSE, ROWS, columns

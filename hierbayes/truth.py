@@ -1,0 +1,227 @@
+"""Data from known truths: parameters by the names of a summary, group effects and responses drawn from them."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.design import MEAN, Design
+from hierbayes.errors import DataError
+from hierbayes.factors import Factor
+from hierbayes.families import Family
+from hierbayes.formula import Formula, quote
+from hierbayes.learning import complete_rows, learn
+from hierbayes.predict import Draws, Request, choose_groups, predict_chunks, square_roots
+from hierbayes.spec import ModelSpec
+from hierbayes.summary import correlated_pairs
+
+Array = NDArray[np.float64]
+type Formulas = Mapping[str, Formula]
+
+
+def simulate(
+    spec: ModelSpec, design: Design, frame: pd.DataFrame, parameters: Mapping[str, Any], seed: int
+) -> pd.DataFrame:
+    """The rows of `frame` with responses drawn at those parameters, group effects drawn anew.
+
+    Parameters
+    ----------
+    design, frame : Design, pandas.DataFrame
+        n rows as arrays, and as a table.
+    parameters : mapping of str to float
+        As `known_draws` takes them.
+
+    Raises
+    ------
+    DataError
+        For a parameter that is absent, unknown or out of range, a response that is computed from a column, or
+        means that the family cannot have.
+    """
+    response = spec.layout.response
+    if response.column is None:
+        raise DataError(
+            f"the response {response.name!r} is computed from other columns, so its values cannot be put back into "
+            "them; write the formula with a plain column on the left"
+        )
+    draws = known_draws(spec, parameters, seed)
+    request = Request("response", choose_groups(spec, "all"), "error", seed)
+    y = np.concatenate([values[0] for _, values in predict_chunks(spec, draws, design, request)])
+    if np.isnan(y).any():
+        raise DataError(
+            f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
+            f"under link {spec.link_name!r}; change the parameters, or take another link"
+        )
+    return frame.assign(**{response.column: _in_the_datas_words(spec, y)})
+
+
+def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
+    """Responses as the column had them: its two values, whole numbers, or numbers."""
+    levels = spec.layout.response.levels
+    if levels is not None:
+        return np.array(levels, dtype=object)[y.astype(int)]
+    return y.astype(np.int64) if spec.family.support.whole else y
+
+
+@dataclass(frozen=True)
+class Names:
+    """The parameters of a model by the names that a summary prints, and what values they may have."""
+
+    coefficients: tuple[str, ...]
+    sds: tuple[str, ...]
+    correlations: tuple[str, ...]
+    auxiliaries: tuple[str, ...]
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """Those without a value of their own; a correlation is 0 unless given."""
+        return (*self.coefficients, *self.sds, *self.auxiliaries)
+
+
+def names_of(spec: ModelSpec) -> Names:
+    """The names of a model's parameters."""
+    coefficients: list[str] = []
+    sds: list[str] = []
+    correlations: list[str] = []
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = _prefix(parameter)
+        coefficients += [f"{prefix}{label}" for label in layout.coefficients]
+        for factor in layout.factors:
+            sds += [_sd_name(prefix, factor, j) for j in range(len(factor.effects))]
+            correlations += [_cor_name(prefix, factor, i, j) for i, j in correlated_pairs(factor)]
+    return Names(tuple(coefficients), tuple(sds), tuple(correlations), spec.plain_auxiliaries)
+
+
+def _prefix(parameter: str) -> str:
+    return "" if parameter == MEAN else f"{parameter}."
+
+
+def _sd_name(prefix: str, factor: Factor, j: int) -> str:
+    return f"{prefix}sd[{factor.name}, {factor.effects[j]}]"
+
+
+def _cor_name(prefix: str, factor: Factor, i: int, j: int) -> str:
+    return f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
+
+
+def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
+    """One draw of the posterior's schema at known parameters, with group effects drawn from their distribution.
+
+    Parameters
+    ----------
+    parameters : mapping of str to float
+        By the names of ``Fit.summary``: ``"Intercept"``, ``"Days"``, ``"sd[Subject, Days]"``, ``"sigma"``, … and
+        ``"cor[Subject, Intercept, Days]"``, which is 0 unless given. Coefficients, standard deviations and
+        correlations are those at 0 of the user's columns.
+    seed : int
+
+    Raises
+    ------
+    DataError
+        For a parameter that is absent, unknown or out of range.
+    """
+    given = {str(name): _number(name, value) for name, value in dict(parameters).items()}
+    _check(names_of(spec), given)
+    rng = np.random.default_rng([seed, 2])
+    values: dict[str, Array] = {}
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = _prefix(parameter)
+        if layout.coefficients:
+            b = [given[f"{prefix}{label}"] for label in layout.coefficients]
+            values[spec.coefficient_variable(parameter).name] = np.array([b])
+        for factor in layout.factors:
+            sd = np.array([given[_sd_name(prefix, factor, j)] for j in range(len(factor.effects))])
+            cor = _correlations(prefix, factor, given)
+            z = rng.normal(size=(len(factor.levels), len(sd)))
+            arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
+            variables = spec.factor_variables(parameter, factor)
+            values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
+    values |= {name: np.array([given[name]]) for name in spec.plain_auxiliaries}
+    return Draws(values, 1, 1)
+
+
+def _correlations(prefix: str, factor: Factor, given: Mapping[str, float]) -> Array:
+    cor = np.eye(len(factor.effects))
+    for i, j in correlated_pairs(factor):
+        cor[i, j] = cor[j, i] = given.get(_cor_name(prefix, factor, i, j), 0.0)
+    if np.linalg.eigvalsh(cor)[0] < -1e-9:
+        raise DataError(
+            f"the correlations of {factor.name!r} contradict each other; no distribution has them: change one"
+        )
+    return cor
+
+
+def _number(name: Any, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise DataError(f"parameter {name!r} must be one number; got {value!r}")
+    return number
+
+
+def _check(names: Names, given: Mapping[str, float]) -> None:
+    known = [*names.needed, *names.correlations]
+    for name in given:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(known)}"
+            raise DataError(f"the model has no parameter {name!r}; {hint}")
+    absent = [name for name in names.needed if name not in given]
+    if absent:
+        raise DataError(f"the parameters lack {', '.join(map(repr, absent))}; give each a number")
+    for name, value in given.items():
+        if name in names.sds and value < 0:
+            raise DataError(f"{name!r} is a standard deviation, 0 or more; got {value:g}")
+        if name in names.correlations and abs(value) > 1:
+            raise DataError(f"{name!r} is a correlation, between -1 and 1; got {value:g}")
+        if name in names.auxiliaries and value <= 0:
+            raise DataError(f"{name!r} must be above 0; got {value:g}")
+
+
+def simulate_design(
+    formulas: Formulas, data: Any, family: Family, link: str, parameters: Mapping[str, Any], seed: int
+) -> pd.DataFrame:
+    """As `simulate`, for rows that have no response yet: the formula's left side names the new column.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `data` and the response; of rows with gaps, which are left out, those that the formulas name.
+    """
+    response = formulas[MEAN].response
+    assert response is not None, "the mean's formula has a response"
+    column = next(
+        (name for name in formulas[MEAN].response_columns if quote(name) == response.expression), None
+    )
+    if column is None:
+        raise DataError(
+            f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
+        )
+    rows = _with_a_response(data, column, family)
+    frame = complete_rows(formulas, rows)
+    spec = ModelSpec(learn(formulas, frame, family, link), family, link, ())
+    spec.check_names()
+    design = spec.layout.bind(frame)
+    whole = rows if len(rows) == len(frame) else frame
+    return simulate(spec, design, whole, parameters, seed)
+
+
+def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
+    """The rows with some response that the family may have, so that the layout can be learnt."""
+    import narwhals.stable.v2 as nw
+
+    if isinstance(data, pd.DataFrame | Mapping):
+        frame = pd.DataFrame(dict(data) if isinstance(data, Mapping) else data)
+    else:
+        native = nw.from_native(data)
+        eager = native.collect() if isinstance(native, nw.LazyFrame) else native
+        frame = pd.DataFrame({name: eager[name].to_list() for name in eager.columns})
+    if not len(frame):
+        raise DataError("the design has no rows; give one for each response to simulate")
+    values = np.zeros(len(frame)) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
+    return frame.assign(**{column: values})
