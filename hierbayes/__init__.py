@@ -21,47 +21,62 @@ if TYPE_CHECKING:
     )
     from hierbayes.fitted import Fit, compare_models, load
     from hierbayes.formula import parse
+    from hierbayes.designrows import DesignRows, design_grid
+    from hierbayes.elicitation import elicit, elicit_groups
     from hierbayes.model import Model, fit, simulate
+    from hierbayes.priorfile import PriorFile, read_prior_file
     from hierbayes.priors import Prior, PriorSet
 
 _HOMES = {
     "DataError": "errors",
     "DataWarning": "errors",
+    "DesignRows": "designrows",
     "Fit": "fitted",
     "FormulaError": "errors",
     "HierBayesError": "errors",
     "Model": "model",
     "Prior": "priors",
     "PriorError": "errors",
+    "PriorFile": "priorfile",
     "PriorSet": "priors",
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
     "compare_models": "fitted",
+    "design_grid": "designrows",
+    "elicit": "elicitation",
+    "elicit_groups": "elicitation",
     "fit": "model",
     "load": "fitted",
     "load_dataset": "datasets",
     "parse": "formula",
+    "read_prior_file": "priorfile",
     "simulate": "model",
 }
 
 __all__ = [
     "DataError",
     "DataWarning",
+    "DesignRows",
     "Fit",
     "FormulaError",
     "HierBayesError",
     "Model",
     "Prior",
     "PriorError",
+    "PriorFile",
     "PriorSet",
     "SamplingWarning",
     "UnsupportedError",
     "__version__",
     "compare_models",
+    "design_grid",
+    "elicit",
+    "elicit_groups",
     "fit",
     "load",
     "load_dataset",
     "parse",
+    "read_prior_file",
     "simulate",
 ]
 

@@ -34,14 +34,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
-            options.run(options)
+            status = options.run(options)
     except (HierBayesError, ValueError, OSError) as error:
         print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("hierbayes: stopped", file=sys.stderr)
         return 130
-    return 0
+    return int(status or 0)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
@@ -97,6 +97,17 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, help="CSV file to write; the screen unless given")
     predict.add_argument("--seed", type=int, default=0)
     predict.set_defaults(run=_predict)
+
+    check = commands.add_parser(
+        "prior-check", help="simulate from prior files and check what they say of the simulated data"
+    )
+    check.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="TOML files, or folders of them")
+    check.add_argument(
+        "--figures", type=Path, help="folder for one figure a file; none are drawn unless given"
+    )
+    check.add_argument("--draws", type=int, default=2000, help="data sets to simulate (2000)")
+    check.add_argument("--seed", type=int, default=0)
+    check.set_defaults(run=_prior_check)
     return parser
 
 
@@ -214,6 +225,32 @@ def _check_out(path: Path | None) -> None:
 
     if path is not None:
         check_folder(path)
+
+
+def _prior_check(options: argparse.Namespace) -> int:
+    """Check every file; 1 where a statement fails."""
+    from hierbayes.priorfile import find_prior_files, read_prior_file
+
+    files = [read_prior_file(path) for path in find_prior_files(options.paths)]
+    if options.figures:
+        options.figures.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    for file in files:
+        _heading(str(file.path))
+        verdicts = file.check(options.draws, options.seed)
+        for verdict in verdicts:
+            print(f"{'pass' if verdict.passed else 'FAIL'}  {verdict}")
+        if not verdicts:
+            print("no statements: add a table [[expect]]")
+        failures += sum(not verdict.passed for verdict in verdicts)
+        if options.figures:
+            place = options.figures / f"{file.path.parent.name}-{file.path.stem}.png"
+            file.plot(min(options.draws, 1000), options.seed)[0].figure.savefig(place, dpi=100)
+            print(f"figure: {place}")
+        print()
+    statements = sum(len(file.expect) for file in files)
+    print(f"{len(files)} files, {statements} statements, {failures} failed")
+    return 1 if failures else 0
 
 
 def _read_header(path: Path) -> list[str]:

@@ -35,10 +35,13 @@ class Target:
     addresses : tuple of str
         What a user may call it, the most specific first.
     location, scale : float
-        Where a prior that names no numbers is put, and how wide.
-    default : Prior
+        Where a prior that names no numbers is put, and how wide; NaN where only a response could tell.
+    default : Prior or None
+        None where it would need a response that isn't there.
     support : str
         ``"real"``, ``"positive"`` or ``"correlation"``.
+    dimension : int
+        Of correlations: how many effects the largest matrix has.
     """
 
     kind: str
@@ -48,8 +51,9 @@ class Target:
     addresses: tuple[str, ...]
     location: float
     scale: float
-    default: Prior
+    default: Prior | None
     support: str
+    dimension: int = 0
 
 
 def resolve_priors(layout: Layout, family: Family, link: str, user: PriorSet) -> tuple[ResolvedPrior, ...]:
@@ -58,11 +62,12 @@ def resolve_priors(layout: Layout, family: Family, link: str, user: PriorSet) ->
     Raises
     ------
     PriorError
-        For an address that matches nothing in this model (the message lists what there is), or a distribution
-        whose support does not suit the quantity.
+        For an address that matches nothing in this model (the message lists what there is), a distribution
+        whose support does not suit the quantity, or, without a response, a prior whose default needs its scale.
     """
     targets = tuple(_targets(layout, family, link))
     _check_addresses(targets, user)
+    _check_complete(targets, user)
     return tuple(_resolve(target, user) for target in targets)
 
 
@@ -72,8 +77,29 @@ def _resolve(target: Target, user: PriorSet) -> ResolvedPrior:
         if prior is not None:
             _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
-            return _resolved(target, settled, user.origin)
+            return _resolved(target, settled, user.origin_of(address))
+    assert target.default is not None, "checked before"
     return _resolved(target, target.default, "default")
+
+
+def _entry(target: Target, user: PriorSet) -> Prior | None:
+    found = (user.get(address) for address in target.addresses)
+    return next((prior for prior in found if prior is not None), None)
+
+
+def _check_complete(targets: tuple[Target, ...], user: PriorSet) -> None:
+    """Without a response: refuse what a default, or a bare name, could only take from it."""
+    missing = []
+    for target in targets:
+        prior = _entry(target, user)
+        scaled = np.isfinite(target.scale) and np.isfinite(target.location)
+        if (prior is None and target.default is None) or (prior is not None and prior.bare and not scaled):
+            missing.append(target.addresses[0])
+    if missing:
+        raise PriorError(
+            "there is no response to take a scale from, so these priors must be given with their numbers: "
+            f"{', '.join(missing)}"
+        )
 
 
 def _resolved(target: Target, prior: Prior, origin: str) -> ResolvedPrior:
@@ -81,13 +107,21 @@ def _resolved(target: Target, prior: Prior, origin: str) -> ResolvedPrior:
 
 
 def _check_support(prior: Prior, target: Target, address: str) -> None:
+    if prior.fixed is not None and target.support == "correlation":
+        lowest = -1 / (target.dimension - 1)
+        if not lowest < prior.fixed < 1:
+            raise PriorError(
+                f"{address}: {target.dimension} effects cannot all have the correlation {prior.fixed:g}; "
+                f"it must lie between {lowest:.3g} and 1"
+            )
+        return
     allowed = {"real": ("real", "positive"), "positive": ("positive",), "correlation": ("correlation",)}
     if prior.support in allowed[target.support]:
         return
     ways = {
         "real": "use a distribution of real numbers, such as Normal or StudentT",
-        "positive": "use a positive one, such as Exponential, HalfNormal, HalfStudentT or Gamma",
-        "correlation": "use LKJ(eta)",
+        "positive": "use a positive one, such as Exponential, HalfNormal, HalfStudentT or Gamma, or a Fixed above 0",
+        "correlation": "use LKJ(eta) or Fixed(value)",
     }
     raise PriorError(
         f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}"
@@ -122,10 +156,14 @@ def _targets(layout: Layout, family: Family, link: str) -> Iterator[Target]:
 
 
 def _auxiliary_target(auxiliary: Auxiliary, spread: float) -> Target:
-    name = auxiliary.name
-    return Target(
-        name, "", "", name, (name,), 0.0, auxiliary.typical(spread), auxiliary.prior(spread), "positive"
-    )
+    name, typical = auxiliary.name, auxiliary.typical(spread)
+    default = auxiliary.prior(spread) if np.isfinite(typical) else None
+    return Target(name, "", "", name, (name,), 0.0, typical, default, "positive")
+
+
+def _normal(location: float, width: float) -> Prior | None:
+    known = np.isfinite(location) and np.isfinite(width)
+    return Prior("Normal", mu=location, sigma=width) if known else None
 
 
 def _predictor_targets(
@@ -135,26 +173,26 @@ def _predictor_targets(
     location -= predictor.offset_mean
     widths = _coefficient_widths(predictor, location, scale)
     addresses: tuple[str, ...]
+    default: Prior | None
     for label, width in zip(predictor.coefficients, widths, strict=True):
         if label == INTERCEPT:
             addresses = (f"{prefix}Intercept",)
-            default = Prior("Normal", mu=location, sigma=WIDTH * scale)
+            default = _normal(location, WIDTH * scale)
             yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
         else:
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")
-            yield Target(
-                "b", label, "", parameter, addresses, 0.0, width, Prior("Normal", mu=0.0, sigma=width), "real"
-            )
+            yield Target("b", label, "", parameter, addresses, 0.0, width, _normal(0.0, width), "real")
     for factor in predictor.factors:
         for effect, effect_scale in zip(factor.effects, factor.scales, strict=True):
             addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
             size = scale / effect_scale
-            default = Prior("Exponential", lam=1 / size)
+            default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
             yield Target("sd", effect, factor.name, parameter, addresses, 0.0, size, default, "positive")
         if factor.correlated:
             addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
+            default, largest = Prior("LKJ", eta=1.0), max(map(len, factor.blocks))
             yield Target(
-                "cor", "", factor.name, parameter, addresses, 0.0, 1.0, Prior("LKJ", eta=1.0), "correlation"
+                "cor", "", factor.name, parameter, addresses, 0.0, 1.0, default, "correlation", largest
             )
 
 

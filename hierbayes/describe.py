@@ -14,7 +14,7 @@ SHOWN_TERMS = 12
 
 
 def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
-    """The text that a model prints: formula, data, equations, priors, strategy."""
+    """The text that a model prints: formula, data, equations, priors, strategy ("" where it cannot be fitted)."""
     blocks = [
         "\n".join(_heading(spec, design)),
         "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
@@ -24,7 +24,7 @@ def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) 
                 *_prior_lines(spec),
             ]
         ),
-        f"fit() will take strategy {strategy!r}: {reason}",
+        f"fit() will take strategy {strategy!r}: {reason}" if strategy else f"Not for fit(): {reason}",
     ]
     return "\n\n".join(blocks)
 

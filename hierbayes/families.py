@@ -151,6 +151,15 @@ class Family:
             mean = 0.5 / total if np.all(values >= 0) else response_scale(values, weights)
         return float(LINKS[link].link(mean)), 1.0
 
+    def typical_location_and_scale(self, link: str) -> tuple[float, float]:
+        """The same without a response: the middle of a link's own scale and 1, NaN where there is none.
+
+        The middle is a probability of a half, or a mean of 1 under the log link.
+        """
+        if link in ("identity", "inverse"):
+            return np.nan, np.nan
+        return (0.0 if LINKS[link].log_odds is None else float(LINKS[link].link(0.5))), 1.0
+
 
 def response_scale(values: Array, weights: Array) -> float:
     """Weighted standard deviation (divisor: the weights' sum), 1 where it vanishes."""

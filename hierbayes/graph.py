@@ -15,7 +15,7 @@ import numpy as np
 from hierbayes.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.factors import Factor
-from hierbayes.priors import Prior
+from hierbayes.priors import Prior, equal_correlations
 from hierbayes.spec import ModelSpec
 
 PARAMETERIZATIONS = ("noncentered", "centered")
@@ -231,13 +231,16 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
     """The (q, q) Cholesky factor of the correlations: an LKJ factor for each block, zeros between blocks."""
     import pytensor.tensor as pt
 
-    eta = np.float64(dict(spec.prior("cor", group=factor.name, parameter=parameter).args)["eta"])
+    prior = spec.prior("cor", group=factor.name, parameter=parameter)
     several = sum(len(block) > 1 for block in factor.blocks) > 1
     chol = pt.eye(len(factor.effects))
     for number, block in enumerate(factor.blocks):
         if len(block) > 1:
             own = _unused(pm, f"{name}_chol{number if several else ''}")
-            part = pm.LKJCorr(own, n=len(block), eta=eta)
+            if prior.fixed is None:
+                part = pm.LKJCorr(own, n=len(block), eta=np.float64(dict(prior.args)["eta"]))
+            else:
+                part = np.linalg.cholesky(equal_correlations(prior.fixed, len(block)))
             rows, columns = np.ix_(block, block)
             chol = chol[rows, columns].set(part)
     return chol
@@ -247,6 +250,10 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
 
 
 def _free(pm: Any, prior: Prior, name: str, dims: Any = None) -> Any:
+    import pytensor.tensor as pt
+
+    if prior.fixed is not None:
+        return pm.Deterministic(name, pt.as_tensor(np.array(prior.fixed)), dims=dims)
     # arrays, because PyTensor keeps a Python number in the smallest type that holds it, single precision included
     arguments = {key: np.array(value) for key, value in prior.args}
     return getattr(pm, prior.name)(name, **arguments, dims=dims)
@@ -268,5 +275,9 @@ def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) 
 
 def _vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any) -> Any:
     arguments = {key: np.array([dict(prior.args)[key] for prior in priors]) for key, _ in priors[0].args}
+    if priors[0].name == "Fixed":
+        import pytensor.tensor as pt
+
+        return pm.Deterministic(name, pt.as_tensor(arguments["value"]), dims=dims)
     shape = {"dims": dims} if dims else {"shape": len(priors)}
     return getattr(pm, priors[0].name)(name, **arguments, **shape)

@@ -31,6 +31,7 @@ from hierbayes.errors import DataError, DataWarning
 from hierbayes.factors import learn_factors
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
+from hierbayes.designrows import DesignRows
 from hierbayes.response import addition_values, learn_response
 from hierbayes.spread import Spread, spread_of
 from hierbayes.tables import plain_columns, read_columns
@@ -67,9 +68,12 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
     Raises
     ------
     DataError
-        For an absent column, one without any value, or when no complete row is left.
+        For an absent column (but for the response's in `DesignRows`), one without any value, or when no complete
+        row is left.
     """
-    frame = read_columns(data, columns_of(formulas))
+    design_only = isinstance(data, DesignRows)
+    response = distinct(formula.response_columns for formula in formulas.values())
+    frame = read_columns(data, columns_of(formulas), optional=response if design_only else ())
     missing = frame.isna()
     counts = missing.sum()
     keep = ~missing.any(axis=1)

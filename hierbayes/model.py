@@ -2,7 +2,8 @@
 
 import platform
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,22 +16,34 @@ from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.design import MEAN, PACKAGE
 from hierbayes.engine import Settings, choose
-from hierbayes.errors import DataWarning, FormulaError, PriorError, SamplingWarning, UnsupportedError
+from hierbayes.errors import (
+    DataError,
+    DataWarning,
+    FormulaError,
+    PriorError,
+    SamplingWarning,
+    UnsupportedError,
+)
+from hierbayes.expect import Simulation, simulate_all
 from hierbayes.families import Family, get_family
 from hierbayes.fitted import Fit
 from hierbayes.formula import Formula, parse
 from hierbayes.learning import complete_rows, learn
+from hierbayes.predict import choose_groups
+from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.reprs import model_html, model_text
-from hierbayes.simulation import prior_predictive
+from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
     import xarray as xr
+    from numpy.typing import NDArray
 
 type Formulas = str | Formula | Mapping[str, str | Formula]
-type Priors = Mapping[str, Prior | str] | PriorSet | str | Path | None
+type OnePriors = Mapping[str, Prior | str] | PriorSet | str | Path | None
+type Priors = OnePriors | Sequence[OnePriors]
 
 
 class Model:
@@ -44,13 +57,16 @@ class Model:
     formula : str, Formula or mapping of str to either
         ``"Reaction ~ Days + (Days | Subject)"``; or one a parameter, ``{"mu": "y ~ x", "sigma": "~ x"}``.
     data : data frame or mapping
-        Any data frame that narwhals reads, n rows; rows with missing values are left out with a warning.
+        Any data frame that narwhals reads, n rows; rows with missing values are left out with a warning. A design
+        (`design_grid`, `DesignRows`) needs no response column: such a model simulates and shows its priors, but
+        cannot be fitted.
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
         ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
-    priors : mapping, PriorSet, path or None
-        Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; what isn't
-        named has a weakly informative default.
+    priors : mapping, PriorSet, path, list of these, or None
+        Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
+        ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.
+        What isn't named has a weakly informative default.
     link : str, optional
         The mean's link; the family's default unless given.
 
@@ -97,12 +113,25 @@ class Model:
             warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
 
     def __repr__(self) -> str:
-        plan = choose(self.spec, self.design)
-        return model_text(self.spec, self.design, plan.strategy.name, plan.reason)
+        return model_text(self.spec, self.design, *self._strategy())
 
     def _repr_html_(self) -> str:
+        return model_html(self.spec, self.design, *self._strategy())
+
+    def _strategy(self) -> tuple[str, str]:
+        """The strategy that `fit` will take and why; no name where there is no response."""
+        if self.design.y is None:
+            return "", f"a design without the response {self.spec.layout.response.name!r}"
         plan = choose(self.spec, self.design)
-        return model_html(self.spec, self.design, plan.strategy.name, plan.reason)
+        return plan.strategy.name, plan.reason
+
+    def _need_response(self, what: str) -> None:
+        if self.design.y is None:
+            name = self.spec.layout.response.name
+            raise DataError(
+                f"{what} needs the response {name!r}, and the rows are a design without it; make the model of data "
+                f"with a column {name!r}. Without it there are prior_predictive, priors and their summaries"
+            )
 
     @property
     def priors(self) -> pd.DataFrame:
@@ -123,24 +152,88 @@ class Model:
         """
         from hierbayes.graph import build_graph
 
+        self._need_response("graph()")
         graph: pm.Model = build_graph(self.spec, self.design, parameterization)
         return graph
 
-    def prior_predictive(self, draws: int = 500, seed: int = 0) -> "xr.DataTree":
+    def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
         """Parameters from their priors and the responses they imply, by forward simulation.
 
         Parameters
         ----------
         draws : int
         seed : int
+        rows : data frame or mapping, optional
+            Other rows than the model's own, as `Fit.predict` takes them; levels that the model hasn't are new
+            groups, drawn from the population.
 
         Returns
         -------
         xarray.DataTree
-            Groups prior, prior_predictive and observed_data, as one chain.
+            Groups prior, prior_predictive and, where there is a response, observed_data, as one chain.
         """
         Settings(draws=draws, seed=seed)
-        return prior_predictive(self.spec, self.design, draws, seed)
+        design = (
+            self.design if rows is None else self.spec.layout.bind_new(rows, choose_groups(self.spec, "all"))
+        )
+        return prior_predictive(self.spec, design, draws, seed)
+
+    def simulate_prior(self, draws: int = 1000, seed: int = 0) -> Simulation:
+        """Data sets simulated from the priors, as arrays: what summaries and pictures of a prior are made of."""
+        Settings(draws=draws, seed=seed)
+        prior = sample_prior(self.spec, draws, seed)
+        return simulate_all(self.spec, self.design, self.data, prior, seed)
+
+    def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummary:
+        """What the priors imply, in sentences and tables: responses, groups, intraclass correlations.
+
+        Parameters
+        ----------
+        draws : int
+            Data sets to simulate.
+        seed : int
+
+        Returns
+        -------
+        PriorSummary
+            It prints itself; `responses` and `effects` are its tables.
+
+        Examples
+        --------
+        >>> import hierbayes as hb
+        >>> priors = {"Intercept": "Normal(300, 50)", "sd": "HalfNormal(30)", "sigma": "Exponential(0.02)"}
+        >>> summary = hb.Model("rt ~ 1 + (1 | subject)", hb.design_grid(subject=20, trial=5), priors=priors)
+        >>> print(summary.prior_summary().sentences[0])
+        A simulated rt is 297 at the median; 90 % lie in 160 to 435.
+        """
+        return summarise_prior(self.simulate_prior(draws, seed))
+
+    def plot_prior_predictive(
+        self,
+        draws: int = 1000,
+        seed: int = 0,
+        *,
+        bounds: tuple[float, float] | None = None,
+        label: str | None = None,
+    ) -> "NDArray[Any]":
+        """Simulated responses and groups, and the implied priors of sds, correlations and the ICC, a panel each.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+        bounds : tuple of float, optional
+            What is plausible for a response: drawn, with the share of simulated responses outside.
+        label : str, optional
+            The response with its unit, for the axes.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+        """
+        from hierbayes.prior_plots import plot_prior_predictive
+
+        return plot_prior_predictive(self.simulate_prior(draws, seed), bounds=bounds, label=label)
 
     def simulate(self, parameters: Mapping[str, Any], seed: int = 0) -> pd.DataFrame:
         """The training rows with responses drawn at known parameters: data of which the truth is known.
@@ -222,7 +315,13 @@ class Model:
         -----
         SamplingWarning
             Where the draws are not to be trusted as they are, with what to do.
+
+        Raises
+        ------
+        DataError
+            For a design without a response.
         """
+        self._need_response("fit()")
         settings = Settings(
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
@@ -315,7 +414,9 @@ def _read(formula: str | Formula, response: bool) -> Formula:
 
 
 def read_priors(priors: Priors) -> PriorSet:
-    """A mapping, a set or a TOML file as a `PriorSet`."""
+    """A mapping, a set, a TOML file, or a list of these as a `PriorSet`; of a list, later entries win."""
+    if isinstance(priors, Sequence) and not isinstance(priors, str):
+        return reduce(PriorSet.merge, map(read_priors, priors), PriorSet())
     if isinstance(priors, str | Path):
         if not Path(priors).is_file():
             raise PriorError(

@@ -37,8 +37,8 @@ class Distribution:
     """Everything known of one distribution; a new one is one more record in ``DISTRIBUTIONS``."""
 
     name: str  # PyMC's
-    parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order
-    roles: tuple[str, ...]  # of the parameters: keys of _WORDS, "lower", "upper" or "factor"
+    parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order (Fixed is none of PyMC's)
+    roles: tuple[str, ...]  # of the parameters: keys of _WORDS, "lower", "upper", "factor" or "value"
     support: Support  # of a Uniform it depends on the arguments: see Prior.support
     code: int  # for compiled kernels; never reused
     density: Callable[..., Any] = field(repr=False)  # (x, *arguments): log density inside the support
@@ -60,7 +60,7 @@ class Distribution:
             value = float(args[name])
             if not math.isfinite(value):
                 raise PriorError(f"{self.name}: {name} must be finite, not {value}.")
-            if value <= 0 and role not in ("location", "lower", "upper"):
+            if value <= 0 and role not in ("location", "lower", "upper", "value"):
                 raise PriorError(f"{self.name}: {name} must be positive, not {value}.")
         lower, upper = self.bounds(**args)
         if not lower < upper:
@@ -141,6 +141,17 @@ def _lkj(x: Array, eta: Any) -> Any:
     return np.where(valid, value, -np.inf)
 
 
+def equal_correlations(value: float, dimension: int) -> Array:
+    """The (q, q) matrix whose correlations all have one value, which must lie above −1 / (q − 1).
+
+    Examples
+    --------
+    >>> equal_correlations(0.5, 2).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    return np.where(np.eye(dimension, dtype=bool), 1.0, value)
+
+
 def _draw_lkj(rng: Generator, eta: float, dimension: int, size: Size) -> Array:
     """Onion method of the same paper (J. Multivariate Anal. 100, 1989-2001), row by row of the factor."""
     shape = () if size is None else tuple(np.atleast_1d(size))
@@ -201,9 +212,22 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda _, scale: {"mu": math.log(scale), "sigma": 1.0}, (), False),
     Distribution("LKJ", ("eta",), ("shape",), "correlation", 15, _lkj, _draw_lkj,
         lambda _, __: {"eta": 2.0}, ("lkjcorr",)),
+    Distribution("Fixed", ("value",), ("value",), "real", 16,
+        lambda x, value: np.where(x == value, 0.0, -np.inf), lambda rng, value, size: np.full(size or (), value), None,
+        ("constant", "delta", "dirac")),
 )}
 # fmt: on
 _NAMES = {word: name for name, record in DISTRIBUTIONS.items() for word in (name.lower(), *record.aliases)}
+
+
+def find_distribution(name: str) -> Distribution:
+    """The record of that name, matched without case, underscores and hyphens; PriorError if there is none."""
+    word = re.sub(r"[_\s-]", "", str(name)).lower()
+    if word not in _NAMES:
+        near = dict.fromkeys(_NAMES[match] for match in difflib.get_close_matches(word, _NAMES))
+        names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(DISTRIBUTIONS)}"
+        raise PriorError(f"No prior distribution {name!r} ({names}).")
+    return DISTRIBUTIONS[_NAMES[word]]
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -225,12 +249,7 @@ class Prior:
     args: tuple[tuple[str, float], ...]
 
     def __init__(self, name: str, /, *values: float, **named: float) -> None:
-        word = re.sub(r"[_\s-]", "", str(name)).lower()
-        if word not in _NAMES:
-            near = dict.fromkeys(_NAMES[match] for match in difflib.get_close_matches(word, _NAMES))
-            names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(DISTRIBUTIONS)}"
-            raise PriorError(f"No prior distribution {name!r} ({names}).")
-        object.__setattr__(self, "name", _NAMES[word])
+        object.__setattr__(self, "name", find_distribution(name).name)
         object.__setattr__(self, "args", tuple(self.distribution.bind(values, named).items()))
 
     @property
@@ -244,9 +263,16 @@ class Prior:
         return not self.args and self.distribution.scaled is not None
 
     @property
+    def fixed(self) -> float | None:
+        """The value that a Fixed prior states; None for any other."""
+        return dict(self.args)["value"] if self.name == "Fixed" else None
+
+    @property
     def support(self) -> Support:
-        """ "real", "positive" or "correlation"; a Uniform with lower >= 0 is "positive"."""
-        return "positive" if dict(self.args).get("lower", -1.0) >= 0 else self.distribution.support
+        """ "real", "positive" or "correlation"; a Uniform with lower >= 0 is "positive", as is a Fixed above 0."""
+        args = dict(self.args)
+        positive = args.get("lower", -1.0) >= 0 or args.get("value", 0.0) > 0
+        return "positive" if positive else self.distribution.support
 
     def resolve(self, location: float, scale: float) -> "Prior":
         """Prior with a bare name's arguments filled in at that location and scale; any other as it is."""
@@ -261,7 +287,13 @@ class Prior:
         return self.distribution.logpdf(x, **self._complete())
 
     def sample(self, rng: Generator, size: Size = None, *, dimension: int = 0) -> Array:
-        """Draws of shape `size`; for LKJ, which needs ``dimension=q``, of shape (*size, q, q)."""
+        """Draws of shape `size`; for LKJ, which needs ``dimension=q``, of shape (*size, q, q).
+
+        With a `dimension`, a fixed value is that of every correlation.
+        """
+        if self.fixed is not None and dimension:
+            shape = () if size is None else tuple(np.atleast_1d(size))
+            return np.tile(equal_correlations(self.fixed, dimension), (*shape, 1, 1))
         return self.distribution.sample(rng, size, dimension=dimension, **self._complete())
 
     def _complete(self) -> dict[str, float]:
@@ -293,7 +325,7 @@ def parse_prior(text: "str | Prior") -> Prior:
     if isinstance(text, Prior):
         return text
     if not isinstance(text, str):
-        raise PriorError(f"A prior is written 'Normal(0, 2.5)', not {text!r}; no fixed value is supported.")
+        raise PriorError(f"A prior is written 'Normal(0, 2.5)', not {text!r}; a fixed value is 'Fixed(2.5)'.")
     match = re.fullmatch(r"([^(),=]*)(?:\(([^()]*)\)\s*)?", text)
     if match is None or not match[1].strip():
         raise PriorError(f'Cannot read the prior {text!r}; write it as "Normal(0, 2.5)" or "HalfNormal".')
@@ -340,6 +372,7 @@ class PriorSet:
 
     entries: tuple[tuple[str, Prior], ...] = ()
     origin: str = "user"
+    origins: tuple[str, ...] = ()  # one an entry; `origin` for all unless given
 
     def __post_init__(self) -> None:
         entries: dict[str, Prior] = {}
@@ -352,6 +385,7 @@ class PriorSet:
             except PriorError as error:
                 raise PriorError(f"Prior for {given!r}: {error}") from error
         object.__setattr__(self, "entries", tuple(entries.items()))
+        object.__setattr__(self, "origins", self.origins or (self.origin,) * len(entries))
 
     @classmethod
     def of(cls, source: "Mapping[str, Any] | PriorSet | str | Path | None") -> "PriorSet":
@@ -368,11 +402,23 @@ class PriorSet:
         """Prior at exactly that address, or None."""
         return dict(self.entries).get(normalise_address(address))
 
+    def origin_of(self, address: str) -> str:
+        """Where the entry at exactly that address came from: ``"user"`` or a file."""
+        places = [entry for entry, _ in self.entries]
+        return self.origins[places.index(normalise_address(address))]
+
     def merge(self, other: "PriorSet") -> "PriorSet":
-        """Both sets' entries; where both have an address, `other` wins."""
-        origins = dict.fromkeys(part.origin for part in (self, other) if part.entries)
-        entries = dict(self.entries) | dict(other.entries)
-        return PriorSet(tuple(entries.items()), " and ".join(origins) or "user")
+        """Both sets' entries, each with its origin; where both have an address, `other` wins."""
+        whole = dict.fromkeys(part.origin for part in (self, other) if part.entries)
+        entries: dict[str, tuple[Prior, str]] = {}
+        for part in (self, other):
+            for (address, prior), origin in zip(part.entries, part.origins, strict=True):
+                entries[address] = (prior, origin)
+        return PriorSet(
+            tuple((address, prior) for address, (prior, _) in entries.items()),
+            " and ".join(whole) or "user",
+            tuple(origin for _, origin in entries.values()),
+        )
 
     def to_toml(self) -> str:
         """TOML text with one table, ``[priors]``, that `from_toml` reads back to the same entries."""

@@ -35,6 +35,9 @@ class ResponseLayout:
         Centre and spread of the training response on the link's scale.
     spread : float
         Standard deviation of the training response (of its logarithm where the family says so).
+    absent : bool
+        Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
+        but for links to a scale of their own, where they are those of the middle and 1.
     """
 
     name: str
@@ -46,6 +49,7 @@ class ResponseLayout:
     location: float
     scale: float
     spread: float
+    absent: bool = False
 
     @property
     def trial_columns(self) -> tuple[str, ...]:
@@ -67,18 +71,23 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         )
     if "trials" in additions and not family.needs_trials:
         raise DataError(f"family {family.name!r} takes no trials(…); use family='binomial' or leave it out")
+    absent = not set(formula.response_columns) <= set(frame.columns)
     column = next((name for name in formula.response_columns if quote(name) == response.expression), None)
     draft = ResponseLayout(
         name=column or response.expression,
         column=column,
-        encoding=None if column else learn_number(response.expression, frame, "the response"),
-        levels=_two_levels(frame[column], family) if column else None,
+        encoding=None if column or absent else learn_number(response.expression, frame, "the response"),
+        levels=_two_levels(frame[column], family) if column and not absent else None,
         trials=_learn_addition(additions.get("trials"), frame, "trials"),
         weights=_learn_addition(additions.get("weights"), frame, "weights"),
         location=0.0,
         scale=1.0,
         spread=1.0,
+        absent=absent,
     )
+    if absent:
+        location, scale = family.typical_location_and_scale(link)
+        return replace(draft, location=location, scale=scale, spread=np.nan)
     return _with_response_scales(draft, frame, family, link)
 
 
@@ -86,6 +95,7 @@ def _with_response_scales(
     draft: ResponseLayout, frame: pd.DataFrame, family: Family, link: str
 ) -> ResponseLayout:
     y = response_values(draft, frame)
+    assert y is not None, "there is a response to learn from"
     trials = addition_values(draft.trials, frame, "trials")
     weights = addition_values(draft.weights, frame, "weights")
     weights = np.ones(len(frame)) if weights is None else weights
@@ -175,8 +185,10 @@ def _distinct(column: pd.Series) -> list[Any]:
         ) from None
 
 
-def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array:
-    """The response of given rows as numbers: (n,)."""
+def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array | None:
+    """The response of given rows as numbers: (n,), or None for a design without one."""
+    if response.absent:
+        return None
     if response.encoding is not None:
         return response.encoding.matrix(frame)[:, 0]
     column = frame[response.column]

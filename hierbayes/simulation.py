@@ -78,16 +78,16 @@ def _sample_factor(
 
 
 def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:
-    """Groups prior, prior_predictive and observed_data: one chain of independent draws."""
+    """Groups prior, prior_predictive and, where there is a response, observed_data: one chain of independent draws."""
     prior = sample_prior(spec, draws, seed)
     arrays = {name: values[None] for name, values in prior.values.items()}
-    tree = xr.DataTree.from_dict(
-        {
-            "prior": to_dataset(spec, arrays),
-            "prior_predictive": simulate_responses(spec, prior, design, seed),
-            "observed_data": observed_dataset(spec, design),
-        }
-    )
+    groups = {
+        "prior": to_dataset(spec, arrays),
+        "prior_predictive": simulate_responses(spec, prior, design, seed),
+    }
+    if design.y is not None:
+        groups["observed_data"] = observed_dataset(spec, design)
+    tree = xr.DataTree.from_dict(groups)
     tree.attrs["seed"] = seed
     return tree
 

@@ -12,13 +12,14 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "priors", "links", "families", "covariance", "tables",
-    "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
+    "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance", "tables",
+    "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
     "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
     "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine",
     "simulation", "truth", "pooling", "residuals", "criticism", "checks", "plots", "figures",
-    "ppcplots", "residualplots", "checkplots", "describe", "reprs", "store", "fitted", "model",
-    "datasets", "cli",
+    "ppcplots", "residualplots", "checkplots", "describe", "reprs",
+    "implied", "expect", "prior_summary", "prior_plots",
+    "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def correlation(q: int, seed: int) -> np.ndarray:
 
 
 def test_tables_cover_every_distribution() -> None:
-    tested = {prior.name for prior, _ in UNIVARIATE} | {"HalfStudentT", "Flat", "HalfFlat", "LKJ"}
+    tested = {prior.name for prior, _ in UNIVARIATE} | {"HalfStudentT", "Flat", "HalfFlat", "LKJ", "Fixed"}
     assert tested == set(DISTRIBUTIONS)
 
 
@@ -224,6 +224,9 @@ def test_dimension_goes_with_lkj(name: str, dimension: int) -> None:
 def test_arguments_are_pymcs(record) -> None:
     import pymc as pm
 
+    if record.name == "Fixed":
+        assert not hasattr(pm, "Fixed")  # the graph holds a constant
+        return
     if record.name == "LKJ":
         assert list(inspect.signature(pm.LKJCorr.dist).parameters)[1:2] == ["eta"]  # n comes from the model
         return
@@ -489,8 +492,8 @@ def test_support(prior: str, support: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, record in DISTRIBUTIONS.items() if record.parameters])
 def test_bare_names(name: str) -> None:
-    if name == "Uniform":
-        with pytest.raises(PriorError, match="lower is missing"):
+    if name in ("Uniform", "Fixed"):
+        with pytest.raises(PriorError, match=r"(lower|value) is missing"):
             Prior(name)
         return
     prior = Prior(name)
@@ -659,7 +662,7 @@ def test_get() -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ({"b": 3}, r"Prior for 'b': .*not 3; no fixed value is supported"),
+        ({"b": 3}, r"Prior for 'b': .*not 3; a fixed value is 'Fixed\(2.5\)'"),
         ({"b[Days]": "Normal(0, -1)"}, r"Prior for 'b\[Days\]': Normal: sigma must be positive"),
         ({"sd[a,b]": "Flat", "sd[a, b]": "Flat"}, r"Prior for 'sd\[a, b\]': the address is given twice"),
         ({" ": "Flat"}, r"Prior for ' ': the address is empty"),

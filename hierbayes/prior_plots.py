@@ -1,0 +1,248 @@
+"""Pictures of what priors imply: simulated responses, groups, sds, correlations; and priors beside posteriors."""
+
+import textwrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from hierbayes.design import MEAN
+from hierbayes.encoding import INTERCEPT
+from hierbayes.expect import Simulation, level_means
+from hierbayes.formula import names_in
+from hierbayes.plots import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION
+from hierbayes.prior_summary import implied_effects, shares
+
+Array = NDArray[np.float64]
+GREEN = "#009E73"  # Okabe and Ito's third, told apart from the other two
+WORLDS = ((BLUE, "-"), (VERMILLION, "--"), (GREEN, ":"))
+LINES = 12  # levels drawn of one simulated data set
+SHOWN = 0.99  # of the simulated values, the middle that a histogram shows
+PANEL = (3.9, 3.1)
+
+
+def plot_prior_predictive(
+    simulation: Simulation,
+    *,
+    bounds: tuple[float, float] | None = None,
+    label: str | None = None,
+    title: str = "",
+) -> NDArray[Any]:
+    """Simulated responses, simulated groups, and the implied priors of groups' sds, correlations and ICC.
+
+    Parameters
+    ----------
+    simulation : Simulation
+    bounds : tuple of float, optional
+        What is plausible for a response; drawn, with the share of simulated responses outside.
+    label : str, optional
+        The response with its unit; its name unless given.
+    title : str
+        Of the figure.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes
+        One a panel, in one new figure.
+    """
+    label = label or simulation.spec.layout.response.name
+    effects = dict(implied_effects(simulation))
+    kinds = {kind: [n for n in effects if n.startswith(f"{kind}[")] for kind in ("sd", "cor", "icc")}
+    panels = 2 + sum(bool(names) for names in kinds.values())
+    columns = min(3, panels)
+    rows = -(-panels // columns)
+    size = (PANEL[0] * columns, PANEL[1] * rows + 0.3 * bool(title))
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
+    axes = list(grid.ravel())
+    for ax in axes[panels:]:
+        ax.remove()
+    if title:
+        figure.suptitle(title, parse_math=False)
+    plot_prior_responses(simulation, axes[0], bounds=bounds, label=label)
+    plot_prior_groups(simulation, axes[1], label=label)
+    scale = SCALES[simulation.spec.link_name].format(label)
+    words = {
+        "sd": ("Typical difference between groups", f"standard deviation, {scale}"),
+        "cor": ("Correlation of effects", "correlation"),
+        "icc": ("Share of variance between groups", "intraclass correlation"),
+    }
+    remaining = iter(axes[2:panels])
+    for kind, names in kinds.items():
+        if names:
+            heading, what = words[kind]
+            _densities(next(remaining), {name: effects[name] for name in names}, heading, what, kind)
+    return np.array(axes[:panels], dtype=object)
+
+
+def plot_prior_responses(
+    simulation: Simulation,
+    ax: Axes | None = None,
+    *,
+    bounds: tuple[float, float] | None = None,
+    label: str | None = None,
+) -> Axes:
+    """Simulated responses, the middle 99 %; of two-valued responses, the proportion in each simulated data set.
+
+    Data, where the model has them, are drawn as an outline.
+    """
+    ax = ax or plt.subplots(figsize=(5.0, 4.0), layout="constrained")[1]
+    spec, y = simulation.spec, shares(simulation)
+    label = label or spec.layout.response.name
+    binary = spec.family.support.two_levels
+    values = (y.mean(axis=1) if binary else y).ravel()
+    values = values[np.isfinite(values)]
+    low, high = np.quantile(values, [(1 - SHOWN) / 2, (1 + SHOWN) / 2])
+    if binary or spec.family.needs_trials:
+        low, high = -0.05, 1.05
+    if bounds is not None and np.isfinite(bounds).all():
+        low, high = min(low, bounds[0]), max(high, bounds[1])
+    log = low > 0 and high > 1000 * max(float(np.quantile(values, 0.25)), 1e-300)
+    whole = spec.family.support.whole and not spec.family.needs_trials and not binary
+    if whole and high - low < 60:
+        edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
+    elif whole and high > 30 * (1 + float(np.median(values))):
+        edges = np.r_[-0.5, np.unique(np.floor(np.geomspace(1, high, 24))) - 0.5]
+        ax.set_xscale("symlog", linthresh=1)
+    elif log:
+        edges = np.geomspace(low, high, 51)
+        ax.set_xscale("log")
+    else:
+        bins = 11 if spec.family.needs_trials else 22 if binary else 50
+        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    inside = values[(values >= edges[0]) & (values <= edges[-1])]
+    ax.hist(
+        inside,
+        edges.tolist(),
+        weights=np.full(len(inside), 1 / len(values)),
+        color=PALE_BLUE,
+        label="simulated",
+    )
+    observed = simulation.design.y
+    if observed is not None and not binary:
+        trials = simulation.design.trials
+        seen = observed if trials is None else observed / np.maximum(trials, 1)
+        ax.hist(
+            seen,
+            edges.tolist(),
+            weights=np.full(len(seen), 1 / len(seen)),
+            histtype="step",
+            color=GREY,
+            label="data",
+        )
+    elif observed is not None:
+        ax.axvline(observed.mean(), color=GREY, label="data")
+    if bounds is not None:
+        outside = float(np.mean((y < bounds[0]) | (y > bounds[1]) | np.isnan(y)))
+        ends = [end for end in bounds if edges[0] <= end <= edges[-1]]
+        for number, end in enumerate(ends):
+            note = f"plausible ({100 * outside:.2g} % outside)" if number == 0 else None
+            ax.axvline(end, color=VERMILLION, linestyle="--", label=note)
+    _finish(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
+    _legend(ax)
+    return ax
+
+
+def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: str | None = None) -> Axes:
+    """Expected responses of groups in three simulated data sets, against the first predictor that is a number.
+
+    Without such a predictor, or without groups, a column of dots for each of twenty simulated data sets.
+    """
+    ax = ax or plt.subplots(figsize=(5.0, 4.0), layout="constrained")[1]
+    label = label or simulation.spec.layout.response.name
+    predictor = _first_number(simulation)
+    factors = simulation.design.predictors[MEAN].factors
+    if predictor is None:
+        return _group_dots(simulation, ax, label)
+    x = simulation.frame[predictor].to_numpy(dtype=float)
+    codes = next(iter(factors.values())).codes if factors else np.zeros(len(x), dtype=int)
+    levels = np.unique(codes)[:LINES]
+    group = next(iter(factors), "")
+    for world, (color, style) in enumerate(WORLDS[: len(simulation.means)]):
+        for number, level in enumerate(levels):
+            rows = np.flatnonzero(codes == level)
+            points = np.unique(x[rows])
+            heights = [simulation.means[world, rows[x[rows] == point]].mean() for point in points]
+            name = f"simulated data set {world + 1}" if number == 0 else None
+            ax.plot(points, heights, color=color, linestyle=style, linewidth=1, alpha=0.8, label=name)
+    _finish(ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}")
+    _legend(ax)
+    return ax
+
+
+def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
+    factors = simulation.design.predictors[MEAN].factors
+    worlds = min(20, len(simulation.means))
+    if factors:
+        group = next(iter(factors))
+        values = level_means(simulation, group, shares(simulation))[:worlds, :50]
+        title = f"Simulated {group} means"
+    else:
+        values, title = simulation.responses[:worlds, :50], "Simulated responses"
+    number = np.repeat(np.arange(1, worlds + 1), values.shape[1])
+    ax.plot(number, values.ravel(), "o", color=BLUE, markersize=3, alpha=0.5, markeredgewidth=0)
+    if (values > 0).all() and values.max() > 1000 * np.median(values):
+        ax.set_yscale("log")
+    ax.locator_params(axis="x", integer=True)
+    _finish(ax, title, "simulated data set", label)
+    return ax
+
+
+def _first_number(simulation: Simulation) -> str | None:
+    """The first predictor of the mean that is a number with several values."""
+    layout = simulation.spec.layout.predictors[MEAN]
+    texts = [layout.common.text, *(encoding.text for f in layout.factors for encoding in f.encodings)]
+    names = dict.fromkeys(name for text in texts for name in names_in(text))
+    frame = simulation.frame
+    return next((n for n in names if frame[n].dtype.kind in "iuf" and frame[n].nunique() > 1), None)
+
+
+def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str) -> None:
+    """Implied priors as outlines, up to the 97.5 % quantile of the widest."""
+    ends = {"cor": (-1.0, 1.0), "icc": (0.0, 1.0)}
+    values = {name: v[np.isfinite(v)] for name, v in named.items()}
+    low, high = ends.get(kind, (0.0, max(float(np.quantile(v, 0.975)) for v in values.values())))
+    edges = np.linspace(low, high if high > low else low + 1, 21)
+    styles = ("-", "--", ":", "-.")
+    colors = (BLUE, VERMILLION, GREEN, GREY)
+    for number, (name, draws) in enumerate(values.items()):
+        if number == len(colors):  # more would not be told apart
+            break
+        inside = draws[(draws >= edges[0]) & (draws <= edges[-1])]
+        shown = name.split("[", 1)[1].removesuffix("]")
+        ax.hist(
+            inside,
+            edges.tolist(),
+            weights=np.full(len(inside), 1 / len(draws)),
+            histtype="step",
+            color=colors[number],
+            linestyle=styles[number],
+            linewidth=1.5,
+            label=_wrap(shown.removesuffix(f", {INTERCEPT}"), 28),
+        )
+    left_out = len(values) - len(colors)
+    title = f"{heading} (4 of {len(values)})" if left_out > 0 else heading
+    _finish(ax, title, what, "share")
+    _legend(ax)
+
+
+def _legend(ax: Axes) -> None:
+    low, high = ax.get_ylim()
+    if ax.get_yscale() == "linear":
+        ax.set_ylim(low, high + 0.3 * (high - low))  # room above for the names
+    legend = ax.legend(loc="upper right", fontsize="small", edgecolor="none")
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+
+
+def _finish(ax: Axes, title: str, x: str, y: str) -> None:
+    ax.set_title(_wrap(title, 40), parse_math=False, fontsize="medium")
+    ax.set_xlabel(_wrap(x, 42), parse_math=False)
+    ax.set_ylabel(_wrap(y, 34), parse_math=False)
+    if ax.get_xscale() == "linear":
+        ax.locator_params(axis="x", nbins=6)
+
+
+def _wrap(text: str, width: int) -> str:
+    return textwrap.fill(text, width, break_on_hyphens=False)
