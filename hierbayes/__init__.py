@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hierbayes.datasets import load_dataset
+    from hierbayes.designrows import DesignRows, design_grid
+    from hierbayes.elicitation import elicit, elicit_groups
     from hierbayes.errors import (
         DataError,
         DataWarning,
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     )
     from hierbayes.fitted import Fit, compare_models, load
     from hierbayes.formula import parse
-    from hierbayes.designrows import DesignRows, design_grid
-    from hierbayes.elicitation import elicit, elicit_groups
     from hierbayes.model import Model, fit, simulate
     from hierbayes.priorfile import PriorFile, read_prior_file
     from hierbayes.priors import Prior, PriorSet

@@ -68,7 +68,9 @@ def elicit(distribution: str, lower: float, upper: float, mass: float = 0.9, **f
     return Prior(name, **arguments)
 
 
-def elicit_groups(lower: float, upper: float, mass: float = 0.9, *, group: str | None = None) -> Mapping[str, Prior]:
+def elicit_groups(
+    lower: float, upper: float, mass: float = 0.9, *, group: str | None = None
+) -> Mapping[str, Prior]:
     """Priors of an intercept and of a group's sd from where that share of the groups lie.
 
     "90 % of subjects lie between 200 and 500 ms" is a statement on a subject nobody has measured: about the mean of
@@ -95,8 +97,8 @@ def elicit_groups(lower: float, upper: float, mass: float = 0.9, *, group: str |
     --------
     >>> for address, prior in elicit_groups(200, 500, group="subject").items():
     ...     print(address, prior)
-    Intercept Normal(mu=350, sigma=55.8)
-    sd[subject, Intercept] Exponential(lam=0.0179)
+    Intercept Normal(mu=350, sigma=58.1)
+    sd[subject, Intercept] Exponential(lam=0.0172)
     """
     from scipy import optimize, stats
 

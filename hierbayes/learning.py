@@ -26,12 +26,12 @@ from hierbayes.design import (
     kind_of,
     offset_of,
 )
+from hierbayes.designrows import DesignRows
 from hierbayes.encoding import describe_rows, learn_encoding, learn_number
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.factors import learn_factors
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
-from hierbayes.designrows import DesignRows
 from hierbayes.response import addition_values, learn_response
 from hierbayes.spread import Spread, spread_of
 from hierbayes.tables import plain_columns, read_columns

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hierbayes.designrows import DesignRows, design_grid
 from hierbayes.errors import HierBayesError, PriorError
 from hierbayes.expect import Expectation, Simulation, Verdict, check, read_expectation, simulate_all
-from hierbayes.designrows import DesignRows, design_grid
 from hierbayes.model import Model
 from hierbayes.priors import PriorSet
 from hierbayes.simulation import sample_prior

@@ -7,7 +7,6 @@ import scipy.stats as st
 import hierbayes as hb
 from hierbayes.errors import PriorError
 
-
 SCIPY = {
     "Normal": lambda mu, sigma: st.norm(mu, sigma),
     "HalfNormal": lambda sigma: st.halfnorm(scale=sigma),
@@ -33,7 +32,9 @@ def test_the_interval_has_the_probability(name, lower, upper, mass, fixed):
 
 
 def test_what_a_distribution_cannot_have_is_refused():
-    with pytest.raises(PriorError, match=r"HalfCauchy cannot have 90 % between 1 and 50; the nearest, .* has 82"):
+    with pytest.raises(
+        PriorError, match=r"HalfCauchy cannot have 90 % between 1 and 50; the nearest, .* has 82"
+    ):
         hb.elicit("HalfCauchy", 1, 50)
 
 
@@ -60,7 +61,9 @@ def test_new_groups_lie_where_they_should():
     tree = model.prior_predictive(100_000, seed=3)
     new = np.asarray(tree["prior"]["b"][0, :, 0] + tree["prior"]["r_subject"][0, :, 0, 0])
     share = np.mean((new > 200) & (new < 500))
-    assert abs(share - 0.9) < 0.002 + 4.5 * np.sqrt(0.09 / 100_000)  # three digits of the scale, and Monte Carlo
+    assert abs(share - 0.9) < 0.002 + 4.5 * np.sqrt(
+        0.09 / 100_000
+    )  # three digits of the scale, and Monte Carlo
 
 
 def test_any_unit_will_do():

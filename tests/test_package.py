@@ -12,9 +12,9 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance", "tables",
-    "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults", "graph",
-    "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
+    "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance",
+    "tables", "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults",
+    "graph", "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
     "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine",
     "simulation", "truth", "pooling", "residuals", "criticism", "checks", "plots", "figures",
     "ppcplots", "residualplots", "checkplots", "describe", "reprs",
@@ -99,7 +99,7 @@ def test_only_the_graph_and_the_nuts_strategy_import_pymc():
 
 
 def test_help_answers():
-    for command in ([], ["demo"], ["fit"], ["summary"], ["predict"]):
+    for command in ([], ["demo"], ["fit"], ["summary"], ["predict"], ["prior-check"]):
         done = subprocess.run(
             [sys.executable, "-m", "hierbayes.cli", *command, "--help"],
             capture_output=True,

@@ -23,7 +23,9 @@ def simulated(model, draws=2000):
 def test_numbers_in_the_sentences_are_those_of_the_priors():
     """sd ~ HalfNormal(2): 5 %, 50 % and 95 % quantiles are SciPy's, to the Monte Carlo error of 40,000 draws."""
     model = hb.Model(
-        "y ~ 1 + (1 | g)", hb.design_grid(g=6, replicates=2), priors={k: v for k, v in SCALED.items() if k != "b"}
+        "y ~ 1 + (1 | g)",
+        hb.design_grid(g=6, replicates=2),
+        priors={k: v for k, v in SCALED.items() if k != "b"},
     )
     summary = model.prior_summary(draws=40_000, seed=1)
     expected = st.halfnorm(scale=2).ppf([0.05, 0.5, 0.95])
