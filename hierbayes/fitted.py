@@ -768,16 +768,30 @@ class Fit:
     # -- pictures -----------------------------------------------------------------------------------------------
 
     def plot_shrinkage(self, group: str | None = None, **options: Any) -> "Axes":
-        """Estimates of each level from its own data alone, drawn towards the population: see `plots.plot_shrinkage`."""
-        from hierbayes import plots
+        """Estimates of each level alone, drawn towards the population: see `shrinkageplots.plot_shrinkage`."""
+        from hierbayes import shrinkageplots
 
-        return plots.plot_shrinkage(self.spec, self.design, self.posterior, group, **options)
+        return shrinkageplots.plot_shrinkage(self.spec, self.design, self.posterior, group, **options)
 
     def plot_ranef(self, group: str | None = None, **options: Any) -> Any:
-        """Deviations of the levels with intervals, ordered: see `plots.plot_ranef`."""
-        from hierbayes import plots
+        """Deviations of the levels with intervals, ordered: see `ranefplots.plot_ranef`."""
+        from hierbayes import ranefplots
 
-        return plots.plot_ranef(self.spec, self.posterior, group, **options)
+        return ranefplots.plot_ranef(self.spec, self.posterior, group, **options)
+
+    def plot_groups(self, group: str | None = None, x: str | None = None, **options: Any) -> Any:
+        """Lines of each level over its data, a panel a level: see `groupplots.plot_groups`."""
+        from hierbayes import groupplots
+
+        return groupplots.plot_groups(self.spec, self.design, self.data, self.posterior, group, x, **options)
+
+    def plot_conditional_effects(self, variable: str, by: str | None = None, **options: Any) -> "Axes":
+        """Predictions along a predictor, and the data: see `effectplots.plot_conditional_effects`."""
+        from hierbayes import effectplots
+
+        return effectplots.plot_conditional_effects(
+            self.spec, self.design, self.data, self.posterior, variable, by, **options
+        )
 
     # -- files --------------------------------------------------------------------------------------------------
 

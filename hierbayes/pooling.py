@@ -1,11 +1,11 @@
 """What each level says alone, beside what it says in company: no, partial and complete pooling.
 
-The no-pooling estimates are each level's maximum-likelihood coefficients from its own rows. All levels climb
-at once: a sum over each level's rows is a weighted count of its number, and each takes its own Newton steps.
+The no-pooling estimates are each level's maximum-likelihood coefficients from its own rows, the complete-pooling ones
+those of all rows as if they were one level (`hierbayes.climbing`). Pooling factors are Gelman & Pardoe's (2006),
+Technometrics 48(2).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.climbing import LevelRows, climb, level_products, orthonormal
 from hierbayes.design import MEAN, Design, linear_predictor
 from hierbayes.factors import Codes, Factor
 from hierbayes.intervals import Interval, labelled, summarise
@@ -23,14 +24,10 @@ from hierbayes.summary import level_coefficients
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-COLUMNS = ["group", "level", "effect", "n", "no_pooling", "partial_pooling", "lower", "upper", "population"]
-STEPS = 50  # Newton steps; an interior maximum takes about five
-HALVINGS = 30  # of one step
-SETTLED = 1e-6  # a level stops when a step moves none of its rows by more, in units of `_Rows.scale`
-NEARLY = 1e-3  # and has arrived all the same when its last step was this small
-DIFFERENCE = 1e-3  # step of the central differences, in the same units
-DEPENDENT = 1e-11  # a column whose part orthogonal to the others is relatively this small adds nothing
-FLAT = 1e-8  # with so little information about log odds (standard error 10⁴) the maximum lies at infinity
+COLUMNS = [
+    *("group", "level", "effect", "n", "no_pooling", "partial_pooling", "lower", "upper", "population"),
+    *("complete_pooling", "pooling", "pooling_factor"),
+]
 
 
 # -- public -------------------------------------------------------------------------------------------------
@@ -80,17 +77,70 @@ def no_pooling(
     """
     factor = find_factor(spec, factor_name)
     means = posterior_means(spec, posterior)
-    start = _coefficients(spec, means, factor)
-    bound = design.predictors[MEAN].factors[factor.name]
     counts = _informative(design)
-    codes, z = bound.codes[counts], bound.z[counts]
-    basis, root, full = _orthonormal(z, codes, len(factor.levels))
-    eta = _rest(spec, design, means, factor)[counts] + (z * start[codes]).sum(axis=1)
-    shift, found = _climb(_rows(spec, design, means, basis, codes, counts), eta, full)
-    estimate = np.full(start.shape, np.nan)
-    estimate[found] = start[found] + np.linalg.solve(root[found], shift[found][..., None])[..., 0]
+    codes = design.predictors[MEAN].factors[factor.name].codes[counts]
+    estimate = _estimate(spec, design, means, factor, codes, _coefficients(spec, means, factor))
     n = np.bincount(codes, minlength=len(factor.levels))
     return _level_frame(factor, {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))})
+
+
+def complete_pooling(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor_name: str | None = None
+) -> Array:
+    """A factor's coefficients by maximum likelihood from all rows as if they were one level: (q,).
+
+    What is held at its posterior mean is as in `no_pooling`. NaN where the rows do not settle it.
+    """
+    factor = find_factor(spec, factor_name)
+    means = posterior_means(spec, posterior)
+    codes = np.zeros(int(_informative(design).sum()), dtype=np.int64)
+    return _estimate(spec, design, means, factor, codes, population(spec, posterior, factor)[None])[0]
+
+
+def pooling_factors(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor: Factor
+) -> tuple[Array, Array]:
+    """How much each level is pooled (G, q), and each effect as a whole (q,): 0 not at all, 1 completely.
+
+    A level's is the share of an effect's variance between levels that its own rows leave open, var(r | rows) / σ², at
+    the posterior means: with one effect Gelman & Pardoe's (2006) ω = (σ_y²/n) / (σ² + σ_y²/n), the weight of the
+    population in the level's estimate. The effect's is their λ = 1 − V(E(r)) / E(V(r)), V the variance over the
+    levels (their equation 7).
+    """
+    means = posterior_means(spec, posterior)
+    counts = _informative(design)
+    bound = design.predictors[MEAN].factors[factor.name]
+    codes, z = bound.codes[counts], bound.z[counts]
+    rows = _rows(spec, design, means, z, codes, counts)
+    eta = _rest(spec, design, means, factor)[counts] + (z * _coefficients(spec, means, factor)[codes]).sum(
+        axis=1
+    )
+    information = level_products(rows, rows.weights * rows.information(eta), len(factor.levels))
+    between = between_covariance(spec, posterior, factor)
+    left = np.linalg.solve(np.eye(len(between)) + between @ information, between)
+    variance = np.diagonal(between)
+    levels = np.ones((len(left), len(between)))
+    np.divide(np.diagonal(left, axis1=1, axis2=2), variance, out=levels, where=variance > 0)
+    variable = spec.factor_variables(MEAN, factor)["r"]
+    r = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
+    r = r.reshape(-1, *r.shape[2:])
+    each = r.var(axis=1).mean(axis=0)
+    whole = 1 - np.divide(r.mean(axis=0).var(axis=0), each, out=np.zeros_like(each), where=each > 0)
+    return levels, whole
+
+
+def _estimate(
+    spec: ModelSpec, design: Design, means: Mapping[str, Array], factor: Factor, codes: Codes, start: Array
+) -> Array:
+    """Maximum-likelihood coefficients of each level from `start` (G, q), where `codes` are the informative rows'."""
+    counts = _informative(design)
+    z = design.predictors[MEAN].factors[factor.name].z[counts]
+    basis, root, full = orthonormal(z, codes, len(start))
+    eta = _rest(spec, design, means, factor)[counts] + (z * start[codes]).sum(axis=1)
+    shift, found = climb(_rows(spec, design, means, basis, codes, counts), eta, full)
+    estimate = np.full(start.shape, np.nan)
+    estimate[found] = start[found] + np.linalg.solve(root[found], shift[found][..., None])[..., 0]
+    return estimate
 
 
 def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
@@ -138,7 +188,7 @@ def shrinkage_table(
     pandas.DataFrame
         group, level, effect, n, no_pooling (as `no_pooling`), partial_pooling (posterior mean of the level's
         coefficient) with its lower and upper, population (the population-level coefficient, 0 where there is
-        none).
+        none), complete_pooling (as `complete_pooling`), pooling and pooling_factor (as `pooling_factors`).
 
     Raises
     ------
@@ -166,6 +216,7 @@ def _shrinkage(
     spec: ModelSpec, design: Design, posterior: xr.Dataset, interval: Interval, factor: Factor
 ) -> pd.DataFrame:
     alone = no_pooling(spec, design, posterior, factor.name)
+    levels, whole = pooling_factors(spec, design, posterior, factor)
     together = summarise(level_coefficients(spec, posterior, MEAN, factor), interval)
     columns = {
         "n": alone["n"].to_numpy(),
@@ -174,6 +225,11 @@ def _shrinkage(
         "lower": together["lower"],
         "upper": together["upper"],
         "population": np.tile(population(spec, posterior, factor), len(factor.levels)),
+        "complete_pooling": np.tile(
+            complete_pooling(spec, design, posterior, factor.name), len(factor.levels)
+        ),
+        "pooling": levels.ravel(),
+        "pooling_factor": np.tile(whole, len(factor.levels)),
     }
     table = _level_frame(factor, columns)
     table.insert(0, "group", factor.name)
@@ -228,52 +284,9 @@ def _informative(design: Design) -> Mask:
     return counts
 
 
-# -- one likelihood a level ---------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, eq=False)
-class _Rows:
-    """Rows with their level's number and basis: the log likelihood of each level's own coefficients."""
-
-    spec: ModelSpec
-    y: Array
-    trials: Array | None
-    weights: Array
-    aux: Mapping[str, Array]  # each (n,)
-    basis: Array  # (n, q)
-    codes: Codes
-
-    def rows(self, part: Mask) -> "_Rows":
-        trials = None if self.trials is None else self.trials[part]
-        aux = {name: values[part] for name, values in self.aux.items()}
-        return _Rows(
-            self.spec, self.y[part], trials, self.weights[part], aux, self.basis[part], self.codes[part]
-        )
-
-    def log_density(self, eta: Array) -> Array:
-        return self.weights * self.spec.family.log_density(self.y, eta, self.aux, self.spec.link, self.trials)
-
-    def information(self, eta: Array) -> Array:
-        """Fisher information of each row about its linear predictor, without its weight."""
-        return self.spec.family.information(eta, self.aux, self.spec.link, self.trials) * np.ones_like(eta)
-
-    @property
-    def relative(self) -> bool:
-        """Whether a unit of the linear predictor is large by itself: a factor e on mean or odds."""
-        return self.spec.link_name not in ("identity", "inverse")
-
-    def scale(self, information: Array) -> Array:
-        """How far a linear predictor moves before it matters: a standard error, or a log unit.
-
-        NaN where the mean is out of its range and the information therefore negative, which stops the level.
-        """
-        scale = 1 / np.sqrt(information)
-        return np.minimum(scale, 1.0) if self.relative else scale
-
-
 def _rows(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
-) -> _Rows:
+) -> LevelRows:
     assert design.y is not None, "training rows have a response"
     aux = {name: np.full(int(counts.sum()), means[name]) for name in spec.plain_auxiliaries}
     for parameter in design.predictors:
@@ -282,129 +295,4 @@ def _rows(
             aux[parameter] = np.asarray(spec.parameter_link(parameter).mean(eta))[counts]
     weights = np.ones(len(codes)) if design.weights is None else design.weights[counts]
     trials = None if design.trials is None else design.trials[counts]
-    return _Rows(spec, design.y[counts], trials, weights, aux, basis, codes)
-
-
-def _orthonormal(z: Array, codes: Codes, levels: int) -> tuple[Array, Array, Mask]:
-    """QR within each level: basis (n, q) and root (G, q, q), z = basis · root; who has full rank (G,).
-
-    By modified Gram-Schmidt, so that a predictor like `year` beside an intercept costs no digits.
-    """
-    q = z.shape[1]
-    basis, root = np.zeros_like(z), np.zeros((levels, q, q))
-    full = np.ones(levels, dtype=bool)
-    for j in range(q):
-        column = z[:, j].copy()
-        length = np.sqrt(_sums(column**2, codes, levels))
-        for i in range(j):
-            along = _sums(basis[:, i] * column, codes, levels)
-            root[:, i, j] = along
-            column -= along[codes] * basis[:, i]
-        rest = np.sqrt(_sums(column**2, codes, levels))
-        full &= rest > DEPENDENT * length
-        root[:, j, j] = np.where(full, rest, 1.0)
-        basis[:, j] = column / root[codes, j, j]
-    return basis, root, full
-
-
-def _sums(values: Array, codes: Codes, levels: int) -> Array:
-    return np.bincount(codes, weights=values, minlength=levels)
-
-
-# -- climbing -----------------------------------------------------------------------------------------------
-
-
-def _climb(rows: _Rows, eta: Array, full: Mask) -> tuple[Array, Mask]:
-    """Maximise each level's log likelihood from `eta`: the way gone in its basis (G, q), who arrived (G,)."""
-    levels, q = len(full), rows.basis.shape[1]
-    shift, size = np.zeros((levels, q)), np.full(levels, np.inf)
-    active, eta = full.copy(), eta.copy()
-    with np.errstate(all="ignore"):
-        for _ in range(STEPS):
-            if not active.any():
-                break
-            part = active[rows.codes]
-            own, here = rows.rows(part), eta[part]
-            step, scale, able = _newton_step(own, here, active)
-            size[active] = 0.0
-            np.maximum.at(size, own.codes, np.abs(_along(own, step)) / scale)
-            size[active & ~able] = np.inf
-            taken = step * _fractions(own, here, step, levels)[:, None]
-            shift += taken
-            eta[part] = here + _along(own, taken)
-            active &= able & (size > SETTLED)
-    return shift, full & (size < NEARLY)
-
-
-def _newton_step(rows: _Rows, eta: Array, active: Mask) -> tuple[Array, Array, Mask]:
-    """A step for each active level (G, q), the rows' scales (n,), and which levels can take one (G,).
-
-    Derivatives in the linear predictor are central differences of the family's own log density, so they hold
-    for every family. Observed information converges fastest; Fisher's stands in where that is not positive.
-    """
-    levels = len(active)
-    information = rows.information(eta)
-    scale = rows.scale(information)
-    h = DIFFERENCE * scale
-    below, middle, above = rows.log_density(eta - h), rows.log_density(eta), rows.log_density(eta + h)
-    gradient = _level_sums(rows, (above - below) / (2 * h), levels)
-    expected = _level_products(rows, rows.weights * information, levels)
-    observed = _level_products(rows, -((above - middle) - (middle - below)) / h**2, levels)
-    able = active & np.isfinite(gradient).all(axis=1) & np.isfinite(expected).all(axis=(1, 2))
-    least = _least_eigenvalues(expected, able)
-    able &= least > (FLAT if rows.relative else 0.0)
-    curved = able & np.isfinite(observed).all(axis=(1, 2))
-    curved &= _least_eigenvalues(observed, curved) > 1e-3 * least
-    matrix = np.where(curved[:, None, None], observed, expected)
-    step = np.zeros(gradient.shape)
-    step[able] = np.linalg.solve(matrix[able], gradient[able][..., None])[..., 0]
-    return step, scale, able
-
-
-def _fractions(rows: _Rows, eta: Array, step: Array, levels: int) -> Array:
-    """How much of each level's step to take (G,): halved until its log likelihood does not fall."""
-    start = rows.log_density(eta)
-    floor = _sums(start, rows.codes, levels) - 1e-12 * _sums(np.abs(start), rows.codes, levels)
-    fractions = np.ones(levels)
-    falling = np.zeros(levels, dtype=bool)
-    falling[rows.codes] = True
-    for _ in range(HALVINGS):
-        part = falling[rows.codes]
-        own = rows.rows(part)
-        there = eta[part] + _along(own, step * fractions[:, None])
-        reached = _sums(own.log_density(there), own.codes, levels)
-        falling &= ~(reached >= floor)  # also where it is not a number
-        if not falling.any():
-            return fractions
-        fractions[falling] /= 2
-    fractions[falling] = 0.0
-    return fractions
-
-
-def _along(rows: _Rows, step: Array) -> Array:
-    """What a step in each level's basis changes in the linear predictor: (n,)."""
-    change: Array = (rows.basis * step[rows.codes]).sum(axis=1)
-    return change
-
-
-def _level_sums(rows: _Rows, values: Array, levels: int) -> Array:
-    """Σ basis · value within levels: (G, q)."""
-    return np.stack([_sums(column * values, rows.codes, levels) for column in rows.basis.T], axis=1)
-
-
-def _level_products(rows: _Rows, values: Array, levels: int) -> Array:
-    """Σ basis basisᵀ · value within levels: (G, q, q)."""
-    q = rows.basis.shape[1]
-    products = np.empty((levels, q, q))
-    for i in range(q):
-        for j in range(i + 1):
-            sums = _sums(rows.basis[:, i] * rows.basis[:, j] * values, rows.codes, levels)
-            products[:, i, j] = products[:, j, i] = sums
-    return products
-
-
-def _least_eigenvalues(matrices: Array, where: Mask) -> Array:
-    """The least eigenvalue of each matrix that `where` names, minus infinity for the others: (G,)."""
-    least = np.full(len(matrices), -np.inf)
-    least[where] = np.linalg.eigvalsh(matrices[where])[:, 0]
-    return least
+    return LevelRows(spec, design.y[counts], trials, weights, aux, basis, codes)

@@ -16,10 +16,10 @@ LAYERS = [
     "tables", "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults",
     "graph", "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
     "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine",
-    "simulation", "truth", "pooling", "residuals", "criticism", "checks", "plots", "figures",
-    "ppcplots", "residualplots", "checkplots", "describe", "reprs",
-    "implied", "expect", "prior_summary", "prior_plots",
-    "store", "fitted", "model", "priorfile", "datasets", "cli",
+    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "checks", "plots",
+    "planeplots", "shrinkageplots", "ranefplots", "groupplots", "effectplots", "figures", "ppcplots",
+    "residualplots", "checkplots", "describe", "reprs", "implied", "expect", "prior_summary",
+    "prior_plots", "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

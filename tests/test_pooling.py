@@ -13,13 +13,21 @@ from hierbayes.errors import DataError
 from hierbayes.families import FAMILIES
 from hierbayes.intervals import Interval
 from hierbayes.links import LINKS
-from hierbayes.pooling import between_covariance, no_pooling, population, shrinkage_table
+from hierbayes.pooling import (
+    between_covariance,
+    complete_pooling,
+    no_pooling,
+    pooling_factors,
+    population,
+    shrinkage_table,
+)
 from hierbayes.ranks import find_factor
 from hierbayes.summary import coef
 
 # the designs below are made small or lopsided on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
 
+RNG = np.random.default_rng(8)
 AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0}
 
 
@@ -252,7 +260,8 @@ def test_shrinkage_table_sets_the_three_side_by_side(sleep):
     interval = Interval(0.8, "eti")
     table = shrinkage_table(sleep.spec, sleep.design, posterior, interval)
     assert list(table) == [
-        *("group", "level", "effect", "n", "no_pooling", "partial_pooling", "lower", "upper", "population")
+        *("group", "level", "effect", "n", "no_pooling", "partial_pooling", "lower", "upper", "population"),
+        *("complete_pooling", "pooling", "pooling_factor"),
     ]
     assert table.attrs["interval"] == "80% ETI"
     together = coef(sleep.spec, posterior, interval)
@@ -262,6 +271,45 @@ def test_shrinkage_table_sets_the_three_side_by_side(sleep):
     assert table["population"].tolist() == pytest.approx([250, 10] * 18)
     alone = no_pooling(sleep.spec, sleep.design, posterior)
     assert table["no_pooling"].tolist() == alone["estimate"].tolist()
+
+
+def test_complete_pooling_is_the_regression_of_all_rows(sleep):
+    data = hb.load_dataset("sleepstudy")
+    expected = np.polyfit(data["Days"], data["Reaction"], 1)[::-1]
+    posterior = posterior_of(sleep, {"b": [250, 10], "r_Subject": RNG.normal(size=(18, 2))})
+    np.testing.assert_allclose(complete_pooling(sleep.spec, sleep.design, posterior), expected, rtol=1e-6)
+
+
+def test_complete_pooling_of_a_binary_response_is_its_overall_log_odds():
+    data = pd.DataFrame({"y": np.tile([0, 1, 1], 40), "g": np.repeat(np.arange(10), 12)})
+    model = hb.Model("y ~ 1 + (1 | g)", data, family="bernoulli")
+    posterior = posterior_of(model, {"b": [0.2], "r_g": RNG.normal(size=(10, 1))})
+    assert complete_pooling(model.spec, model.design, posterior) == pytest.approx([np.log(2)])
+
+
+def test_pooling_of_one_effect_is_gelman_and_pardoes():
+    sizes = np.array([2, 5, 10, 40, 3, 8])
+    data = pd.DataFrame({"g": np.repeat(np.arange(6), sizes)})
+    data["y"] = RNG.normal(size=len(data))
+    model = hb.Model("y ~ 1 + (1 | g)", data)
+    posterior = posterior_of(model, {"sd_g": [1.5], "sigma": 2.0})
+    r = RNG.normal(size=(2, 25, 6, 1)) + np.linspace(-2, 2, 6)[:, None]
+    posterior["r_g"] = (posterior["r_g"].dims, r)
+    levels, whole = pooling_factors(model.spec, model.design, posterior, find_factor(model.spec))
+    np.testing.assert_allclose(levels[:, 0], (4 / sizes) / (1.5**2 + 4 / sizes), rtol=1e-9)
+    draws = r.reshape(50, 6)
+    expected = 1 - draws.mean(axis=0).var(ddof=1) / draws.var(axis=1, ddof=1).mean()
+    assert whole == pytest.approx([expected])
+
+
+def test_pooling_of_two_effects_is_the_variance_their_rows_leave(sleep):
+    cor = [[1.0, 0.3], [0.3, 1.0]]
+    posterior = posterior_of(sleep, {"sd_Subject": [25.0, 6.0], "cor_Subject": cor, "sigma": 25.0})
+    levels, _ = pooling_factors(sleep.spec, sleep.design, posterior, find_factor(sleep.spec))
+    between = np.outer([25, 6], [25, 6]) * cor
+    z = np.column_stack([np.ones(10), np.arange(10)])
+    left = np.linalg.inv(np.linalg.inv(between) + z.T @ z / 625)
+    np.testing.assert_allclose(levels, np.tile(np.diag(left) / np.diag(between), (18, 1)))
 
 
 def test_shrinkage_table_has_every_factor_and_keeps_the_levels_types():

@@ -1,0 +1,210 @@
+"""Each level's line over its own data, with the population's, in small panels."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from hierbayes.design import MEAN, Design
+from hierbayes.effects import is_numeric, predictor_columns
+from hierbayes.errors import DataError
+from hierbayes.factors import Factor
+from hierbayes.formula import names_in
+from hierbayes.intervals import get_interval
+from hierbayes.plots import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares
+from hierbayes.predict import Draws, Request, choose_groups, flatten, predict_table
+from hierbayes.ranks import find_factor, level_numbers
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+Numbers = NDArray[np.int64]
+POINTS = 25  # of a line
+PANEL = (1.55, 1.5)  # inches
+MOST_COLUMNS = 6
+CROWD = 100  # from so many rows of a level on, smaller points
+NAME_WIDTH = 20  # characters of a panel's name
+
+
+def plot_groups(
+    spec: ModelSpec,
+    design: Design,
+    data: pd.DataFrame,
+    posterior: xr.Dataset,
+    group: str | None = None,
+    x: str | None = None,
+    *,
+    levels: Sequence[Any] | None = None,
+    max_levels: int = 24,
+    prob: float | None = None,
+    figsize: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """Expected responses of each level along a predictor, over the level's own data: a panel a level.
+
+    The line is the posterior mean with the factor's effects, the band its interval, the dashed line the same without
+    those effects: a level at the population's centre. Other predictors are at the level's own mean, categories at
+    its most common value; other grouping factors count in neither line.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    data : pandas.DataFrame
+        The same as a table.
+    posterior : xarray.Dataset
+    group : str, optional
+        A grouping factor of the mean's formula; the first unless given.
+    x : str, optional
+        A numeric predictor; the first of those whose effects vary by the factor, else of all, unless given.
+    levels : list, optional
+        The levels to show, in that order.
+    max_levels : int
+        Unless `levels` are given: of more levels the lowest and the highest are shown, half each, by the posterior
+        mean of their effect of `x`, or of the first effect where `x` does not vary; the title says so.
+    prob : float, optional
+        Of the band; from ``arviz.rcParams`` unless given, as its kind.
+    figsize : tuple of float, optional
+        Width and height in inches; made to fit the panels unless given.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes, (panels,)
+
+    Raises
+    ------
+    DataError
+        For an unknown factor or level, or where no predictor is a number.
+    """
+    factor = find_factor(spec, group)
+    x = _choose_x(spec, data, factor, x)
+    effect = x if x in factor.effects else factor.effects[0]
+    chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
+    codes = design.predictors[MEAN].factors[factor.name].codes
+    draws = flatten(spec, posterior)
+    rows = _lines(data, codes, chosen, x)
+    interval = get_interval(prob)
+    known = _predicted(spec, draws, rows, (factor.name,), interval)
+    typical = _predicted(spec, draws, rows, (), interval)
+    grid = rows[x].to_numpy(dtype=np.float64).reshape(len(chosen), POINTS)
+    y = shares(design)
+    columns = min(len(chosen), MOST_COLUMNS)
+    height = -(-len(chosen) // columns)
+    size = figsize or (max(PANEL[0] * columns, 4.2) + 0.5, PANEL[1] * height + 1.0)
+    figure, axes = plt.subplots(
+        height, columns, sharex=True, sharey=True, squeeze=False, layout="constrained", figsize=size
+    )
+    for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
+        own, at = codes == level, panel * POINTS + np.arange(POINTS)
+        _draw_panel(ax, grid[panel], known.iloc[at], typical["mean"].iloc[at], str(interval))
+        crowd = own.sum() >= CROWD
+        marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
+        marks |= {"markersize": 1.5 if crowd else 3, "alpha": 0.6, "zorder": 2, "label": "data"}
+        ax.plot(data[x].to_numpy(dtype=np.float64)[own], y[own], **marks)
+        name = str(factor.levels.labels[level])
+        shown = name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
+        ax.set_title(shown, fontsize="small", pad=3, parse_math=False)
+    for ax in axes.flat[len(chosen) :]:
+        ax.set_visible(False)
+    for column in range(columns):  # the lowest panel of a column carries its numbers
+        axes[(len(chosen) - 1 - column) // columns, column].tick_params(labelbottom=True)
+    middle = (columns - 1) // 2
+    set_text(axes[(len(chosen) - 1 - middle) // columns, middle].set_xlabel, x, 40)
+    set_text(figure.supylabel, response_words(spec), 60)
+    title = f"{response_words(spec)} by {factor.name}" + (f": {note}" if note else "")
+    set_text(figure.suptitle, title, int(11 * size[0]))
+    style: dict[str, Any] = {"ncols": 4, "frameon": False, "fontsize": "small"}
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", **style)
+    return np.asarray(axes.flat[: len(chosen)])
+
+
+def _draw_panel(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
+    """The lines of one level."""
+    ax.fill_between(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=0, label=words)
+    ax.plot(x, band["mean"], color=BLUE, linewidth=1.6, label="level", zorder=3)
+    ax.plot(x, population, color=GREY, linewidth=1.2, linestyle="--", label="population", zorder=2.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color=PALE_GREY, linewidth=0.5)
+    ax.tick_params(labelsize="small")
+    ax.locator_params(nbins=4)
+
+
+def _choose_x(spec: ModelSpec, data: pd.DataFrame, factor: Factor, x: str | None) -> str:
+    have = [
+        name
+        for name in predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+        if is_numeric(data[name])
+    ]
+    if x is not None and x not in have:
+        raise DataError(
+            f"{x!r} is no numeric predictor of this model; it has {', '.join(map(repr, have)) or 'none'}"
+        )
+    if not have:
+        raise DataError(
+            "no predictor of this model is a number to draw lines along; plot_ranef shows the levels"
+        )
+    varying = {name for encoding in factor.encodings for name in names_in(encoding.text)}
+    return x or next((name for name in have if name in varying), have[0])
+
+
+def _choose_levels(
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    factor: Factor,
+    effect: str,
+    levels: Sequence[Any] | None,
+    max_levels: int,
+) -> tuple[Numbers, str]:
+    """Numbers of the levels to show, and what the title says of the choice."""
+    total = len(factor.levels)
+    if levels is not None:
+        chosen = level_numbers(factor, list(levels), "levels")
+        if not chosen:
+            raise DataError("levels names no level; leave it out for all")
+        return np.array(chosen), f"{len(chosen)} of {total} levels"
+    if max_levels < 2:
+        raise DataError(f"max_levels must be 2 or more; got {max_levels!r}")
+    if total <= max_levels:
+        return np.arange(total), ""
+    variable = spec.factor_variables(MEAN, factor)["r"]
+    means = np.asarray(posterior[variable.name].mean(CHAIN_DIMS).transpose(*variable.dims))
+    order = np.argsort(means[:, factor.effects.index(effect)], kind="stable")
+    low, high = max_levels // 2, max_levels - max_levels // 2
+    note = f"the {low} lowest and {high} highest of {total} levels in {effect}"
+    return np.concatenate([order[:low], order[total - high :]]), note
+
+
+def _lines(data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str) -> pd.DataFrame:
+    """Rows along the range of `x` for each level, its other columns at what is typical of it."""
+    grid = np.linspace(data[x].min(), data[x].max(), POINTS)
+    blocks = []
+    for level in chosen:
+        own = data[codes == level]
+        typical = {
+            name: own[name].mean() if is_numeric(own[name]) else own[name].mode().iloc[0]
+            for name in data.columns
+            if name != x
+        }
+        blocks.append(pd.DataFrame({x: grid, **typical}).assign(__level__=level))
+    rows = pd.concat(blocks, ignore_index=True)
+    firsts = data.iloc[[int(np.flatnonzero(codes == level)[0]) for level in chosen]]
+    for name in firsts.columns:  # a level's own labels, whatever their type
+        if name != x and not _varies(data[name], codes):
+            rows[name] = np.repeat(firsts[name].to_numpy(), POINTS)
+    return rows.drop(columns="__level__")
+
+
+def _varies(column: pd.Series, codes: Numbers) -> bool:
+    """Whether a column differs within any level."""
+    return bool((column.groupby(codes).nunique() > 1).any())
+
+
+def _predicted(
+    spec: ModelSpec, draws: Draws, rows: pd.DataFrame, groups: tuple[str, ...], interval: Any
+) -> pd.DataFrame:
+    design = spec.layout.bind_new(rows, groups)
+    return predict_table(spec, draws, design, Request("mean", groups, "mean", 0), interval)

@@ -1,0 +1,87 @@
+"""The levels' deviations from the population, ordered, with intervals: caterpillar plots."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from hierbayes.design import MEAN
+from hierbayes.intervals import Interval, get_interval
+from hierbayes.plots import BLUE, POOLED, axis_words, choose_effects, choose_rows, head, ink, set_text
+from hierbayes.ranks import find_factor
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+
+def plot_ranef(
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    group: str | None = None,
+    *,
+    effects: str | Sequence[str] | None = None,
+    prob: float | None = None,
+    figsize: tuple[float, float] | None = None,
+    max_levels: int | None = 60,
+) -> NDArray[Any]:
+    """Deviations of the levels from the population: a panel an effect, a row a level.
+
+    The levels are ordered by posterior mean of the first effect, alike in all panels. The marker is the
+    posterior mean, the thick line the 50% interval.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    posterior : xarray.Dataset
+    group : str, optional
+        A grouping factor of the mean's formula; the first unless given.
+    effects : str or list of str, optional
+        The varying effects to show; all unless given.
+    prob : float, optional
+        Probability of the thin line's interval; from ``arviz.rcParams`` unless given, as the kind of both.
+    figsize : tuple of float, optional
+        Width and height in inches; made to fit panels and levels unless given.
+    max_levels : int or None
+        Of more levels the lowest and the highest are shown, half each, and the title says so. None: no limit.
+
+    Returns
+    -------
+    ndarray of matplotlib.axes.Axes, (effects,)
+
+    Raises
+    ------
+    DataError
+        For a model without grouping factors, or an unknown factor or effect.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    >>> posterior = model.prior_predictive(draws=10)["prior"].to_dataset()  # any draws of the schema
+    >>> [ax.get_xlabel() for ax in plot_ranef(model.spec, posterior)]
+    ['Deviation in Intercept (Reaction)', 'Deviation in Days (Reaction)']
+    """
+    factor = find_factor(spec, group)
+    chosen = factor.effects if effects is None else choose_effects(factor, effects)
+    thin = get_interval(prob)
+    places = [factor.effects.index(effect) for effect in chosen]
+    variable = spec.factor_variables(MEAN, factor)["r"]
+    r = posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims)
+    rows = choose_rows(factor, np.asarray(r.mean(CHAIN_DIMS))[:, places[0]], max_levels)
+    draws = np.asarray(r)[:, :, rows.levels].reshape(-1, len(rows.levels), len(factor.effects))
+    size = figsize or rows.figsize(*[4.4 if len(chosen) == 1 else 3.4] * len(chosen))
+    _, axes = plt.subplots(1, len(chosen), sharey=True, squeeze=False, layout="constrained", figsize=size)
+    for ax, effect, place in zip(axes[0], chosen, places, strict=True):
+        ax.axvline(0, color=ink(), linewidth=1, zorder=1)
+        mean = draws[..., place].mean(axis=0)
+        ax.plot(mean, rows.heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
+        for interval, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
+            lower, upper = interval.bounds(draws[..., place])
+            ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(interval))
+        set_text(ax.set_xlabel, f"Deviation in {axis_words(spec, effect)}", 46)
+        ax.locator_params(axis="x", nbins=5)  # numbers of neighbouring panels must not meet
+        rows.finish(ax)
+    head(axes[0, 0], f"Deviations by {factor.name}", rows.note, columns=3)
+    rows.write_names(axes[0, 0])
+    return np.asarray(axes[0])
