@@ -1,0 +1,3 @@
+"""Benchmarks are a command, not tests: nothing here is collected, doctests included."""
+
+collect_ignore_glob = ["*"]

@@ -1,0 +1,35 @@
+"""Every row of the table by its name, in the order of the page."""
+
+from tests.benchmarks.measure import Row
+from tests.benchmarks.rows import (
+    cbpp,
+    compressed,
+    contraception,
+    crossed_bernoulli,
+    epilepsy,
+    growth,
+    insteval,
+    many_bernoulli,
+    million,
+    schools,
+    sleepstudy,
+    startup,
+)
+
+ROWS: dict[str, Row] = {
+    module.ROW.name: module.ROW
+    for module in (
+        sleepstudy,
+        startup,
+        million,
+        insteval,
+        schools,
+        growth,
+        cbpp,
+        contraception,
+        crossed_bernoulli,
+        many_bernoulli,
+        epilepsy,
+        compressed,
+    )
+}

@@ -1,0 +1,20 @@
+"""Cattle herds: a small binomial model."""
+
+from hierbayes import load_dataset
+from tests.benchmarks.contenders import bambi, hierbayes, lme4
+from tests.benchmarks.measure import Row, Target
+
+ROW = Row(
+    "cbpp",
+    "`incidence | trials(size) ~ period + (1 | herd)`, binomial, 56 rows, 15 herds, 4 × 1000 draws",
+    lambda: load_dataset("cbpp"),
+    (
+        hierbayes("incidence | trials(size) ~ period + (1 | herd)", "binomial", repeats=5),
+        bambi("p(incidence, size) ~ period + (1|herd)", "binomial"),
+        lme4("cbind(incidence, size - incidence) ~ period + (1 | herd)", "binomial", repeats=3),
+    ),
+    (
+        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=1),
+        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=3000),
+    ),
+)

@@ -1,0 +1,30 @@
+"""Contraception in Bangladesh: binary, with a squared predictor."""
+
+import pandas as pd
+
+from hierbayes import load_dataset
+from tests.benchmarks.contenders import bambi, hierbayes, lme4
+from tests.benchmarks.measure import Row, Target
+
+
+def read() -> pd.DataFrame:
+    frame = load_dataset("contraception").drop(columns="woman")
+    return frame.assign(used=(frame["use"] == "Y").astype(int))
+
+
+RIGHT = "age + {} + urban + livch + (1 | district)"
+
+ROW = Row(
+    "contraception",
+    "`use ~ age + I(age**2) + urban + livch + (1 | district)`, bernoulli, 1934 rows, 60 districts, 4 × 1000 draws",
+    read,
+    (
+        hierbayes("used ~ " + RIGHT.format("I(age**2)"), "bernoulli", repeats=3),
+        bambi("used ~ " + RIGHT.format("I(age**2)"), "bernoulli", most=1),
+        lme4("used ~ " + RIGHT.format("I(age^2)"), "binomial"),
+    ),
+    (
+        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=3),
+        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=2000),
+    ),
+)
