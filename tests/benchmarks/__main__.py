@@ -15,8 +15,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("rows", nargs="*", help="rows of the table; all of them unless given")
     parser.add_argument("--runs", type=int, help="turns that count; each row's own number unless given")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="keep the results and write them as a page")
-    parser.add_argument("--page-only", action="store_true", help="with --write: measure nothing, write the page again")
+    parser.add_argument(
+        "--write", type=Path, metavar="PAGE", help="keep the results and write them as a page"
+    )
+    parser.add_argument(
+        "--page-only", action="store_true", help="with --write: measure nothing, write the page again"
+    )
     parser.add_argument("--list", action="store_true", help="say what rows there are")
     options = parser.parse_args()
     unknown = set(options.rows) - set(ROWS)

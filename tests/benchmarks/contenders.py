@@ -49,9 +49,7 @@ def bambi(
     return Contender("Bambi + nutpie", command, most)
 
 
-def lme4(
-    formula: str, family: str = "gaussian", *, repeats: int = 0, most: int | None = None
-) -> Contender:
+def lme4(formula: str, family: str = "gaussian", *, repeats: int = 0, most: int | None = None) -> Contender:
     """lme4's point estimate, by ``lmer`` or ``glmer`` with their defaults."""
 
     def command(folder: Path) -> list[str] | str:
@@ -72,7 +70,13 @@ def _has_lme4() -> bool:
 
 
 def _job(folder: Path, name: str, formula: str, family: str, repeats: int, options: dict[str, Any]) -> str:
-    job = {"folder": str(folder), "formula": formula, "family": family, "repeats": repeats, "options": options}
+    job = {
+        "folder": str(folder),
+        "formula": formula,
+        "family": family,
+        "repeats": repeats,
+        "options": options,
+    }
     file = folder / f"{name.replace(' ', '-')}.json"
     file.write_text(json.dumps(job))
     return str(file)

@@ -23,7 +23,9 @@ def _processor() -> str:
 def describe_versions() -> str:
     """One line: Python and the packages that the time goes to."""
     packages = ("hierbayes", "numpy", "scipy", "numba", "nutpie", "pymc", "duckdb")
-    return ", ".join([f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in packages)])
+    return ", ".join(
+        [f"Python {platform.python_version()}", *(f"{name} {_version(name)}" for name in packages)]
+    )
 
 
 def _version(name: str) -> str:
@@ -36,6 +38,9 @@ def _version(name: str) -> str:
 def describe_commit() -> str:
     """The commit that was measured, with a + where files differ from it."""
     done = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+"], cwd=Path(__file__).parent, capture_output=True, text=True
+        ["git", "describe", "--always", "--dirty=+"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
     )
     return done.stdout.strip() or "unknown"

@@ -162,7 +162,9 @@ def run_command(command: list[str]) -> Figures:
         out.seek(0)
         errors.seek(0)
         if status:
-            raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}:\n{errors.read()[-4000:]}")
+            raise RuntimeError(
+                f"{' '.join(command)} ended with {process.returncode}:\n{errors.read()[-4000:]}"
+            )
         lines = out.read().strip().splitlines()
     figures: Figures = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     figures |= {

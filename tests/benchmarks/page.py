@@ -68,7 +68,11 @@ def write_page(results: dict[str, Any], page: Path) -> None:
 
 
 def _verdicts(results: dict[str, Any]) -> str:
-    lines = ["## What was asked, and what came out\n", "| row | figure | asked | measured | |", "|---|---|---|---|---|"]
+    lines = [
+        "## What was asked, and what came out\n",
+        "| row | figure | asked | measured | |",
+        "|---|---|---|---|---|",
+    ]
     for result in results.values():
         for verdict in result["verdicts"]:
             value = "–" if verdict["value"] is None else f"{verdict['value']:,.3g}"

@@ -15,7 +15,9 @@ def simulate() -> pd.DataFrame:
     g, age, woman = rng.integers(0, GROUPS, ROWS), rng.integers(0, AGES, ROWS), rng.integers(0, 2, ROWS)
     eta = -0.5 + 0.05 * age + 0.3 * woman + rng.normal(0, 0.5, GROUPS)[g]
     group = pd.Categorical.from_codes(g, [f"g{level:03}" for level in range(GROUPS)])
-    return pd.DataFrame({"y": rng.binomial(1, 1 / (1 + np.exp(-eta))), "age": age, "woman": woman, "g": group})
+    return pd.DataFrame(
+        {"y": rng.binomial(1, 1 / (1 + np.exp(-eta))), "age": age, "woman": woman, "g": group}
+    )
 
 
 ROW = Row(

@@ -15,7 +15,10 @@ def simulate() -> pd.DataFrame:
     school_of = np.concatenate([np.arange(SCHOOLS), rng.integers(0, SCHOOLS, PUPILS - SCHOOLS)])
     pupil = np.repeat(np.arange(PUPILS), OCCASIONS)
     pupil = pupil[rng.random(len(pupil)) < 0.75]  # a quarter of the occasions are missing
-    year = np.concatenate([np.sort(rng.choice(OCCASIONS, count, replace=False)) for count in np.bincount(pupil)]) - 2.5
+    year = (
+        np.concatenate([np.sort(rng.choice(OCCASIONS, count, replace=False)) for count in np.bincount(pupil)])
+        - 2.5
+    )
     schools = rng.multivariate_normal([0, 0], [[0.17, 0.01], [0.01, 0.012]], SCHOOLS)
     pupils = rng.multivariate_normal([0, 0], [[0.64, 0.05], [0.05, 0.012]], PUPILS)
     effects = schools[school_of[pupil]] + pupils[pupil]
@@ -25,7 +28,9 @@ def simulate() -> pd.DataFrame:
             "score": rng.normal(mean, 0.55),
             "year": year,
             "pupil": pd.Categorical.from_codes(pupil, [f"p{level:04}" for level in range(PUPILS)]),
-            "school": pd.Categorical.from_codes(school_of[pupil], [f"s{level:02}" for level in range(SCHOOLS)]),
+            "school": pd.Categorical.from_codes(
+                school_of[pupil], [f"s{level:02}" for level in range(SCHOOLS)]
+            ),
         }
     )
 

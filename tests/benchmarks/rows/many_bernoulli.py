@@ -30,7 +30,15 @@ ROW = Row(
     (
         hierbayes(FORMULA, "bernoulli", repeats=0),
         hierbayes(
-            FORMULA, "bernoulli", name=GRAPH, repeats=0, most=1, strategy="nuts", draws=150, tune=150, chains=2
+            FORMULA,
+            "bernoulli",
+            name=GRAPH,
+            repeats=0,
+            most=1,
+            strategy="nuts",
+            draws=150,
+            tune=150,
+            chains=2,
         ),
     ),
     (

@@ -12,7 +12,9 @@ FORMULA = "score ~ prior + girl + age + (1 | authority/school)"
 
 def simulate() -> pd.DataFrame:
     rng = np.random.default_rng(1)
-    authority_of = np.sort(np.concatenate([np.arange(AUTHORITIES), rng.integers(0, AUTHORITIES, SCHOOLS - AUTHORITIES)]))
+    authority_of = np.sort(
+        np.concatenate([np.arange(AUTHORITIES), rng.integers(0, AUTHORITIES, SCHOOLS - AUTHORITIES)])
+    )
     size = rng.dirichlet(np.full(SCHOOLS, 1.2))
     school = np.concatenate([np.arange(SCHOOLS), rng.choice(SCHOOLS, PUPILS - SCHOOLS, p=size)])
     prior, girl, age = rng.normal(size=PUPILS), rng.integers(0, 2, PUPILS), rng.normal(18, 0.3, PUPILS)

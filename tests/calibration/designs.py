@@ -1,0 +1,106 @@
+"""What is calibrated: a formula, its rows, and proper priors that do not depend on the response."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+import hierbayes as hb
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One model to calibrate.
+
+    Attributes
+    ----------
+    name : str
+    formula, family : str
+    priors : mapping of str to str
+        Every prior, with numbers.
+    rows : callable
+        Predictors and groups, with a response that only has to be possible; its values don't matter.
+    strategy : str
+        The strategy whose draws are ranked.
+    new : mapping of str to list
+        One row of a new group, whose mean is ranked too.
+    """
+
+    name: str
+    formula: str
+    priors: dict[str, str]
+    rows: Callable[[], pd.DataFrame]
+    new: dict[str, list[object]]
+    family: str = "gaussian"
+    strategy: str = "collapsed"
+    options: dict[str, object] = field(default_factory=dict)
+
+    def model(self, rows: pd.DataFrame) -> hb.Model:
+        """The model of these rows."""
+        return hb.Model(self.formula, rows, family=self.family, priors=self.priors)
+
+
+def one_factor() -> pd.DataFrame:
+    """16 groups of 3 to 9 rows; the predictor lies far from 0."""
+    rng = np.random.default_rng(11)
+    g = np.repeat(np.arange(16), rng.integers(3, 10, 16))
+    return pd.DataFrame(
+        {"x": rng.normal(3, 1, len(g)), "g": [f"g{level:02}" for level in g], "y": rng.normal(size=len(g))}
+    )
+
+
+def nested() -> pd.DataFrame:
+    """7 groups of 4 subgroups of 2 or 3 rows."""
+    rng = np.random.default_rng(12)
+    pair = np.repeat(np.arange(28), rng.integers(2, 4, 28))
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=len(pair)),
+            "a": [f"a{level}" for level in pair // 4],
+            "b": [f"b{level}" for level in pair % 4],
+            "y": rng.normal(size=len(pair)),
+        }
+    )
+
+
+def crossed() -> pd.DataFrame:
+    """12 by 9 groups, three quarters of the pairs observed, with weights."""
+    rng = np.random.default_rng(13)
+    pairs = np.array([(g, h) for g in range(12) for h in range(9)])[rng.random(108) < 0.75]
+    n = len(pairs)
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=n),
+            "g": [f"g{level:02}" for level in pairs[:, 0]],
+            "h": [f"h{level}" for level in pairs[:, 1]],
+            "y": rng.normal(size=n),
+        }
+    )
+
+
+GAUSSIAN = (
+    Setting(
+        "slopes",
+        "y ~ x + (x | g)",
+        {"Intercept": "Normal(1, 2)", "b": "Normal(0, 1)", "sd": "Exponential(1)", "cor": "LKJ(2)", "sigma": "LogNormal(0, 0.5)"},
+        one_factor,
+        {"x": [4.0], "g": ["new"]},
+    ),
+    Setting(
+        "nested",
+        "y ~ x + (1 | a/b)",
+        {"Intercept": "Normal(0, 2)", "b": "Normal(0, 1)", "sd": "HalfStudentT(5, 1)", "sigma": "Gamma(3, 3)"},
+        nested,
+        {"x": [1.0], "a": ["new"], "b": ["new"]},
+    ),
+    Setting(
+        "crossed",
+        "y ~ x + (x || g) + (1 | h)",
+        {"Intercept": "Normal(0, 2)", "b": "Normal(0, 1)", "sd": "HalfNormal(1)", "sigma": "InverseGamma(4, 3)"},
+        crossed,
+        {"x": [1.0], "g": ["new"], "h": ["new"]},
+    ),
+)  # fmt: skip
+
+SETTINGS = {setting.name: setting for setting in GAUSSIAN}

@@ -1,0 +1,120 @@
+"""The page of the last calibration: its figures, and a table of p-values."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.calibration.simulation import KEPT, Calibration
+from tests.calibration.uniformity import bands, counts, p_value, points
+
+RANKS = Path(__file__).parent / "ranks.json"
+BAND = 0.95
+COLUMNS = 4
+
+INTRODUCTION = """\
+# Calibration
+
+Is the posterior right? If parameters are drawn from the prior and data from the parameters, the parameters that made the data lie anywhere among
+the draws of their posterior: their rank is uniform (Talts, Betancourt, Simpson, Vehtari & Gelman 2018, arXiv:1804.06788). A
+wrong density, Jacobian, gradient, back-transform or prediction bends the ranks.
+
+```sh
+python -m pytest -m slow tests/calibration                   # all of it, as a test
+python -m tests.calibration slopes nested --write docs       # some settings: keep the ranks, draw the figures, write this page
+```
+
+Each of the {replications} replications draws every parameter by forward simulation from priors that are fixed and proper, simulates a response, fits it
+by the strategy named (2 chains × 1000 draws), and ranks the truth among {kept} draws, every tenth. Ranked are the coefficients, standard
+deviations and correlations, the family's own parameters, the effects of one level, the mean of a group that was not observed (`fit.predict`), and
+the log likelihood, which sees errors that leave each margin as it is. The figures show the empirical
+distribution of the ranks minus the uniform one; the grey band holds all of a right posterior's curve with probability {band:.0%} (Säilynoja, Bürkner & Vehtari
+2022, Statistics and Computing 32:32, exact for these numbers), so of {tests} curves about {stray:.0f} may leave it somewhere. p is the
+probability that a right posterior's ranks stray as far; the test asks that the smallest of all {tests} be above 0.01 / {tests} = {limit:.1g}; it is
+{smallest:.2g} ({where}).
+"""
+
+
+def load_ranks() -> dict[str, Any]:
+    """The last ranks of every setting."""
+    return json.loads(RANKS.read_text()) if RANKS.exists() else {}
+
+
+def keep(name: str, formula: str, family: str, strategy: str, found: Calibration, order: list[str]) -> None:
+    """Put a setting's ranks among those kept."""
+    kept = load_ranks() | {
+        name: {
+            "formula": formula,
+            "family": family,
+            "strategy": strategy,
+            "divergences": found.divergences,
+            "seconds": round(found.seconds),
+            "ranks": {quantity: ranks.tolist() for quantity, ranks in found.ranks.items()},
+        }
+    }
+    RANKS.write_text(json.dumps({key: kept[key] for key in order if key in kept}) + "\n")
+
+
+def write_page(folder: Path) -> None:
+    """docs/calibration.md and its figures."""
+    settings = load_ranks()
+    p = {
+        (name, quantity): p_value(np.array(ranks), KEPT)
+        for name, setting in settings.items()
+        for quantity, ranks in setting["ranks"].items()
+    }
+    worst = min(p, key=lambda key: p[key])
+    replications = len(next(iter(next(iter(settings.values()))["ranks"].values())))
+    parts = [
+        INTRODUCTION.format(
+            replications=replications, kept=KEPT, band=BAND, tests=len(p), stray=len(p) * (1 - BAND),
+            limit=0.01 / len(p), smallest=p[worst], where=f"{worst[1]} of {worst[0]}",
+        )
+    ]  # fmt: skip
+    for name, setting in settings.items():
+        figure = f"figures/calibration-{name}.png"
+        draw(setting["ranks"], folder / figure)
+        parts += [
+            f"## {name}\n",
+            f"`{setting['formula']}`, {setting['family']}, strategy `{setting['strategy']}`; {setting['divergences']} divergences in "
+            f"all, {setting['seconds']} s.\n",
+            f"![Rank distributions minus the uniform one, with their simultaneous bands]({figure})\n",
+            "| quantity | p |\n|---|---|",
+            *(f"| `{quantity}` | {p[name, quantity]:.2g} |" for quantity in setting["ranks"]),
+            "",
+        ]
+    (folder / "calibration.md").write_text("\n".join(parts))
+
+
+def draw(ranks: dict[str, list[int]], file: Path) -> None:
+    """A panel a quantity: empirical minus uniform distribution of its ranks over the band."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    n = len(next(iter(ranks.values())))
+    at = points(KEPT)
+    lower, upper = bands(n, KEPT, BAND)
+    rows = -(-len(ranks) // COLUMNS)
+    figure, axes = plt.subplots(
+        rows,
+        COLUMNS,
+        figsize=(11, 2.2 * rows + 0.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (quantity, values) in zip(axes.flat, ranks.items(), strict=False):
+        ax.fill_between(at, lower - at, upper - at, color="0.85", step="mid")
+        ax.plot(at, counts(np.array(values), KEPT) / n - at, color="#0072B2", drawstyle="steps-mid")
+        ax.axhline(0, color="0.4", linewidth=0.6)
+        ax.set_title(quantity, fontsize=9)
+    for ax in axes.flat[len(ranks) :]:
+        ax.set_visible(False)
+    figure.supxlabel("rank of the truth, as a share of the draws", fontsize=10)
+    figure.supylabel("share of replications below, minus uniform", fontsize=10)
+    figure.savefig(file, dpi=110)
+    plt.close(figure)

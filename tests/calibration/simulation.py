@@ -1,0 +1,128 @@
+"""Ranks of the parameters that made the data among the draws of their posterior."""
+
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+import hierbayes as hb
+from hierbayes.design import MEAN
+from hierbayes.predict import Draws, flatten
+from hierbayes.simulate import sample_prior, simulate_responses
+from hierbayes.spec import ModelSpec
+from hierbayes.summary import correlated_pairs
+from tests.calibration.designs import Setting
+
+Array = NDArray[np.float64]
+CHAINS, DRAWS, THIN = 2, 1000, 10
+KEPT = CHAINS * DRAWS // THIN  # draws that a parameter is ranked among, nearly independent
+LIKELIHOOD, NEW = "log likelihood", "mean of a new group"
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The ranks of one setting.
+
+    Attributes
+    ----------
+    ranks : mapping of str to ndarray of int (replications,)
+        How many of `KEPT` draws lie below the truth: uniform on 0 … KEPT when the posterior is right.
+    divergences : int
+        Over all replications.
+    seconds : float
+    """
+
+    ranks: dict[str, NDArray[np.int64]]
+    divergences: int
+    seconds: float
+
+
+def calibrate(
+    setting: Setting, replications: int, seed: int, tell: Callable[[str], None] = lambda words: None
+) -> Calibration:
+    """Draw parameters and responses from the prior, fit each response, and rank."""
+    start = time.perf_counter()
+    rows = setting.rows()
+    blank = setting.model(rows)
+    prior = sample_prior(blank.spec, replications, seed)
+    responses = simulate_responses(blank.spec, prior, blank.design, seed)
+    response = next(iter(responses.data_vars.values())).to_numpy()[0]
+    name = blank.spec.layout.response.name
+    rng = np.random.default_rng([seed, 7])
+    ranks: dict[str, list[int]] = {}
+    divergences = 0
+    for replication in range(replications):
+        truth = Draws({key: values[[replication]] for key, values in prior.values.items()}, 1, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of draws: divergences are counted, the ranks tell the rest
+            model = setting.model(rows.assign(**{name: response[replication]}))
+            fit = model.fit(
+                draws=DRAWS,
+                chains=CHAINS,
+                seed=replication,
+                strategy=setting.strategy,
+                progress=False,
+                **setting.options,
+            )
+        divergences += int(fit.tree["sample_stats"]["diverging"].sum())
+        draws = flatten(fit.spec, fit.posterior.isel(draw=slice(THIN - 1, None, THIN)))
+        true, drawn = (quantities(model, values) for values in (truth, draws))
+        true[NEW] = new_mean(fit.spec, truth, setting, rng)
+        drawn[NEW] = (
+            fit.predict(setting.new, output="draws", seed=replication).to_numpy()[:, THIN - 1 :: THIN].ravel()
+        )
+        for key, values in drawn.items():
+            assert values.shape == (KEPT,)
+            ranks.setdefault(key, []).append(int(np.sum(values < true[key][0])))
+        if replication % 20 == 19:
+            tell(f"{setting.name}: {replication + 1} of {replications}, {time.perf_counter() - start:.0f} s")
+    return Calibration(
+        {key: np.array(values) for key, values in ranks.items()}, divergences, time.perf_counter() - start
+    )
+
+
+def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
+    """What is ranked, each (S,): coefficients, sds, correlations, one level's effects, the family's own, log likelihood."""
+    spec, values = model.spec, draws.values
+    layout = spec.layout.predictors[MEAN]
+    b = values[spec.coefficient_variable(MEAN).name]
+    found = {f"b[{label}]": b[:, j] for j, label in enumerate(layout.coefficients)}
+    bound = model.design.predictors[MEAN]
+    eta = b @ bound.x.T + bound.offset
+    for factor in layout.factors:
+        variables = {
+            kind: values[variable.name] for kind, variable in spec.factor_variables(MEAN, factor).items()
+        }
+        level = factor.levels.labels[0]
+        for j, effect in enumerate(factor.effects):
+            found[f"sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
+            found[f"r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
+        for i, j in correlated_pairs(factor) if factor.correlated else ():
+            found[f"cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][:, i, j]
+        rows = bound.factors[factor.name]
+        for j in range(len(factor.effects)):
+            eta = eta + variables["r"][:, rows.codes, j] * rows.z[:, j]
+    auxiliaries = {name: values[name] for name in spec.plain_auxiliaries}
+    found |= auxiliaries
+    density = spec.family.log_density(
+        model.design.y, eta, {name: column[:, None] for name, column in auxiliaries.items()}, spec.link, model.design.trials
+    )  # fmt: skip
+    return found | {LIKELIHOOD: density.sum(axis=1)}
+
+
+def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Generator) -> Array:
+    """The expected response of a group that was not observed, its effects drawn from the true covariance: (1,)."""
+    layout = spec.layout.predictors[MEAN]
+    columns = {"Intercept": 1.0} | {name: values[0] for name, values in setting.new.items() if name == "x"}
+    eta = sum(truth.values["b"][0, j] * columns[label] for j, label in enumerate(layout.coefficients))
+    for factor in layout.factors:
+        variables = spec.factor_variables(MEAN, factor)
+        sd = truth.values[variables["sd"].name][0]
+        cor = truth.values[variables["cor"].name][0] if factor.correlated else np.eye(len(sd))
+        effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
+        eta = eta + sum(effect * columns[name] for effect, name in zip(effects, factor.effects, strict=True))
+    auxiliaries = {name: truth.values[name] for name in spec.plain_auxiliaries}
+    return np.atleast_1d(spec.family.mean(np.array([eta]), auxiliaries, spec.link))

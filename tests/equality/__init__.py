@@ -1,0 +1,1 @@
+"""Strategies draw the same posterior: long runs side by side. Marked slow."""
