@@ -24,7 +24,7 @@ def hierbayes(
     most: int | None = None,
     **options: Any,
 ) -> Contender:
-    """hierbayes, as ``Model(formula, data, family).fit(**options)``; with repeats, a process's first fit doesn't count."""
+    """hierbayes, as ``Model(formula, data, family).fit(**options)``; the first fit counts if there are no repeats."""
 
     def command(folder: Path) -> list[str]:
         job = _job(folder, name, formula, family, repeats, options)

@@ -208,4 +208,5 @@ def _line(figures: Figures) -> str:
 def _verdict(verdict: dict[str, Any]) -> str:
     if verdict["met"] is None:
         return f"[not measured] {verdict['words']} {verdict['limit']}"
-    return f"[{'met' if verdict['met'] else 'MISSED'}] {verdict['words']}: {verdict['value']:.4g}, asked {verdict['limit']}"
+    met = "met" if verdict["met"] else "MISSED"
+    return f"[{met}] {verdict['words']}: {verdict['value']:.4g}, asked {verdict['limit']}"

@@ -7,30 +7,7 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results.json"
 
-INTRODUCTION = """\
-# Benchmarks
-
-Speed and effective draws, beside those of other packages measured in the same run. Written by the command below;
-what was missed is said as plainly as what was met.
-
-```sh
-python -m tests.benchmarks                         # every row; or name some: python -m tests.benchmarks sleepstudy cbpp
-python -m tests.benchmarks --list
-python -m tests.benchmarks insteval --write docs/benchmarks.md     # keep the results and write this page
-```
-
-The contenders of a row run in turn, A, B, A, B, …, each time in a process of its own, after one of hierbayes that doesn't count (it fills
-the cache of kernels). A figure is the median of the runs, with the smallest and largest in brackets; a ratio is the median of the ratios of runs
-in the same turn. *fit()* is the wall time of the call, once the package is imported and, where the row says so in its "first" column, the first
-fit of the process is past; *CPU* is the CPU time of the same; *process* the wall time of the whole process with its data, imports
-and repeats; *ESS* the smallest bulk effective sample size over population-level coefficients, sds, correlations and the family's own parameters
-(Bambi's correlated slopes have no correlation), *of levels* that over every level's effects. *Load* is the machine's load average
-beside the runs: above 1 or so, others were at work, and wall times are too long.
-
-Peers: **lme4** where `Rscript` finds it with jsonlite (Debian: `r-cran-lme4`, `r-cran-jsonlite`); **Bambi with nutpie** where the environment
-variable `HIERBAYES_BENCH_BAMBI` names the interpreter of a virtual environment that has both (Bambi 0.21 wants an older
-formulae than hierbayes: `python3.13 -m venv bambi && bambi/bin/pip install bambi nutpie`). Where one is absent, its column is skipped, and the row says so.
-"""
+INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text()
 
 COLUMNS = {  # heading: (figure, format)
     "fit(), s": ("seconds", "{:.2f}"),
@@ -101,7 +78,7 @@ def _section(result: dict[str, Any]) -> str:
     low, high = result["load"]
     lines.append(
         f"\n{result['when']}, commit {result['commit']}, load {low:.1f} to {high:.1f}; {result['machine']}; "
-        f"{', '.join(sorted(versions) + [result['versions']])}.\n"
+        f"{', '.join([*sorted(versions), result['versions']])}.\n"
     )
     return "\n".join(lines)
 

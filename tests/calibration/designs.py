@@ -83,7 +83,8 @@ GAUSSIAN = (
     Setting(
         "slopes",
         "y ~ x + (x | g)",
-        {"Intercept": "Normal(1, 2)", "b": "Normal(0, 1)", "sd": "Exponential(1)", "cor": "LKJ(2)", "sigma": "LogNormal(0, 0.5)"},
+        {"Intercept": "Normal(1, 2)", "b": "Normal(0, 1)", "sd": "Exponential(1)", "cor": "LKJ(2)"}
+        | {"sigma": "LogNormal(0, 0.5)"},
         one_factor,
         {"x": [4.0], "g": ["new"]},
     ),

@@ -13,27 +13,7 @@ RANKS = Path(__file__).parent / "ranks.json"
 BAND = 0.95
 COLUMNS = 4
 
-INTRODUCTION = """\
-# Calibration
-
-Is the posterior right? If parameters are drawn from the prior and data from the parameters, the parameters that made the data lie anywhere among
-the draws of their posterior: their rank is uniform (Talts, Betancourt, Simpson, Vehtari & Gelman 2018, arXiv:1804.06788). A
-wrong density, Jacobian, gradient, back-transform or prediction bends the ranks.
-
-```sh
-python -m pytest -m slow tests/calibration                   # all of it, as a test
-python -m tests.calibration slopes nested --write docs       # some settings: keep the ranks, draw the figures, write this page
-```
-
-Each of the {replications} replications draws every parameter by forward simulation from priors that are fixed and proper, simulates a response, fits it
-by the strategy named (2 chains × 1000 draws), and ranks the truth among {kept} draws, every tenth. Ranked are the coefficients, standard
-deviations and correlations, the family's own parameters, the effects of one level, the mean of a group that was not observed (`fit.predict`), and
-the log likelihood, which sees errors that leave each margin as it is. The figures show the empirical
-distribution of the ranks minus the uniform one; the grey band holds all of a right posterior's curve with probability {band:.0%} (Säilynoja, Bürkner & Vehtari
-2022, Statistics and Computing 32:32, exact for these numbers), so of {tests} curves about {stray:.0f} may leave it somewhere. p is the
-probability that a right posterior's ranks stray as far; the test asks that the smallest of all {tests} be above 0.01 / {tests} = {limit:.1g}; it is
-{smallest:.2g} ({where}).
-"""
+INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text()
 
 
 def load_ranks() -> dict[str, Any]:
@@ -77,8 +57,8 @@ def write_page(folder: Path) -> None:
         draw(setting["ranks"], folder / figure)
         parts += [
             f"## {name}\n",
-            f"`{setting['formula']}`, {setting['family']}, strategy `{setting['strategy']}`; {setting['divergences']} divergences in "
-            f"all, {setting['seconds']} s.\n",
+            f"`{setting['formula']}`, {setting['family']}, strategy `{setting['strategy']}`; "
+            f"{setting['divergences']} divergences in all, {setting['seconds']} s.\n",
             f"![Rank distributions minus the uniform one, with their simultaneous bands]({figure})\n",
             "| quantity | p |\n|---|---|",
             *(f"| `{quantity}` | {p[name, quantity]:.2g} |" for quantity in setting["ranks"]),

@@ -85,7 +85,7 @@ def calibrate(
 
 
 def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
-    """What is ranked, each (S,): coefficients, sds, correlations, one level's effects, the family's own, log likelihood."""
+    """What is ranked, each (S,): every scalar of the model, one level's effects of each factor, the log likelihood."""
     spec, values = model.spec, draws.values
     layout = spec.layout.predictors[MEAN]
     b = values[spec.coefficient_variable(MEAN).name]
@@ -107,9 +107,8 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
             eta = eta + variables["r"][:, rows.codes, j] * rows.z[:, j]
     auxiliaries = {name: values[name] for name in spec.plain_auxiliaries}
     found |= auxiliaries
-    density = spec.family.log_density(
-        model.design.y, eta, {name: column[:, None] for name, column in auxiliaries.items()}, spec.link, model.design.trials
-    )  # fmt: skip
+    columns = {name: column[:, None] for name, column in auxiliaries.items()}
+    density = spec.family.log_density(model.design.y, eta, columns, spec.link, model.design.trials)
     return found | {LIKELIHOOD: density.sum(axis=1)}
 
 

@@ -30,10 +30,17 @@ def test_bands_hold_the_share_they_promise():
     assert (upper >= points(KEPT)).all()
 
 
-@pytest.mark.parametrize("spoil", [lambda u: u**1.6, lambda u: 0.5 + 0.75 * (u - 0.5), lambda u: 0.5 + np.sign(u - 0.5) * np.abs(2 * u - 1) ** 0.5 / 2])  # fmt: skip
-def test_a_bias_a_wide_and_a_narrow_posterior_are_seen(spoil):
+SPOILT = {
+    "biased": lambda u: u**1.6,
+    "too wide": lambda u: 0.5 + 0.75 * (u - 0.5),
+    "too narrow": lambda u: 0.5 + np.sign(u - 0.5) * np.abs(2 * u - 1) ** 0.5 / 2,
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT)
+def test_a_wrong_posterior_is_seen(spoilt):
     u = np.random.default_rng(3).random(200)
-    assert p_value((spoil(u) * 201).astype(int), 200) < 0.001
+    assert p_value((SPOILT[spoilt](u) * 201).astype(int), 200) < 0.001
 
 
 def test_uniform_ranks_pass():

@@ -33,7 +33,7 @@ def p_value(ranks: NDArray[np.int64], kept: int) -> float:
 
 
 def bands(n: int, kept: int, probability: float) -> tuple[Array, Array]:
-    """Lower and upper end, (kept,) each, between which all of the empirical distribution stays with that probability."""
+    """Lower and upper end, (kept,) each, that hold all of the empirical distribution with that probability."""
 
     def excess(log_tail: float) -> float:
         return coverage(n, kept, float(np.exp(log_tail))) - probability

@@ -16,7 +16,7 @@ LEVELS_LOOKED_AT = 5000  # effective draws of more levels' effects take longer t
 
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
-    frame = read_table(Path(job["folder"]))
+    frame = hb.load_dataset(job["dataset"]) if "dataset" in job else read_table(Path(job["folder"]))
     start = time.perf_counter()
     model = hb.Model(job["formula"], frame, family=job["family"])
     modelled = time.perf_counter() - start

@@ -6,6 +6,7 @@ from tests.benchmarks.rows import (
     compressed,
     contraception,
     crossed_bernoulli,
+    defaults,
     epilepsy,
     growth,
     insteval,
@@ -31,5 +32,6 @@ ROWS: dict[str, Row] = {
         many_bernoulli,
         epilepsy,
         compressed,
+        defaults,
     )
 }
