@@ -191,6 +191,7 @@ def _line(figures: Figures) -> str:
         "cpu": "{:.2f} CPU s",
         "first": "first {:.2f} s",
         "model": "model {:.2f} s",
+        "total": "in all {:.2f} s",
         "moments": "moments {:.2f} s",
         "ess": "min bulk ESS {:.0f}",
         "least": "({})",

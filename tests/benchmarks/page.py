@@ -14,6 +14,7 @@ COLUMNS = {  # heading: (figure, format)
     "CPU, s": ("cpu", "{:.2f}"),
     "first, s": ("first", "{:.2f}"),
     "model, s": ("model", "{:.2f}"),
+    "in all, s": ("total", "{:.2f}"),
     "moments, s": ("moments", "{:.2f}"),
     "process, s": ("process", "{:.1f}"),
     "peak, MB": ("peak_mb", "{:,.0f}"),
