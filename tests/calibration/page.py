@@ -94,6 +94,8 @@ def draw(ranks: dict[str, list[int]], file: Path) -> None:
         ax.set_title(quantity, fontsize=9)
     for ax in axes.flat[len(ranks) :]:
         ax.set_visible(False)
+    for ax in axes.flat[max(len(ranks) - COLUMNS, 0) : len(ranks)]:
+        ax.tick_params(labelbottom=True)  # the lowest panel of its column
     figure.supxlabel("rank of the truth, as a share of the draws", fontsize=10)
     figure.supylabel("share of replications below, minus uniform", fontsize=10)
     figure.savefig(file, dpi=110)
