@@ -1,4 +1,4 @@
-"""Findings about a design before sampling, and about draws after it.
+"""Findings: what they are, and those about draws; `hierbayes.designchecks` has those about a design.
 
 Each finding has a code, what was found and what to do; `docs/findings.md` has a paragraph for each code.
 """
@@ -10,14 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, BoundFactor, Design
-from hierbayes.encoding import INTERCEPT
-from hierbayes.factors import Factor
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import diagnostics, summary_draws
 
-FEW_LEVELS = 5
-FAR_FROM_ZERO = 10.0
 RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
 
@@ -34,117 +29,17 @@ class Finding:
         What was found, with the names and numbers.
     advice : str
         What to do about it.
+    question : bool
+        Whether it may as well be meant: told by `Model.check`, and not as a warning.
     """
 
     code: str
     found: str
     advice: str
+    question: bool = False
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.found}. {self.advice}."
-
-
-def check_design(spec: ModelSpec, design: Design) -> tuple[Finding, ...]:
-    """Facts about the data that limit what the model can say."""
-    findings: list[Finding] = []
-    for parameter, layout in spec.layout.predictors.items():
-        for factor in layout.factors:
-            bound = design.predictors[parameter].factors[factor.name]
-            findings += _check_factor(spec, design, factor, bound)
-            findings += _check_slopes(spec, factor, bound, parameter)
-    return tuple(findings)
-
-
-def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
-    levels, n = len(factor.levels), len(design)
-    if levels == 1:
-        yield Finding(
-            "one-level",
-            f"{factor.name!r} has a single level",
-            "Its standard deviation is known from the prior alone; leave the group term out",
-        )
-    elif levels < FEW_LEVELS:
-        yield Finding(
-            "few-levels",
-            f"{factor.name!r} has only {levels} levels",
-            "Its standard deviation rests largely on its prior; "
-            f"look at {factor.name!r} as a population-level factor too",
-        )
-    counts = np.bincount(bound.codes, minlength=levels)
-    if levels > 1 and counts.max() == 1:
-        binary = spec.family.support.two_levels
-        # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
-        if _numeric(factor) and (
-            spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"
-        ):
-            yield Finding(
-                "numeric-factor",
-                f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
-                "Was a continuous predictor meant? Then write it as a term, not behind a bar",
-            )
-        elif spec.family.auxiliaries:
-            yield Finding(
-                "one-row-a-level",
-                f"every level of {factor.name!r} has one row",
-                "Its standard deviation can hardly be told from the residual's; "
-                "leave the term out or collect replicates",
-            )
-        elif binary:
-            yield Finding(
-                "one-row-a-level",
-                f"every level of {factor.name!r} has one row",
-                "One 0 or 1 says nothing of how levels differ; leave the term out or collect replicates",
-            )
-
-
-def _numeric(factor: Factor) -> bool:
-    return len(factor.levels.columns) == 1 and factor.levels.values[0].dtype.kind in "iuf"
-
-
-def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter: str) -> Iterator[Finding]:
-    layout = spec.layout.predictors[parameter]
-    for place, effect in enumerate(factor.effects):
-        if effect == INTERCEPT:
-            continue
-        z = bound.z[:, place]
-        if (
-            INTERCEPT in factor.effects
-            and len(factor.levels) > 1
-            and not _varies_within(bound.codes, z, len(factor.levels))
-        ):
-            yield Finding(
-                "constant-slope",
-                f"{effect!r} doesn't vary within any level of {factor.name!r}",
-                "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
-            )
-        mean, sd = float(z.mean()), float(z.std())
-        apart = INTERCEPT in factor.effects and not factor.centres[place]
-        if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
-            yield Finding(
-                "far-from-zero",
-                f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and its slopes are uncorrelated with "
-                f"the intercepts of {factor.name!r} at 0, which no data are near",
-                f"Let them correlate, ({effect} | {factor.name}), or centre it, "
-                f"(center({effect}) || {factor.name})",
-            )
-    if (
-        layout.intercept is None
-        and parameter == MEAN
-        and INTERCEPT in factor.effects
-        and not layout.coefficients
-    ):
-        yield Finding(
-            "no-population-mean",
-            f"the effects of {factor.name!r} have no population-level mean",
-            "They are drawn from a distribution around 0; add the intercept unless that is meant",
-        )
-
-
-def _varies_within(codes: NDArray[np.int64], z: NDArray[np.float64], levels: int) -> bool:
-    low, high = np.full(levels, np.inf), np.full(levels, -np.inf)
-    np.minimum.at(low, codes, z)
-    np.maximum.at(high, codes, z)
-    return bool((high > low).any())
 
 
 def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:

@@ -7,7 +7,7 @@ those weights wild; integrated out (`hierbayes.marginal`), they don't: p(rows | 
 given coefficients, standard deviations and the rows that stay (Merkle, Furr & Rabe-Hesketh 2019, Psychometrika 84).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from hierbayes.checks import Finding
 from hierbayes.design import OBS, Design
+from hierbayes.encoding import describe_rows
 from hierbayes.errors import DataError
 from hierbayes.factors import Codes
 from hierbayes.likelihood import likelihood_chunks
@@ -277,3 +279,32 @@ def compare_models(
             )
     table: pd.DataFrame = arviz_stats.compare(dict(records), method=method, round_to="none")
     return table
+
+
+def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
+    """Levels and rows that move the posterior so far that importance sampling cannot follow: by Pareto k."""
+    names = dict.fromkeys(
+        factor.name for layout in spec.layout.predictors.values() for factor in layout.factors
+    )
+    for name in names:
+        if len(group_codes(spec, design, name)[0]) < 2:
+            continue
+        table = (found := logo(spec, design, posterior, name)).table
+        moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
+        if len(moved):
+            shown = ", ".join(str(level) for level in moved.index[:4])
+            yield Finding(
+                "influential-level",
+                f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
+                f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
+                "Look at those levels' rows, and compare with a fit without them",
+            )
+    rows = (found := loo(spec, design, posterior)).table
+    moved = np.flatnonzero(rows["pareto_k"].to_numpy() > found.good_k)
+    if len(moved):
+        yield Finding(
+            "influential-rows",
+            f"the posterior hangs on {describe_rows(design.index[moved])} (Pareto k up to "
+            f"{rows['pareto_k'].max():.2f})",
+            "Look at them; a family with heavier tails, such as student, is moved less",
+        )

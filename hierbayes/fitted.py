@@ -17,6 +17,7 @@ from hierbayes import (
     predict,
     ranks,
     residuals,
+    sensitivity,
     simulation,
     summary,
 )
@@ -293,9 +294,25 @@ class Fit:
         found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs)
         return found.array() if output == "draws" else found.differences(get_interval(prob, kind))
 
-    def check(self) -> tuple[Finding, ...]:
-        """What is wrong with the draws and what to do; empty when all is well."""
-        return check_draws(self.spec, self.tree)
+    def check(self, thorough: bool = False) -> tuple[Finding, ...]:
+        """What is wrong with the draws or the posterior and what to do; empty when all is well.
+
+        Parameters
+        ----------
+        thorough : bool
+            Whether to look for what takes seconds too: conflicts of prior and data (`prior_sensitivity`), levels
+            and rows that the posterior hangs on (`logo`, `loo`).
+        """
+        findings = [
+            *check_draws(self.spec, self.tree),
+            *sensitivity.check_boundary(self.spec, self.posterior),
+        ]
+        if thorough:
+            from hierbayes import crossval
+
+            findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
+            findings += crossval.influence_findings(self.spec, self.design, self.posterior)
+        return tuple(findings)
 
     # -- predictions --------------------------------------------------------------------------------------------
 
@@ -679,6 +696,21 @@ class Fit:
         from hierbayes import crossval
 
         return crossval.logo(self.spec, self.design, self.posterior, group, self._refit if refit else None)
+
+    def prior_sensitivity(self, threshold: float = 0.05) -> pd.DataFrame:
+        """How far the posterior moves with the prior, and with the likelihood, by power-scaling: ArviZ's ``psense``.
+
+        Parameters
+        ----------
+        threshold : float
+            From which sensitivity on a quantity is said to depend on the prior.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a quantity of `summary`: prior, likelihood, diagnosis ("" where all is well).
+        """
+        return sensitivity.prior_sensitivity(self.spec, self.design, self.posterior, threshold)
 
     def residuals(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
         """Residuals of the training rows, quantile residuals among them, from simulated responses (DHARMa's).

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hierbayes import truth
-from hierbayes.checks import Finding, check_design, check_draws
+from hierbayes.checks import Finding, check_draws
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.design import MEAN, PACKAGE
+from hierbayes.designchecks import check_design, structure
 from hierbayes.engine import Settings, choose
 from hierbayes.errors import (
     DataError,
@@ -110,7 +111,8 @@ class Model:
         self.data = frame
         self.design = layout.bind(frame)
         for finding in self.check():
-            warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
+            if not finding.question:
+                warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
 
     def __repr__(self) -> str:
         return model_text(self.spec, self.design, *self._strategy())
@@ -141,6 +143,16 @@ class Model:
     def check(self) -> tuple[Finding, ...]:
         """Facts about the data that limit what the model can say; empty when there are none."""
         return check_design(self.spec, self.design)
+
+    def structure(self) -> pd.DataFrame:
+        """How the grouping factors stand to each other, by looking at the rows: nested, crossed, partly crossed.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a pair: factor, relation, other, pairs (combinations of levels that have rows), possible.
+        """
+        return structure(self.spec, self.design)
 
     def graph(self, parameterization: str = "noncentered") -> "pm.Model":
         """The model as a `pymc.Model`, with dims and coords, usable as any PyMC model.

@@ -11,7 +11,7 @@ import xarray as xr
 import hierbayes as hb
 from hierbayes.checks import Finding
 
-from .test_predict import prior_fit, to_fit, values_of
+from .test_predict import prior_fit, tame_fit, to_fit, values_of
 
 N = 60
 RNG = np.random.default_rng(9)
@@ -200,7 +200,7 @@ def test_warnings_point_at_the_users_line(make):
 
 @pytest.fixture(scope="module")
 def fit() -> hb.Fit:
-    return prior_fit(hb.Model("y ~ x + (x | g)", D), draws=500, chains=4)
+    return tame_fit(hb.Model("y ~ x + (x | g)", D), draws=500, chains=4)
 
 
 def with_statistics(fit: hb.Fit, **arrays) -> hb.Fit:

@@ -15,9 +15,9 @@ LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance",
     "tables", "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults",
     "graph", "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
-    "ranks", "variance", "partition", "likelihood", "marginal", "elpd", "crossval", "engine",
-    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "checks", "plots",
-    "planeplots", "shrinkageplots", "ranefplots", "groupplots", "effectplots", "figures", "ppcplots",
+    "ranks", "variance", "partition", "checks", "likelihood", "marginal", "elpd", "crossval", "engine",
+    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "designchecks",
+    "plots", "planeplots", "shrinkageplots", "ranefplots", "groupplots", "effectplots", "figures", "ppcplots",
     "residualplots", "checkplots", "describe", "reprs", "implied", "expect", "prior_summary",
     "prior_plots", "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip

@@ -1,0 +1,310 @@
+"""Findings about a design, before any sampling: facts about the data that limit what the model can say."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from hierbayes.checks import Finding
+from hierbayes.design import MEAN, BoundFactor, Design
+from hierbayes.encoding import INTERCEPT
+from hierbayes.factors import Factor
+from hierbayes.spec import ModelSpec
+
+Codes = NDArray[np.int64]
+FEW_LEVELS = 5
+FAR_FROM_ZERO = 10.0
+SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
+
+
+def check_design(spec: ModelSpec, design: Design) -> tuple[Finding, ...]:
+    """Facts about the data that limit what the model can say."""
+    findings: list[Finding] = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            bound = design.predictors[parameter].factors[factor.name]
+            findings += _check_factor(spec, design, factor, bound)
+            findings += _check_slopes(spec, factor, bound, parameter)
+            findings += _check_amount(spec, factor, bound, parameter)
+        findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
+    findings += _check_offset(spec, design)
+    return tuple(findings)
+
+
+def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
+    levels, n = len(factor.levels), len(design)
+    if levels == 1:
+        yield Finding(
+            "one-level",
+            f"{factor.name!r} has a single level",
+            "Its standard deviation is known from the prior alone; leave the group term out",
+        )
+    elif levels < FEW_LEVELS:
+        yield Finding(
+            "few-levels",
+            f"{factor.name!r} has only {levels} levels",
+            "Its standard deviation rests largely on its prior; "
+            f"look at {factor.name!r} as a population-level factor too",
+        )
+    counts = np.bincount(bound.codes, minlength=levels)
+    if levels > 1 and counts.max() == 1:
+        binary = spec.family.support.two_levels
+        # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
+        if _numeric(factor) and (
+            spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"
+        ):
+            yield Finding(
+                "numeric-factor",
+                f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
+                "Was a continuous predictor meant? Then write it as a term, not behind a bar",
+            )
+        elif spec.family.auxiliaries:
+            yield Finding(
+                "one-row-a-level",
+                f"every level of {factor.name!r} has one row",
+                "Its standard deviation can hardly be told from the residual's; "
+                "leave the term out or collect replicates",
+            )
+        elif binary:
+            yield Finding(
+                "one-row-a-level",
+                f"every level of {factor.name!r} has one row",
+                "One 0 or 1 says nothing of how levels differ; leave the term out or collect replicates",
+            )
+
+
+def _numeric(factor: Factor) -> bool:
+    return len(factor.levels.columns) == 1 and factor.levels.values[0].dtype.kind in "iuf"
+
+
+def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter: str) -> Iterator[Finding]:
+    layout = spec.layout.predictors[parameter]
+    for place, effect in enumerate(factor.effects):
+        if effect == INTERCEPT:
+            continue
+        z = bound.z[:, place]
+        if (
+            INTERCEPT in factor.effects
+            and len(factor.levels) > 1
+            and not _varies_within(bound.codes, z, len(factor.levels))
+        ):
+            yield Finding(
+                "constant-slope",
+                f"{effect!r} doesn't vary within any level of {factor.name!r}",
+                "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
+            )
+        mean, sd = float(z.mean()), float(z.std())
+        apart = INTERCEPT in factor.effects and not factor.centres[place]
+        if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
+            yield Finding(
+                "far-from-zero",
+                f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and its slopes are uncorrelated with "
+                f"the intercepts of {factor.name!r} at 0, which no data are near",
+                f"Let them correlate, ({effect} | {factor.name}), or centre it, "
+                f"(center({effect}) || {factor.name})",
+            )
+    if (
+        layout.intercept is None
+        and parameter == MEAN
+        and INTERCEPT in factor.effects
+        and not layout.coefficients
+    ):
+        yield Finding(
+            "no-population-mean",
+            f"the effects of {factor.name!r} have no population-level mean",
+            "They are drawn from a distribution around 0; add the intercept unless that is meant",
+        )
+
+
+def _varies_within(codes: Codes, z: NDArray[np.float64], levels: int) -> bool:
+    return bool(_varying(codes, z, levels).any())
+
+
+def _varying(codes: Codes, z: NDArray[np.float64], levels: int) -> NDArray[np.bool_]:
+    """The levels within which a column varies: (G,)."""
+    low, high = np.full(levels, np.inf), np.full(levels, -np.inf)
+    np.minimum.at(low, codes, z)
+    np.maximum.at(high, codes, z)
+    return np.asarray(high > low)
+
+
+def _check_amount(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter: str) -> Iterator[Finding]:
+    """As many effects as rows, slopes that few levels show, and pairs of effects that no level has together."""
+    n, levels, q = len(bound.codes), len(factor.levels), len(factor.effects)
+    residual = parameter == MEAN and bool(spec.family.auxiliaries)
+    if residual and q > 1 and levels > 1 and n <= levels * q:
+        yield Finding(
+            "more-effects-than-rows",
+            f"{factor.name!r} has {levels * q:,} effects ({levels:,} levels, {q} each) for {n:,} rows",
+            "Their standard deviations can hardly be told from the residual's; let fewer effects vary",
+        )
+    for place, effect in enumerate(factor.effects):
+        if INTERCEPT not in factor.effects or effect == INTERCEPT or levels < FEW_LEVELS:
+            continue
+        varying = int(_varying(bound.codes, bound.z[:, place], levels).sum())
+        if 0 < varying < FEW_LEVELS:
+            yield Finding(
+                "few-slopes",
+                f"{effect!r} varies within only {varying} of the {levels:,} levels of {factor.name!r}",
+                "Those few levels alone tell how slopes differ; look at a model without the varying slope too",
+            )
+    for block in factor.blocks:
+        for i, j in combinations(block, 2):
+            if INTERCEPT not in (factor.effects[i], factor.effects[j]) and not _together(bound, i, j, levels):
+                yield Finding(
+                    "correlation-unseen",
+                    f"no level of {factor.name!r} shows both {factor.effects[i]!r} and {factor.effects[j]!r}",
+                    f"Their correlation is known from its prior alone; write (… || {factor.name}) or one term each",
+                )
+
+
+def _together(bound: BoundFactor, i: int, j: int, levels: int) -> bool:
+    """Whether the rows of any level tell two effects apart: their columns there are no multiples of each other."""
+    first, second = bound.z[:, i], bound.z[:, j]
+    squares, crossed = (
+        [np.bincount(bound.codes, weights=z * z, minlength=levels) for z in (first, second)],
+        np.bincount(bound.codes, weights=first * second, minlength=levels),
+    )
+    product = squares[0] * squares[1]
+    return bool((product - crossed**2 > 1e-9 * product).any())
+
+
+# -- pairs of factors -----------------------------------------------------------------------------------------------
+
+
+def relation(inner: Codes, outer: Codes) -> str:
+    """How two groupings of the same rows stand: "the same", "nested in", "contains", "crossed" or "partly crossed".
+
+    Nested where each inner level has rows in one outer level only; crossed where every pair of levels has rows.
+
+    Examples
+    --------
+    >>> relation(np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]))
+    'nested in'
+    >>> relation(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+    'crossed'
+    """
+    pairs = _cells(inner, outer)
+    counts = len(np.unique(inner)), len(np.unique(outer))
+    if len(pairs) == counts[0] == counts[1]:
+        return "the same"
+    if len(pairs) == counts[0]:
+        return "nested in"
+    if len(pairs) == counts[1]:
+        return "contains"
+    return "crossed" if len(pairs) == counts[0] * counts[1] else "partly crossed"
+
+
+def _cells(inner: Codes, outer: Codes) -> Codes:
+    """The combinations of two groupings that have rows, as one number each."""
+    return np.unique(outer * (inner.max() + 1) + inner)
+
+
+def structure(spec: ModelSpec, design: Design) -> pd.DataFrame:
+    """How each pair of grouping factors stands, by looking at the rows: factor, relation, other, pairs, possible.
+
+    Columns pairs and possible count the combinations of levels that have rows, and all there could be.
+    """
+    rows = []
+    seen: dict[str, Codes] = {}
+    for bound in design.predictors.values():
+        seen |= {name: rows.codes for name, rows in bound.factors.items()}
+    for (first, inner), (second, outer) in combinations(seen.items(), 2):
+        words = relation(inner, outer)
+        if words == "contains":
+            first, inner, second, outer, words = second, outer, first, inner, "nested in"
+        pairs = len(_cells(inner, outer))
+        rows.append((first, words, second, pairs, len(np.unique(inner)) * len(np.unique(outer))))
+    return pd.DataFrame(rows, columns=["factor", "relation", "other", "pairs", "possible"])
+
+
+def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
+    for first, second in combinations(factors, 2):
+        if set(first.levels.columns) & set(second.levels.columns):
+            if relation(bound[first.name].codes, bound[second.name].codes) == "the same":
+                yield _aliased(first, second)
+            continue
+        a, b = bound[first.name].codes, bound[second.name].codes
+        if relation(a, b) == "the same":
+            yield _aliased(first, second)
+        for inner, outer in ((first, second), (second, first)):
+            even = relation(a, b) == "crossed"  # then a truly crossed design looks the same
+            if _numbered_anew(inner, bound[inner.name].codes, bound[outer.name].codes, even):
+                labels = [str(label) for label in inner.levels.labels[:3]]
+                yield Finding(
+                    "nested-labels",
+                    f"the levels of {inner.name!r} ({', '.join(labels)}, …) seem to be numbered anew in every level of "
+                    f"{outer.name!r}, and as written {inner.name} {labels[0]} is one and the same in all of them",
+                    f"If they are different ones, write (1 | {outer.name}/{inner.name}); "
+                    "if they are the same, all is well",
+                    question=even,
+                )
+
+
+def _aliased(first: Factor, second: Factor) -> Finding:
+    return Finding(
+        "same-groups",
+        f"{first.name!r} and {second.name!r} divide the rows in the same way",
+        "Their standard deviations cannot be told apart; leave one of them out",
+    )
+
+
+def _numbered_anew(factor: Factor, inner: Codes, outer: Codes, even: bool) -> bool:
+    """Whether labels look like 1, 2, … or a, b, … begun again in every outer level.
+
+    Each outer level has an initial piece of the numbering; and either pieces differ in length, or every combination
+    has several rows, as pupils of a class have and answers to a test item have not.
+    """
+    labels = list(factor.levels.labels)
+    if not 2 <= len(labels) <= SMALL_NUMBERING or not _is_numbering(labels):
+        return False
+    cells, counts = np.unique(outer * len(labels) + inner, return_counts=True)
+    outers, inners = np.divmod(cells, len(labels))
+    sizes = np.bincount(outers)
+    last = np.zeros(len(sizes), dtype=np.int64)
+    np.maximum.at(last, outers, inners)
+    present = sizes > 0
+    if not (last[present] + 1 == sizes[present]).all() or present.sum() <= len(labels) or sizes.max() < 2:
+        return False
+    return bool(counts.min() > 1) if even else bool((sizes[present] > 1).mean() > 0.5)
+
+
+def _is_numbering(labels: list[object]) -> bool:
+    """Whether labels are 1 … k, 0 … k − 1 or the first letters."""
+    texts = [str(label).strip().lower() for label in labels]
+    letters = [chr(ord("a") + place) for place in range(len(texts))]
+    numbers = [str(place) for place in range(len(texts) + 1)]
+    return texts in (letters, numbers[1:], numbers[:-1])
+
+
+# -- the offset -----------------------------------------------------------------------------------------------------
+
+
+def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """An exposure that was not logged: a log link, positive offsets, and responses in proportion to them as they are.
+
+    Compared by Poisson's deviance of a mean in proportion to the offset's exponential, and to the offset itself.
+    """
+    offset, y = design.predictors[MEAN].offset, design.y
+    texts = [encoding.text for encoding in spec.layout.predictors[MEAN].offsets]
+    if spec.link_name != "log" or not texts or y is None or any("log" in text for text in texts):
+        return
+    if offset.min() <= 0 or np.ptp(offset) < 1 or y.sum() <= 0:
+        return
+    as_written, as_exposure = np.exp(offset - offset.max()), offset
+
+    def deviance(exposure: NDArray[np.float64]) -> float:
+        mu = np.maximum(exposure * (y.sum() / exposure.sum()), 1e-12)
+        return float(2 * (xlogy(y, np.maximum(y, 1e-12) / mu) - (y - mu)).sum())
+
+    if deviance(as_exposure) < deviance(as_written):
+        names = " + ".join(text.removeprefix("0 + ") for text in texts)
+        yield Finding(
+            "offset-not-logged",
+            f"the offset {names} reaches {offset.max():.6g}, so that means would differ by a factor of "
+            f"{np.exp(min(np.ptp(offset), 700.0)):.3g}, and the responses grow with the offset itself",
+            f"With a log link an exposure enters by its logarithm: offset(log({names}))",
+        )
