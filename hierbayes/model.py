@@ -290,7 +290,7 @@ class Model:
         *,
         tune: int | None = None,
         cores: int | None = None,
-        target_accept: float = 0.9,
+        target_accept: float | None = None,
         sampler: str = "nutpie",
         parameterization: str = "noncentered",
     ) -> Fit:
@@ -311,8 +311,8 @@ class Model:
             Warm-up draws; the strategy's own number unless given.
         cores : int, optional
             Chains run at once.
-        target_accept : float
-            Acceptance rate that the step size aims at.
+        target_accept : float, optional
+            Acceptance rate that the step size aims at; the strategy's own unless given.
         sampler : {"nutpie", "pymc", "numpyro"}
             Who runs NUTS, for strategy ``"nuts"``.
         parameterization : {"noncentered", "centered"}

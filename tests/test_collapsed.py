@@ -9,7 +9,7 @@ import pytest
 import hierbayes as hb
 from hierbayes.engine import choose
 from hierbayes.engine.collapsed import Collapsed, to_problem
-from hierbayes.engine.gaussian.collapsed import cost, evaluator
+from hierbayes.engine.gaussian.collapsed import evaluator, route_of
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.packing import pack
 from tests.conftest import SLEEP
@@ -56,11 +56,12 @@ def test_what_cannot_be_collapsed_says_why(formula, options, reason):
         model.fit(strategy="collapsed")
 
 
-def test_wide_crossed_factors_are_left_to_nuts():
+def test_of_large_crossed_factors_one_is_integrated_out():
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"y": rng.normal(size=3000), "g": np.arange(3000) % 900, "h": np.arange(3000) % 700})
-    model = hb.Model("y ~ 1 + (1 | g) + (1 | h)", frame)
-    assert "700 effects" in Collapsed().supports(model.spec, model.design)
+    said = repr(hb.Model("y ~ 1 + (1 | g) + (1 | h)", frame))
+    assert "strategy 'collapsed': b and r[g] integrated out exactly" in said
+    assert "whitened, r[h]" in said
 
 
 def test_the_model_says_that_it_will_be_collapsed():
@@ -90,7 +91,7 @@ def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, prior
     coefficients = [name for name in start if not name.endswith("_log__")]
     factors = [factor.name for factor in model.spec.layout.predictors["mu"].factors]
     problem = to_problem(model.spec, model.design)
-    evaluate = evaluator(pack(problem, moments(problem), cost(problem).primary))()
+    evaluate = evaluator(pack(problem, moments(problem), route_of(problem).primary))()
     rng = np.random.default_rng(1)
     for _ in range(2):
         theta = rng.normal(scale=0.5, size=problem.n_theta)

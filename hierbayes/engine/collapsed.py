@@ -1,4 +1,4 @@
-"""The strategy for Gaussian models: every coefficient integrated out exactly, NUTS draws the hyperparameters."""
+"""The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
 from threading import Timer
@@ -10,13 +10,13 @@ from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.design import MEAN, Design
 from hierbayes.encoding import INTERCEPT
 from hierbayes.engine.draws import to_tree
-from hierbayes.engine.gaussian.problem import WIDE, Factor, GaussianProblem, PriorCode, dense_columns
+from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.route import Route, choose_route
 from hierbayes.engine.settings import Settings, say
 from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
-TUNE = 500
 COMPILING_SECONDS = 1.5  # kernels that take longer than this to answer are being compiled
 SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
     "Exponential": "EXPONENTIAL",
@@ -33,10 +33,24 @@ COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
 class Collapsed:
-    """Every coefficient integrated out; NUTS on sigma, sds and correlations (docs/engine.md, section 1)."""
+    """Coefficients integrated out; NUTS on sigma, sds and correlations (docs/engine.md, section 1).
+
+    Of several large factors all but one are sampled, whitened, where that is cheaper (section 2).
+    """
 
     name = "collapsed"
-    description = "all coefficients integrated out exactly, NUTS on sigma, sds and correlations"
+
+    def describe(self, spec: ModelSpec, design: Design) -> str:
+        """What it does with this model, in a clause."""
+        factors = spec.layout.predictors[MEAN].factors
+        sampled = [factors[k].name for k in route_for(spec, design).sampled]
+        if not sampled:
+            return "all coefficients integrated out exactly, NUTS on sigma, sds and correlations"
+        whitened = ", ".join(f"r[{name}]" for name in sampled)
+        return (
+            f"b and {', '.join(f'r[{f.name}]' for f in factors if f.name not in sampled)} integrated out exactly, "
+            f"NUTS on sigma, sds, correlations and, whitened, {whitened}: integrating those out too would cost more"
+        )
 
     def supports(self, spec: ModelSpec, design: Design) -> str | None:
         """Why this model cannot be collapsed, in words; None where it can."""
@@ -50,12 +64,6 @@ class Collapsed:
             allowed = _allowed(prior.kind)
             if prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
-        layout = spec.layout.predictors[MEAN]
-        sizes = [len(factor.levels) * len(factor.effects) for factor in layout.factors]
-        p = len(layout.coefficients)
-        columns = dense_columns(p, sizes)
-        if columns > WIDE:
-            return f"the factors beside the largest have {columns - p:,} effects, too many for dense matrices"
         return None
 
     def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
@@ -63,17 +71,19 @@ class Collapsed:
         from hierbayes.engine.gaussian.collapsed import sample
 
         start = time.perf_counter()
-        _load_kernels(settings)
+        route = route_for(spec, design)
+        _load_kernels(settings, bool(route.sampled))
         ready = time.perf_counter()
         drawn = sample(
             to_problem(spec, design),
             draws=settings.draws,
-            tune=settings.tune or TUNE,
+            tune=settings.tune,
             chains=settings.chains,
             cores=settings.cores,
             seed=settings.seed,
             progress=settings.progress,
             target_accept=settings.target_accept,
+            route=route,
         )
         layout = spec.layout.predictors[MEAN]
         posterior: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
@@ -92,25 +102,35 @@ class Collapsed:
         return to_tree(spec, design, posterior, drawn.statistics, attributes)
 
 
-def _load_kernels(settings: Settings) -> None:
+def _load_kernels(settings: Settings, crossed: bool) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
     notice = Timer(
         COMPILING_SECONDS,
         say,
-        (settings, "Compiling the kernels, once on this machine (about a quarter of a minute) …"),
+        (settings, "Compiling the kernels, once on this machine (about half a minute) …"),
     )
     notice.start()
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
-    factor = Factor(np.arange(8) // 2, np.ones((8, 1)), 4, ((0,),), prior[None], (1.0,))
-    y, x = np.arange(8.0), np.ones((8, 1))
-    tiny = GaussianProblem(y, x, (factor,), np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0)
+    y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
+    factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
+    route = Route(0, (1,), 1, 0.0) if crossed else Route(0, (), 1, 0.0)
+    tiny = GaussianProblem(
+        y, x, factors[: 1 + crossed], np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0
+    )
     try:
-        packed, moments = prepare(tiny)
-        complete(tiny, packed, moments.reference, np.zeros((1, 1, tiny.n_theta)), {}, 0, 1)
+        model, moments = prepare(tiny, route=route)
+        complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
     finally:
         notice.cancel()
+
+
+def route_for(spec: ModelSpec, design: Design) -> Route:
+    """Which factors are integrated out and which sampled, by cost."""
+    layout = spec.layout.predictors[MEAN]
+    sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
+    return choose_route(len(layout.coefficients), sizes, len(design))
 
 
 def _allowed(kind: str) -> tuple[str, ...]:

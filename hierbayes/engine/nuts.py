@@ -15,13 +15,17 @@ from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 
 TUNE = {"nutpie": 1000, "pymc": 1000, "numpyro": 1000}
+TARGET = 0.9
 
 
 class Nuts:
     """NUTS on the PyMC graph, by nutpie, PyMC or NumPyro."""
 
     name = "nuts"
-    description = "NUTS on the PyMC graph"
+
+    def describe(self, spec: ModelSpec, design: Design) -> str:
+        """What it does, in a clause: the same with every model."""
+        return "NUTS on the PyMC graph"
 
     def supports(self, spec: ModelSpec, design: Design) -> str | None:
         """None: every model has a graph."""
@@ -83,7 +87,7 @@ def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[An
         cores=settings.cores,
         seed=settings.seed,
         progress_bar=settings.progress,
-        target_accept=settings.target_accept,
+        target_accept=settings.target_accept or TARGET,
         save_warmup=False,
     )
     return tree, ready
@@ -110,7 +114,7 @@ def _sample_pymc(graph: Any, names: list[str], settings: Settings) -> tuple[Any,
         random_seed=settings.seed,
         progressbar=settings.progress,
         nuts_sampler=settings.sampler,
-        nuts={"target_accept": settings.target_accept},
+        nuts={"target_accept": settings.target_accept or TARGET},
         var_names=names,
         compute_convergence_checks=False,
         **options,

@@ -19,9 +19,8 @@ class Strategy(Protocol):
         """What users call it."""
         ...
 
-    @property
-    def description(self) -> str:
-        """What it does, in a clause."""
+    def describe(self, spec: ModelSpec, design: Design) -> str:
+        """What it does with this model, in a clause."""
         ...
 
     def supports(self, spec: ModelSpec, design: Design) -> str | None:
@@ -73,6 +72,6 @@ def choose(spec: ModelSpec, design: Design, name: str = "auto") -> Plan:
     for strategy in STRATEGIES.values():
         obstacle = strategy.supports(spec, design)
         if obstacle is None:
-            return Plan(strategy, "; ".join([strategy.description, *obstacles]))
+            return Plan(strategy, "; ".join([strategy.describe(spec, design), *obstacles]))
         obstacles.append(f"not {strategy.name}: {obstacle}")
     raise UnsupportedError("no strategy can draw this model: " + "; ".join(obstacles))

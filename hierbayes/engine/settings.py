@@ -25,8 +25,8 @@ class Settings:
         The same seed on the same model repeats the draws.
     cores : int or None
         Chains run at once; None takes as many as the machine has, up to the number of chains.
-    target_accept : float
-        Acceptance rate that the step size aims at, between 0 and 1.
+    target_accept : float or None
+        Acceptance rate that the step size aims at, between 0 and 1; None takes the strategy's own.
     progress : bool
     sampler : str
         ``"nutpie"``, ``"pymc"`` or ``"numpyro"``; strategies other than ``"nuts"`` always use nutpie.
@@ -49,7 +49,7 @@ class Settings:
     tune: int | None = None
     seed: int = 0
     cores: int | None = None
-    target_accept: float = 0.9
+    target_accept: float | None = None
     progress: bool = True
     sampler: str = "nutpie"
     parameterization: str = "noncentered"
@@ -63,8 +63,9 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not _whole(value, 1):
                 raise ValueError(f"{name} must be a whole number, 1 or more, or None; got {value!r}")
-        if not (isinstance(self.target_accept, float) and 0 < self.target_accept < 1):
-            raise ValueError(f"target_accept must be a number between 0 and 1; got {self.target_accept!r}")
+        target = self.target_accept
+        if target is not None and not (isinstance(target, float) and 0 < target < 1):
+            raise ValueError(f"target_accept must be a number between 0 and 1, or None; got {target!r}")
         if self.sampler not in SAMPLERS:
             raise UnsupportedError(f"there is no sampler {self.sampler!r}; there are {', '.join(SAMPLERS)}")
         if self.parameterization not in PARAMETERIZATIONS:

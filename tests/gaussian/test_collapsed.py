@@ -9,28 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.collapsed import Cost, cost, evaluator, prepare, rough_start, sample
+from hierbayes.engine.gaussian.collapsed import evaluator, prepare, rough_start, sample
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.engine.gaussian.problem import Factor, PriorCode
-from tests.gaussian import problems as ref
+from hierbayes.engine.gaussian.problem import PriorCode
 from tests.gaussian.problems import PROBLEMS
 
 ENGINE = Path(__file__).parent.parent
-
-
-def test_cost_eliminates_the_factor_that_leaves_fewest_columns() -> None:
-    found = cost(PROBLEMS["two crossed, slopes"]())  # 6 levels × 2, 5 levels × 3
-    assert (found.primary, found.columns, found.too_wide) == (1, 3 + 12, None)
-    assert cost(PROBLEMS["no factor"]()) == Cost(-1, 3, pytest.approx(3e-6, rel=0.1), None)
-
-
-def test_cost_says_when_the_dense_block_is_wide() -> None:
-    made = PROBLEMS["q = 1"]()
-    codes = np.arange(60)
-    big = [Factor(codes, np.ones((60, 1)), n, ((0,),), [ref.EXPONENTIAL], (1.0,)) for n in (2000, 700)]
-    found = cost(replace(made, factors=big))
-    assert found.primary == 0
-    assert "700 coefficients" in found.too_wide
 
 
 @pytest.mark.parametrize(

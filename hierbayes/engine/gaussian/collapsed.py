@@ -1,4 +1,4 @@
-"""Gaussian mixed models with every coefficient integrated out: NUTS sees the hyperparameters only."""
+"""Gaussian mixed models: NUTS sees the hyperparameters, and of the effects those too dear to integrate out."""
 
 import os
 from collections.abc import Callable
@@ -8,37 +8,21 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.gaussian.conditional import draw_coefficients
+from hierbayes.engine.gaussian.crossed import Density, draw_crossed
 from hierbayes.engine.gaussian.hyperparameters import unconstrain
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.modes import find_mode, spread_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nuts import Evaluate, sample_nuts
 from hierbayes.engine.gaussian.packing import Packed, pack
-from hierbayes.engine.gaussian.problem import WIDE, Floats, GaussianProblem, dense_columns
+from hierbayes.engine.gaussian.pilot import pilot
+from hierbayes.engine.gaussian.problem import Floats, GaussianProblem
+from hierbayes.engine.gaussian.products import Crossed, cross
+from hierbayes.engine.gaussian.route import Route, choose_route
 
+TUNE, TUNE_SAMPLED = 500, 200  # the frame is good from the start; few dimensions are cheap to tune for longer
+TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordinates, 0.8 is enough
 PARALLEL = 4e-5  # seconds of a gradient below which chains only wait for Python's lock
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one evaluation of the log density takes.
-
-    Parameters
-    ----------
-    primary : int
-        The factor that is eliminated first; -1 if there is none.
-    columns : int
-        Dense columns: X's and the other factors' effects × levels. Work grows with their third power.
-    seconds : float
-        Rough time of one gradient; nested factors take less.
-    too_wide : str or None
-        Why another strategy is better, if it is.
-    """
-
-    primary: int
-    columns: int
-    seconds: float
-    too_wide: str | None
 
 
 @dataclass(frozen=True)
@@ -58,29 +42,15 @@ class Draws:
     statistics: dict[str, np.ndarray]
 
 
-def cost(problem: GaussianProblem) -> Cost:
-    """Choose the primary factor, the one that leaves the fewest dense columns, and estimate the work."""
-    p = problem.X.shape[1]
-    sizes = [f.n_levels * f.q for f in problem.factors]
-    if not sizes:
-        return Cost(-1, p, _seconds(p, 0), None)
-    primary = sizes.index(max(sizes))
-    columns = dense_columns(p, sizes)
-    reason = None
-    if columns > WIDE:
-        reason = (
-            f"the grouping factors besides the largest have {columns - p} coefficients; "
-            f"integrating them out takes dense matrices of {columns} columns"
-        )
-    return Cost(primary, columns, _seconds(columns, sizes[primary]), reason)
+def route_of(problem: GaussianProblem) -> Route:
+    """Return the way that is the cheapest for a problem's sizes."""
+    sizes = [(f.n_levels, f.q) for f in problem.factors]
+    return choose_route(problem.X.shape[1], sizes, len(problem.y))
 
 
-def _seconds(columns: int, level_effects: int) -> float:
-    """Return the rough time of one gradient, from about 16e9 multiplications a second."""
-    return 3e-6 + (columns**3 + 2 * level_effects * columns**2) / 1.6e10
-
-
-def prepare(problem: GaussianProblem, m: Moments | None = None) -> tuple[Packed, Moments]:
+def prepare(
+    problem: GaussianProblem, m: Moments | None = None, route: Route | None = None
+) -> tuple[Packed | Crossed, Moments]:
     """Return a problem ready for evaluation, in a frame in which the posterior is about N(0, I).
 
     Parameters
@@ -88,20 +58,27 @@ def prepare(problem: GaussianProblem, m: Moments | None = None) -> tuple[Packed,
     problem : GaussianProblem
     m : Moments, optional
         If they are known already; the problem's rows are not read then.
+    route : Route, optional
+        Default: the cheapest.
     """
     m = moments(problem) if m is None else m
-    packed = pack(problem, m, cost(problem).primary)
+    route = route_of(problem) if route is None else route
+    if route.sampled:
+        return pilot(m, cross(problem, m, route.primary, route.sampled), rough_start(problem, m)), m
+    packed = pack(problem, m, route.primary)
     evaluate = evaluator(packed)()
     mode = find_mode(evaluate, rough_start(problem, m))
     return packed.framed(mode, spread_at(evaluate, mode)), m
 
 
-def evaluator(packed: Packed) -> Callable[[], Evaluate]:
+def evaluator(model: Packed | Crossed) -> Callable[[], Evaluate]:
     """Return a function that makes evaluators, one for each thread."""
 
     def make() -> Evaluate:
-        arguments = (*packed.constants, *packed.memory())
-        grad = np.zeros(packed.n_theta)
+        if isinstance(model, Crossed):
+            return Density(model)
+        arguments = (*model.constants, *model.memory())
+        grad = np.zeros(model.n_theta)
 
         def evaluate(position: Floats) -> tuple[float, Floats]:
             return log_density(position, grad, *arguments), grad
@@ -131,13 +108,15 @@ def sample(
     problem: GaussianProblem,
     *,
     draws: int = 1000,
-    tune: int = 300,
+    tune: int | None = None,
     chains: int = 4,
     cores: int | None = None,
     seed: int = 0,
+    target_accept: float | None = None,
     progress: bool = False,
     effects: bool = True,
     m: Moments | None = None,
+    route: Route | None = None,
     **settings: Any,
 ) -> Draws:
     """Draw from the posterior of a Gaussian mixed model.
@@ -146,12 +125,14 @@ def sample(
     ----------
     problem : GaussianProblem
     draws, tune, chains : int
-        Draws after tuning, tuning steps and chains.
+        Draws after tuning, tuning steps (default: what the route needs) and chains.
     cores : int, optional
         Chains at the same time. Default: all that help; a model whose gradient takes microseconds is faster
         on one.
     seed : int
         Same seed, same draws.
+    target_accept : float, optional
+        Acceptance rate that the step size aims at. Default: what the route needs.
     progress : bool
         Show nutpie's progress bar.
     effects : bool
@@ -159,43 +140,59 @@ def sample(
         can draw them later for some of the draws.
     m : Moments, optional
         If they are known already; the problem's rows are not read then.
+    route : Route, optional
+        What is integrated out and what sampled. Default: the cheapest.
     **settings
-        Of ``nutpie.sample``, such as ``target_accept`` or ``progress_callback``.
+        Of ``nutpie.sample``, such as ``progress_callback``.
     """
-    packed, m = prepare(problem, m)
+    route = route_of(problem) if route is None else route
+    model, m = prepare(problem, m, route)
     available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
-    worth = available if cost(problem).seconds > PARALLEL else 1
+    worth = available if route.seconds > PARALLEL else 1
     found = sample_nuts(
-        evaluator(packed),
-        packed.n_theta,
-        start=lambda chain_seed: np.random.default_rng(chain_seed).uniform(-2, 2, packed.n_theta),
+        evaluator(model),
+        model.dim,
+        start=lambda chain_seed: np.random.default_rng(chain_seed).uniform(-2, 2, model.dim),
         draws=draws,
-        tune=tune,
+        tune=(TUNE_SAMPLED if route.sampled else TUNE) if tune is None else tune,
         chains=chains,
         cores=worth if cores is None else cores,
         seed=seed,
         progress=progress,
+        target_accept=(TARGET_SAMPLED if route.sampled else TARGET) if target_accept is None else target_accept,
         **settings,
     )
-    theta = packed.constants.origin + found.positions @ packed.constants.frame.T
-    return complete(problem, packed, m.reference, theta, found.statistics, seed, cores or available, effects)
+    points = unframe(model, found.positions)
+    return complete(problem, model, m.reference, points, found.statistics, seed, cores or available, effects)
+
+
+def unframe(model: Packed | Crossed, positions: Floats) -> Floats:
+    """Return positions (…, dim) with theta itself in place of its coordinates."""
+    packed = model.packed if isinstance(model, Crossed) else model
+    n, constants = packed.n_theta, packed.constants
+    theta = constants.origin + positions[..., :n] @ constants.frame.T
+    return np.concatenate([theta, positions[..., n:]], axis=-1)
 
 
 def complete(
     problem: GaussianProblem,
-    packed: Packed,
+    model: Packed | Crossed,
     about: Reference,
-    theta: Floats,
+    points: Floats,
     statistics: dict[str, np.ndarray],
     seed: int,
     threads: int,
     effects: bool = True,
 ) -> Draws:
-    """Add exact draws of all coefficients to draws of theta, (chain, draw, n_theta)."""
-    shape = theta.shape[:2]
+    """Add exact draws of all other coefficients to draws of theta and the sampled effects, (chain, draw, dim)."""
+    shape = points.shape[:2]
     p = problem.X.shape[1]
     keep = None if effects else p
-    drawn = draw_coefficients(packed, theta.reshape(-1, theta.shape[2]), (seed, 1), threads, keep)
+    flat = points.reshape(-1, points.shape[2])
+    if isinstance(model, Crossed):
+        drawn = draw_crossed(model, flat, (seed, 1), threads, keep)
+    else:
+        drawn = draw_coefficients(model, flat, (seed, 1), threads, keep)
     values = drawn.values.reshape(*shape, -1)
     scale = drawn.scale.reshape(*shape, -1)
     chol = drawn.chol.reshape(*shape, *drawn.chol.shape[1:])
@@ -213,4 +210,6 @@ def complete(
         if effects:
             rs.append(values[..., at : at + f.n_levels * f.q].reshape(*shape, f.n_levels, f.q))
         at, first = at + f.n_levels * f.q, first + f.q
-    return Draws(scale[..., 0], b, tuple(sds), tuple(cors), tuple(rs), theta, statistics)
+    return Draws(
+        scale[..., 0], b, tuple(sds), tuple(cors), tuple(rs), points[..., : problem.n_theta], statistics
+    )

@@ -1,6 +1,6 @@
 """Exact draws of all coefficients given theta: dense ones first, then the primary factor's levels (numba)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -58,20 +58,35 @@ def draw_coefficients(
         How many of the coefficients to return, the first ones. Default: all.
     """
     thetas = np.ascontiguousarray(thetas, dtype=np.float64)
-    scale = np.empty((len(thetas), len(packed.constants.scales)))
-    chol = np.empty((len(thetas), *packed.memory().lams.shape[1:]))
-    values = np.empty((len(thetas), packed.n_coefficients if keep is None else keep))
+
+    def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
+        model: tuple[Any, ...] = (*packed.constants, *packed.memory())
+        colour(thetas[rows], packed.levels, out, out_scale, out_chol, *model)
+
+    return in_batches(packed, len(thetas), colour_batch, seed, threads, keep)
+
+
+def in_batches(
+    packed: Packed,
+    draws: int,
+    colour_batch: Callable[[slice, Floats, Floats, Floats], None],
+    seed: Sequence[int] | int,
+    threads: int,
+    keep: int | None,
+) -> Coefficients:
+    """Have ``colour_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
+    scale = np.empty((draws, len(packed.constants.scales)))
+    chol = np.empty((draws, *packed.memory().lams.shape[1:]))
+    values = np.empty((draws, packed.n_coefficients if keep is None else keep))
     size = max(1, BATCH // packed.n_coefficients)
-    starts = range(0, len(thetas), size)
+    starts = range(0, draws, size)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
 
     def draw(start: int, batch_seed: np.random.SeedSequence) -> None:
-        rows = slice(start, start + size)
-        normals = np.random.default_rng(batch_seed).standard_normal(
-            (len(thetas[rows]), packed.n_coefficients)
-        )
-        model: tuple[Any, ...] = (*packed.constants, *packed.memory())
-        colour(thetas[rows], packed.levels, normals, scale[rows], chol[rows], *model)
+        rows = slice(start, min(start + size, draws))
+        shape = (rows.stop - start, packed.n_coefficients)
+        normals = np.random.default_rng(batch_seed).standard_normal(shape)
+        colour_batch(rows, normals, scale[rows], chol[rows])
         values[rows] = normals[:, :keep]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:

@@ -31,6 +31,7 @@ from hierbayes.engine.gaussian.lanes import (
     compiled,
     dot,
     fill,
+    finite,
     gram_of_lower,
     head_dot,
     unscale_columns,
@@ -56,7 +57,33 @@ def log_density(
     """
     for i in range(theta.size):
         theta[i] = origin[i] + head_dot(frame[i], position, i + 1)
-    value = constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+    likelihood, sigma_score = log_likelihood(
+        sizes, scalars, factors, panels, columns, starts, ZZ, ZA, gram, prior, scale, lams, inverses, tiles, rows,
+        H, flat_H, panel, E, squares, vectors,
+    )  # fmt: skip
+    value += likelihood
+    if finite(value):
+        add_scores(sigma_score, scales, factors, blocks, eta, scale, partial, lams, score)
+        if finite(score.sum()):
+            fill(grad, 0.0)
+            add_lower_rows(grad, theta.size, score, frame, 0)
+            return value
+    fill(grad, 0.0)
+    return -np.inf
+
+
+@compiled
+def log_likelihood(
+    sizes: Ints, scalars: Floats, factors: Ints, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    gram: Floats, prior: Floats, scale: Floats, lams: Floats, inverses: Floats, tiles: Floats, rows: Floats,
+    H: Floats, flat_H: Floats, panel: Floats, E: Floats, squares: Floats, vectors: Floats,
+) -> tuple[float, float]:  # fmt: skip
+    """Return log p(y | theta) without the constant scalars[1], and its derivative in log sigma.
+
+    Sets the derivatives in each Λ too (LAM_SCORE), 0 for factors that are neither primary nor dense. They hold
+    if the value is finite.
+    """
     sigma = scale[VALUE, 0]
     is2 = 1.0 / (sigma * sigma)
     primary = sizes[0]
@@ -66,23 +93,18 @@ def log_density(
         is2, q, lam, panels, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, panel, E
     )
     dense_half_log_det, quad = solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
-    value += scalars[1] - scalars[0] * np.log(sigma) - half_log_det - dense_half_log_det - 0.5 * quad
-    if np.isfinite(value):
-        spread_dense(factors, lams[LAM], squares, vectors)
-        penalty, trace = _score_dense(is2, factors, prior, E, squares, vectors, lams[LAM_SCORE])
-        level_penalty, level_trace = _score_levels(
-            is2, q, lam, panels, columns, starts, ZZ, ZA, inverses, tiles, rows, panel, squares[W], vectors[EFFECT],
-            lams[LAM_SCORE, max(primary, 0)],
-        )  # fmt: skip
-        # Fisher's identity: E[Σ (y - η)²]/σ² - n, from the conditional mode and covariance
-        explained = penalty + level_penalty + trace + level_trace - prior.shape[1] - sizes[1]
-        add_scores(quad - scalars[0] - explained, scales, factors, blocks, eta, scale, partial, lams, score)
-        if np.isfinite(score.sum()):
-            fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, frame, 0)
-            return value
-    fill(grad, 0.0)
-    return -np.inf
+    value = -scalars[0] * np.log(sigma) - half_log_det - dense_half_log_det - 0.5 * quad
+    if not finite(value):
+        return value, 0.0
+    spread_dense(factors, lams[LAM], squares, vectors)
+    penalty, trace = _score_dense(is2, factors, prior, E, squares, vectors, lams[LAM_SCORE])
+    level_penalty, level_trace = _score_levels(
+        is2, q, lam, panels, columns, starts, ZZ, ZA, inverses, tiles, rows, panel, squares[W], vectors[EFFECT],
+        lams[LAM_SCORE, max(primary, 0)],
+    )  # fmt: skip
+    # Fisher's identity: E[Σ (y - η)²]/σ² - n, from the conditional mode and covariance
+    explained = penalty + level_penalty + trace + level_trace - prior.shape[1] - sizes[1]
+    return value, quad - scalars[0] - explained
 
 
 @compiled

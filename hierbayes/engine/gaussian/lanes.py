@@ -27,6 +27,15 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
 
 
 @compiled
+def finite(x: float) -> bool:
+    """Return whether a number is neither infinite nor NaN.
+
+    ``np.isfinite`` asks whether x - x is a number, which reassociation may take for 0 when x is a sum.
+    """
+    return abs(x) < np.inf
+
+
+@compiled
 def fill(out: Floats, value: float) -> None:
     """Set a row to a value."""
     for i in range(out.size):

@@ -64,6 +64,11 @@ class Packed:
     n_theta: int
     n_coefficients: int  # population-level and of all factors' levels
 
+    @property
+    def dim(self) -> int:
+        """Number of coordinates."""
+        return self.n_theta
+
     def framed(self, origin: Floats, frame: Floats) -> "Packed":
         """Return the model with another frame: where its density is taken about, and in which directions."""
         return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
@@ -95,9 +100,12 @@ class Packed:
         )
 
 
-def pack(problem: GaussianProblem, m: Moments, primary: int) -> Packed:
-    """Arrange a problem's moments around its primary factor (-1: there is no factor)."""
-    rest = dense(problem, m, primary)
+def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int, ...] = ()) -> Packed:
+    """Arrange a problem's moments around its primary factor (-1: there is no factor).
+
+    Factors in ``sampled`` are left out of the elimination: the response is taken less their effects.
+    """
+    rest = dense(problem, m, primary, sampled)
     levels = panels(problem, m, primary, rest.slots)
     scales, scale_priors = scale_table(problem)
     blocks, eta = block_table(problem)

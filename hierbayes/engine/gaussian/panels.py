@@ -39,19 +39,19 @@ class Panels:
 class Dense:
     """Cross-products of the dense columns and y, and the coefficients' prior."""
 
-    slots: Ints  # (K, 3): first dense column (-1 for the primary factor), number of levels, start in a draw
+    slots: Ints  # (K, 3): first dense column (-1: the primary factor, a sampled one), levels, start in a draw
     gram: Floats  # (m + 1, m + 1), y last
     prior: Floats  # (2, m): precision (1 for whitened effects), mean about the moments' reference
 
 
-def dense(problem: GaussianProblem, m: Moments, primary: int) -> Dense:
-    """Return the dense part if ``primary`` is eliminated first (-1: there is no factor)."""
+def dense(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int, ...] = ()) -> Dense:
+    """Return the dense part if ``primary`` is eliminated first (-1: there is no factor) and others are sampled."""
     p = problem.X.shape[1]
     slots = np.full((len(problem.factors), 3), -1, np.int64)
     column = start = p
     for k, f in enumerate(problem.factors):
-        slots[k] = (-1 if k == primary else column), f.n_levels, start
-        column += 0 if k == primary else f.n_levels * f.q
+        slots[k] = (-1 if k == primary or k in sampled else column), f.n_levels, start
+        column += 0 if slots[k, 0] < 0 else f.n_levels * f.q
         start += f.n_levels * f.q
     prior = np.zeros((2, column))
     prior[0] = 1.0
@@ -83,7 +83,7 @@ def panels(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> P
         none = np.zeros(0, np.int64)
         return Panels(none.reshape(0, 1), none.reshape(0, 4), none, none, np.zeros((0, 1)), np.zeros((3, 1)))
     p, q = problem.X.shape[1], problem.factors[primary].q
-    width = p + sum(f.n_levels * f.q for k, f in enumerate(problem.factors) if k != primary)
+    width = p + sum(f.n_levels * f.q for k, f in enumerate(problem.factors) if slots[k, 0] >= 0)
     met = _met(problem, m, primary, slots)
     order = _similar_order(met, width)
     members = np.split(order, _group(order, met, p + 1, q)[:-1])
@@ -154,7 +154,7 @@ def _met(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> Met
     factor = problem.factors[primary]
     levels, columns, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros((0, factor.q))]
     for k, other in enumerate(problem.factors):
-        if k != primary:
+        if slots[k, 0] >= 0:
             level, other_level, products = m.pair(primary, k)
             levels.append(np.repeat(level, other.q))
             columns.append((slots[k, 0] + other_level[:, None] + np.arange(other.q) * other.n_levels).ravel())

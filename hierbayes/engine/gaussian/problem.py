@@ -10,12 +10,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Blocks = tuple[tuple[int, ...], ...]
-WIDE = 600  # dense columns beyond which eliminating only one factor costs too much
-
-
-def dense_columns(p: int, sizes: Sequence[int]) -> int:
-    """Return the columns left when the largest factor is eliminated: p and the others' levels × effects."""
-    return p + sum(sizes) - max(sizes, default=0)
 
 
 class PriorCode(IntEnum):

@@ -1,0 +1,204 @@
+"""The log density with some factors' effects as coordinates and all else integrated out (numba).
+
+Given the sampled effects r, the model is the collapsed one with the response y - D r. Only the response's
+cross-products change with r: sparse products. Symbols are those of docs/engine.md, section 2.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from hierbayes.engine.gaussian.conditional import Coefficients, colour, in_batches
+from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH
+from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
+from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, log_likelihood
+from hierbayes.engine.gaussian.lanes import add, add_lower_rows, compiled, fill, finite, head_dot
+from hierbayes.engine.gaussian.packing import Constants, Memory
+from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.gaussian.products import Crossed, Products, Work
+from hierbayes.engine.gaussian.whitening import FIRST as FIRST_EFFECT
+from hierbayes.engine.gaussian.whitening import LEVELS, START, Placed, R, Whitening, place, pull_back
+from hierbayes.engine.gaussian.whitening import Q as EFFECTS
+
+
+class Density:
+    """A model's log density and its gradient as a function of the position; one for each thread."""
+
+    def __init__(self, model: Crossed) -> None:
+        self.model = model
+        self.memory, self.placed, self.work = model.memory()
+        self.grad = np.zeros(model.dim)
+
+    def __call__(self, position: Floats) -> tuple[float, Floats]:
+        """Return the log density and its gradient, the same array each time."""
+        model = self.model
+        value = crossed_log_density(
+            position,
+            self.grad,
+            model.packed.constants,
+            model.whitening,
+            model.products,
+            self.memory,
+            self.placed,
+            self.work,
+        )
+        return value, self.grad
+
+    def residual(self) -> Floats:
+        """Return D'(y - D r - the mode of the rest)/σ² where it was evaluated last."""
+        out = np.zeros(self.model.size)
+        is2 = self.memory.scale[VALUE, 0] ** -2
+        residual(is2, self.model.packed.constants, self.model.products, self.memory, self.work, out)
+        return out
+
+
+def draw_crossed(
+    model: Crossed, points: Floats, seed: Sequence[int] | int, threads: int = 1, keep: int | None = None
+) -> Coefficients:
+    """Complete draws by those of b and of the factors that are integrated out, from their exact conditional.
+
+    As `conditional.draw_coefficients`, but ``points`` (draws, dim) holds each theta and then the sampled effects'
+    coordinates.
+    """
+    n = model.packed.n_theta
+    points = np.ascontiguousarray(points, dtype=np.float64)
+
+    def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
+        thetas, coordinates = np.ascontiguousarray(points[rows, :n]), np.ascontiguousarray(points[rows, n:])
+        arrays = (model.packed.constants, model.whitening, model.products, *model.memory())
+        colour_crossed(thetas, coordinates, model.packed.levels, out, out_scale, out_chol, *arrays)
+
+    return in_batches(model.packed, len(points), colour_batch, seed, threads, keep)
+
+
+@compiled
+def crossed_log_density(
+    position: Floats, grad: Floats, c: Constants, whitening: Whitening, products: Products, memory: Memory,
+    placed: Placed, work: Work,
+) -> float:  # fmt: skip
+    """Return log p(y, theta, sampled effects) in the coordinates (theta's, then the effects').
+
+    Sets grad. -inf with a gradient of zeros where it cannot be evaluated.
+    """
+    n_theta = memory.theta.size
+    for i in range(n_theta):
+        memory.theta[i] = c.origin[i] + head_dot(c.frame[i], position, i + 1)
+    value = c.scalars[1] - 0.5 * np.log(2.0 * np.pi) * (position.size - n_theta)
+    value += constrain(
+        memory.theta, c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams
+    )  # fmt: skip
+    is2 = 1.0 / memory.scale[VALUE, 0] ** 2
+    value += place(is2, memory.lams[LAM], position[n_theta:], whitening, placed)
+    subtract(placed.placed[R], c, products, work)
+    likelihood, sigma_score = log_likelihood(
+        c.sizes, c.scalars, c.factors, c.panels, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.scale,
+        memory.lams, memory.inverses, memory.tiles, memory.rows, memory.H, memory.flat_H, memory.panel, memory.E,
+        memory.squares, memory.vectors,
+    )  # fmt: skip
+    value += likelihood
+    if finite(value):
+        residual(is2, c, products, memory, work, placed.pull)
+        sigma_score += pull_back(
+            is2, memory.lams[LAM], whitening, placed, memory.lams[LAM_SCORE], grad[n_theta:]
+        )
+        add_scores(
+            sigma_score, c.scales, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams, memory.score
+        )  # fmt: skip
+        if finite(memory.score.sum() + grad[n_theta:].sum()):
+            fill(grad[:n_theta], 0.0)
+            add_lower_rows(grad[:n_theta], n_theta, memory.score, c.frame, 0)
+            return value
+    fill(grad, 0.0)
+    return -np.inf
+
+
+@compiled
+def subtract(r: Floats, c: Constants, products: Products, work: Work) -> None:
+    """Set the response's cross-products in work to those of y - D r."""
+    rows = products.with_primary
+    lanes = products.primary_response.shape[1]
+    q = c.factors[c.sizes[0], Q]
+    row = 0
+    for k in range(c.panels.shape[0]):
+        width = c.panels[k, WIDTH]
+        for piece in range(c.panels[k, FIRST], c.panels[k, END]):
+            for a in range(q):
+                out = work.ZA[c.starts[piece] + (a + 1) * width - 1]
+                for lane in range(lanes):
+                    own = rows.columns[rows.starts[row] : rows.starts[row + 1]]
+                    values = rows.values[rows.starts[row] : rows.starts[row + 1]]
+                    total = products.primary_response[piece * q + a, lane]
+                    for e in range(own.size):
+                        total -= values[e] * r[own[e]]
+                    out[lane] = total
+                    row += 1
+    m = work.gram.shape[0] - 1
+    response = work.gram[m]
+    for j in range(m + 1):
+        response[j] = products.dense_response[j]
+    squares, dense = products.with_sampled, products.with_dense
+    for i in range(r.size):
+        left = products.with_response[i]
+        for e in range(squares.starts[i], squares.starts[i + 1]):
+            left -= squares.values[e] * r[squares.columns[e]]
+        work.left[i] = left
+        response[m] -= r[i] * (left + products.with_response[i])
+        for e in range(dense.starts[i], dense.starts[i + 1]):
+            response[dense.columns[e]] -= dense.values[e] * r[i]
+
+
+@compiled
+def residual(is2: float, c: Constants, products: Products, memory: Memory, work: Work, pull: Floats) -> None:
+    """Set pull = D'(y - D r - the mode of the rest)/σ²: the derivative of the collapsed log likelihood in r."""
+    primary = c.sizes[0]
+    q = c.factors[primary, Q]
+    lam, effect = memory.lams[LAM, primary], memory.vectors[EFFECT]
+    rows, dense = products.with_primary, products.with_dense
+    for i in range(pull.size):
+        total = work.left[i]
+        for e in range(dense.starts[i], dense.starts[i + 1]):
+            total += dense.values[e] * effect[dense.columns[e]]
+        pull[i] = is2 * total
+    for k in range(c.panels.shape[0]):
+        own = c.columns[c.panels[k, COLUMNS] : c.panels[k, COLUMNS] + c.panels[k, WIDTH]]
+        for piece in range(c.panels[k, FIRST], c.panels[k, END]):
+            gain(q, memory.inverses, piece * q * q, memory.tiles[0])
+            level_residual(q, effect, own, work.ZA, c.starts[piece], memory.rows[0])
+            level_mode(is2, q, memory.tiles[0], memory.rows[0], memory.rows[1])
+            for a in range(q):
+                out = work.effects[piece * q + a]
+                fill(out, 0.0)
+                for b in range(a + 1):
+                    add(out, is2 * lam[a, b], memory.rows[1, b])
+    for row in range(rows.starts.size - 1):
+        met = rows.columns[rows.starts[row] : rows.starts[row + 1]]
+        values = rows.values[rows.starts[row] : rows.starts[row + 1]]
+        for e in range(met.size):
+            pull[met[e]] -= work.flat_effects[row] * values[e]
+
+
+@compiled
+def colour_crossed(
+    thetas: Floats, coordinates: Floats, levels: Ints, out: Floats, out_scale: Floats, out_chol: Floats,
+    c: Constants, whitening: Whitening, products: Products, memory: Memory, placed: Placed, work: Work,
+) -> None:  # fmt: skip
+    """As `conditional.colour`, given the sampled effects' coordinates (draws, D) too."""
+    for draw in range(thetas.shape[0]):
+        constrain(
+            thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial,
+            memory.lams,
+        )  # fmt: skip
+        is2 = 1.0 / memory.scale[VALUE, 0] ** 2
+        place(is2, memory.lams[LAM], coordinates[draw], whitening, placed)
+        subtract(placed.placed[R], c, products, work)
+        colour(
+            thetas[draw : draw + 1], levels, out[draw : draw + 1], out_scale[draw : draw + 1],
+            out_chol[draw : draw + 1], c.origin, c.frame, c.sizes, c.scalars, c.scales, c.scale_priors, c.factors,
+            c.blocks, c.eta, c.panels, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.theta,
+            memory.score, memory.scale, memory.partial, memory.lams, memory.inverses, memory.tiles, memory.rows,
+            memory.H, memory.flat_H, memory.panel, memory.E, memory.squares, memory.vectors,
+        )  # fmt: skip
+        for k in range(whitening.table.shape[0]):
+            row = whitening.table[k]
+            for i in range(row[LEVELS] * row[EFFECTS]):
+                out[draw, row[START] + i] = placed.placed[R, row[FIRST_EFFECT] + i]

@@ -1,0 +1,103 @@
+"""Which factors' effects are integrated out and which are sampled: the cheaper way, by the sizes alone."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+MULTIPLICATION = 1 / 1.6e10  # seconds, in the dense loops
+PRODUCT = 1e-9  # seconds of one sparse cross-product, used forwards and back
+LEVEL = 4e-8  # seconds of whitening one effect
+OVERHEAD = 1e-5  # seconds, of an evaluation
+SAMPLED = (
+    4.0  # evaluations that a draw of thousands of coordinates takes, for one that a draw of theta alone takes
+)
+WORTH = 1.25  # what integrating one more factor out may cost: draws are then less dependent
+FEW = 12  # effects × levels that are always integrated out: the scale of few levels is wide and badly whitened
+
+
+@dataclass(frozen=True)
+class Route:
+    """How a Gaussian model's effects are dealt with.
+
+    Attributes
+    ----------
+    primary : int
+        The factor that is eliminated level by level; -1 if there is none.
+    sampled : tuple of int
+        Factors whose effects are sampled, whitened. All others are integrated out with dense matrices.
+    columns : int
+        Dense columns: X's, and the effects × levels of the factors that are neither. Work grows with their third
+        power.
+    seconds : float
+        Rough time of one gradient.
+    """
+
+    primary: int
+    sampled: tuple[int, ...]
+    columns: int
+    seconds: float
+
+
+def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int) -> Route:
+    """Return the cheapest route.
+
+    Parameters
+    ----------
+    p : int
+        Population-level coefficients.
+    factors : sequence of (int, int)
+        Levels and effects of each grouping factor.
+    rows : int
+
+    Examples
+    --------
+    >>> choose_route(2, [(2972, 1), (1128, 1), (14, 1)], 73_421).sampled
+    (1, 2)
+    >>> choose_route(2, [(18, 2)], 180).sampled
+    ()
+    """
+    sizes = [levels * q for levels, q in factors]
+    if not sizes:
+        return Route(-1, (), p, _dense_seconds(p, -1, (), factors, rows))
+    primary = sizes.index(max(sizes))
+    falling = sorted((k for k in range(len(sizes)) if k != primary), key=lambda k: -sizes[k])
+    routes, few = [], 0
+    while falling and sum(sizes[k] for k in falling[few:]) > FEW:
+        few += 1
+    for count in range(few + 1):
+        sampled = tuple(sorted(falling[:count]))
+        columns = p + sum(size for k, size in enumerate(sizes) if k != primary and k not in sampled)
+        seconds = _dense_seconds(columns, primary, sampled, factors, rows)
+        seconds += _sparse_seconds(primary, sampled, factors, rows)
+        routes.append(Route(primary, sampled, columns, seconds))
+    cost = [route.seconds * (SAMPLED if route.sampled else 1.0) for route in routes]
+    return next(route for route, seconds in zip(routes, cost, strict=True) if seconds <= WORTH * min(cost))
+
+
+def _dense_seconds(
+    columns: int, primary: int, sampled: tuple[int, ...], factors: Sequence[tuple[int, int]], rows: int
+) -> float:
+    """Return the time that eliminating the primary factor and the dense columns takes.
+
+    A level of the primary factor meets at most as many levels of another as it has rows.
+    """
+    work = float(columns) ** 3
+    if primary >= 0:
+        levels, q = factors[primary]
+        others = [f for k, f in enumerate(factors) if k != primary and k not in sampled]
+        met = sum(min(other, rows / levels) * effects for other, effects in others)
+        p = columns - sum(other * effects for other, effects in others)
+        work += 2.0 * levels * q * (p + 1 + met) ** 2
+    return OVERHEAD + work * MULTIPLICATION
+
+
+def _sparse_seconds(
+    primary: int, sampled: tuple[int, ...], factors: Sequence[tuple[int, int]], rows: int
+) -> float:
+    """Return the time that sampled effects take; two factors have at most as many pairs as there are rows."""
+    total = sum(factors[k][0] * factors[k][1] ** 2 for k in sampled) * LEVEL
+    for j, k in combinations(range(len(factors)), 2):
+        if j in sampled or k in sampled:
+            (levels, q), (others, effects) = factors[j], factors[k]
+            total += min(rows, levels * others) * q * effects * PRODUCT
+    return total
