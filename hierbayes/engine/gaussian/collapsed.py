@@ -159,7 +159,9 @@ def sample(
         cores=worth if cores is None else cores,
         seed=seed,
         progress=progress,
-        target_accept=(TARGET_SAMPLED if route.sampled else TARGET) if target_accept is None else target_accept,
+        target_accept=(TARGET_SAMPLED if route.sampled else TARGET)
+        if target_accept is None
+        else target_accept,
         **settings,
     )
     points = unframe(model, found.positions)

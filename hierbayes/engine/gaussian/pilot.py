@@ -17,7 +17,7 @@ from hierbayes.engine.gaussian.products import Crossed
 from hierbayes.engine.gaussian.whitening import R, Whitening
 
 ROUNDS = 3  # of values for theta, then for the effects
-PAIRS = 3  # antithetic pairs of effects that theta's density is averaged over
+PAIRS = 3, 32  # antithetic pairs of effects that theta's density is averaged over: more of few effects
 STEPS = 60  # of conjugate gradients, and of Lanczos
 ORDINARY = (0.7, 1.4)  # curvatures that need no direction of their own
 DIRECTIONS = 24
@@ -27,13 +27,12 @@ def pilot(m: Moments, model: Crossed, start: Floats) -> Crossed:
     """Return the model in coordinates, theta's and the effects', in which the posterior is about N(0, I)."""
     rng = np.random.default_rng(0)
     theta = start
-    noise = rng.standard_normal((PAIRS, model.size))
+    noise = rng.standard_normal((int(np.clip(1500 // model.size, *PAIRS)), model.size))
     for _ in range(ROUNDS):
         model = whiten(m, model, theta)
         averaged = _averaged(model, noise)
         theta = find_mode(averaged, theta)
-    model = whiten(m, model, theta)
-    return model.framed(theta, spread_at(_averaged(model, noise), theta))
+    return model.framed(theta, spread_at(averaged, theta))
 
 
 def whiten(m: Moments, model: Crossed, theta: Floats) -> Crossed:

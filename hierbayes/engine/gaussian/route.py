@@ -8,11 +8,11 @@ MULTIPLICATION = 1 / 1.6e10  # seconds, in the dense loops
 PRODUCT = 1e-9  # seconds of one sparse cross-product, used forwards and back
 LEVEL = 4e-8  # seconds of whitening one effect
 OVERHEAD = 1e-5  # seconds, of an evaluation
-SAMPLED = (
-    4.0  # evaluations that a draw of thousands of coordinates takes, for one that a draw of theta alone takes
-)
+SAMPLED = 2.5  # gradients that a draw takes with sampled effects, for one that a draw of theta alone takes
 WORTH = 1.25  # what integrating one more factor out may cost: draws are then less dependent
-FEW = 12  # effects × levels that are always integrated out: the scale of few levels is wide and badly whitened
+FEW = (
+    12  # effects × levels that are always integrated out: the scale of few levels is wide and badly whitened
+)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ class Placed(NamedTuple):
     """What placing the effects leaves behind, and memory for the gradient."""
 
     placed: Floats  # (5, D)
-    chol: Floats  # (D, largest q): L of each level, laid out as the information
+    chol: Floats  # (D, largest q): L of each level, with reciprocals on its diagonal
     pull: Floats  # (D,): derivative of the log density in r
     squares: Floats  # (3, largest q, largest q)
     halves: Floats  # (2, largest q)
@@ -91,15 +91,15 @@ def place(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Place
                 half *= is2
                 for j in range(b):
                     half -= chol[at + b, j] * placed[HALF, at + j]
-                placed[HALF, at + b] = half / chol[at + b, b]
-            if not product < 1e100:  # the pivots are >= 1: a logarithm only now and then
-                log_det += np.log(product)
+                placed[HALF, at + b] = half * chol[at + b, b]
+            if not product > 1e-100:  # reciprocal pivots are <= 1: a logarithm only now and then
+                log_det -= np.log(product)
                 product = 1.0
             for b in range(q - 1, -1, -1):
                 u = placed[HALF, at + b] + placed[Z, at + b]
                 for j in range(b + 1, q):
                     u -= chol[at + j, b] * placed[U, at + j]
-                u /= chol[at + b, b]
+                u *= chol[at + b, b]
                 placed[U, at + b] = u
                 squared += u * u
             for a in range(q):
@@ -109,7 +109,7 @@ def place(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Place
                 placed[R, at + a] = r
     for k in range(whitening.stretch.size):
         log_det -= np.log1p(whitening.stretch[k])
-    return -0.5 * squared - log_det - np.log(product)
+    return -0.5 * squared - log_det + np.log(product)
 
 
 @compiled
@@ -129,7 +129,7 @@ def _stretch(x: Floats, directions: Floats, stretch: Floats, out: Floats) -> Non
 
 @compiled
 def _factor_level(is2: float, q: int, lam: Floats, W: Floats, wl: Floats, L: Floats) -> None:
-    """Set wl = WΛ and L to the Cholesky factor of I + Λ'WΛ/σ² (lower triangle)."""
+    """Set wl = WΛ and L to the Cholesky factor of I + Λ'WΛ/σ², with the reciprocals of its diagonal."""
     for a in range(q):
         for b in range(q):
             total = 0.0
@@ -144,7 +144,7 @@ def _factor_level(is2: float, q: int, lam: Floats, W: Floats, wl: Floats, L: Flo
             total = is2 * total + (1.0 if i == j else 0.0)
             for d in range(j):
                 total -= L[i, d] * L[j, d]
-            L[i, j] = np.sqrt(total) if i == j else total / L[j, j]
+            L[i, j] = 1.0 / np.sqrt(total) if i == j else total * L[j, j]
 
 
 @compiled
@@ -171,7 +171,7 @@ def pull_back(
                     score[a, b] += pull[at + a] * placed[U, at + b]
                 for j in range(b):
                     total -= chol[at + b, j] * half[j]
-                half[b] = total / chol[at + b, b]
+                half[b] = total * chol[at + b, b]
                 placed[Z, at + b], half_z = half[b], placed[Z, at + b]
                 sigma_score -= 2.0 * half[b] * placed[HALF, at + b]
                 for j in range(b):  # Y, the score of L⁻¹ dA L⁻ᵀ; Z holds z from b on and the score before
@@ -184,7 +184,7 @@ def pull_back(
                 total = half[b]
                 for j in range(b + 1, q):
                     total -= chol[at + j, b] * solved[j]
-                solved[b] = total / chol[at + b, b]
+                solved[b] = total * chol[at + b, b]
             sigma_score += _score_level(
                 is2, q, lam, whitening.information[at : at + q], chol[at : at + q], work.squares, score
             )
@@ -211,13 +211,13 @@ def _score_level(
             total = inner[b, column]
             for j in range(b + 1, q):
                 total -= L[j, b] * inner[j, column]
-            inner[b, column] = total / L[b, b]
+            inner[b, column] = total * L[b, b]
     for row in range(q):
         for b in range(q - 1, -1, -1):
             total = inner[row, b]
             for j in range(b + 1, q):
                 total -= L[j, b] * outer[row, j]
-            outer[row, b] = total / L[b, b]
+            outer[row, b] = total * L[b, b]
     for a in range(q):
         for b in range(q):
             total = 0.0
