@@ -217,3 +217,44 @@ def test_a_new_subject_varies_as_the_formula_says():
     slope = (sd0**2 + np.outer(rho * sd0 * sd1, [9.0]).ravel()) / np.sqrt(group[:, 0] * group[:, 2])
     shared = np.mean(standard[:, 0, 0] * standard[:, 0, 2])
     assert shared == pytest.approx(slope.mean(), abs=0.04), "rows of one new subject share its effects"
+
+
+def test_the_rating_study_is_collapsed():
+    said = repr(hb.Model("y ~ service + (1 | s) + (1 | d) + (1 | dept)", hb.load_dataset("insteval")))
+    assert "strategy 'collapsed': b and r[s] integrated out exactly" in said
+    assert "whitened, r[d], r[dept]" in said
+
+
+def test_crossed_factors_are_drawn_on_the_users_scale():
+    """Posterior means recover what 300 crossed with 150 levels and shifted slopes were made from."""
+    rng = np.random.default_rng(5)
+    n, sizes = 6000, (300, 150)
+    g, h = (rng.integers(0, size, n) for size in sizes)
+    x = rng.normal(10.0, 2.0, n)
+    r_g = np.column_stack([rng.normal(size=300), 0.3 * rng.normal(size=300)])
+    r_h = 0.6 * rng.normal(size=150)
+    y = 5 + 0.5 * x + r_g[g, 0] + r_g[g, 1] * x + r_h[h] + rng.normal(size=n)
+    frame = pd.DataFrame({"y": y, "x": x, "g": g, "h": h})
+    model = hb.Model("y ~ x + (x | g) + (1 | h)", frame)
+    assert "whitened, r[h]" in repr(model)
+    fit = model.fit(draws=400, chains=2, seed=1, progress=False)
+    assert fit.check() == ()
+    truth = {"sd_g": [1.0, 0.3], "sd_h": [0.6], "sigma": 1.0}
+    for name, value in truth.items():
+        draws = fit.posterior[name]
+        z = (draws.mean(("chain", "draw")) - value) / draws.std(("chain", "draw"))
+        assert np.abs(z).max() < 4
+    for name, effects in {"r_g": r_g, "r_h": r_h[:, None]}.items():
+        draws = fit.posterior[name]
+        z = (effects - draws.mean(("chain", "draw")).to_numpy()) / draws.std(("chain", "draw")).to_numpy()
+        assert z.std() == pytest.approx(1.0, abs=0.15)
+
+
+@pytest.mark.slow
+def test_the_posterior_of_crossed_factors_is_that_of_nuts():
+    data = hb.load_dataset("insteval").sample(frac=0.1, random_state=1)
+    model = hb.Model("y ~ service + (1 | s) + (1 | d) + (1 | dept)", data)
+    collapsed = model.fit(seed=1, draws=2000, progress=False)
+    assert collapsed.tree.attrs["strategy"] == "collapsed"
+    nuts = model.fit(seed=2, draws=1000, strategy="nuts", progress=False)
+    _assert_same_posterior(collapsed, nuts)

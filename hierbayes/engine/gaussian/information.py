@@ -9,7 +9,7 @@ import numpy as np
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.problem import Floats, Ints
-from hierbayes.engine.gaussian.whitening import SparseRows, sparse
+from hierbayes.engine.gaussian.whitening import Entries, SparseRows, sparse
 
 KEPT = 0.05  # share of a level's information that a rough elimination leaves at least
 
@@ -79,16 +79,15 @@ def _bounded(lost: Floats, W: Floats) -> Floats:
     return lost * np.minimum(1.0, (1.0 - KEPT) / np.maximum(share, 1e-300))[:, None, None]
 
 
-def _entries(
-    E: dict[tuple[int, int], Blocks], order: Sequence[int], first: dict[int, int]
-) -> list[tuple[Ints, Ints, Floats]]:
-    parts = []
+def _entries(E: dict[tuple[int, int], Blocks], order: Sequence[int], first: dict[int, int]) -> list[Entries]:
+    parts: list[Entries] = []
     for k, later in combinations(order, 2):
         pairs = E[k, later]
         q, q_later = pairs.values.shape[1:]
         row = first[k] + pairs.level[:, None, None] * q + np.arange(q)[:, None]
         column = first[later] + pairs.other[:, None, None] * q_later + np.arange(q_later)
-        parts.append((*np.broadcast_arrays(row, column), pairs.values))
+        rows, columns = np.broadcast_arrays(row, column)
+        parts.append((rows, columns, pairs.values))
     return parts
 
 

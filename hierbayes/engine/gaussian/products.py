@@ -152,8 +152,8 @@ def _dense_entries(
         at = _effects(problem, k, first[k])
         row, column = np.broadcast_arrays(at[:, :, None], np.arange(p))
         parts.append((row, column, m.with_dense[k][..., :p]))
-        for other in np.flatnonzero(columns >= 0):
+        for other in np.flatnonzero(columns >= 0).tolist():
             f = problem.factors[other]
             places = columns[other] + np.arange(f.n_levels * f.q).reshape(f.q, f.n_levels).T
-            parts.append(_entries(m, problem, k, int(other), at, places))
+            parts.append(_entries(m, problem, k, other, at, places))
     return parts
