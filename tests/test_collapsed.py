@@ -237,7 +237,7 @@ def test_crossed_factors_are_drawn_on_the_users_scale():
     frame = pd.DataFrame({"y": y, "x": x, "g": g, "h": h})
     model = hb.Model("y ~ x + (x | g) + (1 | h)", frame)
     assert "whitened, r[h]" in repr(model)
-    fit = model.fit(draws=400, chains=2, seed=1, progress=False)
+    fit = model.fit(draws=1000, chains=2, seed=1, progress=False)
     assert fit.check() == ()
     truth = {"sd_g": [1.0, 0.3], "sd_h": [0.6], "sigma": 1.0}
     for name, value in truth.items():
