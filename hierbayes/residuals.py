@@ -25,6 +25,7 @@ from hierbayes.simulation import thin
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+EVEN = 0.7  # weights with so large a share of effective draws need no smoothing
 TAIL = 1 / 251  # an outlier is one that DHARMa's 250 simulations would not reach
 
 
@@ -37,7 +38,7 @@ class Residuals:
     table : pandas.DataFrame
         One row an observation: observed, fitted (mean of its simulations), sd (of its simulations), residual
         (observed − fitted), pearson (residual / sd), quantile (on (0, 1), uniform where the model fits) and pareto_k
-        of its weights.
+        of its weights, missing where they are so even that they need no smoothing.
     tests : pandas.DataFrame
         One row a test, its name the index: observed, expected, ratio, p_value.
     """
@@ -73,8 +74,7 @@ def residuals(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
         rng = np.random.default_rng([seed, 3, start])
         eta, aux = evaluate_predictors(spec, flat, rows, request)
         simulated = spec.family.simulate(rng, eta, aux, spec.link, rows.trials)
-        logs, k[part] = smoothed_weights(log_densities(spec, rows, eta, aux), 1.0)
-        weights = np.exp(logs)
+        weights, k[part] = _weights(log_densities(spec, rows, eta, aux))
         fitted[part] = (weights * simulated).sum(axis=0)
         sd[part] = np.sqrt((weights * np.square(simulated - fitted[part])).sum(axis=0))
         below[part] = (weights * (simulated < here)).sum(axis=0)
@@ -101,15 +101,32 @@ def residuals(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
     return Residuals(pd.DataFrame(columns, index=design.index), frame)
 
 
+def _weights(log_likelihood: Array) -> tuple[Array, Array]:
+    """Leave-one-out weights (S, k), and Pareto k of the columns whose weights were uneven enough to be smoothed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = np.exp(np.min(log_likelihood, axis=0) - log_likelihood)
+        weights /= weights.sum(axis=0)
+        effective = 1 / np.square(weights).sum(axis=0)
+    k = np.full(weights.shape[1], np.nan)
+    uneven = ~(effective > EVEN * len(weights))
+    if uneven.any():
+        logs, k[uneven] = smoothed_weights(log_likelihood[:, uneven], 1.0)
+        weights[:, uneven] = np.exp(logs)
+    return weights, k
+
+
 def _resampled(simulated: Array, weights: Array, rng: np.random.Generator) -> Array:
     """Each column drawn anew by its weights, in an order of its own: (S, k)."""
-    draws = len(simulated)
-    replicates = np.empty_like(simulated)
-    for column in range(simulated.shape[1]):
-        edges = np.cumsum(weights[:, column])
-        places = np.searchsorted(edges, rng.uniform(0.0, edges[-1], draws), side="right")
-        replicates[:, column] = simulated[np.minimum(places, draws - 1), column]
-    return replicates
+    draws, columns = simulated.shape
+    edges = np.cumsum(weights, axis=0)
+    edges /= edges[-1]
+    # one search for all columns: column j's edges lie in (j, j + 1]
+    shift = np.arange(columns)
+    wanted = rng.uniform(size=(draws, columns)) + shift
+    places = (
+        np.searchsorted((edges + shift).T.ravel(), wanted.T.ravel(), side="right").reshape(columns, draws).T
+    )
+    return np.take_along_axis(simulated, np.clip(places - shift * draws, 0, draws - 1), axis=0)
 
 
 def _standardised(y: Array, mean: Array, sd: Array) -> Array:

@@ -84,7 +84,17 @@ def test_residuals_are_leave_one_out(normal_fit):
     assert row["quantile"] == pytest.approx((weights * density.cdf(y)).sum(), abs=0.07)
     assert row["residual"] == y - row["fitted"]
     assert row["pearson"] == pytest.approx(row["residual"] / row["sd"])
-    assert table["pareto_k"].iloc[place] < 0.7
+    assert not table["pareto_k"].iloc[place] > 0.7
+
+
+def test_columns_are_drawn_by_their_weights():
+    rng = np.random.default_rng(1)
+    weights = rng.dirichlet(np.full(6, 0.5), size=4).T
+    simulated = np.tile(np.arange(6.0)[:, None], (1, 4)) + 10 * np.arange(4)
+    drawn = np.concatenate([module._resampled(simulated, weights, rng) for _ in range(5000)])
+    for column in range(4):
+        counts = np.bincount((drawn[:, column] - 10 * column).astype(int), minlength=6)
+        np.testing.assert_allclose(counts / 30_000, weights[:, column], atol=4 * 0.5 / np.sqrt(30_000))
 
 
 DEPARTURES = {
