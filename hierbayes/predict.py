@@ -20,7 +20,8 @@ from hierbayes.spec import CHAIN_DIMS, ModelSpec
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
 NEW_LEVELS = ("sample", "mean", "average", "error")
-CHUNK_ENTRIES = 2_000_000  # draws × rows of one chunk: 16 MB an array
+CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
+FEW_COLUMNS = 8
 
 
 @dataclass(frozen=True)
@@ -233,8 +234,23 @@ def _linear_predictor(
             levels, codes = np.unique(rows.codes, return_inverse=True)
             r = _effects(spec, parameter, factor, draws, levels, rows, request)
             factors.append((codes, rows.z, r))
-    eta = linear_predictor(bound.x, bound.offset, b, factors)
-    return np.broadcast_to(eta, (len(draws), len(bound.offset)))
+    base = _population_part(bound, b, len(draws))
+    return np.asarray(linear_predictor(bound.x, base, None, factors))
+
+
+def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Array:
+    """offset + X b in every draw, (S, n), with the draws side by side in memory, as gathered group effects are.
+
+    Sums of arrays that lie differently take several times as long.
+    """
+    base = np.empty((len(bound.offset), draws))
+    base[:] = bound.offset[:, None]
+    if b is not None and b.shape[1] <= FEW_COLUMNS:  # a product of thin matrices is slower than its terms
+        for j in range(b.shape[1]):
+            base += np.multiply.outer(bound.x[:, j], b[:, j])
+    elif b is not None:
+        base += bound.x @ b.T
+    return base.T
 
 
 def _effects(

@@ -1,0 +1,45 @@
+"""Tables of a large fit take moments: 73 421 ratings, 4114 levels, 4000 draws."""
+
+import time
+
+import numpy as np
+import pytest
+
+import hierbayes as hb
+
+
+@pytest.fixture(scope="module")
+def large(known_fit):
+    model = hb.Model("y ~ service + (1 | s) + (1 | d) + (1 | dept)", hb.load_dataset("insteval"))
+    rng = np.random.default_rng(0)
+    values = {}
+    for variable in model.spec.variables:
+        own = tuple(len(model.spec.coords[dim]) for dim in variable.dims)
+        centre = {"b": 0.1, "sd": 0.4, "auxiliary": 1.2, "r": 0.0}[variable.kind]
+        spread = 0.4 if variable.kind == "r" else 0.01
+        values[variable.name] = centre + spread * rng.normal(size=(4000, *own))
+    return known_fit(model, values, chains=4)
+
+
+TABLES = {
+    "summary": lambda fit: fit.summary(),
+    "ranef": lambda fit: fit.ranef(),
+    "coef": lambda fit: fit.coef(),
+    "varcorr": lambda fit: fit.varcorr(),
+    "icc": lambda fit: fit.icc(),
+    "r2": lambda fit: fit.r2(),
+    "shrinkage": lambda fit: fit.shrinkage(),
+    "rank": lambda fit: fit.rank("s"),
+    "contrasts": lambda fit: fit.contrasts("d", levels=fit.posterior["d"].to_numpy()[:100]),
+    "avg_predictions": lambda fit: fit.avg_predictions(by="dept"),
+    "avg_comparisons": lambda fit: fit.avg_comparisons("service"),
+    "conditional_effects": lambda fit: fit.conditional_effects("service", groups="average"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_every_table_takes_less_than_three_seconds(large, name):
+    start = time.process_time()  # other programs on the machine don't count
+    table = TABLES[name](large)
+    assert time.process_time() - start < 3
+    assert len(table)
