@@ -1,7 +1,8 @@
 """The pages of the documentation as programs: their Python blocks, and what these print.
 
 ``python -m tests.pages docs/tutorial.md …`` runs pages and writes what the blocks print into the ``text`` blocks that
-follow them. A block prints as a notebook's cell does: what it prints itself, then its last expression.
+follow them, and the pictures that they save into ``docs/figures``. A block prints as a notebook's cell does: what it
+prints itself, then its last expression.
 """
 
 import ast
@@ -9,6 +10,7 @@ import contextlib
 import io
 import os
 import re
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -26,6 +28,7 @@ import hierbayes as hb
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:```text\n(.*?)^```)?", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s#:]+)(?:#[^)\s]*)?\)")
+COMPILED = r" after \d+(\.\d+)? s of compiling"  # said of the first fit on a machine
 DISPLAY = ("display.width", 110, "display.max_columns", 20, "display.max_rows", 24)
 
 
@@ -75,7 +78,8 @@ def run_page(path: Path) -> Iterator[tuple[Block, str]]:
                 value = eval(compile(ast.Expression(last.value), str(path), "eval"), names)
                 if value is not None:
                     print(value if isinstance(value, str) else repr(value))
-        yield block, "".join(f"{line.rstrip()}\n" for line in printed.getvalue().splitlines())
+        lines = re.sub(COMPILED, "", printed.getvalue()).splitlines()
+        yield block, "".join(f"{line.rstrip()}\n" for line in lines)
 
 
 def remember(fit: Callable[..., hb.Fit]) -> Callable[..., hb.Fit]:
@@ -120,6 +124,8 @@ def main(paths: list[str]) -> None:
                             text[:start] + printed + text[end:],
                             moved + len(printed) - (end - start),
                         )
+                for picture in Path(folder).glob("*.png"):
+                    shutil.copy(picture, ROOT / "docs" / "figures")
             path.write_text(text)
 
 

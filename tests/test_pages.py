@@ -10,7 +10,7 @@ from tests.pages import ROOT, as_read, every_page, read_blocks, read_links, reme
 
 PAGES = every_page()
 PROGRAMS = [path for path in PAGES if read_blocks(path.read_text())]
-TIME = re.compile(r"in \d+(\.\d+)? m?s\b( after \d+(\.\d+)? s of compiling)?")
+TIME = re.compile(r"in \d+(\.\d+)? m?s\b")
 NUMBER = re.compile(r"[-−+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?")
 
 
