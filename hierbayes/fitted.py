@@ -26,8 +26,11 @@ from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
 from hierbayes.intervals import get_interval
 from hierbayes.predict import Draws, Request
+from hierbayes.prior_comparison import PriorComparison, with_priors
+from hierbayes.priors import Priors, read_priors
 from hierbayes.quantities import Output, check_output
 from hierbayes.reprs import fit_html, fit_text
+from hierbayes.sampling import draw_posterior
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
 
@@ -773,6 +776,38 @@ class Fit:
         from hierbayes import checkplots
 
         return checkplots.plot_check(self.spec, self.design, self.posterior, **options)
+
+    # -- priors -------------------------------------------------------------------------------------------------
+
+    def refit(self, priors: Priors, **options: Any) -> PriorComparison:
+        """The same model and rows with other priors, beside this fit.
+
+        Parameters
+        ----------
+        priors : mapping, PriorSet, path, list of these, or None
+            As for `Model`; what isn't named stays as it is here, and None makes every prior a default.
+        **options
+            As for `Model.fit`; draws, chains and seed are those of this fit unless given.
+
+        Returns
+        -------
+        PriorComparison
+            It prints both priors and posteriors and how far each quantity moved; `after` is the new fit.
+        """
+        from hierbayes.engine import Settings
+
+        sizes, asked = self.posterior.sizes, dict(options)
+        strategy = asked.pop("strategy", "auto")
+        kept = {"draws": sizes["draw"], "chains": sizes["chain"], "seed": int(self.tree.attrs.get("seed", 0))}
+        spec = with_priors(self.spec, None if priors is None else read_priors(priors))
+        tree = draw_posterior(spec, self.design, Settings(**{**kept, **asked}), strategy)
+        return PriorComparison(self, Fit(spec, self.data, self.design, tree))
+
+    def plot_prior_posterior(self, names: Sequence[str] | None = None, **options: Any) -> Any:
+        """Each quantity's prior beside its posterior: see `prior_plots.plot_prior_posterior`."""
+        from hierbayes import prior_plots
+
+        return prior_plots.plot_prior_posterior(self.spec, self.posterior, names, **options)
 
     def _draws(self) -> Draws:
         return predict.flatten(self.spec, self.posterior)

@@ -5,10 +5,12 @@ from numpy.typing import NDArray
 
 from hierbayes.covariance import shift_covariance
 from hierbayes.design import MEAN, Design
+from hierbayes.encoding import INTERCEPT
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.predict import Draws
 from hierbayes.spec import ModelSpec
+from hierbayes.summary import correlated_pairs
 from hierbayes.variance import latent_components, row_weights
 
 Array = NDArray[np.float64]
@@ -28,6 +30,28 @@ def sds_at_means(
         return sd, None
     back = None if factor.shift is None else np.linalg.inv(factor.shift)
     return shift_covariance(back, sd, draws.values[variables["cor"].name])
+
+
+def quantities_at_means(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
+    """The quantities of `Fit.summary`, each (S,), where their priors are stated: at the predictors' means."""
+    found: dict[str, Array] = {}
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = "" if parameter == MEAN else f"{parameter}."
+        if layout.coefficients:
+            b = draws.values[spec.coefficient_variable(parameter).name]
+            found |= {f"{prefix}{label}": b[:, j] for j, label in enumerate(layout.coefficients)}
+            if layout.intercept is not None:
+                found[f"{prefix}{INTERCEPT}"] = b[:, layout.intercept] + b @ layout.centres
+        for factor in layout.factors:
+            sd, cor = sds_at_means(spec, draws, factor, parameter)
+            found |= {
+                f"{prefix}sd[{factor.name}, {effect}]": sd[:, j] for j, effect in enumerate(factor.effects)
+            }
+            for i, j in correlated_pairs(factor):
+                assert cor is not None, "pairs are those of a correlated factor"
+                name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
+                found[name] = cor[:, i, j]
+    return found | {name: draws.values[name] for name in spec.plain_auxiliaries}
 
 
 def icc(spec: ModelSpec, draws: Draws, design: Design, group: str) -> Array:

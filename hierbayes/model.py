@@ -1,17 +1,13 @@
 """The façade: `Model`, and `fit`."""
 
-import platform
 import warnings
-from collections.abc import Mapping, Sequence
-from functools import reduce
-from importlib.metadata import version
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from hierbayes import truth
-from hierbayes.checks import Finding, check_draws
+from hierbayes.checks import Finding
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.design import MEAN, PACKAGE
@@ -21,8 +17,6 @@ from hierbayes.errors import (
     DataError,
     DataWarning,
     FormulaError,
-    PriorError,
-    SamplingWarning,
     UnsupportedError,
 )
 from hierbayes.expect import Simulation, simulate_all
@@ -31,9 +25,11 @@ from hierbayes.fitted import Fit
 from hierbayes.formula import Formula, parse
 from hierbayes.learning import complete_rows, learn
 from hierbayes.predict import choose_groups
+from hierbayes.prior_comparison import PriorComparison
 from hierbayes.prior_summary import PriorSummary, summarise_prior
-from hierbayes.priors import Prior, PriorSet
+from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
+from hierbayes.sampling import draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
 
@@ -43,8 +39,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 type Formulas = str | Formula | Mapping[str, str | Formula]
-type OnePriors = Mapping[str, Prior | str] | PriorSet | str | Path | None
-type Priors = OnePriors | Sequence[OnePriors]
 
 
 class Model:
@@ -337,12 +331,25 @@ class Model:
         settings = Settings(
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
-        plan = choose(self.spec, self.design, strategy)
-        tree = plan.strategy.run(self.spec, self.design, settings)
-        tree.attrs.update({"strategy_reason": plan.reason, "seed": seed, **_versions()})
-        for finding in check_draws(self.spec, tree):
-            warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
+        tree = draw_posterior(self.spec, self.design, settings, strategy)
         return Fit(self.spec, self.data, self.design, tree)
+
+    def refit(self, priors: Priors, **options: Any) -> PriorComparison:
+        """Fit the model as it is and with other priors: their posteriors side by side.
+
+        Parameters
+        ----------
+        priors : mapping, PriorSet, path, list of these, or None
+            As for `Model`; what isn't named stays as it is, and None makes every prior a default.
+        **options
+            As for `fit`, of both fits.
+
+        Returns
+        -------
+        PriorComparison
+            It prints the table; `before` and `after` are the fits.
+        """
+        return self.fit(**options).refit(priors, **options)
 
 
 def fit(
@@ -423,21 +430,3 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
 
 def _read(formula: str | Formula, response: bool) -> Formula:
     return formula if isinstance(formula, Formula) else parse(formula, response=response)
-
-
-def read_priors(priors: Priors) -> PriorSet:
-    """A mapping, a set, a TOML file, or a list of these as a `PriorSet`; of a list, later entries win."""
-    if isinstance(priors, Sequence) and not isinstance(priors, str):
-        return reduce(PriorSet.merge, map(read_priors, priors), PriorSet())
-    if isinstance(priors, str | Path):
-        if not Path(priors).is_file():
-            raise PriorError(
-                f"there is no prior file {str(priors)!r} here ({Path.cwd()}); priors are the path of a TOML file or a "
-                "mapping such as {'b': 'Normal(0, 1)'}"
-            )
-        return PriorSet.from_toml(Path(priors))
-    return PriorSet.of(priors)
-
-
-def _versions() -> dict[str, str]:
-    return {"hierbayes_version": version("hierbayes"), "python_version": platform.python_version()}

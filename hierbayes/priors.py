@@ -6,8 +6,9 @@ import math
 import numbers
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
 
@@ -443,3 +444,21 @@ class PriorSet:
             return cls(tuple(entries), f"file {Path(source).name}" if is_file else "user")
         except (OSError, ValueError) as error:
             raise PriorError(f"Reading {source if is_file else 'a TOML text'}: {error}") from error
+
+
+type OnePriors = Mapping[str, Prior | str] | PriorSet | str | Path | None
+type Priors = OnePriors | Sequence[OnePriors]
+
+
+def read_priors(priors: Priors) -> PriorSet:
+    """A mapping, a set, a TOML file, or a list of these as a `PriorSet`; of a list, later entries win."""
+    if isinstance(priors, Sequence) and not isinstance(priors, str):
+        return reduce(PriorSet.merge, map(read_priors, priors), PriorSet())
+    if isinstance(priors, str | Path):
+        if not Path(priors).is_file():
+            raise PriorError(
+                f"there is no prior file {str(priors)!r} here ({Path.cwd()}); priors are the path of a TOML file or a "
+                "mapping such as {'b': 'Normal(0, 1)'}"
+            )
+        return PriorSet.from_toml(Path(priors))
+    return PriorSet.of(priors)

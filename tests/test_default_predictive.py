@@ -27,7 +27,9 @@ LOG = {
 
 def simulation(name, formula, family="gaussian"):
     data = hb.load_dataset(name)
-    rows = data.iloc[:: max(1, len(data) // 1500)]  # the priors hardly change, and no more than that is simulated
+    rows = data.iloc[
+        :: max(1, len(data) // 1500)
+    ]  # the priors hardly change, and no more than that is simulated
     return hb.Model(formula, rows, family).simulate_prior(DRAWS, seed=1)
 
 

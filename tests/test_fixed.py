@@ -62,7 +62,7 @@ def test_the_posterior_given_fixed_sds_is_the_closed_form():
     assert row["ess_bulk"] > 200
     assert abs(row["mean"] - mean) < 4 * np.sqrt(variance / row["ess_bulk"])
     assert abs(row["sd"] / np.sqrt(variance) - 1) < 4 / np.sqrt(2 * row["ess_bulk"])
-    assert np.ptp(fit.posterior["sd_g"]) < 1e-12
+    assert np.ptp(fit.posterior["sd_g"].to_numpy()) < 1e-12
     assert float(fit.posterior["sigma"].mean()) == pytest.approx(1.5)
 
 

@@ -1,0 +1,91 @@
+"""Consequences of a choice of priors: two prior sets and the posteriors they lead to, side by side."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from hierbayes.defaults import resolve_priors
+from hierbayes.design import MEAN
+from hierbayes.intervals import get_interval, labelled
+from hierbayes.priors import PriorSet
+from hierbayes.reprs import format_table
+from hierbayes.spec import ModelSpec
+from hierbayes.summary import correlated_pairs, summary
+
+if TYPE_CHECKING:
+    from hierbayes.fitted import Fit
+
+
+@dataclass(frozen=True, eq=False)
+class PriorComparison:
+    """Two fits of one model to the same rows under two sets of priors; it prints as their table.
+
+    Attributes
+    ----------
+    before, after : Fit
+    """
+
+    before: "Fit"
+    after: "Fit"
+
+    def table(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+        """One row a quantity: its prior and posterior in both fits, and how far the second moved.
+
+        Parameters
+        ----------
+        prob, kind : float, str, optional
+            Of the credible intervals, as in `Fit.summary`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            prior, mean, lower and upper before and after; shift, the difference of the means in posterior standard
+            deviations of the first fit; sd_ratio, the second posterior's standard deviation over the first's.
+        """
+        interval = get_interval(prob, kind)
+        sides = {"before": self.before, "after": self.after}
+        columns: dict[str, Any] = {}
+        found = {}
+        for word, fit in sides.items():
+            found[word] = summary(fit.spec, fit.posterior, interval)
+            priors = prior_texts(fit.spec)
+            columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
+            columns |= {f"{name}_{word}": found[word][name] for name in ("mean", "lower", "upper")}
+        first, second = found.values()
+        columns["shift"] = (second["mean"] - first["mean"]) / first["sd"]
+        columns["sd_ratio"] = second["sd"] / first["sd"]
+        return labelled(pd.DataFrame(columns, index=first.index), interval)
+
+    def __repr__(self) -> str:
+        return format_table(self.table()).T.to_string()
+
+    def _repr_html_(self) -> str:
+        return format_table(self.table()).to_html(border=0)
+
+
+def prior_texts(spec: ModelSpec) -> dict[str, str]:
+    """The prior of every quantity of `summary`, as text, by the quantity's name."""
+    texts: dict[str, str] = {}
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = "" if parameter == MEAN else f"{parameter}."
+        for label, prior in zip(layout.coefficients, spec.coefficient_priors(parameter), strict=True):
+            texts[f"{prefix}{label}"] = str(prior)
+        for factor in layout.factors:
+            for effect in factor.effects:
+                prior = spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+                texts[f"{prefix}sd[{factor.name}, {effect}]"] = str(prior)
+            for i, j in correlated_pairs(factor):
+                name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
+                texts[name] = str(spec.prior("cor", group=factor.name, parameter=parameter))
+    return texts | {name: str(spec.prior(name, parameter=name)) for name in spec.plain_auxiliaries}
+
+
+def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:
+    """The same model with other priors; what the set does not name stays as it was, None makes all of them defaults."""
+    resolved = resolve_priors(spec.layout, spec.family, spec.link_name, priors or PriorSet())
+    if priors is not None:
+        resolved = tuple(
+            old if new.origin == "default" else new for old, new in zip(spec.priors, resolved, strict=True)
+        )
+    return replace(spec, priors=resolved)
