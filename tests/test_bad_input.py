@@ -622,7 +622,7 @@ PREDICTIONS = [
     bad("unknown factor", predicted(ROWS, groups=["g", "school"]), hb.DataError, "'school'", "it has g, h"),
     bad("groups as text", predicted(ROWS, groups="All"), hb.DataError, "'All'", "groups='all'"),
     bad("kind", predicted(ROWS, kind="mu"), ValueError, "kind", "linear, mean, response", "'mu'"),
-    bad("new_levels", predicted(ROWS, new_levels="zero"), ValueError, "new_levels", "sample, mean, error"),
+    bad("new_levels", predicted(ROWS, new_levels="zero"), ValueError, "new_levels", "sample, mean, average, error"),
     bad("output", predicted(ROWS, output="frame"), ValueError, "output", "'table' or 'draws'"),
     bad("prob", predicted(ROWS, prob=95), ValueError, "prob", "such as 0.95", "got 95"),
     bad("interval", predicted(ROWS, interval="hpd"), ValueError, "'eti'", "'hdi'", "'hpd'"),
