@@ -104,4 +104,48 @@ GAUSSIAN = (
     ),
 )  # fmt: skip
 
-SETTINGS = {setting.name: setting for setting in GAUSSIAN}
+
+def responding(value: float | list[float], rows_each: int = 8) -> Callable[[], pd.DataFrame]:
+    """14 groups and a predictor, with a response that a family can have, and trials."""
+
+    def rows() -> pd.DataFrame:
+        rng = np.random.default_rng(14)
+        g = np.repeat(np.arange(14), rng.integers(rows_each - 4, rows_each + 5, 14))
+        n = len(g)
+        return pd.DataFrame(
+            {
+                "x": rng.normal(1, 1, n),
+                "g": [f"g{level:02}" for level in g],
+                "trials": rng.integers(1, 12, n),
+                "y": np.resize(value, n),
+            }
+        )
+
+    return rows
+
+
+# priors under which no response overflows and few lie on the edge of what a family can have
+MODEST = {"Intercept": "Normal(0, 1)", "b": "Normal(0, 0.5)", "sd": "HalfNormal(0.6)", "cor": "LKJ(2)"}
+NARROW = {
+    "Intercept": "Normal(0, 0.5)",
+    "b": "Normal(0, 0.3)",
+    "sd": "HalfNormal(0.3)",
+}  # no response rounds to 0 or 1
+NEW = {"x": [2.0], "g": ["new"]}
+
+
+def _family(name: str, value: float | list[float], formula: str = "y ~ x + (x | g)", **own: str) -> Setting:
+    return Setting(name, formula, MODEST | own, responding(value), NEW, name, "whitened")
+
+
+FAMILIES = (
+    _family("bernoulli", [0, 1]),
+    _family("binomial", [0, 1], "y | trials(trials) ~ x + (x | g)"),
+    _family("poisson", [0, 1, 2]),
+    _family("negbinomial", [0, 1, 2], shape="Gamma(4, 2)"),
+    _family("gamma", [0.5, 1.5], shape="Gamma(6, 2)"),
+    _family("beta", [0.3, 0.6], phi="Gamma(20, 1)", **NARROW),
+    _family("student", [-1.0, 0.5, 2.0], sigma="LogNormal(0, 0.5)", nu="Gamma(8, 1)"),
+)
+
+SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, *FAMILIES)}
