@@ -150,12 +150,12 @@ def _colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats,
                 for a in range(q):
                     half[column + a * levels + level] += out[start + level * q + a]
     for i in range(p):
-        half[i] += out[i]
+        half[m - p + i] += out[i]
     fill(mode, 0.0)
     add_lower_rows(mode, m, half[:m], squares[X], 0)
     set_effect(factors, lams, vectors)
     for i in range(p):
-        out[i] = mode[i]
+        out[i] = mode[m - p + i]
     for k in range(factors.shape[0]):
         column, levels, start, q = factors[k, COLUMN], factors[k, LEVELS], factors[k, START], factors[k, Q]
         if column >= 0:

@@ -127,11 +127,15 @@ def add_gram(rows: Floats, count: int, gram: Floats) -> None:
 def add_lower_rows(out: Floats, length: int, weights: Floats, lower: Floats, first: int) -> None:
     """Add a weighted sum of a lower triangular matrix's rows, from ``first`` on one for each weight.
 
-    Only the first ``length`` numbers of out are wanted; above its diagonal the matrix holds zeros.
+    Only the first ``length`` numbers of out are wanted; above its diagonal the matrix holds zeros. Weights of zero,
+    four together, cost nothing.
     """
     j = 0
     while j + 3 < weights.size:
         w0, w1, w2, w3 = weights[j], weights[j + 1], weights[j + 2], weights[j + 3]
+        if w0 == 0.0 and w1 == 0.0 and w2 == 0.0 and w3 == 0.0:
+            j += 4
+            continue
         r0, r1, r2, r3 = lower[first + j], lower[first + j + 1], lower[first + j + 2], lower[first + j + 3]
         for i in range(min(length, first + j + 4)):
             out[i] += w0 * r0[i] + w1 * r1[i] + w2 * r2[i] + w3 * r3[i]
@@ -145,29 +149,40 @@ def add_lower_rows(out: Floats, length: int, weights: Floats, lower: Floats, fir
 
 @compiled
 def cholesky(S: Floats) -> float:
-    """Factor S in place (lower triangle); return ½ log|S|, NaN if S is not positive definite."""
+    """Factor S in place (lower triangle); return ½ log|S|, NaN if S is not positive definite.
+
+    A row's leading zeros stay zeros and cost nothing.
+    """
     total = 0.0
     for i in range(S.shape[0]):
         row = S[i]
-        j = 0
+        first = 0
+        while first < i and row[first] == 0.0:
+            first += 1
+        first -= first % 4  # rows begin where vector registers do
+        j = first
         while j + 3 < i:
             r0, r1, r2, r3 = S[j], S[j + 1], S[j + 2], S[j + 3]
             t0 = t1 = t2 = t3 = 0.0
-            for k in range(j):
+            for k in range(first, j):
                 t0 += row[k] * r0[k]
                 t1 += row[k] * r1[k]
                 t2 += row[k] * r2[k]
                 t3 += row[k] * r3[k]
-            row[j] = (row[j] - t0) / r0[j]
-            row[j + 1] = (row[j + 1] - t1 - row[j] * r1[j]) / r1[j + 1]
-            row[j + 2] = (row[j + 2] - t2 - row[j] * r2[j] - row[j + 1] * r2[j + 1]) / r2[j + 2]
-            t3 += row[j] * r3[j] + row[j + 1] * r3[j + 1] + row[j + 2] * r3[j + 2]
-            row[j + 3] = (row[j + 3] - t3) / r3[j + 3]
+            t0, t1, t2, t3 = row[j] - t0, row[j + 1] - t1, row[j + 2] - t2, row[j + 3] - t3
+            if t0 == 0.0 and t1 == 0.0 and t2 == 0.0 and t3 == 0.0:
+                j += 4
+                continue
+            row[j] = t0 / r0[j]
+            row[j + 1] = (t1 - row[j] * r1[j]) / r1[j + 1]
+            row[j + 2] = (t2 - row[j] * r2[j] - row[j + 1] * r2[j + 1]) / r2[j + 2]
+            t3 -= row[j] * r3[j] + row[j + 1] * r3[j + 1] + row[j + 2] * r3[j + 2]
+            row[j + 3] = t3 / r3[j + 3]
             j += 4
         while j < i:
-            row[j] = (row[j] - head_dot(row, S[j], j)) / S[j, j]
+            row[j] = (row[j] - dot(row[first:j], S[j, first:j])) / S[j, j]
             j += 1
-        pivot = row[i] - head_dot(row, row, i)
+        pivot = row[i] - dot(row[first:i], row[first:i])
         if not pivot > 0.0:
             return np.nan
         row[i] = np.sqrt(pivot)

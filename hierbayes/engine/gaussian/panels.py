@@ -1,6 +1,7 @@
 """Moments -> the arrays of the collapsed kernel: one factor's levels in panels, everything else dense.
 
-The dense columns are X's p, then the other factors' effects × levels, effect by effect. A level of the
+The dense columns are the other factors' effects × levels, effect by effect, those of many levels first, and then X's
+p: so elimination from the left leaves the zeros of nested factors as they are. A level of the
 primary factor meets only some of them (a pupil meets one school), so levels that meet the same ones share a
 *panel*: a compact array over these columns only. A crossed design gives one panel, a nested one gives a
 panel a parent or a few.
@@ -16,6 +17,7 @@ from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
 
 STEP = 16.0  # fixed cost of a short inner loop, in vector steps
 VECTOR = 8  # levels in a vector step
+REGISTERS = 16  # levels that an unrolled loop takes at once: other numbers leave a slow remainder
 PIECE = 12288  # numbers of a piece that should stay in the second-level cache
 
 
@@ -48,23 +50,27 @@ def dense(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int
     """Return the dense part if ``primary`` is eliminated first (-1: there is no factor) and others are sampled."""
     p = problem.X.shape[1]
     slots = np.full((len(problem.factors), 3), -1, np.int64)
-    column = start = p
+    start = p
     for k, f in enumerate(problem.factors):
-        slots[k] = (-1 if k == primary or k in sampled else column), f.n_levels, start
-        column += 0 if slots[k, 0] < 0 else f.n_levels * f.q
+        slots[k] = -1, f.n_levels, start
         start += f.n_levels * f.q
-    prior = np.zeros((2, column))
+    column = 0
+    for k in sorted(range(len(problem.factors)), key=lambda k: -problem.factors[k].n_levels):
+        if k != primary and k not in sampled:
+            slots[k, 0] = column
+            column += problem.factors[k].n_levels * problem.factors[k].q
+    prior = np.zeros((2, column + p))
     prior[0] = 1.0
-    prior[0, :p] = problem.prior_precision
-    prior[1, :p] = problem.prior_mean - m.reference.b
-    return Dense(slots, _dense_gram(p, column, m, slots), prior)
+    prior[0, column:] = problem.prior_precision
+    prior[1, column:] = problem.prior_mean - m.reference.b
+    return Dense(slots, _dense_gram(p, column + p, m, slots), prior)
 
 
 def _dense_gram(p: int, width: int, m: Moments, slots: Ints) -> Floats:
     """Return ``[D y]'[D y]`` (m + 1, m + 1)."""
     others = [k for k in range(len(slots)) if slots[k, 0] >= 0]
     at = {k: slots[k, 0] + np.arange(m.with_dense[k][..., 0].size).reshape(-1, slots[k, 1]).T for k in others}
-    population = np.append(np.arange(p), width)
+    population = np.arange(width - p, width + 1)  # and y
     gram = np.zeros((width + 1, width + 1))
     gram[np.ix_(population, population)] = m.dense
     for k in others:
@@ -87,7 +93,7 @@ def panels(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> P
     met = _met(problem, m, primary, slots)
     order = _similar_order(met, width)
     members = np.split(order, _group(order, met, p + 1, q)[:-1])
-    own = [np.concatenate([np.arange(p), met.of_any(part), [width]]) for part in members]
+    own = [np.concatenate([met.of_any(part), np.arange(width - p, width + 1)]) for part in members]
     widths = np.array([columns.size for columns in own])
     lanes = _lanes(np.array([part.size for part in members]), widths, q)
     pieces = np.array([-(-part.size // lanes) for part in members])
@@ -111,8 +117,7 @@ def _piece(levels: Ints, columns: Ints, with_dense: Floats, met: "Met", p: int) 
     q = with_dense.shape[1]
     block = np.zeros((q, columns.size, levels.size))
     for lane, g in enumerate(levels[levels >= 0]):
-        block[:, :p, lane] = with_dense[g, :, :p]
-        block[:, -1, lane] = with_dense[g, :, p]
+        block[:, columns.size - p - 1 :, lane] = with_dense[g]
         block[:, np.searchsorted(columns, met.of(g)), lane] = met.products[
             met.starts[g] : met.starts[g + 1]
         ].T
@@ -124,7 +129,7 @@ def _lanes(sizes: Ints, widths: Ints, q: int) -> int:
     fit = max(VECTOR, PIECE // int(q * widths.max(initial=1)) // VECTOR * VECTOR)
     choices = sorted(
         {
-            min(lanes, fit, int(sizes.max(initial=1)))
+            min(lanes, fit, -(-int(sizes.max(initial=1)) // REGISTERS) * REGISTERS)
             for lanes in (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
         }
     )

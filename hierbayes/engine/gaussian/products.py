@@ -104,7 +104,7 @@ def cross(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int
             [_entries(m, problem, primary, k, rows, _effects(problem, k, first[k])) for k in order],
         ),
         with_sampled=sparse(D, _sampled_entries(m, problem, order, first)),
-        with_dense=sparse(D, _dense_entries(m, problem, order, first, c.factors[:, 2])),
+        with_dense=sparse(D, _dense_entries(m, problem, order, first, c.factors[:, 2], m_dense - p)),
         with_response=with_response,
         primary_response=np.ascontiguousarray(c.ZA[y_rows]),
         dense_response=c.gram[m_dense].copy(),
@@ -144,13 +144,18 @@ def _sampled_entries(
 
 
 def _dense_entries(
-    m: Moments, problem: GaussianProblem, order: list[int], first: dict[int, int], columns: Ints
+    m: Moments,
+    problem: GaussianProblem,
+    order: list[int],
+    first: dict[int, int],
+    columns: Ints,
+    population: int,
 ) -> list[Entries]:
     p = problem.X.shape[1]
     parts: list[Entries] = []
     for k in order:
         at = _effects(problem, k, first[k])
-        row, column = np.broadcast_arrays(at[:, :, None], np.arange(p))
+        row, column = np.broadcast_arrays(at[:, :, None], population + np.arange(p))
         parts.append((row, column, m.with_dense[k][..., :p]))
         for other in np.flatnonzero(columns >= 0).tolist():
             f = problem.factors[other]
