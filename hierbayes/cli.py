@@ -103,8 +103,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="TOML files, or folders of them")
     check.add_argument(
-        "--figures", type=Path, help="folder for one figure a file; none are drawn unless given"
+        "--figures",
+        type=Path,
+        default=Path("prior-figures"),
+        help="folder for one figure a file (prior-figures)",
     )
+    check.add_argument("--no-figures", action="store_true", help="draw none")
     check.add_argument("--draws", type=int, default=2000, help="data sets to simulate (2000)")
     check.add_argument("--seed", type=int, default=0)
     check.set_defaults(run=_prior_check)
@@ -232,7 +236,7 @@ def _prior_check(options: argparse.Namespace) -> int:
     from hierbayes.priorfile import find_prior_files, read_prior_file
 
     files = [read_prior_file(path) for path in find_prior_files(options.paths)]
-    if options.figures:
+    if not options.no_figures:
         options.figures.mkdir(parents=True, exist_ok=True)
     failures = 0
     for file in files:
@@ -243,14 +247,21 @@ def _prior_check(options: argparse.Namespace) -> int:
         if not verdicts:
             print("no statements: add a table [[expect]]")
         failures += sum(not verdict.passed for verdict in verdicts)
-        if options.figures:
+        if not options.no_figures:
             place = options.figures / f"{file.path.parent.name}-{file.path.stem}.png"
-            file.plot(min(options.draws, 1000), options.seed)[0].figure.savefig(place, dpi=100)
+            _save(file.plot(min(options.draws, 1000), options.seed)[0].figure, place)
             print(f"figure: {place}")
         print()
     statements = sum(len(file.expect) for file in files)
     print(f"{len(files)} files, {statements} statements, {failures} failed")
     return 1 if failures else 0
+
+
+def _save(figure: Any, path: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
 
 
 def _read_header(path: Path) -> list[str]:

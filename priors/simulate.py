@@ -1,6 +1,6 @@
 """Check the prior files named, or all beside this script: the same as ``hierbayes prior-check``.
 
-Usage: python priors/simulate.py [PATH ...] [--figures FOLDER] [--draws N] [--seed N]
+Usage: python priors/simulate.py [PATH ...] [--figures FOLDER | --no-figures] [--draws N] [--seed N]
 """
 
 import sys

@@ -74,9 +74,18 @@ def test_a_wrong_file_fails_and_says_by_how_much(tmp_path, capsys):
 def test_a_right_file_passes(tmp_path, capsys):
     path = tmp_path / "right.toml"
     path.write_text(WRONG.replace("[100, 600]", "[0.1, 0.6]"))
-    assert main(["prior-check", str(path), "--draws", "500"]) == 0
+    assert main(["prior-check", str(path), "--draws", "500", "--no-figures"]) == 0
     assert "FAIL" not in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_figures_are_saved_unless_told_otherwise(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "right.toml"
+    path.write_text(WRONG.replace("[100, 600]", "[0.1, 0.6]"))
+    assert main(["prior-check", str(path), "--draws", "200"]) == 0
+    assert [path.name for path in (tmp_path / "prior-figures").iterdir()] == [f"{tmp_path.name}-right.png"]
+    assert "figure: prior-figures" in capsys.readouterr().out
 
 
 def test_what_is_not_there_is_an_error(tmp_path, capsys):
