@@ -201,7 +201,8 @@ def _predict(options: argparse.Namespace) -> None:
 
     _check_out(options.out)
     fit = hb.load(options.fit)
-    text = [name for name in fit.data.columns if not _is_number(fit.data[name])]
+    data: Any = fit.data  # a saved fit holds its rows
+    text = [name for name in data.columns if not _is_number(data[name])]
     header = set(_read_header(options.rows))
     rows = _read_csv(options.rows, [name for name in text if name in header])
     groups = options.groups if options.groups in ("all", "none") else options.groups.split(",")

@@ -8,12 +8,13 @@ from hierbayes.design import MEAN, Design, PredictorLayout
 from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.spec import ModelSpec, ResolvedPrior
+from hierbayes.streamed import Streamed
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
 SHOWN_TERMS = 12
 
 
-def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, reason: str) -> str:
     """The text that a model prints: formula, data, equations, priors, strategy ("" where it cannot be fitted)."""
     blocks = [
         "\n".join(_heading(spec, design)),
@@ -29,11 +30,12 @@ def describe_model(spec: ModelSpec, design: Design, strategy: str, reason: str) 
     return "\n\n".join(blocks)
 
 
-def _heading(spec: ModelSpec, design: Design) -> Iterator[str]:
+def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, formula in spec.layout.formulas.items():
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
     yield f"Family: {spec.family.name}, link {spec.link_name}"
-    yield f"Rows: {len(design):,}"
+    where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
+    yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
     if levels:
         yield f"Response: 1 stands for {spec.layout.response.name} = {levels[1]!r}, 0 for {levels[0]!r}"

@@ -12,7 +12,9 @@ from hierbayes.checks import Finding
 from hierbayes.design import MEAN, BoundFactor, Design
 from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
+from hierbayes.facts import FactorFacts, factor_facts
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed, in_memory
 
 Codes = NDArray[np.int64]
 FEW_LEVELS = 5
@@ -20,22 +22,35 @@ FAR_FROM_ZERO = 10.0
 SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
 
 
-def check_design(spec: ModelSpec, design: Design) -> tuple[Finding, ...]:
-    """Facts about the data that limit what the model can say."""
+def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, ...]:
+    """Facts about the data that limit what the model can say.
+
+    Of rows that stay in their source only what each factor's facts tell: not how two factors or effects stand.
+    """
     findings: list[Finding] = []
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            bound = design.predictors[parameter].factors[factor.name]
-            findings += _check_factor(spec, design, factor, bound)
-            findings += _check_slopes(spec, factor, bound, parameter)
-            findings += _check_amount(spec, factor, bound, parameter)
-        findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
-    findings += _check_offset(spec, design)
+            facts = _facts(design, parameter, factor)
+            findings += _check_factor(spec, factor, facts)
+            findings += _check_slopes(spec, factor, facts, parameter)
+            findings += _check_amount(spec, factor, facts, parameter)
+            if isinstance(design, Design):
+                findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
+        if isinstance(design, Design):
+            findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
+    if isinstance(design, Design):
+        findings += _check_offset(spec, design)
     return tuple(findings)
 
 
-def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
-    levels, n = len(factor.levels), len(design)
+def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorFacts:
+    if isinstance(design, Streamed):
+        return design.facts[factor.name]
+    return factor_facts(design.predictors[parameter].factors[factor.name], len(factor.levels))
+
+
+def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterator[Finding]:
+    levels, n = len(factor.levels), int(facts.counts.sum())
     if levels == 1:
         yield Finding(
             "one-level",
@@ -49,8 +64,7 @@ def _check_factor(spec: ModelSpec, design: Design, factor: Factor, bound: BoundF
             "Its standard deviation rests largely on its prior; "
             f"look at {factor.name!r} as a population-level factor too",
         )
-    counts = np.bincount(bound.codes, minlength=levels)
-    if levels > 1 and counts.max() == 1:
+    if levels > 1 and facts.counts.max() == 1:
         binary = spec.family.support.two_levels
         # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
         if _numeric(factor) and (
@@ -80,23 +94,18 @@ def _numeric(factor: Factor) -> bool:
     return len(factor.levels.columns) == 1 and factor.levels.values[0].dtype.kind in "iuf"
 
 
-def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter: str) -> Iterator[Finding]:
+def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     layout = spec.layout.predictors[parameter]
     for place, effect in enumerate(factor.effects):
         if effect == INTERCEPT:
             continue
-        z = bound.z[:, place]
-        if (
-            INTERCEPT in factor.effects
-            and len(factor.levels) > 1
-            and not _varies_within(bound.codes, z, len(factor.levels))
-        ):
+        if INTERCEPT in factor.effects and len(factor.levels) > 1 and not facts.varying[place]:
             yield Finding(
                 "constant-slope",
                 f"{effect!r} doesn't vary within any level of {factor.name!r}",
                 "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
             )
-        mean, sd = float(z.mean()), float(z.std())
+        mean, sd = float(facts.columns.means[place]), float(facts.columns.deviations[place])
         apart = INTERCEPT in factor.effects and not factor.centres[place]
         if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
             yield Finding(
@@ -119,21 +128,9 @@ def _check_slopes(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter
         )
 
 
-def _varies_within(codes: Codes, z: NDArray[np.float64], levels: int) -> bool:
-    return bool(_varying(codes, z, levels).any())
-
-
-def _varying(codes: Codes, z: NDArray[np.float64], levels: int) -> NDArray[np.bool_]:
-    """The levels within which a column varies: (G,)."""
-    low, high = np.full(levels, np.inf), np.full(levels, -np.inf)
-    np.minimum.at(low, codes, z)
-    np.maximum.at(high, codes, z)
-    return np.asarray(high > low)
-
-
-def _check_amount(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter: str) -> Iterator[Finding]:
-    """As many effects as rows, slopes that few levels show, and pairs of effects that no level has together."""
-    n, levels, q = len(bound.codes), len(factor.levels), len(factor.effects)
+def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
+    """As many effects as rows, and slopes that few levels show."""
+    n, levels, q = int(facts.counts.sum()), len(factor.levels), len(factor.effects)
     residual = parameter == MEAN and bool(spec.family.auxiliaries)
     if residual and q > 1 and levels > 1 and n <= levels * q:
         yield Finding(
@@ -144,16 +141,21 @@ def _check_amount(spec: ModelSpec, factor: Factor, bound: BoundFactor, parameter
     for place, effect in enumerate(factor.effects):
         if INTERCEPT not in factor.effects or effect == INTERCEPT or levels < FEW_LEVELS:
             continue
-        varying = int(_varying(bound.codes, bound.z[:, place], levels).sum())
+        varying = int(facts.varying[place])
         if 0 < varying < FEW_LEVELS:
             yield Finding(
                 "few-slopes",
                 f"{effect!r} varies within only {varying} of the {levels:,} levels of {factor.name!r}",
                 "Those few levels alone tell how slopes differ; look at a model without the varying slope too",
             )
+
+
+def _check_correlations(factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
+    """Pairs of effects that no level has together."""
     for block in factor.blocks:
         for i, j in combinations(block, 2):
-            if INTERCEPT not in (factor.effects[i], factor.effects[j]) and not _together(bound, i, j, levels):
+            apart = INTERCEPT not in (factor.effects[i], factor.effects[j])
+            if apart and not _together(bound, i, j, len(factor.levels)):
                 yield Finding(
                     "correlation-unseen",
                     f"no level of {factor.name!r} shows both {factor.effects[i]!r} and {factor.effects[j]!r}",
@@ -203,12 +205,13 @@ def _cells(inner: Codes, outer: Codes) -> Codes:
     return np.unique(outer * (inner.max() + 1) + inner)
 
 
-def structure(spec: ModelSpec, design: Design) -> pd.DataFrame:
+def structure(spec: ModelSpec, design: Design | Streamed) -> pd.DataFrame:
     """How each pair of grouping factors stands, by looking at the rows: factor, relation, other, pairs, possible.
 
     Columns pairs and possible count the combinations of levels that have rows, and all there could be.
     """
     rows = []
+    design = in_memory(design, "how two factors stand to each other")
     seen: dict[str, Codes] = {}
     for bound in design.predictors.values():
         seen |= {name: rows.codes for name, rows in bound.factors.items()}

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.errors import DataError, FormulaError
-from hierbayes.formula import NUMPY_FUNCTIONS, names_in
+from hierbayes.formula import CENTRINGS, NUMPY_FUNCTIONS, names_in
 
 Array = NDArray[np.float64]
 SHOWN_ROWS = 5
@@ -96,6 +96,59 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
         raise FormulaError(f"{text!r} gives the column {sorted(repeated)[0]!r} more than once; write it once")
     _forget_rows(common)
     return Encoding(text, labels, common)
+
+
+def transformed_values(text: str, frame: pd.DataFrame) -> tuple[Array, ...]:
+    """What the ``center()`` and ``scale()`` calls of a right-hand side are taken of, before they have learnt anything.
+
+    Parameters
+    ----------
+    text : str
+        As `learn_encoding` takes it, without such a call inside another.
+    frame : pandas.DataFrame
+        Some complete rows, n of them.
+
+    Returns
+    -------
+    tuple of ndarray, (n,)
+        One a call, in the order that `set_transforms` takes.
+    """
+    if not any(f"{name}(" in text for name in CENTRINGS):
+        return ()
+    from formulae.environment import Environment
+    from formulae.model_description import model_description
+    from formulae.transforms import TRANSFORMS
+
+    environment = Environment([TRANSFORMS, _functions()])
+    with _formulae_errors(text, frame):
+        calls = _centrings(model_description(text).common_terms)
+        values = [[*call.args, *call.kwargs.values()][0].eval(frame, environment) for call in calls]
+    return tuple(np.asarray(value, dtype=np.float64) for value in values)
+
+
+def set_transforms(encoding: Encoding, means: Sequence[float], deviations: Sequence[float]) -> None:
+    """Give an encoding's ``center()`` and ``scale()`` calls the means and deviations of all training rows.
+
+    It was learnt from some of them; nothing must have been encoded with it yet.
+    """
+    calls = _centrings(encoding._terms.terms.values()) if encoding._terms is not None else []
+    for call, mean, deviation in zip(calls, means, deviations, strict=True):
+        call.stateful_transform.mean = mean
+        if hasattr(call.stateful_transform, "std"):
+            call.stateful_transform.std = deviation
+
+
+def _centrings(terms: Iterable[Any]) -> list[Any]:
+    """The calls of `CENTRINGS` in formulae's terms, in order of appearance."""
+    found: list[Any] = []
+    components = [part for term in terms for part in getattr(term, "components", ())]
+    pending = [part.call for part in reversed(components) if hasattr(part, "call")]
+    while pending:
+        node = pending.pop()
+        if getattr(node, "callee", None) in CENTRINGS:
+            found.append(node)
+        pending += [*reversed([*getattr(node, "args", ()), *getattr(node, "kwargs", {}).values()])]
+    return found
 
 
 def learn_number(text: str, frame: pd.DataFrame, words: str) -> Encoding:

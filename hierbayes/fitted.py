@@ -24,15 +24,17 @@ from hierbayes import (
 from hierbayes.checks import Finding, check_draws
 from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
-from hierbayes.intervals import get_interval
+from hierbayes.intervals import get_interval, labelled
 from hierbayes.predict import Draws, Request
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, read_priors
 from hierbayes.quantities import Output, check_output
 from hierbayes.reprs import fit_html, fit_text
 from hierbayes.sampling import draw_posterior
+from hierbayes.sources import Source
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
+from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,18 +56,18 @@ class Fit:
     ----------
     spec : ModelSpec
         What was learnt of the data, the family, every prior.
-    data : pandas.DataFrame
-        The complete training rows, the columns that the model reads.
-    design : Design
-        Those rows as arrays.
+    data : pandas.DataFrame or Source
+        The complete training rows, the columns that the model reads; or where they are.
+    design : Design or Streamed
+        Those rows as arrays, or what was summed up over them.
     tree : xarray.DataTree
         The draws, in ArviZ's groups posterior, sample_stats and observed_data: what ``az.summary`` and
         ``az.plot_trace`` read. `posterior_predictive` adds what ``az.plot_ppc_dist`` reads.
     """
 
     spec: ModelSpec
-    data: pd.DataFrame
-    design: Design
+    data: pd.DataFrame | Source
+    design: Design | Streamed
     tree: "xr.DataTree"
 
     def __repr__(self) -> str:
@@ -179,7 +181,8 @@ class Fit:
             For the response's scale with link ``"inverse"``, where it has no variance.
         """
         check_output(output)
-        found = partition.icc(self.spec, self._draws(), self.design, self.data, at, scale, definition, method)
+        design = self._rows("varcorr() has the shares of variance")
+        found = partition.icc(self.spec, self._draws(), design, self._frame(), at, scale, definition, method)
         return found.array() if output == "draws" else found.table(get_interval(prob, kind))
 
     def r2(
@@ -207,7 +210,8 @@ class Fit:
             definition, kind, mean, sd, lower, upper; or draws (chain, draw, quantity).
         """
         check_output(output)
-        found = partition.r2(self.spec, self._draws(), self.design, method)
+        design = self._rows("varcorr() has the shares of variance")
+        found = partition.r2(self.spec, self._draws(), design, method)
         return found.array() if output == "draws" else found.table(get_interval(prob, kind))
 
     # -- groups -------------------------------------------------------------------------------------------------
@@ -230,7 +234,8 @@ class Fit:
             group, level, effect, n, no_pooling, partial_pooling, lower, upper, population.
         """
         interval = get_interval(prob, kind)
-        return pooling.shrinkage_table(self.spec, self.design, self.posterior, interval, group)
+        design = self._rows("ranef() and coef() have each level's partial pooling")
+        return pooling.shrinkage_table(self.spec, design, self.posterior, interval, group)
 
     def rank(
         self,
@@ -314,7 +319,7 @@ class Fit:
             from hierbayes import crossval
 
             findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
-            findings += crossval.influence_findings(self.spec, self.design, self.posterior)
+            findings += crossval.influence_findings(self.spec, self._rows(), self.posterior)
         return tuple(findings)
 
     # -- predictions --------------------------------------------------------------------------------------------
@@ -370,16 +375,23 @@ class Fit:
         """
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         check_output(output)
-        design = self._bind(rows, request)
         draws = self._draws()
+        if rows is None and isinstance(self.design, Streamed) and output == "table" and not request.unknown:
+            chosen = get_interval(prob, interval)
+            parts = self.design.designs()
+            tables = [predict.predict_table(self.spec, draws, part, request, chosen) for part in parts]
+            return labelled(pd.concat(tables), chosen)
+        design = self._bind(rows, request)
         if output == "draws":
             return predict.predict_draws(self.spec, draws, design, request)
         return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
 
     def _bind(self, rows: Any, request: Request) -> Design:
         """New rows, or the training rows, as a prediction reads them."""
-        if rows is None and not request.unknown:
-            return self.design
+        if rows is None:
+            design = self._rows("give some rows: predict(rows, …)")
+            if not request.unknown:
+                return design
         rows = self.data if rows is None else rows
         return self.spec.layout.bind_new(rows, request.groups, request.unknown)
 
@@ -457,7 +469,7 @@ class Fit:
         """
         check_output(output)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
-        grid = grids.make_grid(self.spec, self.data, variable, by, at, resolution)
+        grid = grids.make_grid(self.spec, self._frame(), variable, by, at, resolution)
         if output == "draws":
             return grids.conditional_effects(self.spec, self._draws(), grid, request).array()
         return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
@@ -492,7 +504,7 @@ class Fit:
         """
         check_output(output)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
-        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = effects.avg_predictions(self.spec, self._draws(), asked, request)
         return found.array() if output == "draws" else found.table(get_interval(prob, interval))
 
@@ -536,7 +548,7 @@ class Fit:
         """
         check_output(output)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
-        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
         if output == "draws":
             return found.array()
@@ -611,7 +623,7 @@ class Fit:
         if kind not in ("linear", "mean"):
             raise ValueError(f"a slope is of kind 'linear' or 'mean'; got {kind!r}")
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
-        asked = effects.read_rows(self.spec, self.data, rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = function(self.spec, self._draws(), asked, request, variables)
         return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
 
@@ -629,9 +641,10 @@ class Fit:
         xarray.DataTree
             The groups of `tree` and ``posterior_predictive``: what ``az.plot_ppc_dist`` and its kin take.
         """
+        design = self._rows("give some rows: predict(rows, kind='response', output='draws')")
         thinned = simulation.thin(self.spec, self.posterior, draws)
         flat = predict.flatten(self.spec, thinned)
-        simulated = simulation.simulate_responses(self.spec, flat, self.design, seed)
+        simulated = simulation.simulate_responses(self.spec, flat, design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
         return self._with_groups(posterior_predictive=simulated)
 
@@ -648,7 +661,7 @@ class Fit:
         xarray.DataTree
             The groups of `tree` and ``log_likelihood``: a variable named like the response, (chain, draw, __obs__).
         """
-        values = likelihood.log_likelihood(self.spec, self._draws(), self.design, self.posterior)
+        values = likelihood.log_likelihood(self.spec, self._draws(), self._rows(), self.posterior)
         return self._with_groups(log_likelihood=values)
 
     def loo(self, refit: bool = False) -> "LOO":
@@ -670,7 +683,8 @@ class Fit:
         """
         from hierbayes import crossval
 
-        return crossval.loo(self.spec, self.design, self.posterior, self._refit if refit else None)
+        design = self._rows()
+        return crossval.loo(self.spec, design, self.posterior, self._refit if refit else None)
 
     def logo(self, group: str, refit: bool = False) -> "LOGO":
         """Leave-one-group-out cross-validation: how well the model predicts all rows of a new level.
@@ -698,7 +712,8 @@ class Fit:
         """
         from hierbayes import crossval
 
-        return crossval.logo(self.spec, self.design, self.posterior, group, self._refit if refit else None)
+        design = self._rows()
+        return crossval.logo(self.spec, design, self.posterior, group, self._refit if refit else None)
 
     def prior_sensitivity(self, threshold: float = 0.05) -> pd.DataFrame:
         """How far the posterior moves with the prior, and with the likelihood, by power-scaling: ArviZ's ``psense``.
@@ -713,7 +728,7 @@ class Fit:
         pandas.DataFrame
             One row a quantity of `summary`: prior, likelihood, diagnosis ("" where all is well).
         """
-        return sensitivity.prior_sensitivity(self.spec, self.design, self.posterior, threshold)
+        return sensitivity.prior_sensitivity(self.spec, self._rows(), self.posterior, threshold)
 
     def residuals(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
         """Residuals of the training rows, quantile residuals among them, from simulated responses (DHARMa's).
@@ -731,7 +746,7 @@ class Fit:
             One row an observation: observed, fitted, sd (of its simulations), residual, pearson (residual / sd),
             quantile (uniform on (0, 1) where the model fits).
         """
-        return residuals.residuals(self.spec, self.design, self.posterior, draws, seed).table
+        return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).table
 
     def residual_tests(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
         """DHARMa's tests of the quantile residuals: uniformity, dispersion, outliers, and for counts zeros.
@@ -751,19 +766,19 @@ class Fit:
         pandas.DataFrame
             One row a test: observed, expected, ratio, p_value.
         """
-        return residuals.residuals(self.spec, self.design, self.posterior, draws, seed).tests
+        return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).tests
 
     def plot_ppc(self, kind: Any = "density", **options: Any) -> "Axes":
         """Simulated beside observed: density, groups, rootogram, zeros, any statistic: see `ppcplots.plot_ppc`."""
         from hierbayes import ppcplots
 
-        return ppcplots.plot_ppc(self.spec, self.design, self.posterior, kind, **options)
+        return ppcplots.plot_ppc(self.spec, self._rows(), self.posterior, kind, **options)
 
     def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Axes":
         """Quantile residuals, residuals against fitted, or scale–location: see `residualplots.plot_residuals`."""
         from hierbayes import residualplots
 
-        return residualplots.plot_residuals(self.spec, self.design, self.posterior, kind, **options)
+        return residualplots.plot_residuals(self.spec, self._rows(), self.posterior, kind, **options)
 
     def plot_level_qq(self, group: str | None = None, effect: str | None = None, **options: Any) -> "Axes":
         """Levels' effects against the normal distribution they are drawn from: see `residualplots.plot_level_qq`."""
@@ -775,7 +790,17 @@ class Fit:
         """All of these on one page: see `checkplots.plot_check`."""
         from hierbayes import checkplots
 
-        return checkplots.plot_check(self.spec, self.design, self.posterior, **options)
+        return checkplots.plot_check(self.spec, self._rows(), self.posterior, **options)
+
+    def _rows(self, instead: str = "") -> Design:
+        """The training rows as arrays, for what needs all of them at once; `instead` is the way out."""
+        return in_memory(self.design, "this", instead)
+
+    def _frame(self) -> pd.DataFrame:
+        """The training rows, for what needs all of them at once."""
+        self._rows()
+        assert isinstance(self.data, pd.DataFrame)
+        return self.data
 
     # -- priors -------------------------------------------------------------------------------------------------
 
@@ -838,7 +863,8 @@ class Fit:
         """Estimates of each level alone, drawn towards the population: see `shrinkageplots.plot_shrinkage`."""
         from hierbayes import shrinkageplots
 
-        return shrinkageplots.plot_shrinkage(self.spec, self.design, self.posterior, group, **options)
+        design = self._rows("ranef() and coef() have each level's partial pooling")
+        return shrinkageplots.plot_shrinkage(self.spec, design, self.posterior, group, **options)
 
     def plot_ranef(self, group: str | None = None, **options: Any) -> Any:
         """Deviations of the levels with intervals, ordered: see `ranefplots.plot_ranef`."""
@@ -850,21 +876,24 @@ class Fit:
         """Lines of each level over its data, a panel a level: see `groupplots.plot_groups`."""
         from hierbayes import groupplots
 
-        return groupplots.plot_groups(self.spec, self.design, self.data, self.posterior, group, x, **options)
+        return groupplots.plot_groups(
+            self.spec, self._rows(), self._frame(), self.posterior, group, x, **options
+        )
 
     def plot_conditional_effects(self, variable: str, by: str | None = None, **options: Any) -> "Axes":
         """Predictions along a predictor, and the data: see `effectplots.plot_conditional_effects`."""
         from hierbayes import effectplots
 
         return effectplots.plot_conditional_effects(
-            self.spec, self.design, self.data, self.posterior, variable, by, **options
+            self.spec, self._rows(), self._frame(), self.posterior, variable, by, **options
         )
 
     # -- files --------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
         """Write the whole fit to one netCDF file: draws, training rows, specification. `load` reads it."""
-        write_fit(path, self.spec, self.data, self.tree)
+        self._rows("write the draws with fit.tree.to_netcdf(…), or make the model of a sample of the rows")
+        write_fit(path, self.spec, self._frame(), self.tree)
 
 
 def load(path: str | Path) -> Fit:
@@ -919,4 +948,6 @@ def compare_models(
     if len(models) < 2:
         raise DataError(f"a comparison needs two or more fits; got {len(models)}")
     records = {name: fit.loo(refit) if by is None else fit.logo(by, refit) for name, fit in models.items()}
-    return crossval.compare_models(records, [fit.design.y for fit in models.values()], method)
+    return crossval.compare_models(
+        records, [in_memory(fit.design, "compare_models").y for fit in models.values()], method
+    )

@@ -24,12 +24,24 @@ from hierbayes.syntax import (
     summands,
     walk,
 )
-from hierbayes.terms import FUNCTIONS, NUMPY_FUNCTIONS, Terms, as_term, check_expression, expand, suggest
+from hierbayes.terms import (
+    CENTRINGS,
+    FUNCTIONS,
+    NUMPY_FUNCTIONS,
+    WHOLE_COLUMN,
+    Terms,
+    as_term,
+    check_expression,
+    expand,
+    suggest,
+)
 from hierbayes.tokens import ReadError, caret, quote
 
 __all__ = [
+    "CENTRINGS",
     "FUNCTIONS",
     "NUMPY_FUNCTIONS",
+    "WHOLE_COLUMN",
     "Formula",
     "GroupTerm",
     "Response",
@@ -122,6 +134,16 @@ class Formula:
     offsets: tuple[str, ...]
     text: str = field(default="", compare=False)
     columns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+
+    @property
+    def encoded_texts(self) -> tuple[str, ...]:
+        """The texts that encodings are learnt from, as they are given to formulae."""
+        response = self.response.expression if self.response else "0"
+        weights = [
+            text for name, text in (self.response.additions if self.response else ()) if names_in(text)
+        ]
+        numbers = [f"0 + {text}" for text in (response, *self.offsets, *(f"I({text})" for text in weights))]
+        return tuple(dict.fromkeys((self.common, *(term.effects for term in self.groups), *numbers)))
 
     @property
     def response_columns(self) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from hierbayes import truth
 from hierbayes.checks import Finding
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
-from hierbayes.design import MEAN, PACKAGE
+from hierbayes.design import MEAN, PACKAGE, Design
 from hierbayes.designchecks import check_design, structure
 from hierbayes.engine import Settings, choose
 from hierbayes.errors import (
@@ -31,7 +31,9 @@ from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
 from hierbayes.sampling import draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
+from hierbayes.sources import Source, find_source
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -54,7 +56,9 @@ class Model:
     data : data frame or mapping
         Any data frame that narwhals reads, n rows; rows with missing values are left out with a warning. A design
         (`design_grid`, `DesignRows`) needs no response column: such a model simulates and shows its priors, but
-        cannot be fitted.
+        cannot be fitted. For Gaussian models also a source that is read in parts, and never as a whole: the path
+        of ``.parquet`` or ``.csv`` files (``"rows/*.parquet"``), a DuckDB relation, a polars LazyFrame, or a Dask data
+        frame.
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
         ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
@@ -64,15 +68,17 @@ class Model:
         What isn't named has a weakly informative default.
     link : str, optional
         The mean's link; the family's default unless given.
+    progress : bool
+        Whether to tell how far reading has come, where the rows stay in a source.
 
     Attributes
     ----------
     spec : ModelSpec
         What was learnt, the family, the link and the priors.
-    data : pandas.DataFrame
-        The complete training rows.
-    design : Design
-        Those rows as arrays.
+    data : pandas.DataFrame or Source
+        The complete training rows, or where they are.
+    design : Design or Streamed
+        Those rows as arrays, or what was summed up over them.
 
     Raises
     ------
@@ -94,16 +100,31 @@ class Model:
         family: str = "gaussian",
         priors: Priors = None,
         link: str | None = None,
+        *,
+        progress: bool = True,
     ) -> None:
         found, link_name = get_family(family, link)
         formulas = read_formulas(formula, found)
-        frame = complete_rows(formulas, data)
-        layout = learn(formulas, frame, found, link_name)
-        resolved = resolve_priors(layout, found, link_name, read_priors(priors))
+        prior_set = read_priors(priors)
+        source = find_source(data)
+        self.data: pd.DataFrame | Source
+        self.design: Design | Streamed
+        if source is None:
+            self.data = complete_rows(formulas, data)
+            layout = learn(formulas, self.data, found, link_name)
+        else:
+            from hierbayes.engine.passes import (
+                stream,  # compiled kernels, which a model of a frame needs later
+            )
+
+            self.data = source
+            self.design = stream(formulas, source, found, link_name, prior_set, progress)
+            layout = self.design.layout
+        resolved = resolve_priors(layout, found, link_name, prior_set)
         self.spec = ModelSpec(layout, found, link_name, resolved)
         self.spec.check_names()
-        self.data = frame
-        self.design = layout.bind(frame)
+        if isinstance(self.data, pd.DataFrame):
+            self.design = layout.bind(self.data)
         for finding in self.check():
             if not finding.question:
                 warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
@@ -116,13 +137,13 @@ class Model:
 
     def _strategy(self) -> tuple[str, str]:
         """The strategy that `fit` will take and why; no name where there is no response."""
-        if self.design.y is None:
+        if isinstance(self.design, Design) and self.design.y is None:
             return "", f"a design without the response {self.spec.layout.response.name!r}"
         plan = choose(self.spec, self.design)
         return plan.strategy.name, plan.reason
 
     def _need_response(self, what: str) -> None:
-        if self.design.y is None:
+        if isinstance(self.design, Design) and self.design.y is None:
             name = self.spec.layout.response.name
             raise DataError(
                 f"{what} needs the response {name!r}, and the rows are a design without it; make the model of data "
@@ -159,7 +180,8 @@ class Model:
         from hierbayes.graph import build_graph
 
         self._need_response("graph()")
-        graph: pm.Model = build_graph(self.spec, self.design, parameterization)
+        design = in_memory(self.design, "the graph")
+        graph: pm.Model = build_graph(self.spec, design, parameterization)
         return graph
 
     def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
@@ -180,15 +202,19 @@ class Model:
         """
         Settings(draws=draws, seed=seed)
         design = (
-            self.design if rows is None else self.spec.layout.bind_new(rows, choose_groups(self.spec, "all"))
+            in_memory(self.design, "prior_predictive")
+            if rows is None
+            else self.spec.layout.bind_new(rows, choose_groups(self.spec, "all"))
         )
         return prior_predictive(self.spec, design, draws, seed)
 
     def simulate_prior(self, draws: int = 1000, seed: int = 0) -> Simulation:
         """Data sets simulated from the priors, as arrays: what summaries and pictures of a prior are made of."""
         Settings(draws=draws, seed=seed)
+        design = in_memory(self.design, "simulation from the priors")
+        assert isinstance(self.data, pd.DataFrame)
         prior = sample_prior(self.spec, draws, seed)
-        return simulate_all(self.spec, self.design, self.data, prior, seed)
+        return simulate_all(self.spec, design, self.data, prior, seed)
 
     def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummary:
         """What the priors imply, in sentences and tables: responses, groups, intraclass correlations.
@@ -272,7 +298,9 @@ class Model:
         (180, 3)
         """
         Settings(seed=seed)
-        return truth.simulate(self.spec, self.design, self.data, parameters, seed)
+        design = in_memory(self.design, "simulate")
+        assert isinstance(self.data, pd.DataFrame)
+        return truth.simulate(self.spec, design, self.data, parameters, seed)
 
     def fit(
         self,
@@ -361,7 +389,7 @@ def fit(
     **options: Any,
 ) -> Fit:
     """``Model(formula, data, family, priors, link).fit(**options)``."""
-    return Model(formula, data, family, priors, link).fit(**options)
+    return Model(formula, data, family, priors, link, progress=options.get("progress", True)).fit(**options)
 
 
 def simulate(

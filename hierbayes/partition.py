@@ -15,6 +15,7 @@ from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.predict import CHUNK_ENTRIES, Draws, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 from hierbayes.summary import correlated_pairs
 from hierbayes.variance import (
     EVALUATIONS,
@@ -35,7 +36,7 @@ DEFINITIONS = ("adjusted", "unadjusted")
 
 
 def varcorr(
-    spec: ModelSpec, draws: Draws, design: Design, interval: Interval, method: str = "lognormal"
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, interval: Interval, method: str = "lognormal"
 ) -> pd.DataFrame:
     """Standard deviations and correlations of group effects, and the residual's: one row an estimate.
 
@@ -49,9 +50,7 @@ def varcorr(
     columns: list[tuple[Array, Array, Array]] = []
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            moments = second_moments(
-                design.predictors[parameter].factors[factor.name].z, weights / weights.sum()
-            )
+            moments = second_moments(design, parameter, factor, weights / weights.sum())
             divisor = total if parameter == MEAN else np.full(len(draws), np.nan)
             for i, j, column in _estimates(spec, parameter, factor, draws, moments, divisor):
                 second = "" if i == j else factor.effects[j]

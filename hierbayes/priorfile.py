@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from hierbayes.designrows import DesignRows, design_grid
 from hierbayes.errors import HierBayesError, PriorError
-from hierbayes.expect import Expectation, Simulation, Verdict, check, read_expectation, simulate_all
+from hierbayes.expect import Expectation, Simulation, Verdict, check, read_expectation
 from hierbayes.model import Model
 from hierbayes.priors import PriorSet
-from hierbayes.simulation import sample_prior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -70,8 +69,7 @@ class PriorFile:
 
     def simulate(self, draws: int = DRAWS, seed: int = 0) -> Simulation:
         """Parameters from the priors and the data sets they imply."""
-        model = self.model()
-        return simulate_all(model.spec, model.design, model.data, sample_prior(model.spec, draws, seed), seed)
+        return self.model().simulate_prior(draws, seed)
 
     def check(self, draws: int = DRAWS, seed: int = 0) -> tuple[Verdict, ...]:
         """Every statement of the file, checked.

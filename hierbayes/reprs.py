@@ -8,6 +8,7 @@ import xarray as xr
 from hierbayes.describe import describe_model, equations, prior_table
 from hierbayes.design import Design
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 
 COUNTS = ("ess_bulk", "ess_tail")
 
@@ -38,12 +39,12 @@ def _number(value: float) -> str:
     return f"{value:.{places}f}"
 
 
-def model_text(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+def model_text(spec: ModelSpec, design: Design | Streamed, strategy: str, reason: str) -> str:
     """A model in a terminal."""
     return describe_model(spec, design, strategy, reason)
 
 
-def model_html(spec: ModelSpec, design: Design, strategy: str, reason: str) -> str:
+def model_html(spec: ModelSpec, design: Design | Streamed, strategy: str, reason: str) -> str:
     """A model in a notebook: what it is, its equations, a table of priors."""
     heading = describe_model(spec, design, strategy, reason).split("\n\n")
     table = prior_table(spec).to_html(index=False, border=0)

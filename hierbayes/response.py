@@ -99,6 +99,10 @@ def _with_response_scales(
     trials = addition_values(draft.trials, frame, "trials")
     weights = addition_values(draft.weights, frame, "weights")
     weights = np.ones(len(frame)) if weights is None else weights
+    if not weights.sum() > 0:
+        raise DataError(
+            "the weights are all 0, so no row would count; check the column, or leave weights(…) out"
+        )
     if trials is not None and not trials.any():
         raise DataError("the trials are 0 in every row, so there is nothing to count; check the column")
     inside = family.support.contains(y, trials)
@@ -211,10 +215,6 @@ def addition_values(addition: Encoding | float | None, frame: pd.DataFrame, word
     if (values < 0).any():
         raise DataError(
             f"{word} must be 0 or more; negative in {describe_rows(frame.index[values < 0])}. Correct those rows"
-        )
-    if word == "weights" and not values.sum() > 0:
-        raise DataError(
-            "the weights are all 0, so no row would count; check the column, or leave weights(…) out"
         )
     if word == "trials" and (values != np.floor(values)).any():
         rows = describe_rows(frame.index[values != np.floor(values)])

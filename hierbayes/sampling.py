@@ -10,13 +10,14 @@ from hierbayes.design import PACKAGE, Design
 from hierbayes.engine import Settings, choose
 from hierbayes.errors import SamplingWarning
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 
 if TYPE_CHECKING:
     import xarray as xr
 
 
 def draw_posterior(
-    spec: ModelSpec, design: Design, settings: Settings, strategy: str = "auto"
+    spec: ModelSpec, design: Design | Streamed, settings: Settings, strategy: str = "auto"
 ) -> "xr.DataTree":
     """Draws of the schema, with how they came about in the attributes.
 

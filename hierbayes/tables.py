@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -50,12 +51,7 @@ def read_columns(
     names = list(frame.collect_schema().names() if isinstance(frame, nw.LazyFrame) else frame.columns)
     optional = set(optional)
     wanted = [name for name in dict.fromkeys(columns) if name in names or name not in optional]
-    absent = [name for name in wanted if name not in names]
-    if absent:
-        raise DataError("; ".join(_absent(name, names, words) for name in absent))
-    twice = [name for name in wanted if names.count(name) > 1]
-    if twice:
-        raise DataError(f"{words} have more than one column {twice[0]!r}; give each column its own name")
+    check_columns(names, wanted, words)
     if isinstance(frame, pd.DataFrame):
         return pd.DataFrame({name: _plain(frame[name]) for name in wanted}, index=frame.index)
     selected = frame.select(wanted) if wanted else frame.select(nw.len())
@@ -64,6 +60,76 @@ def read_columns(
     return pd.DataFrame(
         {name: _plain(_series(columns_read[name])) for name in wanted}, index=pd.RangeIndex(length)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Some rows of a table that is read in parts.
+
+    Attributes
+    ----------
+    frame : pandas.DataFrame
+        Those complete in every column asked for; a categorical keeps its unused categories, which other parts may use.
+    rows : int
+        How many there were.
+    missing : pandas.Series of int
+        How many values each column missed.
+    """
+
+    frame: pd.DataFrame
+    rows: int
+    missing: "pd.Series[int]"
+
+
+def read_chunk(part: Any, columns: Sequence[str], first: int = 0) -> Chunk:
+    """The complete rows of one part of a table.
+
+    Parameters
+    ----------
+    part : data frame
+        pandas, polars or PyArrow, with no column twice.
+    columns : sequence of str
+        The columns to read; they are there.
+    first : int
+        The number of its first row in the whole table; pandas' rows keep their own labels.
+    """
+    if isinstance(part, pd.DataFrame):
+        missing = part[list(columns)].isna()
+        kept = part.loc[~missing.any(axis=1).to_numpy(), list(columns)]
+        frame = pd.DataFrame({name: _plain(kept[name], whole=True) for name in columns}, index=kept.index)
+        return Chunk(frame, len(part), missing.sum())
+    table = nw.from_native(part, eager_only=True).select(columns)
+    gaps = {name: _missing(table[name]) for name in columns}
+    keep = ~np.logical_or.reduce(list(gaps.values()))
+    kept = table if keep.all() else table.filter(keep.tolist())
+    index = pd.Index(first + np.flatnonzero(keep))
+    if len(index):
+        series = {name: _chunk_series(kept[name]).set_axis(index) for name in columns}
+    else:
+        series = {name: pd.Series(index=index, dtype=object) for name in columns}
+    counts = pd.Series({name: int(gap.sum()) for name, gap in gaps.items()}, dtype=np.int64)
+    return Chunk(pd.DataFrame(series, index=index), len(keep), counts)
+
+
+def _chunk_series(column: "nw.Series[Any]") -> pd.Series:
+    if (
+        column.dtype == nw.String
+    ):  # as objects: every text is looked up, and pandas' own type would make each anew
+        return pd.Series(column.to_list(), dtype=object)
+    return _plain(_series(column), whole=True)
+
+
+def _missing(column: "nw.Series[Any]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
+    missing: np.ndarray[Any, np.dtype[np.bool_]] = column.is_null().to_numpy()
+    if column.dtype.is_float():
+        missing = missing | column.is_nan().fill_null(True).to_numpy()
+    return missing
+
+
+def used_categories(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, their categoricals without the categories that none of them has."""
+    categorical = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in categorical})
 
 
 def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
@@ -91,6 +157,16 @@ def _native(data: Any, words: str) -> Any:
     return frame.to_native() if isinstance(frame.to_native(), pd.DataFrame) else frame
 
 
+def check_columns(names: Sequence[str], wanted: Sequence[str], words: str = "the data") -> None:
+    """Refuse columns that are not there, or that are there twice."""
+    absent = [name for name in wanted if name not in names]
+    if absent:
+        raise DataError("; ".join(_absent(name, names, words) for name in absent))
+    twice = [name for name in wanted if list(names).count(name) > 1]
+    if twice:
+        raise DataError(f"{words} have more than one column {twice[0]!r}; give each column its own name")
+
+
 def _absent(name: str, names: Sequence[str], words: str) -> str:
     text = [str(n) for n in names]
     folded = {n.lower(): n for n in text}
@@ -114,11 +190,11 @@ def _series(column: "nw.Series[Any]") -> pd.Series:
     return pd.Series(values(), dtype=object if column.null_count() else None)
 
 
-def _plain(column: pd.Series) -> pd.Series:
-    """A pandas column with a plain type: NumPy's numbers and booleans, text, ordered categories."""
+def _plain(column: pd.Series, whole: bool = False) -> pd.Series:
+    """A pandas column with a plain type: NumPy's numbers and booleans, text, ordered categories (if whole, all)."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
-        return column.cat.remove_unused_categories().cat.as_ordered()
+        return (column if whole else column.cat.remove_unused_categories()).cat.as_ordered()
     if pd.api.types.is_bool_dtype(dtype):
         return _objects(column) if column.isna().any() else column.astype(bool)
     if pd.api.types.is_numeric_dtype(dtype):
@@ -132,9 +208,8 @@ def _plain(column: pd.Series) -> pd.Series:
         if len(known) and known.map(lambda value: isinstance(value, bool | np.bool_)).all():
             return column if len(known) < len(column) else column.astype(bool)
         if len(known) and known.map(lambda value: isinstance(value, int | float | np.number | Decimal)).all():
-            whole = (
-                len(known) < len(column)
-                and known.map(lambda value: isinstance(value, int | np.integer)).all()
+            whole = len(known) < len(column) and bool(
+                known.map(lambda value: isinstance(value, int | np.integer)).all()
             )
             return column if whole else pd.to_numeric(column.map(_number))
     return column

@@ -36,6 +36,11 @@ NUMPY_FUNCTIONS = frozenset(
 )
 FUNCTIONS = FORMULAE_FUNCTIONS | NUMPY_FUNCTIONS | {"factor"}
 
+# what these learn of the training rows is a mean and a standard deviation
+CENTRINGS = frozenset({"center", "scale", "standardize"})
+# what these learn takes all rows at once
+WHOLE_COLUMN = frozenset({"bs", "cc", "cr", "poly", "tp"})
+
 # formulae does not multiply these with other terms
 SPLINES = frozenset({"bs", "cc", "cr", "tp"})
 

@@ -27,8 +27,10 @@ from hierbayes.predict import (
     evaluate_predictors,
 )
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 
 Array = NDArray[np.float64]
+NEEDS_ROWS = "rows that stay in their source are those of Gaussian models"
 METHODS = ("lognormal", "delta", "trigamma")
 EVALUATIONS = 100_000_000  # draws × rows × nodes; of a larger problem evenly spaced draws are used
 
@@ -58,15 +60,17 @@ class Components:
     own: Array
 
 
-def row_weights(design: Design) -> Array:
-    """How often each training row counts: its weight times its trials, (n,)."""
+def row_weights(design: Design | Streamed) -> Array:
+    """How often each training row counts: its weight times its trials, (n,); one for rows that stay in their source."""
+    if isinstance(design, Streamed):
+        return np.ones(1)
     weights = np.ones(len(design))
     for values in (design.weights, design.trials):
         weights = weights if values is None else weights * values
     return weights
 
 
-def structural_factors(spec: ModelSpec, design: Design) -> tuple[Factor, ...]:
+def structural_factors(spec: ModelSpec, design: Design | Streamed) -> tuple[Factor, ...]:
     """The grouping factors of the mean's formula that have fewer levels than there are rows."""
     return tuple(f for f in spec.layout.predictors[MEAN].factors if len(f.levels) < len(design))
 
@@ -75,7 +79,7 @@ def structural_factors(spec: ModelSpec, design: Design) -> tuple[Factor, ...]:
 
 
 def latent_components(
-    spec: ModelSpec, draws: Draws, design: Design, weights: Array, method: str = "lognormal"
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, weights: Array, method: str = "lognormal"
 ) -> Components:
     """Components on the link's scale, where what is left is the distribution's own variance.
 
@@ -96,13 +100,13 @@ def latent_components(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-    layout, bound = spec.layout.predictors[MEAN], design.predictors[MEAN]
+    layout = spec.layout.predictors[MEAN]
     share = weights / weights.sum()
     every = {
         factor.name: np.einsum(
             "sij,ij->s",
             covariances(spec, MEAN, factor, draws),
-            second_moments(bound.factors[factor.name].z, share),
+            second_moments(design, MEAN, factor, share),
         )
         for factor in layout.factors
     }
@@ -110,9 +114,13 @@ def latent_components(
     between = sum(groups.values(), start=np.zeros(len(draws)))
     fixed = np.zeros(len(draws))
     if layout.coefficients:
-        centred = bound.x - share @ bound.x
-        # R's var has n − 1 below
-        spread = (centred.T * weights) @ centred / max(weights.sum() - 1, 1.0)
+        if isinstance(design, Streamed):
+            products, total = design.column_products(), design.moments.n
+        else:
+            x = design.predictors[MEAN].x
+            centred = x - share @ x
+            products, total = (centred.T * weights) @ centred, weights.sum()
+        spread = products / max(total - 1, 1.0)  # R's var has n − 1 below
         b = draws.values[spec.coefficient_variable(MEAN).name]
         fixed = np.einsum("si,ij,sj->s", b, spread, b)
     own = _distribution_variance(spec, draws, design, share, method)
@@ -120,13 +128,18 @@ def latent_components(
     return Components(groups, between, fixed, residual, own)
 
 
-def second_moments(z: Array, share: Array) -> Array:
-    """Σ share · z z' over the rows: (q, q)."""
+def second_moments(design: Design | Streamed, parameter: str, factor: Factor, share: Array) -> Array:
+    """Σ share · z z' over the rows, z the columns of a factor's effects: (q, q)."""
+    if isinstance(design, Streamed):
+        return design.second_moments(factor)
+    z = design.predictors[parameter].factors[factor.name].z
     moments: Array = (z.T * share) @ z
     return moments
 
 
-def _distribution_variance(spec: ModelSpec, draws: Draws, design: Design, share: Array, method: str) -> Array:
+def _distribution_variance(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, share: Array, method: str
+) -> Array:
     """Variance of a response about its linear predictor, on the link's scale: (S,)."""
     family, link = spec.family, spec.link
     if family.threshold:
@@ -137,6 +150,7 @@ def _distribution_variance(spec: ModelSpec, draws: Draws, design: Design, share:
     constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.auxiliaries)
     centre = np.zeros((len(draws), 1))
     if not constant:
+        assert isinstance(design, Design), NEEDS_ROWS
         average = np.zeros(len(draws))
         inverse = link.name == "inverse"  # whose mean over normal effects does not exist
         for part, rows in each_rows(spec, draws, design, auxiliaries=False):
@@ -146,6 +160,7 @@ def _distribution_variance(spec: ModelSpec, draws: Draws, design: Design, share:
     if all(name == MEAN for name in spec.layout.predictors):
         aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
         return _on_the_link(spec, centre, aux, exponential, method)[:, 0]
+    assert isinstance(design, Design), NEEDS_ROWS
     total = np.zeros(len(draws))
     for part, rows in each_rows(spec, draws, design):
         values = _on_the_link(spec, centre, rows.aux, exponential, method)

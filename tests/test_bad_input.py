@@ -109,7 +109,7 @@ DATA = [
         "must be a data frame",
         "mapping of column",
     ),
-    bad("a path", model("y ~ x", "data.csv"), hb.DataError, "str", "must be a data frame"),
+    bad("a path", model("y ~ x", "data.csv"), hb.DataError, "data.csv", "there is no file"),
     bad("nothing", model("y ~ x", None), hb.DataError, "NoneType", "must be a data frame"),
     bad("an array", model("y ~ x", np.zeros((5, 2))), hb.DataError, "ndarray", "must be a data frame"),
     bad("a column", model("y ~ x", pl.Series("y", [1, 2])), hb.DataError, "Series", "must be a data frame"),

@@ -13,7 +13,8 @@ import hierbayes as hb
 ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance",
-    "tables", "designrows", "encoding", "factors", "response", "design", "spread", "learning", "spec", "defaults",
+    "tables", "designrows", "sources", "encoding", "factors", "response", "design", "spread", "learning",
+    "facts", "survey", "streamed", "spec", "defaults",
     "graph", "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
     "ranks", "variance", "partition", "checks", "likelihood", "marginal", "elpd", "crossval", "engine",
     "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "designchecks",

@@ -16,6 +16,7 @@ from hierbayes.engine.settings import Settings, say
 from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 
 COMPILING_SECONDS = 1.5  # kernels that take longer than this to answer are being compiled
 SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
@@ -40,7 +41,7 @@ class Collapsed:
 
     name = "collapsed"
 
-    def describe(self, spec: ModelSpec, design: Design) -> str:
+    def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does with this model, in a clause."""
         factors = spec.layout.predictors[MEAN].factors
         sampled = [factors[k].name for k in route_for(spec, design).sampled]
@@ -52,7 +53,7 @@ class Collapsed:
             f"NUTS on sigma, sds, correlations and, whitened, {whitened}: integrating those out too would cost more"
         )
 
-    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+    def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
         """Why this model cannot be collapsed, in words; None where it can."""
         if spec.family.name != "gaussian" or spec.link_name != "identity":
             return (
@@ -61,21 +62,23 @@ class Collapsed:
         if len(spec.layout.predictors) > 1:
             return "sigma has a formula of its own"
         for prior in spec.priors:
-            allowed = _allowed(prior.kind)
-            if prior.prior.name not in allowed:
-                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
+            if not takes_prior(prior.kind, prior.prior):
+                allowed = ", ".join(_allowed(prior.kind))
+                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {allowed}"
         return None
 
-    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+    def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree of the schema."""
         from hierbayes.engine.gaussian.collapsed import sample
 
+        rows, summed = (design.no_rows, design.moments) if isinstance(design, Streamed) else (design, None)
         start = time.perf_counter()
         route = route_for(spec, design)
         _load_kernels(settings, bool(route.sampled))
         ready = time.perf_counter()
         drawn = sample(
-            to_problem(spec, design),
+            to_problem(spec, rows),
+            m=summed,
             draws=settings.draws,
             tune=settings.tune,
             chains=settings.chains,
@@ -99,7 +102,7 @@ class Collapsed:
             "sampling_seconds": time.perf_counter() - ready,
             "interrupted": int(drawn.sigma.shape != (settings.chains, settings.draws)),
         }
-        return to_tree(spec, design, posterior, drawn.statistics, attributes)
+        return to_tree(spec, rows, posterior, drawn.statistics, attributes)
 
 
 def _load_kernels(settings: Settings, crossed: bool) -> None:
@@ -126,11 +129,16 @@ def _load_kernels(settings: Settings, crossed: bool) -> None:
         notice.cancel()
 
 
-def route_for(spec: ModelSpec, design: Design) -> Route:
+def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
     layout = spec.layout.predictors[MEAN]
     sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
     return choose_route(len(layout.coefficients), sizes, len(design))
+
+
+def takes_prior(kind: str, prior: Prior) -> bool:
+    """Whether coefficients can be integrated out under this prior of a class."""
+    return prior.name in _allowed(kind)
 
 
 def _allowed(kind: str) -> tuple[str, ...]:

@@ -53,7 +53,7 @@ def to_tree(
     stats = {STATISTICS.get(name, name): values for name, values in statistics.items()}
     sample_stats = xr.Dataset({name: (CHAIN_DIMS, np.asarray(stats[name])) for name in KEPT if name in stats})
     groups = {"posterior": to_dataset(spec, posterior), "sample_stats": sample_stats}
-    if design.y is not None:
+    if design.y is not None and len(design):
         groups["observed_data"] = observed_dataset(spec, design)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attributes)

@@ -13,6 +13,7 @@ from hierbayes.engine.draws import largest_block, to_tree
 from hierbayes.engine.settings import Settings, say
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed, in_memory
 
 TUNE = {"nutpie": 1000, "pymc": 1000, "numpyro": 1000}
 TARGET = 0.9
@@ -23,15 +24,15 @@ class Nuts:
 
     name = "nuts"
 
-    def describe(self, spec: ModelSpec, design: Design) -> str:
+    def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does, in a clause: the same with every model."""
         return "NUTS on the PyMC graph"
 
-    def supports(self, spec: ModelSpec, design: Design) -> str | None:
-        """None: every model has a graph."""
-        return None
+    def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """None where the rows are in memory: every model has a graph."""
+        return f"its rows stay in {design.source.words}" if isinstance(design, Streamed) else None
 
-    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+    def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior.
 
         Parameters
@@ -53,6 +54,7 @@ class Nuts:
             settings,
             "Building and compiling the model (a first time on a machine this takes about a minute) …",
         )
+        design = in_memory(design, "strategy 'nuts'")
         graph = build_graph(spec, design, settings.parameterization)
         names = [variable.name for variable in spec.variables]
         sample = {"nutpie": _sample_nutpie, "pymc": _sample_pymc, "numpyro": _sample_pymc}[settings.sampler]

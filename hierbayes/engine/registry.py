@@ -9,6 +9,7 @@ from hierbayes.engine.nuts import Nuts
 from hierbayes.engine.settings import Settings
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed
 
 
 class Strategy(Protocol):
@@ -19,15 +20,15 @@ class Strategy(Protocol):
         """What users call it."""
         ...
 
-    def describe(self, spec: ModelSpec, design: Design) -> str:
+    def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does with this model, in a clause."""
         ...
 
-    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+    def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
         """None where it can draw this model's posterior; else the reason why not, in words."""
         ...
 
-    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+    def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree that follows the schema."""
         ...
 
@@ -50,7 +51,7 @@ class Plan:
     reason: str
 
 
-def choose(spec: ModelSpec, design: Design, name: str = "auto") -> Plan:
+def choose(spec: ModelSpec, design: Design | Streamed, name: str = "auto") -> Plan:
     """The strategy of that name, or for ``"auto"`` the first that supports the model.
 
     Raises

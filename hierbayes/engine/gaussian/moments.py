@@ -82,6 +82,34 @@ class Moments:
             tuple(a + b for a, b in zip(self.pairs, other.pairs, strict=True)),
         )
 
+    def about(
+        self, reference: Reference, intercept: int | None, effects: tuple[Floats, ...] | None = None
+    ) -> "Moments":
+        """Return the moments of the same rows about another point; it should lie near, or digits are lost.
+
+        With ``e`` the intercept's column of ones, ``X - c' = (X - c) + e (c - c')'``; the residual moves with it.
+        The columns of each factor's effects become ``Z U`` with its matrix U (q, q) of ``effects``.
+        """
+        effects = tuple(np.eye(ZZ.shape[1]) for ZZ in self.within) if effects is None else effects
+        p = reference.b.size
+        change = np.eye(p + 1)
+        if intercept is not None:
+            change[intercept, :p] += self.reference.centre - reference.centre
+        change[:p, p] = self.reference.b - change[:p, :p] @ reference.b
+        dense = change.T @ self.dense @ change
+        pairs = [
+            Pairs(both.keys, first.T @ both.values @ second)
+            for both, (first, second) in zip(self.pairs, combinations(effects, 2), strict=True)
+        ]
+        return Moments(
+            reference,
+            self.n,
+            0.5 * (dense + dense.T),
+            tuple(U.T @ ZZ @ U for ZZ, U in zip(self.within, effects, strict=True)),
+            tuple(U.T @ ZA @ change for ZA, U in zip(self.with_dense, effects, strict=True)),
+            tuple(pairs),
+        )
+
     def pair(self, first: int, second: int) -> tuple[Ints, Ints, Floats]:
         """Return levels of ``first``, levels of ``second`` and ``Z_first'Z_second`` of each pair met."""
         low, high = sorted((first, second))
@@ -102,13 +130,18 @@ def reference(problem: GaussianProblem) -> Reference:
     gram = np.zeros((p + 1, p + 1))
     for _, A, _ in _chunks(problem, Reference(problem.centre, np.zeros(p))):
         add_gram(A, p + 1, gram)
-    gram = _symmetric(gram)
+    return Reference(problem.centre, least_squares(_symmetric(gram)))
+
+
+def least_squares(gram: Floats) -> Floats:
+    """Return the coefficients (p,) of least squares from ``[X y]'[X y]``; those hardly determined stay 0."""
+    p = len(gram) - 1
     scale = np.sqrt(np.diag(gram)[:p])
     scale[scale == 0] = 1.0
     values, vectors = np.linalg.eigh(gram[:p, :p] / np.outer(scale, scale))
     kept = values > 1e-8 * max(values.max(initial=0.0), 1e-300)
     inverse = np.divide(1.0, values, where=kept, out=np.zeros(p))
-    return Reference(problem.centre, vectors @ (inverse * (vectors.T @ (gram[:p, p] / scale))) / scale)
+    return vectors @ (inverse * (vectors.T @ (gram[:p, p] / scale))) / scale
 
 
 def moments(problem: GaussianProblem, about: Reference | None = None) -> Moments:
