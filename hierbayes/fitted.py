@@ -909,14 +909,18 @@ def load(path: str | Path) -> Fit:
 
 
 def compare_models(
-    *fits: Fit, by: str | None = None, method: str | None = None, refit: bool = False, **named: Fit
+    *fits: Fit | Mapping[str, Fit],
+    by: str | None = None,
+    method: str | None = None,
+    refit: bool = False,
+    **named: Fit,
 ) -> pd.DataFrame:
     """Models side by side by cross-validation: the difference in predictive density and its standard error.
 
     Parameters
     ----------
-    *fits : Fit
-        Two or more fits to the same rows, called by their formulas.
+    *fits : Fit or mapping of str to Fit
+        Two or more fits to the same rows, called by their formulas; or a mapping of names to fits, as ``az.compare``'s.
     by : str, optional
         A grouping factor of all: leave a whole level out at a time, as `Fit.logo`; a row, as `Fit.loo`, unless given.
     method : {"stacking", "bb-pseudo-bma", "pseudo-bma"}, optional
@@ -940,6 +944,9 @@ def compare_models(
 
     models: dict[str, Fit] = {}
     for fit in fits:
+        if isinstance(fit, Mapping):
+            models |= fit
+            continue
         formulas = fit.spec.layout.formulas
         text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
         same = [name for name in models if name == text or name.startswith(f"{text} (")]

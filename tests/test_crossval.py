@@ -246,6 +246,7 @@ def test_models_are_compared_row_by_row_or_group_by_group(slopes, intercepts, by
 
 def test_names_of_compared_models(slopes, intercepts):
     assert list(hb.compare_models(line=slopes, level=intercepts).index) == ["line", "level"]
+    assert list(hb.compare_models({"a line": slopes, "a level": intercepts}).index) == ["a line", "a level"]
     assert set(hb.compare_models(slopes, slopes).index) == {SLEEP, f"{SLEEP} (2)"}
     with pytest.raises(hb.DataError, match="two or more fits; got 1"):
         hb.compare_models(slopes)
