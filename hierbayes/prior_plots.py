@@ -70,7 +70,8 @@ def plot_prior_predictive(
         figure.suptitle(title, parse_math=False)
     plot_prior_responses(simulation, axes[0], bounds=bounds, label=label)
     plot_prior_groups(simulation, axes[1], label=label)
-    scale = SCALES[simulation.spec.link_name].format(label)
+    family = simulation.spec.family
+    scale = SCALES[simulation.spec.link_name].format(f"log {label}" if family.log_response else label)
     words = {
         "sd": ("Typical difference between groups", f"standard deviation, {scale}"),
         "cor": ("Correlation of effects", "correlation"),
@@ -251,7 +252,18 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
             points = np.unique(x[rows])
             heights = [simulation.means[world, rows[x[rows] == point]].mean() for point in points]
             name = f"simulated data set {world + 1}" if number == 0 else None
-            ax.plot(points, heights, color=color, linestyle=style, linewidth=1, alpha=0.8, label=name)
+            mark = "o" if len(points) == 1 else "None"  # a level whose predictor does not vary is no line
+            ax.plot(
+                points,
+                heights,
+                marker=mark,
+                color=color,
+                linestyle=style,
+                linewidth=1,
+                markersize=4,
+                alpha=0.8,
+                label=name,
+            )
     _finish(ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}")
     _legend(ax)
     return ax

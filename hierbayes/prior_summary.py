@@ -154,13 +154,14 @@ def _data_sentences(simulation: Simulation) -> Iterator[str]:
 def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     spec, prior = simulation.spec, simulation.prior
     link = spec.link_name
+    ratios = link == "log" or (spec.family.log_response and link == "identity")
     for factor in spec.layout.predictors[MEAN].factors:
         sd, _ = sds_at_means(spec, prior, factor)
         for place, effect in enumerate(factor.effects):
-            values = np.exp(sd[:, place]) if link == "log" else sd[:, place]
+            values = np.exp(sd[:, place]) if ratios else sd[:, place]
             low, middle, high = map(_number, _quantiles(values))
             unit = f" {UNITS[link]}" if link in UNITS else ""
-            by = f"a factor of {low} to {high}" if link == "log" else f"{low} to {high}{unit}"
+            by = f"a factor of {low} to {high}" if ratios else f"{low} to {high}{unit}"
             who = f"{factor.name} differs from the population"
             if effect != INTERCEPT:
                 who = f"{factor.name}'s effect of {effect} differs from the population's"

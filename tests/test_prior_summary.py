@@ -123,3 +123,13 @@ def test_the_lines_are_the_expected_responses_of_the_levels():
     np.testing.assert_allclose(first.get_ydata(), expected["mean"])
     assert len(axes[1].get_lines()) == 3 * 12
     plt.close(axes[0].figure)
+
+
+def test_a_predictor_of_the_levels_is_drawn_as_points_and_a_logarithm_is_named():
+    rows = hb.design_grid(g=12, x={"of": "g", "values": [0.0, 1.0, 2.0]}, n=[1, 2])
+    model = hb.Model("y ~ x + (1 | g)", rows, "lognormal", priors=SCALED)
+    axes = model.plot_prior_predictive(draws=50, label="income")
+    assert {line.get_marker() for line in axes[1].get_lines()} == {"o"}
+    assert axes[2].get_xlabel() == "standard deviation, log income"
+    assert "A typical g differs from the population by a factor of" in repr(model.prior_summary(50))
+    plt.close(axes[0].figure)
