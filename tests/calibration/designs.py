@@ -79,6 +79,21 @@ def crossed() -> pd.DataFrame:
     )
 
 
+def widely_crossed() -> pd.DataFrame:
+    """130 by 110 groups in 500 rows: one factor's effects are sampled."""
+    rng = np.random.default_rng(15)
+    g = np.concatenate([np.arange(130), rng.integers(0, 130, 370)])
+    h = np.concatenate([np.arange(110), rng.integers(0, 110, 390)])
+    return pd.DataFrame(
+        {
+            "x": rng.normal(size=500),
+            "g": [f"g{level:03}" for level in g],
+            "h": [f"h{level:03}" for level in rng.permutation(h)],
+            "y": rng.normal(size=500),
+        }
+    )
+
+
 GAUSSIAN = (
     Setting(
         "slopes",
@@ -100,6 +115,14 @@ GAUSSIAN = (
         "y ~ x + (x || g) + (1 | h)",
         {"Intercept": "Normal(0, 2)", "b": "Normal(0, 1)", "sd": "HalfNormal(1)", "sigma": "InverseGamma(4, 3)"},
         crossed,
+        {"x": [1.0], "g": ["new"], "h": ["new"]},
+    ),
+    Setting(
+        "widely-crossed",
+        "y ~ x + (x | g) + (1 | h)",
+        {"Intercept": "Normal(0, 2)", "b": "Normal(0, 1)", "sd": "HalfNormal(1)", "cor": "LKJ(2)"}
+        | {"sigma": "LogNormal(0, 0.5)"},
+        widely_crossed,
         {"x": [1.0], "g": ["new"], "h": ["new"]},
     ),
 )  # fmt: skip
