@@ -48,14 +48,15 @@ def write_page(results: dict[str, Any], page: Path) -> None:
 def _verdicts(results: dict[str, Any]) -> str:
     lines = [
         "## What was asked, and what came out\n",
-        "| row | figure | asked | measured | |",
-        "|---|---|---|---|---|",
+        "| row | figure | asked | measured | | load |",
+        "|---|---|---|---|---|---|",
     ]
     for result in results.values():
         for verdict in result["verdicts"]:
             value = "–" if verdict["value"] is None else f"{verdict['value']:,.3g}"
             met = {True: "met", False: "**missed**", None: "not measured"}[verdict["met"]]
-            lines.append(f"| {result['name']} | {verdict['words']} | {verdict['limit']} | {value} | {met} |")
+            asked = f"{verdict['words']} | {verdict['limit']}"
+            lines.append(f"| {result['name']} | {asked} | {value} | {met} | {max(result['load']):.0f} |")
     return "\n".join(lines) + "\n"
 
 
