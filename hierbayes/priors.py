@@ -212,7 +212,7 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x), Generator.lognormal,
         lambda _, scale: {"mu": math.log(scale), "sigma": 1.0}, (), False),
     Distribution("LKJ", ("eta",), ("shape",), "correlation", 15, _lkj, _draw_lkj,
-        lambda _, __: {"eta": 2.0}, ("lkjcorr",)),
+        lambda _, __: {"eta": 1.0}, ("lkjcorr",)),
     Distribution("Fixed", ("value",), ("value",), "real", 16,
         lambda x, value: np.where(x == value, 0.0, -np.inf), lambda rng, value, size: np.full(size or (), value), None,
         ("constant", "delta", "dirac")),

@@ -528,7 +528,7 @@ def test_flat_priors_are_complete_as_they_are(name: str) -> None:
         ("Gamma", Prior("Gamma", 2, 0.2)),
         ("InverseGamma", Prior("InverseGamma", 3, 20)),
         ("LogNormal", Prior("LogNormal", math.log(10), 1)),
-        ("LKJ", Prior("LKJ", 2)),
+        ("LKJ", Prior("LKJ", 1)),
     ],
 )
 def test_resolve(name: str, expected: Prior) -> None:
