@@ -259,7 +259,11 @@ def _need(package: str, what: str) -> None:
 def _connect() -> Any:
     import duckdb
 
-    return duckdb.connect(":memory:", config=DUCKDB_SETTINGS)
+    connection = duckdb.connect(":memory:", config=DUCKDB_SETTINGS)
+    connection.execute(
+        "SET enable_progress_bar = false"
+    )  # in a notebook DuckDB turns it on; `progress` decides
+    return connection
 
 
 def _open(connection: Any, pattern: str) -> Any:
