@@ -49,7 +49,7 @@ def test_what_cannot_be_collapsed_says_why(formula, options, reason):
     model = _model(formula, **options)
     assert reason in Collapsed().supports(model.spec, model.design)
     plan = choose(model.spec, model.design)
-    assert plan.strategy.name == "nuts"
+    assert plan.strategy.name == "whitened"
     assert reason in plan.reason
     assert reason in repr(model)
     with pytest.raises(hb.UnsupportedError, match=r"use strategy='auto'"):

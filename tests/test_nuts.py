@@ -66,7 +66,7 @@ def test_another_seed_gives_other_draws(sleep_fit):
     assert not np.isin(other.posterior["sigma"], sleep_fit.posterior["sigma"]).any()
 
 
-@pytest.mark.parametrize("strategy", ["nuts", "collapsed"])
+@pytest.mark.parametrize("strategy", ["nuts", "collapsed", "whitened"])
 def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     import nutpie
 

@@ -1,7 +1,6 @@
 """The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
-from threading import Timer
 from typing import Any
 
 import numpy as np
@@ -12,13 +11,12 @@ from hierbayes.encoding import INTERCEPT
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
 from hierbayes.engine.gaussian.route import Route, choose_route
-from hierbayes.engine.settings import Settings, say
+from hierbayes.engine.settings import Settings, say_if_slow
 from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed
 
-COMPILING_SECONDS = 1.5  # kernels that take longer than this to answer are being compiled
 SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
     "Exponential": "EXPONENTIAL",
     "HalfNormal": "HALF_NORMAL",
@@ -109,12 +107,6 @@ def _load_kernels(settings: Settings, crossed: bool) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
-    notice = Timer(
-        COMPILING_SECONDS,
-        say,
-        (settings, "Compiling the kernels, once on this machine (about half a minute) …"),
-    )
-    notice.start()
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
     y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
     factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
@@ -122,11 +114,9 @@ def _load_kernels(settings: Settings, crossed: bool) -> None:
     tiny = GaussianProblem(
         y, x, factors[: 1 + crossed], np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0
     )
-    try:
+    with say_if_slow(settings, "Compiling the kernels, once on this machine (about half a minute) …"):
         model, moments = prepare(tiny, route=route)
         complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
-    finally:
-        notice.cancel()
 
 
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
@@ -158,7 +148,7 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
         factors=tuple(_factor(spec, factor, design) for factor in layout.factors),
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
-        sigma_prior=_sd_row(spec.prior("sigma", parameter="sigma")),
+        sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
         centre=layout.centres,
         intercept=layout.intercept,
         offset=bound.offset if layout.offsets else None,
@@ -183,13 +173,13 @@ def _factor(spec: ModelSpec, factor: FactorLayout, design: Design) -> Factor:
         n_levels=len(factor.levels),
         blocks=factor.blocks,
         sd_priors=np.array(
-            [_sd_row(spec.prior("sd", coefficient=effect, group=factor.name)) for effect in factor.effects]
+            [sd_row(spec.prior("sd", coefficient=effect, group=factor.name)) for effect in factor.effects]
         ),
         eta=(eta,) * len(factor.blocks),
     )
 
 
-def _sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
+def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A prior of a standard deviation as the kernels read it: (code, a, b, c)."""
     arguments = [value for _, value in prior.args]
     return np.array([PriorCode[SD_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

@@ -7,6 +7,7 @@ from hierbayes.design import Design
 from hierbayes.engine.collapsed import Collapsed
 from hierbayes.engine.nuts import Nuts
 from hierbayes.engine.settings import Settings
+from hierbayes.engine.whitened import Whitened
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed
@@ -33,7 +34,7 @@ class Strategy(Protocol):
         ...
 
 
-STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Collapsed(), Nuts())}
+STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Collapsed(), Whitened(), Nuts())}
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,16 @@
 """What a user asks of the sampler, as one value."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from numbers import Integral
+from threading import Timer
 
 from hierbayes.errors import UnsupportedError
 from hierbayes.graph import PARAMETERIZATIONS
 
+PATIENCE = 1.5  # seconds after which a wait is explained
 SAMPLERS = ("nutpie", "pymc", "numpyro")
 
 
@@ -83,3 +87,14 @@ def say(settings: Settings, message: str) -> None:
     """Tell what takes long, where progress is wanted."""
     if settings.progress:
         print(message, file=sys.stderr, flush=True)
+
+
+@contextmanager
+def say_if_slow(settings: Settings, message: str) -> Iterator[None]:
+    """Tell what takes long if it does: after `PATIENCE` seconds."""
+    notice = Timer(PATIENCE, say, (settings, message))
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()

@@ -47,12 +47,13 @@ def block_table(problem: GaussianProblem) -> tuple[Ints, Floats]:
 def prior_constant(problem: GaussianProblem) -> float:
     """Return the part of the hyperparameters' log prior that does not depend on theta."""
     rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]
-    return sum(_scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
-        _lkj_constant(f) for f in problem.factors
+    return sum(scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
+        lkj_constant(f) for f in problem.factors
     )
 
 
-def _scale_constant(code: PriorCode, a: float, b: float) -> float:
+def scale_constant(code: PriorCode, a: float, b: float) -> float:
+    """Return the part of a scale's log prior that `positive` leaves out."""
     match code:
         case PriorCode.EXPONENTIAL:
             return log(a)
@@ -70,7 +71,7 @@ def _scale_constant(code: PriorCode, a: float, b: float) -> float:
             return 0.0
 
 
-def _lkj_constant(factor: Factor) -> float:
+def lkj_constant(factor: Factor) -> float:
     """Return the log normaliser over a factor's blocks: partial correlations are independent symmetric Betas.
 
     Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate Analysis 100, section 2.4.
@@ -94,7 +95,7 @@ def unconstrain(value: float, prior: Floats) -> float:
 
 
 @compiled
-def _positive(t: float, code: int, a: float, b: float) -> tuple[float, float, float, float]:
+def positive(t: float, code: int, a: float, b: float) -> tuple[float, float, float, float]:
     """Return scale, d scale/dt, log density incl. log-Jacobian without its constant, and that one's slope.
 
     The scale is exp(t), but for a Uniform prior lower + (upper - lower) expit(t): no wall for NUTS to hit.
@@ -141,7 +142,7 @@ def constrain(
     """Set scale, partial and lams from theta; return log prior + log-Jacobian without their constant."""
     total = 0.0
     for i in range(scales.shape[0]):
-        x, slope, value, score = _positive(theta[scales[i, 0]], scales[i, 1], priors[i, 0], priors[i, 1])
+        x, slope, value, score = positive(theta[scales[i, 0]], scales[i, 1], priors[i, 0], priors[i, 1])
         scale[VALUE, i] = x
         scale[SLOPE, i] = slope
         scale[SCORE, i] = score

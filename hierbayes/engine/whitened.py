@@ -1,0 +1,189 @@
+"""The strategy for models of any family: NUTS in coordinates in which the posterior is about N(0, I)."""
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hierbayes.covariance import shift_covariance, shift_effects
+from hierbayes.design import MEAN, Design
+from hierbayes.encoding import INTERCEPT
+from hierbayes.engine.collapsed import SD_PRIORS, sd_row
+from hierbayes.engine.draws import to_tree
+from hierbayes.engine.gaussian.problem import Factor, Floats
+from hierbayes.engine.settings import Settings, say, say_if_slow
+from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES, PRIOR_CODES
+from hierbayes.engine.whitening.compression import cells, compress
+from hierbayes.engine.whitening.problem import Predictor, Problem
+from hierbayes.factors import Factor as FactorLayout
+from hierbayes.links import LINKS
+from hierbayes.priors import Prior
+from hierbayes.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from hierbayes.engine.whitening.sample import Draws
+
+
+TUNE = 500
+TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
+
+
+class Whitened:
+    """NUTS in coordinates that a pilot makes almost independent standard normals (docs/engine.md, section 3)."""
+
+    name = "whitened"
+
+    def describe(self, spec: ModelSpec, design: Design) -> str:
+        """What it does with this model, in words."""
+        words = "NUTS in coordinates whitened by a Laplace approximation"
+        left = cells(to_problem(spec, design))
+        return words if left == len(design) else f"{words}; {len(design):,} rows → {left:,} cells"
+
+    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+        """Why this model cannot be whitened, in words; None where it can."""
+        if spec.family.name not in DENSITIES:
+            return f"its kernel has no family {spec.family.name}"
+        if spec.link_name not in LINK_CODES:
+            return f"its kernel has no link {spec.link_name}"
+        for prior in spec.priors:
+            if prior.kind not in (INTERCEPT, "b", "cor") and prior.prior.name not in SD_PRIORS:
+                have = ", ".join(SD_PRIORS)
+                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {have}"
+        return None
+
+    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+        """Draw the posterior: a DataTree of the schema."""
+        from hierbayes.engine.whitening.pilot import find_pilot
+        from hierbayes.engine.whitening.sample import sample
+
+        start = time.perf_counter()
+        problem = compress(to_problem(spec, design))
+        with say_if_slow(
+            settings,
+            "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
+        ):
+            pilot = find_pilot(problem)
+        if not pilot.converged:
+            say(settings, "The Laplace approximation did not converge: chains start from a wider region.")
+        ready = time.perf_counter()
+        drawn = sample(
+            problem,
+            pilot,
+            draws=settings.draws,
+            tune=settings.tune or TUNE,
+            chains=settings.chains,
+            cores=settings.cores,
+            seed=settings.seed,
+            progress=settings.progress,
+            target_accept=settings.target_accept or TARGET_ACCEPT,
+        )
+        attributes = {
+            "strategy": self.name,
+            "sampler": "nutpie",
+            "rows": len(design),
+            "cells": len(problem.y),
+            "pilot": "converged" if pilot.converged else "not converged",
+            "compile_seconds": ready - start,
+            "sampling_seconds": time.perf_counter() - ready,
+            "interrupted": int(
+                next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
+            ),
+        }
+        return to_tree(spec, design, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+
+def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
+    """Draws by the schema's names, on the scale of the user's columns."""
+    arrays: dict[str, Any] = {
+        name: drawn.own[..., place] for place, name in enumerate(spec.plain_auxiliaries)
+    }
+    for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
+        if layout.coefficients:
+            b = drawn.b[j].copy()
+            if layout.intercept is not None:
+                b[..., layout.intercept] -= b @ layout.centres
+            arrays[spec.coefficient_variable(parameter).name] = b
+        for k, factor in enumerate(layout.factors):
+            sd, cor = shift_covariance(factor.shift, drawn.sd[j][k], drawn.cor[j][k])
+            parts = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, drawn.r[j][k])}
+            for kind, variable in spec.factor_variables(parameter, factor).items():
+                arrays[variable.name] = parts[kind]
+    return arrays
+
+
+def to_problem(spec: ModelSpec, design: Design) -> Problem:
+    """The model and its rows as the plain arrays of the whitened engine."""
+    assert design.y is not None, "a posterior is that of rows with a response"
+    family, link = spec.family, spec.link
+    names = [auxiliary.name for auxiliary in family.auxiliaries]
+    plain = spec.plain_auxiliaries
+    density = DENSITIES[family.name]
+    n = len(design)
+    trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
+    weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
+    typical = {a.name: a.typical(spec.layout.response.spread) for a in family.auxiliaries}
+
+    def information(eta: Floats, aux: Floats, trials: Floats) -> Floats:
+        own = {name: aux[place] for place, name in enumerate(names)}
+        return family.information(eta, own, link, trials)
+
+    return Problem(
+        family=family.name,
+        link=LINK_CODES[spec.link_name],
+        y=density.response(design.y.astype(np.float64)),
+        trials=trials,
+        weights=weights,
+        predictors=tuple(
+            _predictor(spec, design, name, 0 if name == MEAN else 1 + names.index(name))
+            for name in spec.layout.predictors
+        ),
+        plain=tuple(1 + names.index(name) for name in plain),
+        scale_priors=np.array([sd_row(spec.prior(name, parameter=name)) for name in plain]).reshape(-1, 4),
+        scales=tuple(typical[name] for name in plain),
+        constant=float(weights @ density.constant(design.y.astype(np.float64), trials)),
+        information=information,
+    )
+
+
+def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> Predictor:
+    layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
+    scale = spec.layout.response.scale if parameter == MEAN else 1.0
+    if parameter == MEAN:
+        start = spec.layout.response.location
+    else:
+        auxiliary = next(a for a in spec.family.auxiliaries if a.name == parameter)
+        start = float(LINKS[auxiliary.link].link(auxiliary.typical(spec.layout.response.spread)))
+    return Predictor(
+        parameter=place,
+        X=np.ascontiguousarray(bound.x - layout.centres),
+        offset=bound.offset,
+        factors=tuple(_factor(spec, factor, design, parameter) for factor in layout.factors),
+        priors=np.array([coefficient_row(p) for p in spec.coefficient_priors(parameter)]).reshape(-1, 4),
+        start=start,
+        sds=tuple(0.5 * scale / np.asarray(factor.scales) for factor in layout.factors),
+    )
+
+
+def _factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:
+    bound = design.predictors[parameter].factors[factor.name]
+    eta = 1.0
+    if factor.correlated:
+        eta = dict(spec.prior("cor", group=factor.name, parameter=parameter).args)["eta"]
+    priors = [
+        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+        for effect in factor.effects
+    ]
+    return Factor(
+        codes=bound.codes,
+        Z=bound.z - factor.centres,
+        n_levels=len(factor.levels),
+        blocks=factor.blocks,
+        sd_priors=np.array([sd_row(prior) for prior in priors]),
+        eta=(eta,) * len(factor.blocks),
+    )
+
+
+def coefficient_row(prior: Prior) -> Floats:
+    """A prior of a coefficient as the kernel reads it: (code, a, b, c)."""
+    arguments = [value for _, value in prior.args]
+    return np.array([PRIOR_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

@@ -1,0 +1,1 @@
+"""Whitened coordinates for models of any family: NUTS sees almost independent standard normals."""

@@ -1,0 +1,280 @@
+"""The whitening map about a point: Fisher information of all coefficients, eliminated level by level.
+
+Factors lie by falling size. The leading ones, *conditional*, are eliminated one after another: of each level the map
+keeps its own information W given all later coefficients, and its cross information E with those. What remains, the
+small factors and the population-level coefficients, is *dense*: there the map is one triangular matrix.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import LAM
+from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.whitening.coefficients import coefficient
+from hierbayes.engine.whitening.densities import evaluate
+from hierbayes.engine.whitening.elimination import eliminate
+from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, fill_rows
+from hierbayes.engine.whitening.levels import root_of
+from hierbayes.engine.whitening.packing import (
+    COLUMN,
+    CONDITIONAL,
+    DENSE,
+    LEVEL,
+    LEVELS,
+    PREDICTOR,
+    SQUARE,
+    START,
+    Memory,
+    Model,
+    Packed,
+    Q,
+)
+from hierbayes.engine.whitening.problem import Problem
+
+NARROW = 400  # dense coordinates that are always worth a matrix
+ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
+STEP = 1e-4
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Which levels of conditional factors share rows with which later levels.
+
+    Attributes
+    ----------
+    first : array of int, shape (levels + 1,)
+    pairs : array of int, shape (pairs, 4)
+        As in `packing.Chart`, sorted by level and later level.
+    rows : tuple of (factor, later factor, place of each row's pair among theirs, start in E of each pair)
+    size : int
+        Length of E.
+    """
+
+    first: Ints
+    pairs: Ints
+    rows: tuple[tuple[int, int, Ints, Ints], ...]
+    size: int
+
+
+def split(packed: Packed) -> int:
+    """How many factors are conditional: at least the largest, and all that would make the dense part too wide."""
+    factors = packed.model.factors
+    n = packed.model.rows.shape[1]
+    limit = max(NARROW, int((ROWS_A_SQUARE * n) ** 0.5))
+    sizes = factors[:, LEVELS] * factors[:, Q]
+    coefficients = packed.chart.t.size
+    count = min(1, len(sizes))
+    while count < len(sizes) and sizes[count:].sum() + coefficients > limit:
+        count += 1
+    return count
+
+
+def find_pairs(packed: Packed, conditional: int) -> Pairs:
+    """Find the pairs of levels that occur in the rows."""
+    factors, codes = packed.model.factors, packed.model.codes
+    found, rows, at = [], [], 0
+    for k in range(conditional):
+        for later in range(k + 1, len(factors)):
+            if factors[k, PREDICTOR] != factors[later, PREDICTOR]:
+                continue
+            width = int(factors[later, LEVELS])
+            cells, inverse = np.unique(codes[k] * width + codes[later], return_inverse=True)
+            level, there = np.divmod(cells, width)
+            block = int(factors[k, Q] * factors[later, Q])
+            starts = at + block * np.arange(len(cells))
+            q = factors[later, Q]
+            columns = [
+                factors[k, LEVEL] + level,
+                factors[later, START] + there * q,
+                np.full(len(cells), q),
+                starts,
+                factors[later, LEVEL] + there,
+            ]
+            found.append(np.column_stack(columns))
+            rows.append((k, later, inverse.astype(np.int64), starts))
+            at += block * len(cells)
+    table = np.vstack([np.zeros((0, 5), np.int64), *found]).astype(np.int64)
+    table = table[np.lexsort((table[:, 4], table[:, 0]))]
+    counts = np.bincount(table[:, 0], minlength=int(factors[:, LEVELS].sum()))
+    first = np.append(0, np.cumsum(counts)).astype(np.int64)
+    return Pairs(first, np.ascontiguousarray(table[:, 1:]), tuple(rows), at)
+
+
+def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Packed:
+    """The map about the point that `memory` holds: theta, group effects and coefficients placed by the kernel."""
+    model = packed.model
+    conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
+    information, scores = row_information(problem, packed, memory)
+    coefs = memory.coefs
+    curvature = np.array(
+        [
+            coefficient(t, int(code), a, b, c)[4]
+            for t, (code, a, b, c) in zip(coefs[T], model.priors, strict=True)
+        ]
+    )
+    W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
+    start = packed.n_effects + packed.chart.t.size - dense
+    eliminate(
+        conditional,
+        start,
+        model.factors,
+        memory.lams[LAM],
+        pairs.first,
+        pairs.pairs,
+        W,
+        E,
+        Eb,
+        S,
+        np.zeros((2, len(W))),
+        np.zeros((3, int(model.factors[:, Q].max(initial=1)), _widest(packed, pairs))),
+    )
+    rotation = _rotation(packed, conditional, start, memory, S, curvature, W)
+    r = memory.effects[R].copy()
+    for k, factor in enumerate(model.factors):
+        q, levels, at, square = factor[Q], factor[LEVELS], factor[START], factor[SQUARE]
+        blocks = W[square : square + levels * q * q].reshape(levels, q, q)
+        c[at : at + levels * q] += np.einsum(
+            "gab,gb->ga", blocks, r[at : at + levels * q].reshape(levels, q)
+        ).ravel()
+        if k >= conditional:
+            Eb[at : at + levels * q] = 0.0
+    return packed.mapped(
+        origin=memory.theta[0].copy(), W=W, c=c, Eb=Eb, first=pairs.first, pairs=pairs.pairs, E=E, r=r,
+        t=coefs[T].copy(), rotation=rotation,
+    )  # fmt: skip
+
+
+def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
+    """Each row's information about its linear predictors, and their scores: (J, n), (J, n).
+
+    The mean's is Fisher's, by the family's record. For a parameter's own predictor it is the curvature.
+    """
+    model = packed.model
+    n_predictors, n = len(model.predictors), model.rows.shape[1]
+    etas, own, out = np.zeros((n_predictors, n)), np.ones((2, n)), np.zeros((4, n))
+    fill_rows(model, memory, etas, own, out)
+    with np.errstate(all="ignore"):
+        information = np.zeros((n_predictors, n))
+        information[0] = problem.information(etas[0], own, problem.trials)
+        scores = np.zeros((n_predictors, n))
+        scores[0] = out[1]
+        for j, predictor in enumerate(problem.predictors[1:], start=1):
+            a = predictor.parameter - 1
+            scores[j] = out[2 + a] * own[a]
+            moved = own.copy()
+            moved[a] *= np.exp(STEP)
+            information[j] = (scores[j] - _rows_at(model, etas[0], moved)[2 + a] * moved[a]) / STEP
+    information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * problem.weights
+    scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * problem.weights
+    return information, scores
+
+
+def _rows_at(model: Model, eta: Floats, own: Floats) -> Floats:
+    out = np.zeros((4, eta.size))
+    evaluate(model.sizes[0], model.sizes[1], model.rows[0], model.rows[1], eta, own, out)
+    return out
+
+
+def _widest(packed: Packed, pairs: Pairs) -> int:
+    counts = np.diff(pairs.first)
+    return int(counts.max(initial=0)) * int(packed.model.factors[:, Q].max(initial=1)) + packed.chart.t.size
+
+
+def _gather(
+    packed: Packed, pairs: Pairs, information: Floats, scores: Floats, memory: Memory
+) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Sums over rows: W, the scores of r, Eb, E, and the dense part's own information."""
+    model = packed.model
+    conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
+    slopes = memory.coefs[T_SLOPE]
+    W, c = np.zeros(packed.chart.W.size), np.zeros(packed.n_effects)
+    Eb, E, S = np.zeros(packed.chart.Eb.shape), np.zeros(pairs.size), np.zeros((dense, dense))
+    start = packed.n_effects + slopes.size - dense
+    corner = dense - slopes.size
+    for j, (first, end) in enumerate(model.predictors):
+        X = model.X[first:end] * slopes[first:end, None]
+        S[corner + first : corner + end, corner + first : corner + end] = (X * information[j]) @ X.T
+    for k, factor in enumerate(model.factors):
+        j = factor[PREDICTOR]
+        first, end = model.predictors[j]
+        q, levels, at, square = (int(factor[i]) for i in (Q, LEVELS, START, SQUARE))
+        codes, Z = model.codes[k], model.Z[factor[COLUMN] : factor[COLUMN] + q]
+        own = np.zeros((levels, q, q))
+        for a in range(q):
+            weighted = Z[a] * information[j]
+            c[at + a : at + levels * q : q] = np.bincount(codes, Z[a] * scores[j], levels)
+            for b in range(a + 1):
+                own[:, a, b] = own[:, b, a] = np.bincount(codes, weighted * Z[b], levels)
+            for p in range(first, end):
+                sums = np.bincount(codes, weighted * model.X[p], levels) * slopes[p]
+                Eb[at + a : at + levels * q : q, p] = sums
+        W[square : square + levels * q * q] = own.ravel()
+        if k >= conditional:
+            here = slice(at - start, at - start + levels * q)
+            S[here, corner:] = Eb[at : at + levels * q]
+            S[corner:, here] = S[here, corner:].T
+            for g in range(levels):
+                i = at - start + g * q
+                S[i : i + q, i : i + q] = own[g]
+            for later in range(k + 1, len(model.factors)):
+                if model.factors[later, PREDICTOR] == j:
+                    block = _cross(model, k, later, information[j])
+                    first_there = int(model.factors[later, START]) - start
+                    there = slice(first_there, first_there + block.shape[1])
+                    S[here, there] = block
+                    S[there, here] = block.T
+    for k, later, inverse, starts in pairs.rows:
+        q, q_later = int(model.factors[k, Q]), int(model.factors[later, Q])
+        for a in range(q):
+            weighted = model.Z[model.factors[k, COLUMN] + a] * information[model.factors[k, PREDICTOR]]
+            for b in range(q_later):
+                sums = np.bincount(inverse, weighted * model.Z[model.factors[later, COLUMN] + b], len(starts))
+                E[starts + a * q_later + b] = sums
+    return W, c, Eb, E, S
+
+
+def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
+    """Cross information of two dense factors."""
+    one, two = model.factors[k], model.factors[later]
+    block = np.zeros((one[LEVELS], one[Q], two[LEVELS], two[Q]))
+    cells = model.codes[k] * two[LEVELS] + model.codes[later]
+    for a in range(one[Q]):
+        weighted = model.Z[one[COLUMN] + a] * information
+        for b in range(two[Q]):
+            sums = np.bincount(cells, weighted * model.Z[two[COLUMN] + b], int(one[LEVELS] * two[LEVELS]))
+            block[:, a, :, b] = sums.reshape(one[LEVELS], two[LEVELS])
+    return block.reshape(one[LEVELS] * one[Q], two[LEVELS] * two[Q])
+
+
+def _rotation(
+    packed: Packed, conditional: int, start: int, memory: Memory, S: Floats, curvature: Floats, W: Floats
+) -> Floats:
+    """Dense coordinates that are independent at the pilot: C⁻ᵀ, with C C' the precision of the levels' own."""
+    model = packed.model
+    P = packed.chart.t.size
+    dense = len(S)
+    roots = np.zeros((2, len(W)))
+    scaling = np.zeros((dense, dense)) if dense > P else np.eye(dense)
+    scaling[dense - P :, dense - P :] = np.eye(P)
+    prior = np.zeros((dense, dense))
+    prior[range(dense - P, dense), range(dense - P, dense)] = curvature
+    for k in range(conditional, len(model.factors)):
+        factor = model.factors[k]
+        q, square = int(factor[Q]), int(factor[SQUARE])
+        lam = memory.lams[LAM, k]
+        for g in range(factor[LEVELS]):
+            i = int(factor[START]) + g * q - start
+            W[square + g * q * q : square + (g + 1) * q * q] = S[i : i + q, i : i + q].ravel()
+            root_of(q, lam, W, square + g * q * q, roots)
+            inverse = roots[1, square + g * q * q : square + (g + 1) * q * q].reshape(q, q)
+            scaling[i : i + q, i : i + q] = np.tril(lam[:q, :q]) @ inverse.T
+            prior[i : i + q, i : i + q] = inverse @ inverse.T
+    precision = scaling.T @ S @ scaling + prior
+    size = np.sqrt(np.abs(np.diagonal(precision)).clip(1e-300))
+    scaled = precision / np.outer(size, size)
+    values, vectors = np.linalg.eigh((scaled + scaled.T) / 2)
+    if values.min(initial=1.0) < 1e-10:
+        scaled = (vectors * values.clip(1e-10)) @ vectors.T
+    inverse = np.linalg.inv(np.linalg.cholesky((scaled + scaled.T) / 2))
+    return np.ascontiguousarray(np.triu(inverse.T / size[:, None]))

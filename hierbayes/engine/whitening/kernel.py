@@ -1,0 +1,238 @@
+"""The log density and its gradient in whitened coordinates, for every model (numba; docs/engine.md)."""
+
+from typing import Any
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, SLOPE, VALUE, add_scores, constrain
+from hierbayes.engine.gaussian.lanes import add, add_product, compiled, dot, fill
+from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.whitening import densities
+from hierbayes.engine.whitening.coefficients import coefficient
+from hierbayes.engine.whitening.levels import place_levels, score_levels
+from hierbayes.engine.whitening.packing import (
+    CHUNK,
+    COLUMN,
+    FAMILY,
+    LINK,
+    OWN,
+    PREDICTOR,
+    START,
+    Chart,
+    Memory,
+    Model,
+    Q,
+)
+
+VALUES, SCORES = 0, 1  # of theta, of white
+R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
+T, B, T_SLOPE, PRIOR_SCORE, T_SCORE = 0, 1, 2, 3, 4  # of the coefficients
+
+
+MODEL_END = len(Model._fields)
+CHART_END = MODEL_END + len(Chart._fields)
+
+
+@compiled
+def log_density(position: Floats, gradient: Floats, *arrays: Any) -> float:
+    """Set the gradient at a position (dim,); return the log density there.
+
+    The arrays are those of a `Model`, a `Chart` and a `Memory`: one by one they reach compiled code in half the time.
+    """
+    model, chart = Model(*arrays[:MODEL_END]), Chart(*arrays[MODEL_END:CHART_END])
+    memory = Memory(*arrays[CHART_END:])
+    total = model.constant[0] + chart.volume[0] + place(position, model, chart, memory)
+    total += _rows(model, memory)
+    _scores(gradient, model, chart, memory)
+    return total
+
+
+@compiled
+def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float:
+    """Set theta, Λ, group effects and coefficients of a position; return log prior + log-Jacobian."""
+    n_theta = chart.origin.size
+    theta = memory.theta[VALUES]
+    for i in range(n_theta):
+        theta[i] = chart.origin[i] + dot(chart.frame[i], position[:n_theta])
+    total = constrain(
+        theta,
+        model.scales,
+        model.scale_priors,
+        model.factors,
+        model.blocks,
+        model.eta,
+        memory.scale,
+        memory.partial,
+        memory.lams,
+    )
+    white = memory.white[VALUES]
+    n_effects, m = chart.r.size, chart.rotation.shape[0]
+    plain = white.size - m
+    for i in range(plain):
+        white[i] = position[n_theta + i]
+    for i in range(m):
+        white[plain + i] = dot(chart.rotation[i, i:], position[n_theta + plain + i :])
+    coefs = memory.coefs
+    for j in range(coefs.shape[1]):
+        coefs[T, j] = chart.t[j] + white[n_effects + j]
+        prior = model.priors[j]
+        coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(
+            coefs[T, j], int(prior[0]), prior[1], prior[2], prior[3]
+        )
+        total += value
+    for k in range(model.factors.shape[0] - 1, -1, -1):
+        factor = model.factors[k]
+        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[PREDICTOR], 1]
+        total += place_levels(
+            factor, memory.lams[LAM, k], first, end, chart.W, chart.c, chart.Eb, chart.first, chart.pairs, chart.E,
+            chart.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
+        )  # fmt: skip
+    return total
+
+
+@compiled
+def _rows(model: Model, memory: Memory) -> float:
+    """Set the likelihood's scores of group effects, coefficients and own parameters; return its logarithm."""
+    n = model.rows.shape[1]
+    sizes, own = model.sizes, memory.own
+    coefs, effects, out = memory.coefs, memory.effects, memory.out
+    fill(effects[R_SCORE], 0.0)
+    fill(coefs[T_SCORE], 0.0)
+    for a in range(2):
+        memory.own_score[a] = 0.0
+        if sizes[OWN + 2 * a] >= 0:
+            fill(own[a], memory.scale[VALUE, sizes[OWN + 2 * a]])
+    total = 0.0
+    for start in range(0, n, CHUNK):
+        end = min(start + CHUNK, n)
+        size = end - start
+        predict(start, end, model, memory)
+        for a in range(2):
+            j = sizes[OWN + 2 * a + 1]
+            if j >= 0:
+                for i in range(size):
+                    own[a, i] = np.exp(memory.etas[0, j, i])
+        densities.evaluate(
+            sizes[FAMILY],
+            sizes[LINK],
+            model.rows[0, start:end],
+            model.rows[1, start:end],
+            memory.etas[0, 0, :size],
+            own,
+            out,
+        )
+        weights = model.rows[2, start:end]
+        total += dot(out[densities.VALUE, :size], weights)
+        fill(memory.etas[1, 0, :size], 0.0)
+        add_product(memory.etas[1, 0, :size], 1.0, out[densities.ETA, :size], weights)
+        for a in range(2):
+            j = sizes[OWN + 2 * a + 1]
+            if j >= 0:
+                for i in range(size):
+                    memory.etas[1, j, i] = out[densities.FIRST + a, i] * weights[i] * own[a, i]
+            elif sizes[OWN + 2 * a] >= 0:
+                memory.own_score[a] += dot(out[densities.FIRST + a, :size], weights)
+        _collect(start, end, model, memory)
+    return total
+
+
+@compiled
+def predict(start: int, end: int, model: Model, memory: Memory) -> None:
+    """Set the linear predictors of some rows, at most CHUNK of them."""
+    size = end - start
+    r = memory.effects[R]
+    for j in range(model.predictors.shape[0]):
+        eta = memory.etas[0, j, :size]
+        fill(eta, 0.0)
+        add(eta, 1.0, model.offsets[j, start:end])
+        for p in range(model.predictors[j, 0], model.predictors[j, 1]):
+            add(eta, memory.coefs[B, p], model.X[p, start:end])
+    for k in range(model.factors.shape[0]):
+        q, at = model.factors[k, Q], model.factors[k, START]
+        eta = memory.etas[0, model.factors[k, PREDICTOR], :size]
+        codes = model.codes[k, start:end]
+        for a in range(q):
+            z = model.Z[model.factors[k, COLUMN] + a, start:end]
+            for i in range(size):
+                eta[i] += z[i] * r[at + codes[i] * q + a]
+
+
+@compiled
+def _collect(start: int, end: int, model: Model, memory: Memory) -> None:
+    """Add some rows' scores to those of coefficients and group effects."""
+    size = end - start
+    r_score = memory.effects[R_SCORE]
+    for j in range(model.predictors.shape[0]):
+        score = memory.etas[1, j, :size]
+        for p in range(model.predictors[j, 0], model.predictors[j, 1]):
+            memory.coefs[T_SCORE, p] += dot(score, model.X[p, start:end])
+    for k in range(model.factors.shape[0]):
+        q, at = model.factors[k, Q], model.factors[k, START]
+        score = memory.etas[1, model.factors[k, PREDICTOR], :size]
+        codes = model.codes[k, start:end]
+        for a in range(q):
+            z = model.Z[model.factors[k, COLUMN] + a, start:end]
+            for i in range(size):
+                r_score[at + codes[i] * q + a] += z[i] * score[i]
+
+
+@compiled
+def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> None:
+    """Set the gradient from the likelihood's scores: the reverse sweep of `place`."""
+    n_theta, n_effects, m = chart.origin.size, chart.r.size, chart.rotation.shape[0]
+    white, coefs = memory.white, memory.coefs
+    for j in range(coefs.shape[1]):
+        coefs[T_SCORE, j] = coefs[T_SCORE, j] * coefs[T_SLOPE, j] + coefs[PRIOR_SCORE, j]
+    for k in range(model.factors.shape[0]):
+        factor = model.factors[k]
+        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[PREDICTOR], 1]
+        lam_score = memory.lams[LAM_SCORE, k]
+        for i in range(lam_score.shape[0]):
+            fill(lam_score[i], 0.0)
+        score_levels(
+            factor, memory.lams[LAM, k], first, end, chart.W, chart.Eb, chart.first, chart.pairs, chart.E,
+            white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles, lam_score,
+        )  # fmt: skip
+    plain = white.shape[1] - m
+    for j in range(coefs.shape[1]):
+        white[SCORES, n_effects + j] = coefs[T_SCORE, j]
+    for i in range(plain):
+        gradient[n_theta + i] = white[SCORES, i]
+    tail = gradient[n_theta + plain :]
+    fill(tail, 0.0)
+    for i in range(m):
+        add(tail[i:], white[SCORES, plain + i], chart.rotation[i, i:])
+    if n_theta > 0:
+        score = memory.theta[SCORES]
+        add_scores(
+            0.0, model.scales, model.factors, model.blocks, model.eta, memory.scale, memory.partial,
+            memory.lams, score,
+        )  # fmt: skip
+        for a in range(2):
+            place_ = model.sizes[OWN + 2 * a]
+            if place_ >= 0:
+                score[model.scales[place_, 0]] += memory.own_score[a] * memory.scale[SLOPE, place_]
+        fill(gradient[:n_theta], 0.0)
+        for i in range(n_theta):
+            add(gradient[:n_theta], score[i], chart.frame[i])
+
+
+@compiled
+def fill_rows(model: Model, memory: Memory, etas: Floats, own: Floats, out: Floats) -> None:
+    """Set each row's linear predictors (J, n), own parameters (2, n) and what its density fills (4, n)."""
+    sizes, n = model.sizes, model.rows.shape[1]
+    for a in range(2):
+        if sizes[OWN + 2 * a] >= 0:
+            fill(own[a], memory.scale[VALUE, sizes[OWN + 2 * a]])
+    for start in range(0, n, CHUNK):
+        end = min(start + CHUNK, n)
+        predict(start, end, model, memory)
+        for j in range(etas.shape[0]):
+            for i in range(end - start):
+                etas[j, start + i] = memory.etas[0, j, i]
+        for a in range(2):
+            j = sizes[OWN + 2 * a + 1]
+            if j >= 0:
+                for i in range(start, end):
+                    own[a, i] = np.exp(etas[j, i])
+    densities.evaluate(sizes[FAMILY], sizes[LINK], model.rows[0], model.rows[1], etas[0], own, out)

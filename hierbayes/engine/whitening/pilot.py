@@ -1,0 +1,196 @@
+"""The pilot: where the posterior is and how wide, so that whitened coordinates are about N(0, I) there.
+
+A point of high density is found by quasi-Newton steps in whitened coordinates, and the map is made anew about it, in
+turns. In such coordinates the density of a standard deviation has no spike at 0, so its mode is a sensible place.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import LAM, unconstrain
+from hierbayes.engine.gaussian.modes import spread_at
+from hierbayes.engine.gaussian.nuts import Evaluate
+from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
+from hierbayes.engine.whitening.information import find_pairs, split, whiten
+from hierbayes.engine.whitening.kernel import U, log_density, place
+from hierbayes.engine.whitening.levels import unplace_levels
+from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
+from hierbayes.engine.whitening.problem import Problem
+
+COEFFICIENT_ROUNDS, ROUNDS = 4, 12  # rounds with theta fixed; rounds in all
+STEPS = 12  # of a round
+FLAT, ARRIVED = 0.05, 0.5  # largest slope, per standard deviation, to stop at; to be content with
+LONGEST = 2.0
+HALVINGS = 30
+REMEMBERED = 8  # steps that the quasi-Newton method looks back on
+
+
+@dataclass(frozen=True)
+class Pilot:
+    """A model in whitened coordinates.
+
+    Attributes
+    ----------
+    packed : Packed
+    position : array (dim,)
+        Where the posterior is, in its coordinates: about 0 if all went well.
+    slope : float
+        Largest slope of the log density there; NaN where it cannot be computed.
+    """
+
+    packed: Packed
+    position: Floats
+    slope: float
+
+    @property
+    def converged(self) -> bool:
+        """Whether it is a mode, nearly, and the coordinates are about it."""
+        return self.slope < ARRIVED and bool(np.abs(self.position).max(initial=0.0) < 1.0)
+
+
+def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
+    """The log density and its gradient at a position; the gradient is the same array each time."""
+    arrays = (*packed.model, *packed.chart, *(packed.memory() if memory is None else memory))
+    gradient = np.zeros(packed.dim)
+
+    def evaluate(position: Floats) -> tuple[float, Floats]:
+        return log_density(position, gradient, *arrays), gradient
+
+    return evaluate
+
+
+def find_pilot(problem: Problem) -> Pilot:
+    """Whiten a model."""
+    packed = pack(problem)
+    sizes = packed.model.sizes.copy()
+    conditional = split(packed)
+    factors = packed.model.factors
+    sizes[CONDITIONAL] = conditional
+    left = factors[conditional:]
+    sizes[DENSE] = int((left[:, LEVELS] * left[:, Q]).sum()) + packed.chart.t.size
+    theta, t = rough_start(problem, packed)
+    packed = replace(packed, model=packed.model._replace(sizes=sizes)).mapped(origin=theta, t=t)
+    pairs = find_pairs(packed, conditional)
+    memory = packed.memory()
+    place(np.zeros(packed.dim), packed.model, packed.chart, memory)
+    for turn in range(ROUNDS):
+        packed = whiten(problem, packed, pairs, memory)
+        fixed = packed.n_theta if turn < COEFFICIENT_ROUNDS else 0
+        evaluate = evaluator(packed, memory)
+        position, slope = climb(evaluate, _position(packed, memory), fixed, packed.n_theta, STEPS)
+        if fixed == 0 and slope < FLAT:
+            break
+        place(position, packed.model, packed.chart, memory)
+    if packed.n_theta:
+        packed = packed.mapped(origin=packed.chart.origin + position[: packed.n_theta])
+        position[: packed.n_theta] = 0.0
+        packed = packed.mapped(frame=_frame(evaluator(packed, memory), position, packed.n_theta))
+    gradient = evaluator(packed, memory)(position)[1]
+    return Pilot(packed, position, float(np.abs(gradient).max(initial=0.0)))
+
+
+def _position(packed: Packed, memory: Memory) -> Floats:
+    """The coordinates of the point that the map was made about."""
+    chart, model = packed.chart, packed.model
+    white = np.zeros(packed.n_effects + chart.t.size)
+    u = memory.effects[U].copy()
+    for k, factor in enumerate(model.factors):
+        unplace_levels(factor, memory.lams[LAM, k], chart.W, chart.c, u, memory.roots, white)
+    dense = len(chart.rotation)
+    if dense:
+        white[len(white) - dense :] = np.linalg.solve(chart.rotation, white[len(white) - dense :])
+    return np.concatenate([np.zeros(packed.n_theta), white])
+
+
+def _frame(evaluate: Evaluate, position: Floats, n_theta: int) -> Floats:
+    """Theta's directions and widths: the curvature at the pilot, all other coordinates fixed."""
+
+    def of_theta(t: Floats) -> tuple[float, Floats]:
+        value, gradient = evaluate(np.concatenate([t, position[n_theta:]]))
+        return value, gradient[:n_theta]
+
+    try:
+        frame = spread_at(of_theta, np.zeros(n_theta))
+    except np.linalg.LinAlgError:  # not a number near there
+        return np.eye(n_theta)
+    return frame
+
+
+def climb(evaluate: Evaluate, start: Floats, fixed: int, n_theta: int, steps: int) -> tuple[Floats, float]:
+    """Go uphill by L-BFGS, the first coordinates fixed; also return the largest slope at the start.
+
+    Nocedal & Wright (2006), Numerical Optimization, algorithm 7.4, with a backtracking line search. Hyperparameters
+    move by `LONGEST` at most in one step.
+    """
+    x = start.copy()
+    value, score = evaluate(x)
+    score = _held(score, fixed)
+    at_start = slope = float(np.abs(score).max(initial=0.0))
+    moved: list[Floats] = []
+    bent: list[Floats] = []
+    for _ in range(steps):
+        if not slope > FLAT / 10:
+            break
+        direction = _direction(score, moved, bent)
+        rise = float(score @ direction)
+        step = min(1.0, LONGEST / float(np.abs(direction[:n_theta]).max(initial=LONGEST)))
+        for _ in range(HALVINGS):
+            new_value, new_score = evaluate(x + step * direction)
+            if new_value >= value + 1e-4 * step * rise and np.isfinite(new_score).all():
+                break
+            step *= 0.4
+        else:
+            break
+        new_score = _held(new_score, fixed)
+        if float((score - new_score) @ direction) * step > 1e-12:
+            moved, bent = [*moved, step * direction][-REMEMBERED:], [*bent, score - new_score][-REMEMBERED:]
+        x, value, score = x + step * direction, new_value, new_score
+        slope = float(np.abs(score).max(initial=0.0))
+    return x, at_start
+
+
+def _held(score: Floats, fixed: int) -> Floats:
+    held = score.copy()
+    held[:fixed] = 0.0
+    return held
+
+
+def _direction(score: Floats, moved: list[Floats], bent: list[Floats]) -> Floats:
+    """The inverse curvature of the last steps times the score; 1 before there are any."""
+    direction = score.copy()
+    shares = []
+    for s, y in zip(reversed(moved), reversed(bent), strict=True):
+        share = float(s @ direction) / float(s @ y)
+        shares.append(share)
+        direction -= share * y
+    if moved:
+        direction *= float(moved[-1] @ bent[-1]) / float(bent[-1] @ bent[-1])
+    for s, y, share in zip(moved, bent, reversed(shares), strict=True):
+        direction += s * (share - float(y @ direction) / float(s @ y))
+    return direction
+
+
+def rough_start(problem: Problem, packed: Packed) -> tuple[Floats, Floats]:
+    """Theta and unconstrained coefficients of sensible size: the linear predictors near their middling values."""
+    theta = np.zeros(packed.n_theta)
+    own = [
+        unconstrain(value, prior) for value, prior in zip(problem.scales, problem.scale_priors, strict=True)
+    ]
+    theta[: len(own)] = own
+    at = len(own)
+    for j, k in packed.places:
+        factor, sds = problem.predictors[j].factors[k], problem.predictors[j].sds[k]
+        theta[at : at + factor.q] = [
+            unconstrain(sd, prior) for sd, prior in zip(sds, factor.sd_priors, strict=True)
+        ]
+        at += factor.q + factor.n_correlations
+    t = []
+    for predictor in problem.predictors:
+        size = np.sqrt((predictor.X**2).mean(axis=0)).clip(1e-300)
+        X = predictor.X / size
+        gram = X.T @ X + 1e-6 * len(X) * np.eye(X.shape[1])
+        values = np.linalg.solve(gram, X.T @ (predictor.start - predictor.offset)) / size
+        t += [unconstrain_coefficient(b, prior) for b, prior in zip(values, predictor.priors, strict=True)]
+    return theta, np.array(t, np.float64)

@@ -1,0 +1,173 @@
+"""Posterior draws in whitened coordinates, turned into those of the model's variables."""
+
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import CHOL, VALUE
+from hierbayes.engine.gaussian.lanes import compiled
+from hierbayes.engine.gaussian.nuts import sample_nuts
+from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.whitening.kernel import B, R, place
+from hierbayes.engine.whitening.packing import Chart, Memory, Model, Packed
+from hierbayes.engine.whitening.pilot import Pilot, evaluator
+from hierbayes.engine.whitening.problem import Problem
+
+PARALLEL = 4e-5  # seconds of a gradient below which chains only wait for Python's lock
+WIDER = 3.0  # how much wider chains start where the pilot did not arrive
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Posterior draws by the model's parts, every array (chain, draw, …).
+
+    Attributes
+    ----------
+    own : array (…, number of plain parameters)
+        The family's own parameters that have no predictor.
+    b : tuple of arrays (…, p)
+        Each predictor's coefficients, of its centred columns.
+    sd, cor, r : tuples of tuples of arrays (…, q), (…, q, q), (…, levels, q)
+        Of each predictor's factors.
+    statistics : dict
+        The sampler's, (chain, draw).
+    """
+
+    own: Floats
+    b: tuple[Floats, ...]
+    sd: tuple[tuple[Floats, ...], ...]
+    cor: tuple[tuple[Floats, ...], ...]
+    r: tuple[tuple[Floats, ...], ...]
+    statistics: dict[str, np.ndarray]
+
+
+def sample(
+    problem: Problem,
+    pilot: Pilot,
+    *,
+    draws: int,
+    tune: int,
+    chains: int,
+    cores: int | None,
+    seed: int,
+    progress: bool,
+    **settings: Any,
+) -> Draws:
+    """Draw from the posterior: see `gaussian.collapsed.sample` for the arguments."""
+    packed = pilot.packed
+    available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
+    worth = available if _seconds(packed) > PARALLEL else 1
+    found = sample_nuts(
+        lambda: evaluator(packed),
+        packed.dim,
+        start=_start(pilot),
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=worth if cores is None else cores,
+        seed=seed,
+        progress=progress,
+        **settings,
+    )
+    return expand(problem, packed, found.positions, found.statistics, cores or available)
+
+
+def _seconds(packed: Packed) -> float:
+    """Time of one gradient."""
+    evaluate, origin = evaluator(packed), np.zeros(packed.dim)
+    best = np.inf
+    for _ in range(3):
+        start = time.perf_counter()
+        evaluate(origin)
+        best = min(best, time.perf_counter() - start)
+    return best
+
+
+def _start(pilot: Pilot) -> Callable[[int], Floats]:
+    """A chain's first position: as far out as a draw, nearer where the density is 0 there."""
+    packed = pilot.packed
+    evaluate = evaluator(packed)
+    width = 1.0 if pilot.converged else WIDER
+
+    def start(seed: int) -> Floats:
+        away = width * np.random.default_rng(seed).standard_normal(packed.dim)
+        for _ in range(60):
+            value, gradient = evaluate(pilot.position + away)
+            if np.isfinite(value) and np.isfinite(gradient).all():
+                break
+            away *= 0.7
+        return pilot.position + away
+
+    return start
+
+
+def expand(
+    problem: Problem, packed: Packed, positions: Floats, statistics: dict[str, np.ndarray], threads: int = 1
+) -> Draws:
+    """The model's variables at positions (chain, draw, dim)."""
+    shape = positions.shape[:2]
+    flat = positions.reshape(-1, packed.dim)
+    size = len(flat)
+    model = packed.model
+    scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.chart.t.size))
+    chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
+    parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
+
+    def fill(part: np.ndarray) -> None:
+        rows = slice(int(part[0]), int(part[-1]) + 1)
+        _expand(flat[rows], model, packed.chart, packed.memory(), scale[rows], chol[rows], b[rows], r[rows])
+
+    with ThreadPoolExecutor(max(1, threads)) as pool:
+        list(pool.map(fill, parts))
+    sds: list[list[Floats]] = [[np.empty(0)] * len(p.factors) for p in problem.predictors]
+    cors = [list(one) for one in sds]
+    rs = [list(one) for one in sds]
+    at, first = 0, len(problem.plain)
+    for number, (j, k) in enumerate(packed.places):
+        factor = problem.predictors[j].factors[k]
+        q, levels = factor.q, factor.n_levels
+        sds[j][k] = scale[:, first : first + q].reshape(*shape, q)
+        own_chol = chol[:, number, :q, :q]
+        cor = own_chol @ np.swapaxes(own_chol, -1, -2)
+        cor[..., range(q), range(q)] = 1.0
+        cors[j][k] = cor.reshape(*shape, q, q)
+        rs[j][k] = r[:, at : at + levels * q].reshape(*shape, levels, q)
+        at, first = at + levels * q, first + q
+    return Draws(
+        own=scale[:, : len(problem.plain)].reshape(*shape, -1),
+        b=tuple(b[:, start:end].reshape(*shape, end - start) for start, end in model.predictors),
+        sd=tuple(map(tuple, sds)),
+        cor=tuple(map(tuple, cors)),
+        r=tuple(map(tuple, rs)),
+        statistics=statistics,
+    )
+
+
+@compiled
+def _expand(
+    positions: Floats,
+    model: Model,
+    chart: Chart,
+    memory: Memory,
+    scale: Floats,
+    chol: Floats,
+    b: Floats,
+    r: Floats,
+) -> None:
+    for draw in range(positions.shape[0]):
+        place(positions[draw], model, chart, memory)
+        for i in range(scale.shape[1]):
+            scale[draw, i] = memory.scale[VALUE, i]
+        for k in range(chol.shape[1]):
+            for i in range(chol.shape[2]):
+                for j in range(chol.shape[3]):
+                    chol[draw, k, i, j] = memory.lams[CHOL, k, i, j]
+        for j in range(b.shape[1]):
+            b[draw, j] = memory.coefs[B, j]
+        for i in range(r.shape[1]):
+            r[draw, i] = memory.effects[R, i]

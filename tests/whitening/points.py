@@ -1,0 +1,137 @@
+"""From whitened coordinates back to the graph's free variables."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hierbayes.engine.gaussian.hyperparameters import CHOL
+from hierbayes.engine.whitened import to_problem
+from hierbayes.engine.whitening.compression import compress
+from hierbayes.engine.whitening.kernel import T, U, place
+from hierbayes.engine.whitening.pilot import evaluator, find_pilot
+from tests.test_graph import REAL
+
+
+def suffix(kind: str) -> str:
+    return "" if kind in REAL else "_interval__" if kind == "Uniform" else "_log__"
+
+
+def named(name: str, kinds: list[str], values: np.ndarray) -> dict[str, np.ndarray]:
+    """Unconstrained values under the graph's names: one variable a distribution."""
+    distinct = list(dict.fromkeys(kinds))
+    if len(distinct) == 1:
+        return {f"{name}{suffix(distinct[0])}": values}
+    return {f"{name}_{kind.lower()}{suffix(kind)}": values[[k == kind for k in kinds]] for kind in distinct}
+
+
+def spiral(chol: np.ndarray) -> np.ndarray:
+    """PyMC's unconstrained numbers of a correlation matrix's Cholesky factor: the inverse of `correlation_of`."""
+    q = len(chol)
+    m = q - 1
+    count = m * (m + 1) // 2
+    labels = np.arange(count)
+    places = np.tril(np.concatenate([labels[m:], labels[::-1]]).reshape(m, m) + 1)
+    ratios = (chol / np.diagonal(chol)[:, None])[1:, :-1]
+    y = np.zeros(count)
+    y[places[places > 0] - 1] = ratios[places > 0]
+    return y
+
+
+@dataclass(frozen=True)
+class Whitened:
+    """A model, its pilot, and the way from a position to the graph's point."""
+
+    model: object
+
+    def __post_init__(self):
+        problem = compress(to_problem(self.model.spec, self.model.design))
+        object.__setattr__(self, "problem", problem)
+        object.__setattr__(self, "pilot", find_pilot(problem))
+        object.__setattr__(self, "packed", self.pilot.packed)
+        object.__setattr__(self, "memory", self.packed.memory())
+        object.__setattr__(self, "evaluate", evaluator(self.packed))
+
+    def point(self, position: np.ndarray) -> dict[str, np.ndarray]:
+        """The graph's free variables at a position."""
+        spec, packed, memory = self.model.spec, self.packed, self.memory
+        place(position, packed.model, packed.chart, memory)
+        theta, found = memory.theta[0], {}
+        for index, name in enumerate(spec.plain_auxiliaries):
+            found |= named(name, [spec.prior(name, parameter=name).name], theta[index])
+        for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
+            own = "b" if parameter == "mu" else f"b_{parameter}"
+            first, end = packed.model.predictors[j]
+            t, kinds = memory.coefs[T, first:end], [p.name for p in spec.coefficient_priors(parameter)]
+            if layout.intercept is not None:
+                found |= named(f"{own}_intercept", [kinds[layout.intercept]], t[layout.intercept])
+            rest = [i for i in range(end - first) if i != layout.intercept]
+            if rest:
+                found |= named(f"{own}_slopes", [kinds[i] for i in rest], t[rest])
+        at = len(spec.plain_auxiliaries)
+        start = 0
+        for number, (j, k) in enumerate(packed.places):
+            parameter = list(spec.layout.predictors)[j]
+            factor = spec.layout.predictors[parameter].factors[k]
+            own = factor.name if parameter == "mu" else f"{parameter}_{factor.name}"
+            q, levels = len(factor.effects), len(factor.levels)
+            kinds = [
+                spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter).name
+                for e in factor.effects
+            ]
+            free = "" if factor.shift is None else "_centred"
+            found |= named(f"sd_{own}{free}", kinds, theta[at : at + q])
+            at += q
+            several = sum(len(block) > 1 for block in factor.blocks) > 1
+            for i, block in enumerate(factor.blocks):
+                if len(block) > 1:
+                    chol = memory.lams[CHOL, number][np.ix_(block, block)]
+                    found[f"cor_{own}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
+                    at += len(block) * (len(block) - 1) // 2
+            found[f"r_{own}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
+            start += levels * q
+        return {name: np.array(value) for name, value in found.items()}
+
+    def log_jacobian(self, position: np.ndarray) -> float:
+        """log |d point / d position|, by central differences of fourth order."""
+        step = 2e-3
+
+        def flat(x):
+            return np.concatenate([np.ravel(value) for value in self.point(x).values()])
+
+        columns = []
+        for unit in np.eye(position.size):
+            near = flat(position + step * unit) - flat(position - step * unit)
+            far = flat(position + 2 * step * unit) - flat(position - 2 * step * unit)
+            columns.append((8 * near - far) / (12 * step))
+        return float(np.linalg.slogdet(np.array(columns)).logabsdet)
+
+    def differences(self, position: np.ndarray) -> np.ndarray:
+        """The gradient by central differences of fourth order."""
+        step = 1e-3
+        found = []
+        for unit in np.eye(position.size):
+            near, far = (
+                self.evaluate(position + k * step * unit)[0] - self.evaluate(position - k * step * unit)[0]
+                for k in (1, 2)
+            )
+            found.append((8 * near - far) / (12 * step))
+        return np.array(found)
+
+
+def assert_density(model, by_hand, seed: int = 1, scale: float = 0.5) -> Whitened:
+    """Kernel = graph + log-Jacobian, and gradient = differences, at two points; nearer where the density is 0."""
+    whitened = Whitened(model)
+    rng = np.random.default_rng(seed)
+    for _ in range(2):
+        direction, size = rng.normal(size=whitened.packed.dim), scale
+        with np.errstate(invalid="ignore"):
+            while not np.isfinite(expected := by_hand.logp(whitened.point(size * direction))):
+                size /= 2
+                assert size > 0.01, "no point near the pilot has a density"
+        position = size * direction
+        value, gradient = whitened.evaluate(position)
+        gradient = gradient.copy()
+        np.testing.assert_allclose(value, expected + whitened.log_jacobian(position), rtol=1e-8, atol=1e-8)
+        differences = whitened.differences(position)
+        np.testing.assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6 * np.abs(differences).max())
+    return whitened

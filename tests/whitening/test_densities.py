@@ -1,0 +1,92 @@
+"""Each family's row in compiled code against its record, far out in the tails too; special functions against SciPy."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy import special
+
+from hierbayes.engine.whitening import densities
+from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES
+from hierbayes.engine.whitening.special import digamma, exp_lane, lgamma_rise, log1p_lane, log_ndtr
+from hierbayes.families import FAMILIES
+from hierbayes.links import LINKS
+from tests.test_families import AUXILIARIES, FAR, PAIRS, RESPONSES, TRIALS, far_log_density, moderate
+
+pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
+
+
+def rows(name, link, y, eta, aux):
+    """The log density with its constant, and its derivatives, of every response at every linear predictor."""
+    density = DENSITIES[name]
+    y, eta = (np.ravel(a).astype(float) for a in np.broadcast_arrays(np.array(y)[:, None], eta))
+    trials = np.full(y.size, TRIALS if FAMILIES[name].needs_trials else 1.0)
+    own, out = np.ones((2, y.size)), np.zeros((4, y.size))
+    for place, value in enumerate(aux.values()):
+        own[place] = value
+    densities.evaluate(density.code, LINK_CODES[link], density.response(y), trials, eta, own, out)
+    return y, eta, out[0] + density.constant(y, trials), out[1:]
+
+
+def difference(function, at, step):
+    """The derivative by central differences of fourth order."""
+    near, far = (function(at + k * step) - function(at - k * step) for k in (1, 2))
+    return (8 * near - far) / (12 * step)
+
+
+@pytest.mark.parametrize(
+    ("name", "link", "aux"),
+    [(name, link, aux) for name, link in PAIRS for aux in AUXILIARIES.get(name, [{}])],
+)
+def test_density_and_derivatives_of_a_row(name, link, aux):
+    y, eta, value, slopes = rows(name, link, RESPONSES[name], moderate(name, link), aux)
+    trials = np.full(y.size, TRIALS) if FAMILIES[name].needs_trials else None
+
+    def record(eta, **other):
+        return FAMILIES[name].log_density(y, eta, aux | other, LINKS[link], trials)
+
+    assert_allclose(value, record(eta), rtol=1e-10, atol=1e-10)
+    assert_allclose(slopes[0], difference(record, eta, 1e-3 * np.abs(eta)), rtol=1e-6, atol=1e-7)
+    for place, (parameter, at) in enumerate(aux.items()):
+
+        def moved(values, parameter=parameter):
+            return record(eta, **{parameter: values})
+
+        assert_allclose(slopes[1 + place], difference(moved, at, 1e-3 * at), rtol=1e-6, atol=1e-7)
+
+
+@pairs
+def test_nothing_is_lost_far_out(name, link):
+    """η = ±40: the log density is exact, its derivative finite."""
+    positive = link in ("identity", "inverse") and name not in ("gaussian", "student", "lognormal")
+    eta = np.array([FAR] if positive else [-FAR, FAR])
+    for aux in AUXILIARIES.get(name, [{}]):
+        _, _, value, slopes = rows(name, link, RESPONSES[name], eta, aux)
+        with np.errstate(all="ignore"):
+            expected = np.concatenate(
+                [np.ravel(far_log_density(name, link, one, eta, aux)) for one in RESPONSES[name]]
+            )
+        assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
+        assert np.isfinite(slopes[: 1 + len(aux)]).all()
+
+
+def test_special_functions():
+    x = np.concatenate([np.geomspace(1e-8, 1e8, 400), [9.999, 10.0, 10.001]])
+    assert_allclose([digamma(v) for v in x], special.digamma(x), rtol=1e-12, atol=1e-13)
+    x = np.geomspace(1e-3, 1e4, 300)
+    for y in (0.0, 0.5, 3.0, 400.0):
+        found = np.array([lgamma_rise(v, y) for v in x])
+        assert_allclose(found[:, 0], special.gammaln(x + y) - special.gammaln(x), rtol=1e-12, atol=1e-10)
+        assert_allclose(found[:, 1], special.digamma(x + y) - special.digamma(x), rtol=1e-12, atol=1e-11)
+        x_far = 1e9  # where that difference would have lost all digits: log Γ(x + y) - log Γ(x) → y log x
+        value, slope = lgamma_rise(x_far, y)
+        assert_allclose(value, y * np.log(x_far) + y * (y - 1) / (2 * x_far), rtol=1e-14)
+        assert_allclose(slope, y / x_far, rtol=1e-6)
+    z = np.linspace(-60, 60, 4001)
+    found = np.array([log_ndtr(v) for v in z])
+    assert_allclose(found[:, 0], special.log_ndtr(z), rtol=1e-12, atol=1e-300)
+    mills = np.sqrt(2 / np.pi) / special.erfcx(-z / np.sqrt(2))
+    assert_allclose(found[:, 1], mills, rtol=1e-11, atol=1e-300)
+    e = np.linspace(-700, 700, 5001)
+    assert_allclose([exp_lane(v) for v in e], np.exp(e), rtol=1e-15)
+    t = np.concatenate([np.linspace(0, 1, 1001), np.geomspace(1e-300, 1, 500)])
+    assert_allclose([log1p_lane(v) for v in t], np.log1p(t), rtol=2e-15)

@@ -1,0 +1,203 @@
+"""The whitened kernel's log density is the graph's, in other variables: every family, link and structure."""
+
+import numpy as np
+import pytest
+
+import hierbayes as hb
+from tests.test_families import PAIRS
+from tests.test_graph import (
+    FRAME,
+    RESPONSE,
+    STRUCTURES,
+    Predictor,
+    by_hand,
+    columns,
+    compile_quickly,
+    group,
+    texts,
+)
+from tests.whitening.points import Whitened, assert_density
+
+
+@pytest.mark.parametrize("structure", STRUCTURES)
+@pytest.mark.parametrize(("family", "link"), PAIRS, ids=[f"{f}-{link}" for f, link in PAIRS])
+def test_density_of_every_family_link_and_structure(family, link, structure):
+    right, groups = STRUCTURES[structure]
+    trials = FRAME["n"].to_numpy() if family == "binomial" else None
+    left = RESPONSE[family] + (" | trials(n)" if family == "binomial" else "")
+    model = hb.Model(f"{left} ~ x + c{right}", FRAME, family=family, link=link)
+    assert_density(model, by_hand(family, link, {"mu": Predictor(columns("x", "c"), groups)}, trials=trials))
+
+
+@pytest.mark.parametrize(
+    ("formula", "family", "link"),
+    [
+        ("binary ~ x + c + (x | g) + (1 | a/level)", "bernoulli", "probit"),
+        ("count | weights(k) ~ x + offset(log(e)) + (x + w || g) + (1 | h)", "negbinomial", "log"),
+        ({"mu": "share ~ x + (x | g)", "phi": "~ w + (1 | g)"}, "beta", "logit"),
+    ],
+)
+def test_density_of_compiled_graphs(formula, family, link):
+    """The same against PyMC itself."""
+
+    class Graph:
+        def __init__(self, graph):
+            self.logp_of = compile_quickly(graph, graph.logp())
+
+        def logp(self, point):
+            return float(self.logp_of(**point))
+
+    model = hb.Model(formula, FRAME, family=family, link=link)
+    assert_density(model, Graph(model.graph()), scale=0.3)
+
+
+@pytest.mark.parametrize(
+    ("family", "link"),
+    [
+        ("poisson", "log"),
+        ("binomial", "cloglog"),
+        ("gamma", "log"),
+        ("bernoulli", "logit"),
+        ("student", "identity"),
+    ],
+)
+def test_weights_offset_and_trials(family, link):
+    weights, additions, trials = FRAME["k"].to_numpy(float) / 2, "weights(k / 2)", None
+    if family == "binomial":
+        additions, trials = "trials(n) + weights(k / 2)", FRAME["n"].to_numpy()
+    predictors = {"mu": Predictor(columns("x"), (group("g", "Intercept"),), offset=FRAME["w"].to_numpy())}
+    formula = f"{RESPONSE[family]} | {additions} ~ x + offset(w) + (1 | g)"
+    model = hb.Model(formula, FRAME, family=family, link=link)
+    assert_density(model, by_hand(family, link, predictors, trials=trials, weights=weights))
+
+
+@pytest.mark.parametrize("family", ["gaussian", "poisson", "bernoulli"])
+def test_priors_of_many_distributions(family):
+    groups = (group("g", "Intercept", "x", "w", blocks=((0, 1, 2),)), group("h", "Intercept"))
+    priors = {
+        "Intercept": ("StudentT", 3.0, 1.5, 2.5),
+        "b[x]": ("Laplace", 0.5, 2.0),
+        "b[w]": ("Normal", 0.3, 2.0),
+        "b[e]": ("Cauchy", 0.0, 0.5),
+        "b[c[lo]]": ("Flat",),
+        "b[c[mid]]": ("Logistic", 0.0, 2.0),
+        "sd[g, Intercept]": ("HalfNormal", 2.5),
+        "sd[g, x]": ("HalfStudentT", 4.0, 2.5),
+        "sd[g, w]": ("InverseGamma", 2.0, 1.5),
+        "sd[h, Intercept]": ("HalfCauchy", 2.0),
+        "cor[g]": ("LKJ", 1.3),
+    } | ({"sigma": ("LogNormal", 0.5, 0.7)} if family == "gaussian" else {})
+    formula = f"{RESPONSE[family]} ~ x + w + e + c + (x + w | g) + (1 | h)"
+    model = hb.Model(formula, FRAME, family=family, priors=texts(priors))
+    predictors = {"mu": Predictor(columns("x", "w", "e", "c"), groups)}
+    link = {"gaussian": "identity", "poisson": "log", "bernoulli": "logit"}[family]
+    assert_density(model, by_hand(family, link, predictors, priors), scale=0.3)
+
+
+@pytest.mark.parametrize(
+    ("intercept", "slope", "sd"),
+    [
+        (("Uniform", -3.0, 9.5), ("HalfNormal", 0.5), ("Uniform", 0.0, 5.0)),
+        (("Flat",), ("Exponential", 2.0), ("Uniform", 0.5, 2.5)),
+        (("Gamma", 3.0, 2.0), ("InverseGamma", 3.0, 0.2), ("Gamma", 2.0, 0.5)),
+        (("HalfStudentT", 4.0, 2.0), ("LogNormal", -2.0, 1.0), ("LogNormal", 0.0, 1.0)),
+        (("HalfCauchy", 1.0), ("HalfFlat",), ("HalfFlat",)),
+    ],
+)
+def test_bounded_priors(intercept, slope, sd):
+    """A coefficient may be taken to be positive, or to lie in an interval."""
+    priors = {"Intercept": intercept, "b[x]": slope, "sd[g, Intercept]": sd}
+    model = hb.Model("count ~ x + (1 | g)", FRAME, family="poisson", priors=texts(priors))
+    predictors = {"mu": Predictor(columns("x"), (group("g", "Intercept"),))}
+    assert_density(model, by_hand("poisson", "log", predictors, priors), scale=0.3)
+
+
+@pytest.mark.parametrize(
+    ("family", "link", "parameter"),
+    [
+        ("gaussian", "identity", "sigma"),
+        ("student", "identity", "nu"),
+        ("lognormal", "identity", "sigma"),
+        ("negbinomial", "log", "shape"),
+        ("gamma", "log", "shape"),
+        ("beta", "probit", "phi"),
+    ],
+)
+def test_another_parameter_with_a_formula(family, link, parameter):
+    predictors = {
+        "mu": Predictor(columns("x"), (group("g", "Intercept", "x", blocks=((0, 1),)),)),
+        parameter: Predictor(columns("x"), (group("g", "Intercept"),)),
+    }
+    formulas = {"mu": f"{RESPONSE[family]} ~ x + (x | g)", parameter: "~ x + (1 | g)"}
+    model = hb.Model(formulas, FRAME, family=family, link=link)
+    assert_density(model, by_hand(family, link, predictors), scale=0.3)
+
+
+def test_every_parameter_with_a_formula_of_its_own():
+    predictors = {
+        "mu": Predictor(columns("x"), (group("g", "Intercept"),)),
+        "sigma": Predictor({}, (group("g", "Intercept", "x", blocks=((0, 1),)), group("h", "Intercept"))),
+        "nu": Predictor(columns("w"), offset=FRAME["e"].to_numpy()),
+    }
+    formulas = {"mu": "real ~ x + (1 | g)", "sigma": "~ 1 + (x | g) + (1 | h)", "nu": "~ w + offset(e)"}
+    model = hb.Model(formulas, FRAME, family="student")
+    assert_density(model, by_hand("student", "identity", predictors), scale=0.2)
+
+
+@pytest.mark.parametrize(
+    ("formula", "predictor"),
+    [
+        ("count ~ 0 + x + (1 | g)", Predictor(columns("x"), (group("g", "Intercept"),), intercept=False)),
+        (
+            "count ~ 1 + (1 | g) + (0 + x + w | g)",
+            Predictor({}, (group("g", "Intercept", "x", "w", blocks=((0,), (1, 2))),)),
+        ),
+        (
+            "count ~ 1 + (x | g) + (0 + w + e | g)",
+            Predictor({}, (group("g", "Intercept", "x", "w", "e", blocks=((0, 1), (2, 3))),)),
+        ),
+    ],
+)
+def test_predictors_with_parts_left_out(formula, predictor):
+    priors = {"b[x]": ("Normal", 0.0, 3.0)} if predictor.slopes else {}
+    model = hb.Model(formula, FRAME, family="poisson", priors=texts(priors))
+    assert_density(model, by_hand("poisson", "log", {"mu": predictor}, priors), scale=0.3)
+
+
+def test_wide_factors_have_a_sparse_map(monkeypatch):
+    """With no room for a dense part, all factors are eliminated one after another; the density is the same."""
+    monkeypatch.setattr("hierbayes.engine.whitening.information.NARROW", 1)
+    monkeypatch.setattr("hierbayes.engine.whitening.information.ROWS_A_SQUARE", 0)
+    groups = (
+        group("g", "Intercept", "x", blocks=((0, 1),)),
+        group("h", "Intercept"),
+        group("a", "Intercept"),
+    )
+    model = hb.Model("binary ~ x + (x | g) + (1 | h) + (1 | a)", FRAME, family="bernoulli")
+    whitened = assert_density(
+        model, by_hand("bernoulli", "logit", {"mu": Predictor(columns("x"), groups)}), scale=0.3
+    )
+    assert whitened.packed.model.sizes[4] == 3
+    assert len(whitened.packed.chart.pairs) > len(FRAME) / 2
+
+
+def test_merged_rows_have_the_density_of_all_rows():
+    frame = FRAME.assign(x=FRAME["x"].round(), e=FRAME["e"].round())
+    frame = frame.loc[np.repeat(frame.index, 1 + np.arange(len(frame)) % 3)].reset_index(drop=True)
+    frame["hits"] = np.random.default_rng(5).binomial(frame["n"], 0.4)
+    frame["count"] = np.random.default_rng(6).poisson(2.0, len(frame))
+    frame["binary"] = np.random.default_rng(7).integers(0, 2, len(frame))
+    for formula, family in [
+        ("hits | trials(n) + weights(k) ~ x + (1 | g)", "binomial"),
+        ("count ~ x + offset(e) + (1 | g)", "poisson"),
+        ("binary | weights(k) ~ x + (1 | g)", "bernoulli"),
+        ("real ~ x + (1 | g)", "student"),
+        ({"mu": "count ~ x + (1 | g)", "shape": "~ e"}, "negbinomial"),
+    ]:
+        model = hb.Model(formula, frame, family=family)
+        whitened = Whitened(model)
+        assert len(whitened.problem.y) < 0.8 * len(frame), family
+        logp = compile_quickly(graph := model.graph(), graph.logp())
+        position = 0.3 * np.random.default_rng(2).normal(size=whitened.packed.dim)
+        expected = float(logp(**whitened.point(position))) + whitened.log_jacobian(position)
+        np.testing.assert_allclose(whitened.evaluate(position)[0], expected, rtol=1e-8)
