@@ -19,6 +19,7 @@ from hierbayes.factors import Factor as FactorLayout
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     from hierbayes.engine.whitening.sample import Draws
@@ -33,14 +34,17 @@ class Whitened:
 
     name = "whitened"
 
-    def describe(self, spec: ModelSpec, design: Design) -> str:
+    def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does with this model, in words."""
+        design = in_memory(design)
         words = "NUTS in coordinates whitened by a Laplace approximation"
         left = cells(to_problem(spec, design))
         return words if left == len(design) else f"{words}; {len(design):,} rows → {left:,} cells"
 
-    def supports(self, spec: ModelSpec, design: Design) -> str | None:
+    def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
         """Why this model cannot be whitened, in words; None where it can."""
+        if isinstance(design, Streamed):
+            return f"its rows stay in {design.source.words}"
         if spec.family.name not in DENSITIES:
             return f"its kernel has no family {spec.family.name}"
         if spec.link_name not in LINK_CODES:
@@ -51,12 +55,13 @@ class Whitened:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {have}"
         return None
 
-    def run(self, spec: ModelSpec, design: Design, settings: Settings) -> Any:
+    def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree of the schema."""
         from hierbayes.engine.whitening.pilot import find_pilot
         from hierbayes.engine.whitening.sample import sample
 
         start = time.perf_counter()
+        design = in_memory(design)
         problem = compress(to_problem(spec, design))
         with say_if_slow(
             settings,
