@@ -36,7 +36,7 @@ class Whitened:
 
     def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does with this model, in words."""
-        design = in_memory(design)
+        design = in_memory(design, "strategy 'whitened'")
         words = "NUTS in coordinates whitened by a Laplace approximation"
         left = cells(to_problem(spec, design))
         return words if left == len(design) else f"{words}; {len(design):,} rows → {left:,} cells"
@@ -61,7 +61,7 @@ class Whitened:
         from hierbayes.engine.whitening.sample import sample
 
         start = time.perf_counter()
-        design = in_memory(design)
+        design = in_memory(design, "strategy 'whitened'")
         problem = compress(to_problem(spec, design))
         with say_if_slow(
             settings,
