@@ -50,9 +50,9 @@ class Whitened:
         if spec.link_name not in LINK_CODES:
             return f"its kernel has no link {spec.link_name}"
         for prior in spec.priors:
-            if prior.kind not in (INTERCEPT, "b", "cor") and prior.prior.name not in SD_PRIORS:
-                have = ", ".join(SD_PRIORS)
-                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {have}"
+            allowed = _allowed(prior.kind)
+            if prior.prior.name not in allowed:
+                return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -95,6 +95,12 @@ class Whitened:
             ),
         }
         return to_tree(spec, design, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+
+def _allowed(kind: str) -> tuple[str, ...]:
+    if kind in (INTERCEPT, "b"):
+        return tuple(PRIOR_CODES)
+    return ("LKJ",) if kind == "cor" else tuple(SD_PRIORS)
 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
