@@ -260,9 +260,7 @@ def _connect() -> Any:
     import duckdb
 
     connection = duckdb.connect(":memory:", config=DUCKDB_SETTINGS)
-    connection.execute(
-        "SET enable_progress_bar = false"
-    )  # in a notebook DuckDB turns it on; `progress` decides
+    connection.execute("SET enable_progress_bar = false")  # notebooks turn it on; `progress` decides here
     return connection
 
 
