@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from hierbayes.engine.whitening.sample import Draws
 
 
-TUNE = 500
+TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the pilot arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
 
 
@@ -75,7 +75,7 @@ class Whitened:
             problem,
             pilot,
             draws=settings.draws,
-            tune=settings.tune or TUNE,
+            tune=settings.tune or (TUNE if pilot.converged else TUNE_UNGUIDED),
             chains=settings.chains,
             cores=settings.cores,
             seed=settings.seed,
