@@ -115,10 +115,11 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[part], k[part], p[part] = psis(values, efficient)
     plain, lppd = k.copy(), elpd + p
     methods = np.full(len(design), "psis", dtype=object)
-    for place in np.flatnonzero(k > limit):
+    alone = _alone(design)
+    for place in np.flatnonzero((k > limit) | alone):
         values, without = _integrated(spec, draws, design, int(place))
         new_elpd, new_k, _ = psis(values[:, None], efficient)
-        if without and new_k[0] < k[place]:
+        if without and (new_k[0] < k[place] or (alone[place] and new_k[0] <= limit)):
             elpd[place], k[place], methods[place] = new_elpd[0], new_k[0], "integrated"
     if refit is not None:
         for place in np.flatnonzero(k > limit):
@@ -141,6 +142,15 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         influence_pareto_k=labelled(plain),
         method_i=labelled(methods),
     )
+
+
+def _alone(design: Design) -> NDArray[np.bool_]:
+    """Rows that are the only one of a level: an effect of their own follows them, whatever Pareto's k says."""
+    alone = np.zeros(len(design), dtype=bool)
+    for predictor in design.predictors.values():
+        for bound in predictor.factors.values():
+            alone |= np.bincount(bound.codes)[bound.codes] == 1
+    return alone
 
 
 def _integrated(spec: ModelSpec, draws: Draws, design: Design, place: int) -> tuple[Array, bool]:

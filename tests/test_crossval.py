@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hierbayes as hb
+from hierbayes import crossval
 from hierbayes.crossval import psis
 
 from .conftest import SLEEP
@@ -108,6 +109,19 @@ def test_rows_that_importance_sampling_gets_wrong_are_right_when_refitted(slopes
         assert abs(float(plain.elpd_i[place]) - want) < abs(
             float(slopes.log_likelihood()["log_likelihood"]["Reaction"][..., place].mean()) - want
         )
+
+
+def test_the_only_row_of_a_level_is_integrated_and_agrees_with_its_refit():
+    """An effect that follows one row looks harmless to Pareto's k, and flatters the row."""
+    cbpp = hb.load_dataset("cbpp").assign(row=lambda data: np.arange(len(data)))
+    formula = "incidence | trials(size) ~ period + (1 | herd) + (1 | row)"
+    fit = hb.fit(formula, cbpp, family="binomial", seed=1, progress=False)
+    found = fit.loo()
+    assert (found.method_i == "integrated").mean() > 0.9
+    for place in np.argsort(found.elpd_i.to_numpy())[:4]:
+        draws = fit._refit(fit.design.rows(np.delete(np.arange(len(cbpp)), place)))
+        want = crossval._refitted(fit.spec, draws, fit.design, np.array([place]))
+        assert float(found.elpd_i[place]) == pytest.approx(want, abs=0.15)
 
 
 def test_conjugate_leave_one_out():
