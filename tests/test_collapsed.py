@@ -256,5 +256,5 @@ def test_the_posterior_of_crossed_factors_is_that_of_nuts():
     model = hb.Model("y ~ service + (1 | s) + (1 | d) + (1 | dept)", data)
     collapsed = model.fit(seed=1, draws=2000, progress=False)
     assert collapsed.tree.attrs["strategy"] == "collapsed"
-    nuts = model.fit(seed=2, draws=1000, strategy="nuts", progress=False)
+    nuts = model.fit(seed=2, draws=1000, tune=1500, strategy="nuts", progress=False)
     _assert_same_posterior(collapsed, nuts)
