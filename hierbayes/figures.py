@@ -1,8 +1,7 @@
-"""What the pictures of fit have in common: new axes, titles, marks."""
+"""What the pictures of fit have in common: titles, legends, marks."""
 
 from typing import Any
 
-import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 
 from hierbayes.plots import BLUE
@@ -35,13 +34,3 @@ def finish(ax: Axes, title: str, corner: Any = "best") -> None:
 def shortened(name: str, width: int = 22) -> str:
     """A name cut to a width, with an ellipsis where something was cut."""
     return name if len(name) <= width else f"{name[: width - 1]}…"
-
-
-def new_axes(figsize: tuple[float, float]) -> Axes:
-    """Axes of a new figure that leaves room for its labels."""
-    return plt.subplots(figsize=figsize, layout="constrained")[1]
-
-
-def ink() -> Any:
-    """Black, or what stands for it in the style in use."""
-    return plt.rcParams["axes.edgecolor"]

@@ -16,7 +16,6 @@ from hierbayes import (
     pooling,
     predict,
     ranks,
-    residuals,
     sensitivity,
     simulation,
     summary,
@@ -746,6 +745,8 @@ class Fit:
             One row an observation: observed, fitted, sd (of its simulations), residual, pearson (residual / sd),
             quantile (uniform on (0, 1) where the model fits).
         """
+        from hierbayes import residuals  # scipy.stats takes its time
+
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).table
 
     def residual_tests(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
@@ -766,6 +767,8 @@ class Fit:
         pandas.DataFrame
             One row a test: observed, expected, ratio, p_value.
         """
+        from hierbayes import residuals  # scipy.stats takes its time
+
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).tests
 
     def plot_ppc(self, kind: Any = "density", **options: Any) -> "Axes":

@@ -7,9 +7,11 @@ import hierbayes as hb
 from tests.test_families import PAIRS
 from tests.test_graph import (
     FRAME,
+    OTHER_PARAMETERS,
     RESPONSE,
     STRUCTURES,
     Predictor,
+    another_parameter,
     by_hand,
     columns,
     compile_quickly,
@@ -112,25 +114,10 @@ def test_bounded_priors(intercept, slope, sd):
     assert_density(model, by_hand("poisson", "log", predictors, priors), scale=0.3)
 
 
-@pytest.mark.parametrize(
-    ("family", "link", "parameter"),
-    [
-        ("gaussian", "identity", "sigma"),
-        ("student", "identity", "nu"),
-        ("lognormal", "identity", "sigma"),
-        ("negbinomial", "log", "shape"),
-        ("gamma", "log", "shape"),
-        ("beta", "probit", "phi"),
-    ],
-)
+@pytest.mark.parametrize(("family", "link", "parameter"), OTHER_PARAMETERS)
 def test_another_parameter_with_a_formula(family, link, parameter):
-    predictors = {
-        "mu": Predictor(columns("x"), (group("g", "Intercept", "x", blocks=((0, 1),)),)),
-        parameter: Predictor(columns("x"), (group("g", "Intercept"),)),
-    }
-    formulas = {"mu": f"{RESPONSE[family]} ~ x + (x | g)", parameter: "~ x + (1 | g)"}
-    model = hb.Model(formulas, FRAME, family=family, link=link)
-    assert_density(model, by_hand(family, link, predictors), scale=0.3)
+    model, expected = another_parameter(family, link, parameter)
+    assert_density(model, expected, scale=0.3)
 
 
 def test_every_parameter_with_a_formula_of_its_own():
