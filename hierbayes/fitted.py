@@ -772,28 +772,28 @@ class Fit:
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).tests
 
     def plot_ppc(self, kind: Any = "density", **options: Any) -> "Axes":
-        """Simulated beside observed: density, groups, rootogram, zeros, any statistic: see `ppcplots.plot_ppc`."""
-        from hierbayes import ppcplots
+        """Simulated beside observed: density, groups, rootogram, zeros, any statistic: see `plots.ppc.plot_ppc`."""
+        from hierbayes.plots.ppc import plot_ppc
 
-        return ppcplots.plot_ppc(self.spec, self._rows(), self.posterior, kind, **options)
+        return plot_ppc(self.spec, self._rows(), self.posterior, kind, **options)
 
     def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Axes":
-        """Quantile residuals, residuals against fitted, or scale–location: see `residualplots.plot_residuals`."""
-        from hierbayes import residualplots
+        """Quantile residuals, residuals against fitted, or scale–location: see `plots.residuals.plot_residuals`."""
+        from hierbayes.plots.residuals import plot_residuals
 
-        return residualplots.plot_residuals(self.spec, self._rows(), self.posterior, kind, **options)
+        return plot_residuals(self.spec, self._rows(), self.posterior, kind, **options)
 
     def plot_level_qq(self, group: str | None = None, effect: str | None = None, **options: Any) -> "Axes":
-        """Levels' effects against the normal distribution they are drawn from: see `residualplots.plot_level_qq`."""
-        from hierbayes import residualplots
+        """Levels' effects against the normal distribution they are drawn from: see `plots.residuals.plot_level_qq`."""
+        from hierbayes.plots.residuals import plot_level_qq
 
-        return residualplots.plot_level_qq(self.spec, self.posterior, group, effect, **options)
+        return plot_level_qq(self.spec, self.posterior, group, effect, **options)
 
     def plot_check(self, **options: Any) -> Any:
-        """All of these on one page: see `checkplots.plot_check`."""
-        from hierbayes import checkplots
+        """All of these on one page: see `plots.check.plot_check`."""
+        from hierbayes.plots.check import plot_check
 
-        return checkplots.plot_check(self.spec, self._rows(), self.posterior, **options)
+        return plot_check(self.spec, self._rows(), self.posterior, **options)
 
     def _rows(self, instead: str = "") -> Design:
         """The training rows as arrays, for what needs all of them at once; `instead` is the way out."""
@@ -832,10 +832,10 @@ class Fit:
         return PriorComparison(self, Fit(spec, self.data, self.design, tree))
 
     def plot_prior_posterior(self, names: Sequence[str] | None = None, **options: Any) -> Any:
-        """Each quantity's prior beside its posterior: see `prior_plots.plot_prior_posterior`."""
-        from hierbayes import prior_plots
+        """Each quantity's prior beside its posterior: see `plots.priors.plot_prior_posterior`."""
+        from hierbayes.plots.priors import plot_prior_posterior
 
-        return prior_plots.plot_prior_posterior(self.spec, self.posterior, names, **options)
+        return plot_prior_posterior(self.spec, self.posterior, names, **options)
 
     def _draws(self) -> Draws:
         return predict.flatten(self.spec, self.posterior)
@@ -863,31 +863,29 @@ class Fit:
     # -- pictures -----------------------------------------------------------------------------------------------
 
     def plot_shrinkage(self, group: str | None = None, **options: Any) -> "Axes":
-        """Estimates of each level alone, drawn towards the population: see `shrinkageplots.plot_shrinkage`."""
-        from hierbayes import shrinkageplots
+        """Estimates of each level alone, drawn towards the population: see `plots.shrinkage.plot_shrinkage`."""
+        from hierbayes.plots.shrinkage import plot_shrinkage
 
         design = self._rows("ranef() and coef() have each level's partial pooling")
-        return shrinkageplots.plot_shrinkage(self.spec, design, self.posterior, group, **options)
+        return plot_shrinkage(self.spec, design, self.posterior, group, **options)
 
     def plot_ranef(self, group: str | None = None, **options: Any) -> Any:
-        """Deviations of the levels with intervals, ordered: see `ranefplots.plot_ranef`."""
-        from hierbayes import ranefplots
+        """Deviations of the levels with intervals, ordered: see `plots.ranef.plot_ranef`."""
+        from hierbayes.plots.ranef import plot_ranef
 
-        return ranefplots.plot_ranef(self.spec, self.posterior, group, **options)
+        return plot_ranef(self.spec, self.posterior, group, **options)
 
     def plot_groups(self, group: str | None = None, x: str | None = None, **options: Any) -> Any:
-        """Lines of each level over its data, a panel a level: see `groupplots.plot_groups`."""
-        from hierbayes import groupplots
+        """Lines of each level over its data, a panel a level: see `plots.groups.plot_groups`."""
+        from hierbayes.plots.groups import plot_groups
 
-        return groupplots.plot_groups(
-            self.spec, self._rows(), self._frame(), self.posterior, group, x, **options
-        )
+        return plot_groups(self.spec, self._rows(), self._frame(), self.posterior, group, x, **options)
 
     def plot_conditional_effects(self, variable: str, by: str | None = None, **options: Any) -> "Axes":
-        """Predictions along a predictor, and the data: see `effectplots.plot_conditional_effects`."""
-        from hierbayes import effectplots
+        """Predictions along a predictor, and the data: see `plots.effects.plot_conditional_effects`."""
+        from hierbayes.plots.effects import plot_conditional_effects
 
-        return effectplots.plot_conditional_effects(
+        return plot_conditional_effects(
             self.spec, self._rows(), self._frame(), self.posterior, variable, by, **options
         )
 

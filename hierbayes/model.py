@@ -263,7 +263,7 @@ class Model:
         -------
         ndarray of matplotlib.axes.Axes
         """
-        from hierbayes.prior_plots import plot_prior_predictive
+        from hierbayes.plots.priors import plot_prior_predictive
 
         return plot_prior_predictive(self.simulate_prior(draws, seed), bounds=bounds, label=label)
 

@@ -107,7 +107,7 @@ class PriorFile:
 
     def plot(self, draws: int = 1000, seed: int = 0) -> "NDArray[Any]":
         """The pictures of `Model.plot_prior_predictive`, with the first interval of a response as its bounds."""
-        from hierbayes.prior_plots import plot_prior_predictive
+        from hierbayes.plots.priors import plot_prior_predictive
 
         bounds = next((e.interval for e in self.expect if e.statistic == "response"), None)
         simulation = self.simulate(draws, seed)

@@ -18,9 +18,8 @@ LAYERS = [
     "graph", "intervals", "quantities", "averaging", "summary", "predict", "comparison", "effects", "grids",
     "ranks", "variance", "partition", "checks", "likelihood", "marginal", "elpd", "crossval", "engine",
     "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "designchecks",
-    "sampling", "plots", "planeplots", "shrinkageplots", "ranefplots", "groupplots", "effectplots", "figures",
-    "ppcplots", "residualplots", "checkplots", "describe", "reprs", "implied", "expect", "prior_summary",
-    "prior_plots", "prior_comparison", "store", "fitted", "model", "priorfile", "datasets", "cli",
+    "sampling", "describe", "reprs", "implied", "expect", "prior_summary", "plots",
+    "prior_comparison", "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

@@ -17,8 +17,8 @@ import matplotlib.pyplot as plt
 from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch
 
-from hierbayes.ranefplots import plot_ranef
-from hierbayes.shrinkageplots import plot_shrinkage
+from hierbayes.plots.ranef import plot_ranef
+from hierbayes.plots.shrinkage import plot_shrinkage
 
 # the designs below are made small or lopsided on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")

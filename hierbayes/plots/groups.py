@@ -16,7 +16,7 @@ from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.formula import names_in
 from hierbayes.intervals import get_interval
-from hierbayes.plots import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares
+from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares
 from hierbayes.predict import Draws, Request, choose_groups, flatten, predict_table
 from hierbayes.ranks import find_factor, level_numbers
 from hierbayes.spec import CHAIN_DIMS, ModelSpec

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hierbayes.design import MEAN
 from hierbayes.intervals import Interval, get_interval
-from hierbayes.plots import BLUE, POOLED, axis_words, choose_effects, choose_rows, head, ink, set_text
+from hierbayes.plots.basics import BLUE, POOLED, axis_words, head, ink, set_text
+from hierbayes.plots.levels import choose_effects, choose_rows
 from hierbayes.ranks import find_factor
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 

@@ -20,9 +20,18 @@ from hierbayes.criticism import (
 )
 from hierbayes.design import Design
 from hierbayes.errors import DataError
-from hierbayes.figures import finish, shortened
 from hierbayes.intervals import get_interval
-from hierbayes.plots import BLUE, GREY, PALE_BLUE, PALE_GREY, VERMILLION, ink, new_axes
+from hierbayes.plots.basics import (
+    BLUE,
+    GREY,
+    PALE_BLUE,
+    PALE_GREY,
+    VERMILLION,
+    finish,
+    ink,
+    new_axes,
+    shortened,
+)
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -9,9 +9,8 @@ from hierbayes.criticism import Scores, level_scores
 from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
-from hierbayes.figures import finish, points
 from hierbayes.intervals import Interval, get_interval
-from hierbayes.plots import BLUE, GREY, PALE_BLUE, VERMILLION, ink, new_axes
+from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, VERMILLION, finish, ink, new_axes, points
 from hierbayes.residuals import Residuals, residuals
 from hierbayes.spec import ModelSpec
 

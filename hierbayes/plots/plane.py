@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.text import Annotation, Text
 from numpy.typing import NDArray
 
-from hierbayes.plots import CROWD, GREY, NAME_WIDTH, OWN, POOLED, draw_arrows, ink, wrap
+from hierbayes.plots.basics import GREY, OWN, POOLED, ink, wrap
+from hierbayes.plots.levels import CROWD, NAME_WIDTH, draw_arrows
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

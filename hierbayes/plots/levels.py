@@ -1,38 +1,22 @@
-"""What pictures of levels have in common: colours, words, axes, and a chart with a row for each level."""
+"""A chart with a row for each level: which levels, their names, their arrows."""
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
-from hierbayes.design import Design
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
-from hierbayes.spec import ModelSpec
+from hierbayes.plots.basics import GREY, PALE_GREY, wrap
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
-# Okabe and Ito's blue and vermillion are told apart with every kind of colour vision
-BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", "#666666", "#E5E5E5"
-OWN: dict[str, Any] = {"marker": "o", "color": VERMILLION, "markerfacecolor": "white", "linestyle": "none"}
-POOLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markeredgecolor": "white", "linestyle": "none"}
-OKABE_ITO = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-SCALES = {
-    "identity": "{}",
-    "log": "log mean of {}",
-    "logit": "log odds of {}",
-    "probit": "probit of {}",
-    "cloglog": "complementary log-log of {}",
-    "inverse": "inverse mean of {}",
-}
 CROWD = 200  # from so many levels on, arrow heads only clutter
 NAME_WIDTH = 36  # characters of a level's name in one line
 TALLEST = 100.0  # inches of a figure; matplotlib draws no more than 65536 pixels
@@ -47,68 +31,6 @@ def choose_effects(factor: Factor, effects: str | Sequence[str]) -> tuple[str, .
         have = ", ".join(map(repr, factor.effects))
         raise DataError(f"effects names {what} by {factor.name!r}; its effects are {have}")
     return chosen
-
-
-# -- words --------------------------------------------------------------------------------------------------
-
-
-def axis_words(spec: ModelSpec, effect: str) -> str:
-    """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
-    response = spec.layout.response
-    name = response.name if response.levels is None else f"{response.name} = {response.levels[1]}"
-    name = f"log {name}" if spec.family.log_response else name
-    return f"{effect} ({SCALES[spec.link_name].format(name)})"
-
-
-def response_words(spec: ModelSpec) -> str:
-    """What the expected response is: ``"Reaction"``, ``"probability of use = Y"``, ``"share of incidence"``."""
-    response = spec.layout.response
-    if spec.family.needs_trials:
-        return f"share of {response.name}"
-    if spec.family.support.two_levels:
-        value = "1" if response.levels is None else response.levels[1]
-        return f"probability of {response.name} = {value}"
-    return response.name
-
-
-def shares(design: Design) -> Array:
-    """The training responses, those out of trials as shares: (n,)."""
-    assert design.y is not None, "training rows have a response"
-    return (
-        design.y if design.trials is None else design.y / np.where(design.trials > 0, design.trials, np.nan)
-    )
-
-
-def set_text(setter: Any, text: str, width: int) -> None:
-    """Set a text with users' names in it: long ones in several lines, a dollar sign as it stands."""
-    setter(wrap(text, width), parse_math=False)
-
-
-def wrap(text: str, width: int) -> str:
-    """A text in lines of that many characters."""
-    return textwrap.fill(text, width, break_on_hyphens=False)
-
-
-def new_axes(figsize: tuple[float, float]) -> Axes:
-    """Axes of a new figure that leaves room for its labels."""
-    return plt.subplots(figsize=figsize, layout="constrained")[1]
-
-
-def ink() -> Any:
-    """Black, or what stands for it in the style in use."""
-    return plt.rcParams["axes.edgecolor"]
-
-
-def head(ax: Axes, title: str, note: str, columns: int) -> None:
-    """Title and legend above the axes, where they hide no level."""
-    corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-    legend = ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5)
-    pad = 8 + 14 * -(-len(legend.get_texts()) // columns)
-    text = wrap(title, 60) + (f"\n{note}" if note else "")
-    ax.set_title(text, loc="left", pad=pad, parse_math=False)
-
-
-# -- a row a level ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,21 +13,9 @@ from hierbayes.design import MEAN, Design
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, get_interval
-from hierbayes.planeplots import ALL_NAMED, Shrinkage, draw_plane, near_levels, write_names
-from hierbayes.plots import (
-    OWN,
-    PALE_BLUE,
-    POOLED,
-    LevelRows,
-    axis_words,
-    choose_effects,
-    choose_rows,
-    draw_arrows,
-    head,
-    ink,
-    new_axes,
-    set_text,
-)
+from hierbayes.plots.basics import OWN, PALE_BLUE, POOLED, axis_words, head, ink, new_axes, set_text
+from hierbayes.plots.levels import LevelRows, choose_effects, choose_rows, draw_arrows
+from hierbayes.plots.plane import ALL_NAMED, Shrinkage, draw_plane, near_levels, write_names
 from hierbayes.pooling import between_covariance, population, shrinkage_table
 from hierbayes.ranks import find_factor
 from hierbayes.spec import ModelSpec

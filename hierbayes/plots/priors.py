@@ -15,7 +15,7 @@ from hierbayes.errors import DataError
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
 from hierbayes.implied import quantities_at_means
-from hierbayes.plots import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION
+from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION
 from hierbayes.predict import flatten
 from hierbayes.prior_summary import implied_effects, shares
 from hierbayes.simulation import sample_prior

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism import replicate, share_of_zeros, statistic
 from hierbayes.design import Design
-from hierbayes.ppcplots import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
-from hierbayes.residualplots import draw_fitted, draw_levels, draw_quantile, draw_scale
+from hierbayes.plots.ppc import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
+from hierbayes.plots.residuals import draw_fitted, draw_levels, draw_quantile, draw_scale
 from hierbayes.residuals import residuals
 from hierbayes.spec import ModelSpec
 

@@ -13,7 +13,16 @@ from hierbayes.effects import is_numeric
 from hierbayes.errors import DataError
 from hierbayes.grids import RESOLUTION, conditional_table, make_grid
 from hierbayes.intervals import get_interval
-from hierbayes.plots import GREY, OKABE_ITO, PALE_GREY, head, new_axes, response_words, set_text, shares
+from hierbayes.plots.basics import (
+    GREY,
+    OKABE_ITO,
+    PALE_GREY,
+    head,
+    new_axes,
+    response_words,
+    set_text,
+    shares,
+)
 from hierbayes.predict import flatten, make_request
 from hierbayes.spec import ModelSpec
 

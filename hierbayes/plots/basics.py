@@ -1,0 +1,113 @@
+"""What the pictures have in common: colours, words, axes, titles, marks."""
+
+import textwrap
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from hierbayes.design import Design
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+# Okabe and Ito's blue and vermillion are told apart with every kind of colour vision
+BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", "#666666", "#E5E5E5"
+OWN: dict[str, Any] = {"marker": "o", "color": VERMILLION, "markerfacecolor": "white", "linestyle": "none"}
+POOLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markeredgecolor": "white", "linestyle": "none"}
+OKABE_ITO = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+SCALES = {
+    "identity": "{}",
+    "log": "log mean of {}",
+    "logit": "log odds of {}",
+    "probit": "probit of {}",
+    "cloglog": "complementary log-log of {}",
+    "inverse": "inverse mean of {}",
+}
+CROWD = 2000  # from so many points on they are drawn small and see-through
+
+
+def axis_words(spec: ModelSpec, effect: str) -> str:
+    """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
+    response = spec.layout.response
+    name = response.name if response.levels is None else f"{response.name} = {response.levels[1]}"
+    name = f"log {name}" if spec.family.log_response else name
+    return f"{effect} ({SCALES[spec.link_name].format(name)})"
+
+
+def response_words(spec: ModelSpec) -> str:
+    """What the expected response is: ``"Reaction"``, ``"probability of use = Y"``, ``"share of incidence"``."""
+    response = spec.layout.response
+    if spec.family.needs_trials:
+        return f"share of {response.name}"
+    if spec.family.support.two_levels:
+        value = "1" if response.levels is None else response.levels[1]
+        return f"probability of {response.name} = {value}"
+    return response.name
+
+
+def shares(design: Design) -> Array:
+    """The training responses, those out of trials as shares: (n,)."""
+    assert design.y is not None, "training rows have a response"
+    return (
+        design.y if design.trials is None else design.y / np.where(design.trials > 0, design.trials, np.nan)
+    )
+
+
+def set_text(setter: Any, text: str, width: int) -> None:
+    """Set a text with users' names in it: long ones in several lines, a dollar sign as it stands."""
+    setter(wrap(text, width), parse_math=False)
+
+
+def wrap(text: str, width: int) -> str:
+    """A text in lines of that many characters."""
+    return textwrap.fill(text, width, break_on_hyphens=False)
+
+
+def new_axes(figsize: tuple[float, float]) -> Axes:
+    """Axes of a new figure that leaves room for its labels."""
+    return plt.subplots(figsize=figsize, layout="constrained")[1]
+
+
+def ink() -> Any:
+    """Black, or what stands for it in the style in use."""
+    return plt.rcParams["axes.edgecolor"]
+
+
+def head(ax: Axes, title: str, note: str, columns: int) -> None:
+    """Title and legend above the axes, where they hide no level."""
+    corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    legend = ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5)
+    pad = 8 + 14 * -(-len(legend.get_texts()) // columns)
+    text = wrap(title, 60) + (f"\n{note}" if note else "")
+    ax.set_title(text, loc="left", pad=pad, parse_math=False)
+
+
+def points(n: int) -> dict[str, Any]:
+    """How n points are drawn: many of them small and see-through."""
+    crowd = n > CROWD
+    return {
+        "marker": "o",
+        "linestyle": "none",
+        "color": BLUE,
+        "markeredgewidth": 0,
+        "markersize": 2.0 if crowd else 3.5,
+        "alpha": 0.25 if crowd else 0.6,
+        "rasterized": crowd,
+    }
+
+
+def finish(ax: Axes, title: str, corner: Any = "best") -> None:
+    """Frame, title and legend of a finished panel."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.set_title(shortened(title, 48), loc="left", fontsize="medium", parse_math=False)
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(frameon=False, fontsize="x-small", loc=corner)
+
+
+def shortened(name: str, width: int = 22) -> str:
+    """A name cut to a width, with an ellipsis where something was cut."""
+    return name if len(name) <= width else f"{name[: width - 1]}…"
