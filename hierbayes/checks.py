@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.convergence import diagnostics
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import diagnostics, summary_draws
+from hierbayes.summary import summary_draws
 
 RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100

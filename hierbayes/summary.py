@@ -12,6 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.convergence import diagnostics
 from hierbayes.design import MEAN
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, labelled, summarise
@@ -63,23 +64,6 @@ def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Da
     flat = stacked.reshape(-1, stacked.shape[-1])
     table = pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
     return labelled(table.assign(**diagnostics(stacked)), interval)
-
-
-def diagnostics(draws: Array) -> dict[str, Array]:
-    """Effective sample sizes, R-hat and Monte Carlo error of draws (chain, draw, k), each (k,), by ArviZ.
-
-    Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021), Bayesian Analysis 16(2).
-    """
-    from arviz_stats.base import array_stats
-
-    axes: dict[str, Any] = {"chain_axis": 0, "draw_axis": 1}
-    with np.errstate(divide="ignore", invalid="ignore"):  # a quantity that never moves has no R-hat
-        return {
-            "ess_bulk": np.asarray(array_stats.ess(draws, method="bulk", **axes)),
-            "ess_tail": np.asarray(array_stats.ess(draws, method="tail", prob=(0.05, 0.95), **axes)),
-            "r_hat": np.asarray(array_stats.rhat(draws, **axes)),
-            "mcse_mean": np.asarray(array_stats.mcse(draws, method="mean", **axes)),
-        }
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
