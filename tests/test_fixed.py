@@ -47,13 +47,20 @@ def test_simulated_effects_have_the_fixed_covariance_at_the_mean():
     assert prior["sd_g"][0, 1] == 0.5
 
 
-@pytest.mark.slow
-def test_the_posterior_given_fixed_sds_is_the_closed_form():
+@pytest.mark.parametrize(
+    ("strategy", "options"),
+    [
+        ("collapsed", {}),
+        ("whitened", {}),
+        pytest.param("nuts", {"parameterization": "centered"}, marks=pytest.mark.slow),
+    ],
+)
+def test_the_posterior_given_fixed_sds_is_the_closed_form(strategy, options):
     """y ~ N(b, 1.5² I + 2² blocks): the posterior of b is normal, its moments from dense matrices."""
     priors = {"Intercept": "Normal(1, 2)", "sd": "Fixed(2)", "sigma": "Fixed(1.5)"}
     model = hb.Model("y ~ 1 + (1 | g)", FRAME, priors=priors)
-    assert "nuts" in repr(model)
-    fit = model.fit(draws=1000, chains=2, seed=3, progress=False, parameterization="centered")
+    assert "strategy 'collapsed'" in repr(model)
+    fit = model.fit(draws=1000, chains=2, seed=3, progress=False, strategy=strategy, **options)
     same = FRAME["g"].to_numpy()[:, None] == FRAME["g"].to_numpy()
     precision = np.linalg.inv(1.5**2 * np.eye(30) + 4.0 * same)
     variance = 1 / (precision.sum() + 1 / 4)
@@ -64,6 +71,20 @@ def test_the_posterior_given_fixed_sds_is_the_closed_form():
     assert abs(row["sd"] / np.sqrt(variance) - 1) < 4 / np.sqrt(2 * row["ess_bulk"])
     assert np.ptp(fit.posterior["sd_g"].to_numpy()) < 1e-12
     assert float(fit.posterior["sigma"].mean()) == pytest.approx(1.5)
+
+
+def test_fixed_values_stand_in_every_draw():
+    """Stated at the mean of x, they are shifted to 0 of x in the posterior: exactly, as Σ = A Σ_c A'."""
+    priors = {"sd[g, x]": "Fixed(0.5)", "cor": "Fixed(-0.4)"}
+    fit = hb.fit("y ~ x + (x | g)", FRAME, priors=priors, draws=500, seed=1, progress=False)
+    assert fit.tree.attrs["strategy"] == "collapsed"
+    sd, cor = (fit.posterior[name].to_numpy() for name in ("sd_g", "cor_g"))
+    at_zero = sd[..., :, None] * cor * sd[..., None, :]
+    back = np.array([[1.0, 2.0], [0.0, 1.0]])
+    at_mean = back @ at_zero @ back.T
+    assert np.allclose(at_mean[..., 1, 1], 0.25, rtol=1e-12)
+    assert np.allclose(at_mean[..., 0, 1] / np.sqrt(at_mean[..., 0, 0] * 0.25), -0.4, rtol=1e-10)
+    assert np.ptp(at_mean[..., 0, 0]) > 0
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,9 @@ class ByHand:
             places = [place for place, prior in enumerate(priors) if prior[0] == kind]
             those = [priors[place] for place in places]
             own = name if len(kinds) == 1 else f"{name}_{kind.lower()}"
+            if kind == "Fixed":
+                values[places] = [prior[1] for prior in those]
+                continue
             values[places], jacobian = self._free(own, those, left)
             total += jacobian + log_density(those, values[places])
         return values, total
@@ -220,9 +223,12 @@ class ByHand:
         correlation = np.eye(len(sd))
         several = sum(len(block) > 1 for block in group.blocks) > 1
         for number, block in enumerate(group.blocks):
-            if len(block) > 1:
+            kind, *arguments = self.priors.get(f"{prefix}cor[{group.name}]", ("none",))
+            if kind == "Fixed":
+                correlation[np.ix_(block, block)] = np.where(np.eye(len(block)), 1.0, arguments[0])
+            elif len(block) > 1:
                 y = left.pop(f"cor_{own}_chol{number if several else ''}_cholesky_corr__")
-                (eta,) = self.priors[f"{prefix}cor[{group.name}]"][1:]
+                (eta,) = arguments
                 correlation[np.ix_(block, block)] = correlation_of(y, len(block))
                 total += lkj_log_density(correlation[np.ix_(block, block)], eta) + log_jacobian(y, len(block))
         root = sd[:, None] * np.linalg.cholesky(correlation)

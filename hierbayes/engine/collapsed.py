@@ -27,7 +27,9 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "LogNormal": "LOGNORMAL",
     "Uniform": "UNIFORM",
     "HalfFlat": "HALF_FLAT",
+    "Fixed": "FIXED",
 }
+COR_PRIORS = ("LKJ", "Fixed")
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -134,7 +136,7 @@ def takes_prior(kind: str, prior: Prior) -> bool:
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in (INTERCEPT, "b"):
         return COEFFICIENT_PRIORS
-    return ("LKJ",) if kind == "cor" else tuple(SD_PRIORS)
+    return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -145,7 +147,7 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     return GaussianProblem(
         y=design.y,
         X=bound.x,
-        factors=tuple(_factor(spec, factor, design) for factor in layout.factors),
+        factors=tuple(to_factor(spec, factor, design, MEAN) for factor in layout.factors),
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
         sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
@@ -164,18 +166,25 @@ def _normal(prior: Prior) -> tuple[float, float]:
     return arguments["mu"], arguments["sigma"] ** -2
 
 
-def _factor(spec: ModelSpec, factor: FactorLayout, design: Design) -> Factor:
-    bound = design.predictors[MEAN].factors[factor.name]
-    eta = dict(spec.prior("cor", group=factor.name).args)["eta"] if factor.correlated else 1.0
+def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:
+    """A grouping factor of a parameter's formula, with the priors of its sds and correlations, as plain arrays."""
+    bound = design.predictors[parameter].factors[factor.name]
+    eta, cor = 1.0, None
+    if factor.correlated:
+        prior = spec.prior("cor", group=factor.name, parameter=parameter)
+        eta, cor = dict(prior.args).get("eta", eta), prior.fixed
+    priors = [
+        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+        for effect in factor.effects
+    ]
     return Factor(
         codes=bound.codes,
         Z=bound.z - factor.centres,
         n_levels=len(factor.levels),
         blocks=factor.blocks,
-        sd_priors=np.array(
-            [sd_row(spec.prior("sd", coefficient=effect, group=factor.name)) for effect in factor.effects]
-        ),
+        sd_priors=np.array([sd_row(prior) for prior in priors]),
         eta=(eta,) * len(factor.blocks),
+        cor=cor,
     )
 
 

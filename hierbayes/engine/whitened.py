@@ -8,14 +8,13 @@ import numpy as np
 from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.design import MEAN, Design
 from hierbayes.encoding import INTERCEPT
-from hierbayes.engine.collapsed import SD_PRIORS, sd_row
+from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
 from hierbayes.engine.draws import to_tree
-from hierbayes.engine.gaussian.problem import Factor, Floats
+from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.settings import Settings, say, say_if_slow
 from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Predictor, Problem
-from hierbayes.factors import Factor as FactorLayout
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
@@ -100,7 +99,7 @@ class Whitened:
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in (INTERCEPT, "b"):
         return tuple(PRIOR_CODES)
-    return ("LKJ",) if kind == "cor" else tuple(SD_PRIORS)
+    return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)
 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
@@ -168,29 +167,10 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> P
         parameter=place,
         X=np.ascontiguousarray(bound.x - layout.centres),
         offset=bound.offset,
-        factors=tuple(_factor(spec, factor, design, parameter) for factor in layout.factors),
+        factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
         priors=np.array([coefficient_row(p) for p in spec.coefficient_priors(parameter)]).reshape(-1, 4),
         start=start,
         sds=tuple(0.5 * scale / np.asarray(factor.scales) for factor in layout.factors),
-    )
-
-
-def _factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:
-    bound = design.predictors[parameter].factors[factor.name]
-    eta = 1.0
-    if factor.correlated:
-        eta = dict(spec.prior("cor", group=factor.name, parameter=parameter).args)["eta"]
-    priors = [
-        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-        for effect in factor.effects
-    ]
-    return Factor(
-        codes=bound.codes,
-        Z=bound.z - factor.centres,
-        n_levels=len(factor.levels),
-        blocks=factor.blocks,
-        sd_priors=np.array([sd_row(prior) for prior in priors]),
-        eta=(eta,) * len(factor.blocks),
     )
 
 

@@ -4,7 +4,7 @@ The reference shares no formula with the kernels: n × n covariances, correlatio
 partial correlations, densities by scipy, log-Jacobians by numerical differentiation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -151,6 +151,26 @@ def _priors() -> GaussianProblem:
     return problem(rng, [made], sigma_prior=(PriorCode.LOGNORMAL, 0.1, 0.8, 0))
 
 
+def _fixed_effects() -> GaussianProblem:
+    """One sd of each factor and all correlations of the first are known."""
+    rng = np.random.default_rng(50)
+    first, second = (factor(rng, rng.integers(0, size, 60), q) for size, q in ((8, 3), (5, 2)))
+    known = (PriorCode.FIXED, 0.8, 0, 0)
+    return problem(
+        rng,
+        [
+            replace(first, sd_priors=[EXPONENTIAL, known, HALF_NORMAL], cor=-0.3),
+            replace(second, sd_priors=[known, EXPONENTIAL]),
+        ],
+    )
+
+
+def _fixed_sigma() -> GaussianProblem:
+    rng = np.random.default_rng(51)
+    made = replace(factor(rng, rng.integers(0, 8, 60), 4, ((0, 3), (1, 2))), cor=0.6)
+    return problem(rng, [made], sigma_prior=(PriorCode.FIXED, 1.3, 0, 0))
+
+
 PROBLEMS: dict[str, Callable[[], GaussianProblem]] = {
     "no factor": lambda: problem(np.random.default_rng(9), []),
     "q = 1": lambda: _one_factor(1),
@@ -174,6 +194,8 @@ PROBLEMS: dict[str, Callable[[], GaussianProblem]] = {
     "no intercept": _no_intercept,
     "wide and sparse": _wide_and_sparse,
     "other priors": _priors,
+    "fixed sds and correlations": _fixed_effects,
+    "fixed sigma": _fixed_sigma,
 }
 
 
@@ -193,13 +215,16 @@ class Natural:
 def natural(made: GaussianProblem, theta: np.ndarray) -> Natural:
     """Return theta on its natural scale."""
     at = iter(theta)
-    sigma = _scale(next(at), made.sigma_prior)
+    sigma = _scale(at, made.sigma_prior)
     sds, cors = [], []
     for f in made.factors:
-        sds.append(np.array([_scale(next(at), row) for row in f.sd_priors]))
+        sds.append(np.array([_scale(at, row) for row in f.sd_priors]))
         cor = np.eye(f.q)
         for block in f.blocks:
             k = len(block)
+            if f.cor is not None:
+                cor[np.ix_(block, block)] = (1 - f.cor) * np.eye(k) + f.cor
+                continue
             partial = np.zeros((k, k))
             for i in range(k):
                 for j in range(i):
@@ -209,7 +234,10 @@ def natural(made: GaussianProblem, theta: np.ndarray) -> Natural:
     return Natural(sigma, tuple(sds), tuple(cors))
 
 
-def _scale(t: float, prior: Sequence[float]) -> float:
+def _scale(at: Iterator[float], prior: Sequence[float]) -> float:
+    if int(prior[0]) == PriorCode.FIXED:
+        return prior[1]
+    t = next(at)
     if int(prior[0]) == PriorCode.UNIFORM:
         return prior[1] + (prior[2] - prior[1]) / (1 + np.exp(-t))
     return float(np.exp(t))
@@ -249,7 +277,7 @@ def log_prior(made: GaussianProblem, theta: np.ndarray) -> float:
     total = scale_log_density(at.sigma, made.sigma_prior)
     for k, f in enumerate(made.factors):
         total += sum(scale_log_density(sd, row) for sd, row in zip(at.sds[k], f.sd_priors, strict=True))
-        for block, eta in zip(f.blocks, f.eta, strict=True):
+        for block, eta in zip(f.blocks, f.eta, strict=True) if f.cor is None else ():
             total += lkj_log_density(at.cors[k][np.ix_(block, block)], eta)
     jacobian = differentiate(lambda t: _free_numbers(made, t), theta)
     return total + np.linalg.slogdet(jacobian)[1]
@@ -269,17 +297,18 @@ def scale_log_density(x: float, prior: Sequence[float]) -> float:
             PriorCode.LOGNORMAL: lambda: stats.lognorm(b, scale=np.exp(a)).logpdf(x),
             PriorCode.UNIFORM: lambda: stats.uniform(a, b - a).logpdf(x),
             PriorCode.HALF_FLAT: lambda: 0.0,
+            PriorCode.FIXED: lambda: 0.0,
         }[code]()
     )
 
 
 def _free_numbers(made: GaussianProblem, theta: np.ndarray) -> np.ndarray:
-    """Return sigma, sds and the lower triangles of the blocks' correlations, in theta's order."""
+    """Return sigma, sds and the lower triangles of the blocks' correlations, in theta's order; no fixed ones."""
     at = natural(made, theta)
-    out = [np.array([at.sigma])]
+    out = [np.array([at.sigma] if made.sigma_prior[0] != PriorCode.FIXED else [])]
     for f, sds, cor in zip(made.factors, at.sds, at.cors, strict=True):
-        out.append(sds)
-        for block in f.blocks:
+        out.append(sds[f.sd_priors[:, 0] != PriorCode.FIXED])
+        for block in f.blocks if f.cor is None else ():
             out.append(cor[np.ix_(block, block)][np.tril_indices(len(block), -1)])
     return np.concatenate(out)
 

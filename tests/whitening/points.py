@@ -17,11 +17,16 @@ def suffix(kind: str) -> str:
 
 
 def named(name: str, kinds: list[str], values: np.ndarray) -> dict[str, np.ndarray]:
-    """Unconstrained values under the graph's names: one variable a distribution."""
+    """Unconstrained values under the graph's names: one variable a distribution, none for what is fixed."""
     distinct = list(dict.fromkeys(kinds))
-    if len(distinct) == 1:
+    if len(distinct) == 1 and distinct != ["Fixed"]:
         return {f"{name}{suffix(distinct[0])}": values}
-    return {f"{name}_{kind.lower()}{suffix(kind)}": values[[k == kind for k in kinds]] for kind in distinct}
+    free = [kind for kind in kinds if kind != "Fixed"]
+    return {
+        f"{name}_{kind.lower()}{suffix(kind)}": values[[k == kind for k in free]]
+        for kind in distinct
+        if kind != "Fixed"
+    }
 
 
 def spiral(chol: np.ndarray) -> np.ndarray:
@@ -56,8 +61,10 @@ class Whitened:
         spec, packed, memory = self.model.spec, self.packed, self.memory
         place(position, packed.model, packed.chart, memory)
         theta, found = memory.theta[0], {}
+        places = packed.model.scales[:, 0]
         for index, name in enumerate(spec.plain_auxiliaries):
-            found |= named(name, [spec.prior(name, parameter=name).name], theta[index])
+            kind = spec.prior(name, parameter=name).name
+            found |= {} if kind == "Fixed" else named(name, [kind], theta[places[index]])
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"
             first, end = packed.model.predictors[j]
@@ -67,11 +74,12 @@ class Whitened:
             rest = [i for i in range(end - first) if i != layout.intercept]
             if rest:
                 found |= named(f"{own}_slopes", [kinds[i] for i in rest], t[rest])
-        at = len(spec.plain_auxiliaries)
+        first_sd = len(spec.plain_auxiliaries)
         start = 0
         for number, (j, k) in enumerate(packed.places):
             parameter = list(spec.layout.predictors)[j]
             factor = spec.layout.predictors[parameter].factors[k]
+            known = self.problem.predictors[j].factors[k]
             own = factor.name if parameter == "mu" else f"{parameter}_{factor.name}"
             q, levels = len(factor.effects), len(factor.levels)
             kinds = [
@@ -79,14 +87,14 @@ class Whitened:
                 for e in factor.effects
             ]
             free = "" if factor.shift is None else "_centred"
-            found |= named(f"sd_{own}{free}", kinds, theta[at : at + q])
-            at += q
+            of_sds = places[first_sd : first_sd + q]
+            found |= named(f"sd_{own}{free}", kinds, theta[of_sds[of_sds >= 0]])
+            first_sd += q
             several = sum(len(block) > 1 for block in factor.blocks) > 1
             for i, block in enumerate(factor.blocks):
-                if len(block) > 1:
+                if len(block) > 1 and known.cor is None:
                     chol = memory.lams[CHOL, number][np.ix_(block, block)]
                     found[f"cor_{own}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
-                    at += len(block) * (len(block) - 1) // 2
             found[f"r_{own}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
             start += levels * q
         return {name: np.array(value) for name, value in found.items()}

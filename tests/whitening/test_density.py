@@ -114,6 +114,41 @@ def test_bounded_priors(intercept, slope, sd):
     assert_density(model, by_hand("poisson", "log", predictors, priors), scale=0.3)
 
 
+@pytest.mark.parametrize("family", ["student", "poisson"])
+def test_fixed_values_are_no_coordinates(family):
+    """Sds, correlations and the family's own parameters that are known: all of them, some of them."""
+    groups = (
+        group("g", "Intercept", "x", "w", blocks=((0, 1, 2),)),
+        group("h", "Intercept", "x", blocks=((0, 1),)),
+    )
+    priors = {
+        "Intercept": ("Normal", 1.0, 2.0),
+        "b[x]": ("Normal", 0.3, 2.0),
+        "sd[g, Intercept]": ("Exponential", 1.0),
+        "sd[g, x]": ("Fixed", 0.7),
+        "sd[g, w]": ("HalfNormal", 0.5),
+        "sd[h, Intercept]": ("Fixed", 0.6),
+        "sd[h, x]": ("Fixed", 0.2),
+        "cor[g]": ("Fixed", -0.3),
+        "cor[h]": ("LKJ", 2.0),
+    } | ({"sigma": ("Fixed", 0.8), "nu": ("Gamma", 2.0, 0.1)} if family == "student" else {})
+    model = hb.Model(
+        f"{RESPONSE[family]} ~ x + (x + w | g) + (x | h)", FRAME, family=family, priors=texts(priors)
+    )
+    link = {"student": "identity", "poisson": "log"}[family]
+    whitened = assert_density(
+        model, by_hand(family, link, {"mu": Predictor(columns("x"), groups)}, priors), scale=0.3
+    )
+    assert whitened.packed.n_theta == (4 if family == "student" else 3)
+
+
+def test_a_model_may_have_no_free_hyperparameter():
+    priors = {"Intercept": ("Normal", 1.0, 2.0), "sd[g, Intercept]": ("Fixed", 0.5)}
+    model = hb.Model("count ~ 1 + (1 | g)", FRAME, family="poisson", priors=texts(priors))
+    expected = by_hand("poisson", "log", {"mu": Predictor({}, (group("g", "Intercept"),))}, priors)
+    assert assert_density(model, expected, scale=0.3).packed.n_theta == 0
+
+
 @pytest.mark.parametrize(("family", "link", "parameter"), OTHER_PARAMETERS)
 def test_another_parameter_with_a_formula(family, link, parameter):
     model, expected = another_parameter(family, link, parameter)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hierbayes.engine.gaussian.conditional import draw_coefficients
 from hierbayes.engine.gaussian.crossed import Density, draw_crossed
-from hierbayes.engine.gaussian.hyperparameters import unconstrain
+from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.modes import find_mode, spread_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
@@ -91,17 +91,12 @@ def evaluator(model: Packed | Crossed) -> Callable[[], Evaluate]:
 def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
     """Return a theta of sensible size: residual and group effects share what X leaves unexplained."""
     left = max(float(m.dense[-1, -1]) / m.n, 1e-300) ** 0.5
-    theta = np.zeros(problem.n_theta)
-    theta[0] = unconstrain(0.7 * left, problem.sigma_prior)
-    at = 1
-    for f, ZZ in zip(problem.factors, m.within, strict=True):
+    values = [0.7 * left]
+    for ZZ in m.within:
         size = np.sqrt(np.einsum("gaa->a", ZZ) / m.n)
         size[size == 0] = 1.0
-        theta[at : at + f.q] = [
-            unconstrain(0.5 * left / s, prior) for s, prior in zip(size, f.sd_priors, strict=True)
-        ]
-        at += f.q + f.n_correlations
-    return theta
+        values += (0.5 * left / size).tolist()
+    return start_theta(problem.n_theta, *scale_table(problem.sigma_prior[None], problem.factors), values)
 
 
 def sample(
@@ -190,7 +185,7 @@ def complete(
     shape = points.shape[:2]
     p = problem.X.shape[1]
     keep = None if effects else p
-    flat = points.reshape(-1, points.shape[2])
+    flat = points.reshape(shape[0] * shape[1], points.shape[2])
     if isinstance(model, Crossed):
         drawn = draw_crossed(model, flat, (seed, 1), threads, keep)
     else:

@@ -2,17 +2,20 @@
 
 theta holds one number for sigma, then for each factor its q sds and, for each block of k > 1 correlated
 effects, k(k - 1)/2 numbers (strictly lower triangle by rows) whose tanh are canonical partial correlations.
+What is fixed has no number in theta: its index is -1.
 """
 
+from collections.abc import Sequence
 from math import lgamma, log, pi
 
 import numpy as np
 
 from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints, PriorCode
+from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints, PriorCode, count_free
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
+FIXED = 9
 VALUE, SLOPE, SCORE = 0, 1, 2  # of a scale: itself, d scale/d theta, d (log prior + log-Jacobian)/d theta
 CORRELATION, ROOT = 0, 1  # z and sqrt(1 - z²) of a partial correlation
 CHOL, LAM, LAM_SCORE = 0, 1, 2  # of a factor: chol, Λ = diag(sds) chol, d log likelihood/d Λ (lower triangle)
@@ -20,27 +23,32 @@ Q, FIRST_SCALE = 0, 1  # columns of a factor's row
 FACTOR, SIZE, AT, EFFECTS = 0, 1, 2, 3  # columns of a block's row: factor, size, index in theta, its effects
 
 
-def scale_table(problem: GaussianProblem) -> tuple[Ints, Floats]:
-    """Return each scale's index in theta and prior code, and its prior's arguments; sigma first, then the sds."""
-    indices, at = [0], 1
-    for f in problem.factors:
-        indices += range(at, at + f.q)
-        at += f.q + f.n_correlations
-    priors = np.vstack([problem.sigma_prior, *(f.sd_priors for f in problem.factors)])
-    return np.column_stack([indices, priors[:, 0]]).astype(np.int64), np.ascontiguousarray(priors[:, 1:3])
+def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
+    """Return each scale's index in theta and prior code, and its prior's arguments; own ones first, then the sds."""
+    indices: list[int] = []
+    at = 0
+    for priors, correlations in ((own, 0), *((f.sd_priors, f.n_correlations) for f in factors)):
+        for code in priors[:, 0]:
+            indices.append(-1 if code == FIXED else at)
+            at += code != FIXED
+        at += correlations
+    table = np.vstack([own, *(f.sd_priors for f in factors)])
+    codes = np.column_stack([indices, table[:, 0]]).astype(np.int64).reshape(-1, 2)
+    return codes, np.ascontiguousarray(table[:, 1:3])
 
 
-def block_table(problem: GaussianProblem) -> tuple[Ints, Floats]:
-    """Return each block's factor, size, index in theta and effects, and its LKJ shape."""
-    widest = max((f.q for f in problem.factors), default=1)
+def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
+    """Return each block's factor, size, index in theta and effects, and its LKJ shape or the fixed correlation."""
+    widest = max((f.q for f in factors), default=1)
     rows: list[list[int]] = []
-    at = 1
-    for k, f in enumerate(problem.factors):
-        at += f.q
+    at = count_free(own)
+    for k, f in enumerate(factors):
+        at += f.n_scales
         for block in f.blocks:
-            rows.append([k, len(block), at, *block, *[-1] * (widest - len(block))])
-            at += len(block) * (len(block) - 1) // 2
-    eta = np.array([shape for f in problem.factors for shape in f.eta], np.float64)
+            free = f.cor is None
+            rows.append([k, len(block), at if free else -1, *block, *[-1] * (widest - len(block))])
+            at += len(block) * (len(block) - 1) // 2 if free else 0
+    eta = np.array([shape if f.cor is None else f.cor for f in factors for shape in f.eta], np.float64)
     return np.array(rows, np.int64).reshape(-1, 3 + widest), eta
 
 
@@ -67,7 +75,7 @@ def scale_constant(code: PriorCode, a: float, b: float) -> float:
             return a * log(b) - lgamma(a)
         case PriorCode.LOGNORMAL:
             return -0.5 * log(2 * pi) - log(b)
-        case PriorCode.UNIFORM | PriorCode.HALF_FLAT:
+        case PriorCode.UNIFORM | PriorCode.HALF_FLAT | PriorCode.FIXED:
             return 0.0
 
 
@@ -77,7 +85,7 @@ def lkj_constant(factor: Factor) -> float:
     Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate Analysis 100, section 2.4.
     """
     total = 0.0
-    for block, eta in zip(factor.blocks, factor.eta, strict=True):
+    for block, eta in zip(factor.blocks, factor.eta, strict=True) if factor.cor is None else ():
         k = len(block)
         for column in range(k - 1):
             beta = eta + (k - 2 - column) / 2
@@ -94,12 +102,24 @@ def unconstrain(value: float, prior: Floats) -> float:
     return log(value)
 
 
+def start_theta(n_theta: int, scales: Ints, priors: Floats, values: Sequence[float]) -> Floats:
+    """Return theta with those scales and correlations of 0; `scales` and `priors` are those of `scale_table`."""
+    theta = np.zeros(n_theta)
+    for (at, code), arguments, value in zip(scales, priors, values, strict=True):
+        if at >= 0:
+            theta[at] = unconstrain(value, np.array([code, *arguments]))
+    return theta
+
+
 @compiled
 def positive(t: float, code: int, a: float, b: float) -> tuple[float, float, float, float]:
     """Return scale, d scale/dt, log density incl. log-Jacobian without its constant, and that one's slope.
 
-    The scale is exp(t), but for a Uniform prior lower + (upper - lower) expit(t): no wall for NUTS to hit.
+    The scale is exp(t), but for a Uniform prior lower + (upper - lower) expit(t): no wall for NUTS to hit. A fixed
+    one has no t.
     """
+    if code == FIXED:
+        return a, 0.0, 0.0, 0.0
     if code == UNIFORM:
         tail = np.exp(-abs(t))
         upper = 1.0 / (1.0 + tail) if t >= 0 else tail / (1.0 + tail)
@@ -142,7 +162,8 @@ def constrain(
     """Set scale, partial and lams from theta; return log prior + log-Jacobian without their constant."""
     total = 0.0
     for i in range(scales.shape[0]):
-        x, slope, value, score = positive(theta[scales[i, 0]], scales[i, 1], priors[i, 0], priors[i, 1])
+        t = theta[scales[i, 0]] if scales[i, 0] >= 0 else 0.0
+        x, slope, value, score = positive(t, scales[i, 1], priors[i, 0], priors[i, 1])
         scale[VALUE, i] = x
         scale[SLOPE, i] = slope
         scale[SCORE, i] = score
@@ -169,10 +190,15 @@ def _correlate(
 ) -> float:
     """Fill one block's entries of its factor's chol and Λ; return the LKJ log density of its numbers in theta.
 
+    Of fixed correlations `eta` is the value.
+
     Row i of the Cholesky factor: C_ij = z_ij Π_{l<j} sqrt(1 - z_il²), with z = tanh(theta). All Jacobians and
     the LKJ density together leave (1 - z_ij²) to the power eta + (k - 2 - j)/2.
     """
     k, t = block[SIZE], block[AT]
+    if t < 0:
+        _equal_correlations(block, eta, scale, first, chol, lam)
+        return 0.0
     total = 0.0
     for i in range(k):
         row = block[EFFECTS + i]
@@ -196,6 +222,26 @@ def _correlate(
 
 
 @compiled
+def _equal_correlations(
+    block: Ints, value: float, scale: Floats, first: int, chol: Floats, lam: Floats
+) -> None:
+    """Fill one block's entries of chol and Λ where every correlation has one known value.
+
+    Below the diagonal a column of that Cholesky factor has one value throughout.
+    """
+    squared = 0.0  # of a row, left of the column
+    for j in range(block[SIZE]):
+        column = block[EFFECTS + j]
+        root = np.sqrt(1.0 - squared)
+        below = (value - squared) / root
+        for i in range(j, block[SIZE]):
+            row = block[EFFECTS + i]
+            chol[row, column] = root if i == j else below
+            lam[row, column] = scale[first + row] * chol[row, column]
+        squared += below * below
+
+
+@compiled
 def add_scores(
     sigma_score: float,
     scales: Ints,
@@ -209,8 +255,10 @@ def add_scores(
 ) -> None:
     """Set grad to the gradient in theta, from the likelihood's in log sigma and in each Λ."""
     for i in range(scales.shape[0]):
-        grad[scales[i, 0]] = scale[SCORE, i]
-    grad[0] += sigma_score * scale[SLOPE, 0] / scale[VALUE, 0]
+        if scales[i, 0] >= 0:
+            grad[scales[i, 0]] = scale[SCORE, i]
+    if scales[0, 0] >= 0:
+        grad[scales[0, 0]] += sigma_score * scale[SLOPE, 0] / scale[VALUE, 0]
     for i in range(blocks.shape[0]):
         factor = blocks[i, FACTOR]
         _decorrelate(
@@ -237,7 +285,10 @@ def _decorrelate(
         for j in range(i + 1):
             column = block[EFFECTS + j]
             score = lams[LAM_SCORE, row, column] * lams[CHOL, row, column]
-            grad[scales[first + row, 0]] += score * scale[SLOPE, first + row]
+            if scales[first + row, 0] >= 0:
+                grad[scales[first + row, 0]] += score * scale[SLOPE, first + row]
+        if t < 0:
+            continue
         rest_score = sd * lams[LAM_SCORE, row, row]
         for j in range(i - 1, -1, -1):
             z, root = partial[CORRELATION, t + j], partial[ROOT, t + j]

@@ -59,6 +59,8 @@ def sample_nuts(
     -----
     If the user interrupts, the draws so far are returned (see `hierbayes.engine.draws.largest_block`).
     """
+    if dim == 0:  # everything else is drawn from its exact conditional
+        return Chains(np.zeros((chains, draws, 0)), {"diverging": np.zeros((chains, draws), bool)})
     nutpie = _import_nutpie()
     model = nutpie.compiled_pyfunc.from_pyfunc(
         dim,

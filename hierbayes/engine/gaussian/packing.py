@@ -22,11 +22,11 @@ class Constants(NamedTuple):
     frame: Floats  # (n_theta, n_theta), lower triangular
     sizes: Ints  # (2,): primary factor (-1: none), coefficients of the primary factor, empty lanes' included
     scalars: Floats  # (2,): sum of the weights, the log density's part that does not depend on theta
-    scales: Ints  # (1 + Σq, 2): index in theta, prior code; sigma first, then the factors' sds
+    scales: Ints  # (1 + Σq, 2): index in theta (-1: fixed), prior code; sigma first, then the factors' sds
     scale_priors: Floats  # (1 + Σq, 2): arguments a, b
     factors: Ints  # (K, 5): q, first scale, first dense column, number of levels, start in a draw
-    blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta, effects
-    eta: Floats  # (blocks,)
+    blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta (-1: fixed), effects
+    eta: Floats  # (blocks,): LKJ's, or the fixed correlation
     panels: Ints  # see `panels.Panels`
     columns: Ints
     starts: Ints
@@ -107,8 +107,9 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
     """
     rest = dense(problem, m, primary, sampled)
     levels = panels(problem, m, primary, rest.slots)
-    scales, scale_priors = scale_table(problem)
-    blocks, eta = block_table(problem)
+    sigma = problem.sigma_prior[None]
+    scales, scale_priors = scale_table(sigma, problem.factors)
+    blocks, eta = block_table(sigma, problem.factors)
     q = np.array([f.q for f in problem.factors], np.int64)
     factors = np.column_stack([q, 1 + np.cumsum(q) - q, rest.slots])
     constants = Constants(

@@ -27,6 +27,7 @@ class PriorCode(IntEnum):
     LOGNORMAL = 6  # a: mean of the log, b: sd of the log
     UNIFORM = 7  # a: lower, b: upper
     HALF_FLAT = 8
+    FIXED = 9  # a: the value itself, which is no number of theta
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Factor:
         One row ``(code, a, b, c)`` an effect, see `PriorCode`.
     eta : tuple of float
         LKJ shape of each block; not read for a block of one effect.
+    cor : float, optional
+        The value of every correlation within a block, where it is known; then no correlation is free.
     """
 
     codes: Ints
@@ -55,6 +58,7 @@ class Factor:
     blocks: Blocks
     sd_priors: Floats
     eta: tuple[float, ...]
+    cor: float | None = None
 
     def __post_init__(self) -> None:
         _set(self, codes=np.ascontiguousarray(self.codes, dtype=np.int64))
@@ -70,6 +74,9 @@ class Factor:
             raise ValueError(f"{len(self.blocks)} blocks need as many eta, got {len(self.eta)}")
         if not all(shape > 0 for shape in self.eta):
             raise ValueError(f"eta must be positive, got {self.eta}")
+        largest = max(map(len, self.blocks))
+        if self.cor is not None and largest > 1 and not -1 / (largest - 1) < self.cor < 1:
+            raise ValueError(f"{largest} effects cannot all have the correlation {self.cor}")
         if self.sd_priors.shape != (self.q, 4):
             raise ValueError(f"sd_priors must have shape ({self.q}, 4), got {self.sd_priors.shape}")
         # Ascending effects keep Λ lower triangular.
@@ -81,8 +88,15 @@ class Factor:
         return self.Z.shape[1]
 
     @property
+    def n_scales(self) -> int:
+        """Number of free standard deviations."""
+        return count_free(self.sd_priors)
+
+    @property
     def n_correlations(self) -> int:
         """Number of free correlations."""
+        if self.cor is not None:
+            return 0
         return sum(len(block) * (len(block) - 1) // 2 for block in self.blocks)
 
 
@@ -163,7 +177,7 @@ class GaussianProblem:
     @property
     def n_theta(self) -> int:
         """Number of unconstrained hyperparameters."""
-        return 1 + sum(f.q + f.n_correlations for f in self.factors)
+        return count_free(self.sigma_prior[None]) + sum(f.n_scales + f.n_correlations for f in self.factors)
 
     def rows(self, selection: slice | Ints) -> "GaussianProblem":
         """Return the same model on some of the rows."""
@@ -176,6 +190,11 @@ class GaussianProblem:
             offset=None if self.offset is None else self.offset[selection],
             weights=None if self.weights is None else self.weights[selection],
         )
+
+
+def count_free(priors: Floats) -> int:
+    """Return how many of the scales are not fixed."""
+    return int((priors[:, 0] != PriorCode.FIXED).sum())
 
 
 def _set(record: object, **values: object) -> None:
@@ -198,6 +217,7 @@ def _prior_rows(rows: object) -> Floats:
             PriorCode.LOGNORMAL: b > 0,
             PriorCode.UNIFORM: 0 <= a < b,
             PriorCode.HALF_FLAT: True,
+            PriorCode.FIXED: 0 < a < np.inf,
         }[PriorCode(int(code))]
         if not valid:
             raise ValueError(f"{PriorCode(int(code)).name} has no density with arguments {a}, {b}")

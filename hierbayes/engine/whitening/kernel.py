@@ -210,7 +210,7 @@ def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> Non
         )  # fmt: skip
         for a in range(2):
             place_ = model.sizes[OWN + 2 * a]
-            if place_ >= 0:
+            if place_ >= 0 and model.scales[place_, 0] >= 0:
                 score[model.scales[place_, 0]] += memory.own_score[a] * memory.scale[SLOPE, place_]
         fill(gradient[:n_theta], 0.0)
         for i in range(n_theta):

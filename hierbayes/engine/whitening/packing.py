@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import lkj_constant, scale_constant
-from hierbayes.engine.gaussian.problem import Factor, Floats, Ints, PriorCode
+from hierbayes.engine.gaussian.hyperparameters import block_table, lkj_constant, scale_constant, scale_table
+from hierbayes.engine.gaussian.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.coefficients import coefficient_constant
 from hierbayes.engine.whitening.problem import Problem, ordered_factors
 
@@ -27,7 +27,9 @@ class Model(NamedTuple):
         Ints  # (9,): family, link, plain parameters, dense coordinates, conditional factors, own parameters
     )
     constant: Floats  # (1,)
-    scales: Ints  # (S, 2): index in theta, prior code; the family's own first, then the factors' sds
+    scales: (
+        Ints  # (S, 2): index in theta (-1: fixed), prior code; the family's own first, then the factors' sds
+    )
     scale_priors: Floats  # (S, 2): arguments
     factors: Ints  # (K, 8): q, first scale, levels, start in r, first column of Z, first level, start in W, predictor
     blocks: Ints  # see gaussian.hyperparameters
@@ -87,7 +89,7 @@ class Packed:
 
     @property
     def n_theta(self) -> int:
-        """Number of hyperparameters: the family's own, sds and correlations."""
+        """Number of free hyperparameters: the family's own, sds and correlations."""
         return self.chart.origin.size
 
     @property
@@ -135,9 +137,7 @@ def pack(problem: Problem) -> Packed:
     factors = [problem.predictors[j].factors[k] for j, k in places]
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
-    free = q + np.array([f.n_correlations for f in factors], np.int64)
     own = len(problem.plain)
-    at = own + np.cumsum(free) - free
     table = np.column_stack(
         [
             q,
@@ -150,17 +150,18 @@ def pack(problem: Problem) -> Packed:
             np.array([j for j, _ in places], np.int64),
         ]
     ).reshape(-1, 8)
-    scale_priors = np.vstack([problem.scale_priors.reshape(-1, 4), *(f.sd_priors for f in factors)])
-    indices = [*range(own), *(a + i for a, f in zip(at, factors, strict=True) for i in range(f.q))]
-    blocks, eta = _block_table(factors, at)
-    n_theta, n_effects = own + int(free.sum()), int((levels * q).sum())
+    scale_priors = np.vstack([problem.scale_priors, *(f.sd_priors for f in factors)])
+    scales, arguments = scale_table(problem.scale_priors, factors)
+    blocks, eta = block_table(problem.scale_priors, factors)
+    n_theta = count_free(scale_priors) + sum(f.n_correlations for f in factors)
+    n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
     priors = np.vstack([p.priors.reshape(-1, 4) for p in problem.predictors])
     model = Model(
         sizes=_sizes(problem),
         constant=np.array([_constant(problem, scale_priors, factors, priors)]),
-        scales=np.column_stack([indices, scale_priors[:, 0]]).astype(np.int64).reshape(-1, 2),
-        scale_priors=np.ascontiguousarray(scale_priors[:, 1:3]),
+        scales=scales,
+        scale_priors=arguments,
         factors=np.ascontiguousarray(table),
         blocks=blocks,
         eta=eta,
@@ -187,19 +188,6 @@ def _sizes(problem: Problem) -> Ints:
         if predictor.parameter:
             own[2 * (predictor.parameter - 1) + 1] = place
     return np.array([problem.density.code, problem.link, len(problem.plain), 0, 0, *own], np.int64)
-
-
-def _block_table(factors: list[Factor], at: Ints) -> tuple[Ints, Floats]:
-    """Each block's factor, size, index in theta and effects, and its LKJ shape."""
-    widest = max((f.q for f in factors), default=1)
-    rows: list[list[int]] = []
-    for k, f in enumerate(factors):
-        place = int(at[k]) + f.q
-        for block in f.blocks:
-            rows.append([k, len(block), place, *block, *[-1] * (widest - len(block))])
-            place += len(block) * (len(block) - 1) // 2
-    eta = np.array([shape for f in factors for shape in f.eta], np.float64)
-    return np.array(rows, np.int64).reshape(-1, 3 + widest), eta
 
 
 def _constant(problem: Problem, scale_priors: Floats, factors: list[Factor], priors: Floats) -> float:

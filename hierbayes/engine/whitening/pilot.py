@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import LAM, unconstrain
+from hierbayes.engine.gaussian.hyperparameters import LAM, start_theta
 from hierbayes.engine.gaussian.modes import spread_at
 from hierbayes.engine.gaussian.nuts import Evaluate
 from hierbayes.engine.gaussian.problem import Floats
@@ -174,18 +174,8 @@ def _direction(score: Floats, moved: list[Floats], bent: list[Floats]) -> Floats
 
 def rough_start(problem: Problem, packed: Packed) -> tuple[Floats, Floats]:
     """Theta and unconstrained coefficients of sensible size: the linear predictors near their middling values."""
-    theta = np.zeros(packed.n_theta)
-    own = [
-        unconstrain(value, prior) for value, prior in zip(problem.scales, problem.scale_priors, strict=True)
-    ]
-    theta[: len(own)] = own
-    at = len(own)
-    for j, k in packed.places:
-        factor, sds = problem.predictors[j].factors[k], problem.predictors[j].sds[k]
-        theta[at : at + factor.q] = [
-            unconstrain(sd, prior) for sd, prior in zip(sds, factor.sd_priors, strict=True)
-        ]
-        at += factor.q + factor.n_correlations
+    scales = [*problem.scales, *(sd for j, k in packed.places for sd in problem.predictors[j].sds[k])]
+    theta = start_theta(packed.n_theta, packed.model.scales, packed.model.scale_priors, scales)
     t = []
     for predictor in problem.predictors:
         size = np.sqrt((predictor.X**2).mean(axis=0)).clip(1e-300)
