@@ -120,12 +120,23 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         return
     ways = {
         "real": "use a distribution of real numbers, such as Normal or StudentT",
-        "positive": "use a positive one, such as Exponential, HalfNormal, HalfStudentT or Gamma, or a Fixed above 0",
+        "positive": f"use a positive one, such as {_half(prior) or 'Exponential, HalfNormal, HalfStudentT or Gamma'}, "
+        "or a Fixed above 0",
         "correlation": "use LKJ(eta) or Fixed(value)",
     }
     raise PriorError(
         f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}"
     )
+
+
+def _half(prior: Prior) -> str | None:
+    """The half of a distribution about 0, which brms means by the whole one."""
+    if prior.bare:
+        return f"Half{prior.name}" if prior.name in ("Normal", "StudentT", "Cauchy") else None
+    given = dict(prior.args)
+    if prior.name not in ("Normal", "StudentT", "Cauchy") or given.pop("mu", given.pop("alpha", 0.0)) != 0:
+        return None
+    return f"Half{prior.name}({', '.join(f'{name}={value:g}' for name, value in given.items())})"
 
 
 def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
@@ -134,7 +145,10 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
     for address, _ in user.entries:
         if address in normal:
             continue
-        near = difflib.get_close_matches(address, known, n=3, cutoff=0.6)
+        whole = [
+            full for full in known if full.endswith((f"[{address}]", f", {address}]"))
+        ]  # brms and Bambi: a coefficient's bare name
+        near = whole or difflib.get_close_matches(address, known, n=3, cutoff=0.6)
         hint = f"; did you mean {' or '.join(near)}?" if near else "."
         raise PriorError(
             f"the prior {address!r} matches nothing in this model{hint} There are: {', '.join(known)}"

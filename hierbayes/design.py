@@ -25,6 +25,10 @@ from hierbayes.tables import read_columns
 Array = NDArray[np.float64]
 MEAN = "mu"
 OBS = "__obs__"
+UNKNOWN_LEVEL = (
+    "add it (a level, or None where it is unknown), or say which grouping factors count: groups='none', "
+    "groups='average' or a list without {0!r}"
+)
 RESERVED = {"chain", "draw", "coef", "sample", OBS}
 PACKAGE = (
     f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
@@ -159,7 +163,8 @@ class Layout:
         predictors, grouping = self.columns_for(groups, unknown)
         trials = self.response.trial_columns
         spare = set(trials) - {*predictors, *grouping}
-        return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words)
+        ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
+        return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words, ways=ways)
 
     def bind_new(self, data: Any, groups: Container[str], unknown: Container[str] = ()) -> "Design":
         """New rows as arrays; no response is needed, and levels may be new or missing.

@@ -1,5 +1,6 @@
 """Findings about a design, before any sampling: facts about the data that limit what the model can say."""
 
+import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from hierbayes.checks import Finding
-from hierbayes.design import MEAN, BoundFactor, Design
+from hierbayes.design import MEAN, BoundFactor, Design, PredictorLayout
 from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.facts import FactorFacts, factor_facts
@@ -19,6 +20,8 @@ from hierbayes.streamed import Streamed, in_memory
 Codes = NDArray[np.int64]
 FEW_LEVELS = 5
 FAR_FROM_ZERO = 10.0
+MANY_CATEGORIES = 10
+NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
 
 
@@ -36,6 +39,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
             findings += _check_amount(spec, factor, facts, parameter)
             if isinstance(design, Design):
                 findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
+        findings += _check_categories(spec, layout, design)
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
     if isinstance(design, Design):
@@ -281,6 +285,33 @@ def _is_numbering(labels: list[object]) -> bool:
     letters = [chr(ord("a") + place) for place in range(len(texts))]
     numbers = [str(place) for place in range(len(texts) + 1)]
     return texts in (letters, numbers[1:], numbers[:-1])
+
+
+# -- categories -----------------------------------------------------------------------------------------------------
+
+
+def _check_categories(
+    spec: ModelSpec, layout: PredictorLayout, design: Design | Streamed
+) -> Iterator[Finding]:
+    """A text predictor with a coefficient for each of many values: numbers stored as text, or the labels of groups."""
+    for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
+        start, end = f"{name}[", "]"
+        own = [label for label in layout.coefficients if label.startswith(start) and label.endswith(end)]
+        values = [label[len(start) : -len(end)] for label in own if f"{end}:" not in label]
+        if len(values) < MANY_CATEGORIES:
+            continue
+        if all(NUMBER.fullmatch(value) for value in values):
+            yield Finding(
+                "numbers-as-text",
+                f"{name!r} is text whose values are numbers, and has {len(values):,} coefficients, one a value",
+                f"Convert it unless it is a code: pandas.to_numeric(data[{name!r}])",
+            )
+        elif isinstance(design, Design) and 2 * len(values) >= len(design):
+            yield Finding(
+                "many-categories",
+                f"{name!r} has {len(values):,} coefficients, one a value, for {len(design):,} rows",
+                f"If its values are groups of rows, let them vary: (1 | {name})",
+            )
 
 
 # -- the offset -----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from scipy import special
 from hierbayes.errors import UnsupportedError
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
+from hierbayes.terms import suggest
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Any]
@@ -543,6 +544,20 @@ FAMILIES: dict[str, Family] = {
 }
 
 
+# What a name that is no family's asks for, by a part of it, and what does it.
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("ordinal", "cumulative", "ratio", "acat", "categorical", "multinomial"),
+        "brms and Bambi have ordinal and categorical responses",
+    ),
+    **dict.fromkeys(
+        ("zeroinflated", "hurdle", "zip", "zinb"), "brms, Bambi and glmmTMB have zero-inflation and hurdles"
+    ),
+    **dict.fromkeys(("weibull", "cox", "frechet", "survival"), "brms and Bambi have models of survival"),
+    "logi": "for a yes/no response take 'bernoulli'",
+}
+
+
 def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
     """The family of that name, with the link asked for or its default.
 
@@ -561,7 +576,13 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
     key = str(name).lower().replace("_", "")
     family = FAMILIES.get(aliases.get(key, key))
     if family is None:
-        raise UnsupportedError(f"there is no family {name!r}; the families are {', '.join(FAMILIES)}")
+        hint = next((f"; {way}" for word, way in ELSEWHERE.items() if word in key), "") or suggest(
+            key, FAMILIES
+        )
+        end = " " if hint.endswith("?") else "; "
+        raise UnsupportedError(
+            f"there is no family {name!r}{hint}{end}the families are {', '.join(FAMILIES)}"
+        )
     if link is None:
         return family, family.links[0]
     if link not in family.links:

@@ -948,6 +948,11 @@ def compare_models(
         if isinstance(fit, Mapping):
             models |= fit
             continue
+        if not isinstance(fit, Fit):
+            raise DataError(
+                f"a comparison is of fits, each an argument of its own or by name; got {type(fit).__name__}. "
+                "Of a list: compare_models(*fits)"
+            )
         formulas = fit.spec.layout.formulas
         text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
         same = [name for name in models if name == text or name.startswith(f"{text} (")]

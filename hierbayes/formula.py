@@ -216,7 +216,8 @@ def parse(text: str, *, response: bool = True) -> Formula:
     """
     example = "y ~ x + (x | g)" if response else "~ x + (1 | g)"
     if not isinstance(text, str):
-        raise FormulaError(f"a formula is a text such as {example!r}; this is {_describe(text)}")
+        order = "; the formula comes before the data" if hasattr(text, "columns") else ""
+        raise FormulaError(f"a formula is a text such as {example!r}; this is {_describe(text)}{order}")
     if not text.strip():
         raise FormulaError(f"the formula is empty; write one such as {example!r}")
     try:
@@ -286,8 +287,9 @@ def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
         name = item.function
         if name not in ADDITIONS:
             hint = "not supported" if name in _UNSUPPORTED_ADDITIONS else f"unknown{suggest(name, ADDITIONS)}"
+            way = "; write + offset(log(…)) on the right" if name == "rate" else ""
             raise ReadError(
-                item.position, f"the addition {name}() is {hint}; there are {', '.join(ADDITIONS)}"
+                item.position, f"the addition {name}() is {hint}{way}; there are {', '.join(ADDITIONS)}"
             )
         if name in found:
             raise ReadError(item.position, f"{name}() is given twice")

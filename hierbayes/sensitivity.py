@@ -164,7 +164,7 @@ def sensitivity_findings(table: pd.DataFrame) -> Iterator[Finding]:
 
 
 def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
-    """Standard deviations piled up at 0 and correlations at ±1: a part of the model that the data do not ask for."""
+    """Standard deviations that may be 0 and correlations at ±1: a part of the model that the data may not ask for."""
     draws = flatten(spec, posterior)
     if len(draws) < ENOUGH:
         return
@@ -179,8 +179,8 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
                         "sd-at-zero",
                         f"{prefix}sd[{factor.name}, {effect}] is piled up at 0 (median {middle[place]:.3g}, "
                         f"5% below {low[place]:.2g})",
-                        "The data show no difference between the levels in it; the model is right to keep it, "
-                        "and a simpler one would do",
+                        "The data agree with levels that do not differ in it and, up to the interval, with levels that do; "
+                        "the model is right to keep it",
                     )
             for i, j in correlated_pairs(factor):
                 extreme = float(np.mean(np.abs(cor[:, i, j]) > AT_ONE))

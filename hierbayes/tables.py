@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import narwhals.stable.v2 as nw
@@ -14,7 +15,12 @@ from hierbayes.errors import DataError
 
 
 def read_columns(
-    data: Any, columns: Sequence[str], *, optional: Iterable[str] = (), words: str = "the data"
+    data: Any,
+    columns: Sequence[str],
+    *,
+    optional: Iterable[str] = (),
+    words: str = "the data",
+    ways: Mapping[str, str] | None = None,
 ) -> pd.DataFrame:
     """The named columns of any data frame as pandas columns of plain types.
 
@@ -29,6 +35,8 @@ def read_columns(
         Columns among them that may be absent.
     words : str
         What messages call the table.
+    ways : mapping of str to str, optional
+        The way out where that column is absent, told in the message.
 
     Returns
     -------
@@ -51,7 +59,12 @@ def read_columns(
     names = list(frame.collect_schema().names() if isinstance(frame, nw.LazyFrame) else frame.columns)
     optional = set(optional)
     wanted = [name for name in dict.fromkeys(columns) if name in names or name not in optional]
-    check_columns(names, wanted, words)
+    ways = dict(ways or {})
+    if isinstance(frame, pd.DataFrame):
+        ways |= {
+            str(name): "it is in the index: reset_index() makes it a column" for name in frame.index.names
+        }
+    check_columns(names, wanted, words, ways)
     if isinstance(frame, pd.DataFrame):
         return pd.DataFrame({name: _plain(frame[name]) for name in wanted}, index=frame.index)
     selected = frame.select(wanted) if wanted else frame.select(nw.len())
@@ -137,9 +150,21 @@ def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({name: _plain(frame[name]) for name in frame.columns}, index=frame.index)
 
 
+_MAKE_A_TABLE = {
+    "list": "; pandas.DataFrame(…) makes one of it",
+    "ndarray": "; pandas.DataFrame(…, columns=[…]) makes one of it",
+    "Series": "; a row of a frame stays a frame by data.iloc[[0]]",
+}
+
+
 def _native(data: Any, words: str) -> Any:
     """`data` as a pandas frame, or wrapped by narwhals."""
     if isinstance(data, pd.DataFrame):
+        if data.columns.nlevels > 1:
+            raise DataError(
+                f"{words} have column labels of {data.columns.nlevels} levels, such as {data.columns[0]!r}; "
+                "give each column one name: data.columns = ['_'.join(map(str, c)) for c in data.columns]"
+            )
         return data
     if isinstance(data, Mapping):
         try:
@@ -152,29 +177,35 @@ def _native(data: Any, words: str) -> Any:
     except TypeError as error:
         raise DataError(
             f"{words} must be a data frame (pandas, polars, PyArrow, …) or a mapping of column names to values, "
-            f"not {type(data).__name__}"
+            f"not {type(data).__name__}{_MAKE_A_TABLE.get(type(data).__name__, '')}"
         ) from error
     return frame.to_native() if isinstance(frame.to_native(), pd.DataFrame) else frame
 
 
-def check_columns(names: Sequence[str], wanted: Sequence[str], words: str = "the data") -> None:
-    """Refuse columns that are not there, or that are there twice."""
+def check_columns(
+    names: Sequence[str],
+    wanted: Sequence[str],
+    words: str = "the data",
+    ways: Mapping[str, str] = MappingProxyType({}),
+) -> None:
+    """Refuse columns that are not there, or that are there twice; `ways` has the way out for some of them."""
     absent = [name for name in wanted if name not in names]
     if absent:
-        raise DataError("; ".join(_absent(name, names, words) for name in absent))
+        raise DataError("; ".join(_absent(name, names, words, ways.get(name)) for name in absent))
     twice = [name for name in wanted if list(names).count(name) > 1]
     if twice:
         raise DataError(f"{words} have more than one column {twice[0]!r}; give each column its own name")
 
 
-def _absent(name: str, names: Sequence[str], words: str) -> str:
+def _absent(name: str, names: Sequence[str], words: str, way: str | None) -> str:
     text = [str(n) for n in names]
     folded = {n.lower(): n for n in text}
-    near = [folded[name.lower()]] if name.lower() in folded else difflib.get_close_matches(name, text, n=3)
+    near = [folded[name.lower()]] if name.lower() in folded else []
+    near = near or ([] if way else difflib.get_close_matches(name, text, n=3))
     if near:
         return f"{words} have no column {name!r}; did you mean {' or '.join(repr(n) for n in near)}?"
     shown = ", ".join(text[:20]) + (", …" if len(text) > 20 else "")
-    return f"{words} have no column {name!r}; they have {shown or 'none'}"
+    return f"{words} have no column {name!r}; they have {shown or 'none'}{f'; {way}' if way else ''}"
 
 
 def _series(column: "nw.Series[Any]") -> pd.Series:

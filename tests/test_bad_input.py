@@ -99,6 +99,14 @@ DATA = [
         "no column 'treatment'",
         "they have y, x, age, g",
     ),
+    bad("in the index", model("y ~ x", D.set_index("x")), hb.DataError, "no column 'x'", "reset_index()"),
+    bad(
+        "columns of two levels",
+        model("y ~ x", pd.concat({"a": D}, axis=1)),
+        hb.DataError,
+        "('a', 'y')",
+        "one name",
+    ),
     bad("absent factor", model("y ~ x + (1 | G)"), hb.DataError, "no column 'G'", "did you mean 'g'?"),
     bad("two absent", model("y ~ zip + zap"), hb.DataError, "'zip'", "'zap'"),
     bad(
@@ -120,6 +128,7 @@ DATA = [
         hb.FormulaError,
         "DataFrame",
         "a text such as 'y ~ x + (x | g)'",
+        "the formula comes before the data",
     ),
     bad(
         "column twice", model("y ~ x", pd.concat([D, D[["x"]]], axis=1)), hb.DataError, "'x'", "its own name"
@@ -405,8 +414,12 @@ FORMULAS = [
         model("y ~ x", family="gausian"),
         hb.UnsupportedError,
         "'gausian'",
-        "the families are gaussian",
+        "did you mean gaussian? the families are gaussian",
     ),
+    bad("ordinal", model("y ~ x", family="cumulative"), hb.UnsupportedError, "brms and Bambi have ordinal"),
+    bad("hurdle", model("y ~ x", family="hurdle_gamma"), hb.UnsupportedError, "glmmTMB have zero-inflation"),
+    bad("logistic", model("yes ~ x", family="logistic"), hb.UnsupportedError, "take 'bernoulli'"),
+    bad("rate", model("count | rate(n) ~ x", family="poisson"), hb.FormulaError, "+ offset(log(…))"),
     bad("link", model("y ~ x", link="logit"), hb.UnsupportedError, "'logit'", "its links are identity, log"),
     *(
         bad(
@@ -475,15 +488,15 @@ PRIORS = [
     ),
     bad("distribution", priors({"b": "Nromal(0, 1)"}), hb.PriorError, "'Nromal'", "Normal"),
     bad("number", priors({"b": 0.5}), hb.PriorError, "'b'", "0.5", "Normal(0, 2.5)"),
+    bad("a bare name", priors({"x": "Normal(0, 1)"}), hb.PriorError, "did you mean b[x] or sd[g, x]?"),
+    bad("far from 0", priors({"sd": "Normal(1, 1)"}), hb.PriorError, "sd cannot", "Exponential, HalfNormal"),
+    bad("bare Normal", priors({"sd": "Normal"}), hb.PriorError, "sd cannot", "such as HalfNormal, or"),
     bad(
-        "negative sds", priors({"sd": "Normal(0, 1)"}), hb.PriorError, "sd cannot", "Exponential, HalfNormal"
-    ),
-    bad(
-        "negative sigma",
-        priors({"sigma": "StudentT(3, 0, 1)"}),
+        "brms's sigma",
+        priors({"sigma": "student_t(3, 0, 2.5)"}),
         hb.PriorError,
         "sigma cannot",
-        "HalfStudentT",
+        "such as HalfStudentT(nu=3, sigma=2.5), or",
     ),
     bad("correlation", priors({"cor": "Normal(0, 1)"}), hb.PriorError, "cor cannot", "LKJ(eta)"),
     bad("LKJ of b", priors({"b[x]": "LKJ(2)"}), hb.PriorError, "b[x] cannot", "Normal or StudentT"),
@@ -549,8 +562,15 @@ PREDICTIONS = [
     ),
     bad("near column", predicted(ROWS.rename(columns={"x": "X"})), hb.DataError, "'x'", "did you mean 'X'?"),
     bad(
-        "no factor", predicted(ROWS.drop(columns="g")), hb.DataError, "no column 'g'", "they have x, kind, h"
+        "no factor",
+        predicted(ROWS.drop(columns="g")),
+        hb.DataError,
+        "no column 'g'; they have x, kind, h",
+        "None where it is unknown",
+        "a list without 'g'",
     ),
+    bad("other case", predicted(ROWS.rename(columns={"g": "G"})), hb.DataError, "did you mean 'G'?"),
+    bad("a series", predicted(ROWS.iloc[0]), hb.DataError, "Series", "data.iloc[[0]]"),
     bad(
         "text for numbers", predicted(ROWS.assign(x=["0", "1"])), hb.DataError, "'x' holds text", "convert it"
     ),

@@ -264,6 +264,8 @@ def test_names_of_compared_models(slopes, intercepts):
     assert set(hb.compare_models(slopes, slopes).index) == {SLEEP, f"{SLEEP} (2)"}
     with pytest.raises(hb.DataError, match="two or more fits; got 1"):
         hb.compare_models(slopes)
+    with pytest.raises(hb.DataError, match=r"got list. Of a list: compare_models\(\*fits\)"):
+        hb.compare_models([slopes, intercepts])
 
 
 def test_models_of_other_rows_are_not_compared(slopes):

@@ -25,6 +25,25 @@ def codes(formula, data, **options):
     return [finding.code for finding in found(formula, data, **options)]
 
 
+# -- categories ---------------------------------------------------------------------------------------------------
+
+
+def test_numbers_stored_as_text_and_labels_as_predictors():
+    n = 60
+    frame = levels(12, 5).assign(
+        text=[f"{v:.2f}" for v in RNG.normal(size=n)], name=[f"id{i}" for i in range(n)]
+    )
+    (finding,) = found("y ~ text + (1 | g)", frame)
+    assert finding.code == "numbers-as-text"
+    assert "'text' is text whose values are numbers" in finding.found
+    (finding,) = found("y ~ name + (1 | g)", frame)
+    assert finding.code == "many-categories"
+    assert "59 coefficients, one a value, for 60 rows" in finding.found
+    wave = frame.assign(wave=[str(i % 4) for i in range(n)])  # codes are few
+    assert codes("y ~ wave + kind + (1 | g)", wave) == []
+    assert codes("y ~ C(x) + (1 | g)", frame.assign(x=np.arange(n) % 20)) == []  # asked for
+
+
 # -- slopes -------------------------------------------------------------------------------------------------------
 
 
