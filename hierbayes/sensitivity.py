@@ -179,7 +179,7 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
                         "sd-at-zero",
                         f"{prefix}sd[{factor.name}, {effect}] is piled up at 0 (median {middle[place]:.3g}, "
                         f"5% below {low[place]:.2g})",
-                        "The data agree with equal levels, and with levels that differ by as much as its interval says; "
+                        "The data agree with equal levels, and with levels that differ as much as its interval says; "
                         "the model is right to keep it",
                     )
             for i, j in correlated_pairs(factor):
