@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from hierbayes.checks import Finding
-from hierbayes.design import MEAN, BoundFactor, Design, PredictorLayout
+from hierbayes.design import MEAN, BoundFactor, Design
 from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.facts import FactorFacts, factor_facts
@@ -39,7 +39,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
             findings += _check_amount(spec, factor, facts, parameter)
             if isinstance(design, Design):
                 findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
-        findings += _check_categories(spec, layout, design)
+        findings += _check_categories(spec, layout.coefficients, design)
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
     if isinstance(design, Design):
@@ -79,7 +79,7 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
                 f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
                 "Was a continuous predictor meant? Then write it as a term, not behind a bar",
             )
-        elif spec.family.auxiliaries:
+        elif _spread_unknown(spec):
             yield Finding(
                 "one-row-a-level",
                 f"every level of {factor.name!r} has one row",
@@ -92,6 +92,15 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
                 f"every level of {factor.name!r} has one row",
                 "One 0 or 1 says nothing of how levels differ; leave the term out or collect replicates",
             )
+
+
+def _spread_unknown(spec: ModelSpec) -> bool:
+    """Whether the family has a parameter of its own to learn: not one that an offset or a Fixed prior states."""
+    stated = [
+        name for name, layout in spec.layout.predictors.items() if not (layout.coefficients or layout.factors)
+    ]
+    fixed = [name for name in spec.plain_auxiliaries if spec.prior(name, parameter=name).fixed is not None]
+    return any(auxiliary.name not in (*stated, *fixed) for auxiliary in spec.family.auxiliaries)
 
 
 def _numeric(factor: Factor) -> bool:
@@ -135,7 +144,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
 def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     """As many effects as rows, and slopes that few levels show."""
     n, levels, q = int(facts.counts.sum()), len(factor.levels), len(factor.effects)
-    residual = parameter == MEAN and bool(spec.family.auxiliaries)
+    residual = parameter == MEAN and _spread_unknown(spec)
     if residual and q > 1 and levels > 1 and n <= levels * q:
         yield Finding(
             "more-effects-than-rows",
@@ -291,13 +300,12 @@ def _is_numbering(labels: list[object]) -> bool:
 
 
 def _check_categories(
-    spec: ModelSpec, layout: PredictorLayout, design: Design | Streamed
+    spec: ModelSpec, labels: tuple[str, ...], design: Design | Streamed
 ) -> Iterator[Finding]:
-    """A text predictor with a coefficient for each of many values: numbers stored as text, or the labels of groups."""
+    """A text predictor with a coefficient for each of many values: numbers stored as text, or the names of groups."""
     for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
-        start, end = f"{name}[", "]"
-        own = [label for label in layout.coefficients if label.startswith(start) and label.endswith(end)]
-        values = [label[len(start) : -len(end)] for label in own if f"{end}:" not in label]
+        own = [label for label in labels if label.startswith(f"{name}[") and "]:" not in label]
+        values = [label[len(name) + 1 : -1] for label in own]
         if len(values) < MANY_CATEGORIES:
             continue
         if all(NUMBER.fullmatch(value) for value in values):

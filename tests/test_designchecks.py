@@ -79,6 +79,14 @@ def test_as_many_effects_as_rows():
     assert codes("y ~ w + (w | g)", levels(12, 3)) == []
 
 
+def test_a_row_a_level_where_the_spread_is_known():
+    frame = levels(30, 1).assign(se=1.5)
+    assert codes("y ~ 1 + (1 | g)", frame) == ["one-row-a-level"]
+    assert codes({"mu": "y ~ 1 + (1 | g)", "sigma": "~ 0 + offset(log(se))"}, frame) == []  # a meta-analysis
+    assert codes("y ~ 1 + (1 | g)", frame, priors={"sigma": "Fixed(1.5)"}) == []
+    assert codes({"mu": "y ~ 1 + (1 | g)", "sigma": "~ w"}, frame) == ["one-row-a-level"]
+
+
 def test_a_correlation_that_no_level_shows():
     (finding,) = found("y ~ kind + (0 + kind | g)", levels(12, 5))
     assert finding.code == "correlation-unseen"
