@@ -163,6 +163,29 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
             )
 
 
+def _check_categories(
+    spec: ModelSpec, labels: tuple[str, ...], design: Design | Streamed
+) -> Iterator[Finding]:
+    """A text predictor with a coefficient for each of many values: numbers stored as text, or the names of groups."""
+    for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
+        own = [label for label in labels if label.startswith(f"{name}[") and "]:" not in label]
+        values = [label[len(name) + 1 : -1] for label in own]
+        if len(values) < MANY_CATEGORIES:
+            continue
+        if all(NUMBER.fullmatch(value) for value in values):
+            yield Finding(
+                "numbers-as-text",
+                f"{name!r} is text whose values are numbers, and has {len(values):,} coefficients, one a value",
+                f"Convert it unless it is a code: pandas.to_numeric(data[{name!r}])",
+            )
+        elif isinstance(design, Design) and 2 * len(values) >= len(design):
+            yield Finding(
+                "many-categories",
+                f"{name!r} has {len(values):,} coefficients, one a value, for {len(design):,} rows",
+                f"If its values are groups of rows, let them vary: (1 | {name})",
+            )
+
+
 def _check_correlations(factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
     """Pairs of effects that no level has together."""
     for block in factor.blocks:
@@ -294,32 +317,6 @@ def _is_numbering(labels: list[object]) -> bool:
     letters = [chr(ord("a") + place) for place in range(len(texts))]
     numbers = [str(place) for place in range(len(texts) + 1)]
     return texts in (letters, numbers[1:], numbers[:-1])
-
-
-# -- categories -----------------------------------------------------------------------------------------------------
-
-
-def _check_categories(
-    spec: ModelSpec, labels: tuple[str, ...], design: Design | Streamed
-) -> Iterator[Finding]:
-    """A text predictor with a coefficient for each of many values: numbers stored as text, or the names of groups."""
-    for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
-        own = [label for label in labels if label.startswith(f"{name}[") and "]:" not in label]
-        values = [label[len(name) + 1 : -1] for label in own]
-        if len(values) < MANY_CATEGORIES:
-            continue
-        if all(NUMBER.fullmatch(value) for value in values):
-            yield Finding(
-                "numbers-as-text",
-                f"{name!r} is text whose values are numbers, and has {len(values):,} coefficients, one a value",
-                f"Convert it unless it is a code: pandas.to_numeric(data[{name!r}])",
-            )
-        elif isinstance(design, Design) and 2 * len(values) >= len(design):
-            yield Finding(
-                "many-categories",
-                f"{name!r} has {len(values):,} coefficients, one a value, for {len(design):,} rows",
-                f"If its values are groups of rows, let them vary: (1 | {name})",
-            )
 
 
 # -- the offset -----------------------------------------------------------------------------------------------------
