@@ -249,13 +249,19 @@ def _prior_check(options: argparse.Namespace) -> int:
             print("no statements: add a table [[expect]]")
         failures += sum(not verdict.passed for verdict in verdicts)
         if not options.no_figures:
-            place = options.figures / f"{file.path.parent.name}-{file.path.stem}.png"
+            place = options.figures / (
+                "-".join(filter(None, (file.path.parent.name, file.path.stem))) + ".png"
+            )
             _save(file.plot(min(options.draws, 1000), options.seed)[0].figure, place)
             print(f"figure: {place}")
         print()
     statements = sum(len(file.expect) for file in files)
-    print(f"{len(files)} files, {statements} statements, {failures} failed")
+    print(f"{_count(len(files), 'file')}, {_count(statements, 'statement')}, {failures} failed")
     return 1 if failures else 0
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _save(figure: Any, path: Path) -> None:

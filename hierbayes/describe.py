@@ -125,7 +125,18 @@ def _prior_lines(spec: ModelSpec) -> list[str]:
     ]
 
 
+class PriorTable(pd.DataFrame):
+    """A data frame that prints all its columns, however narrow the terminal; parts of it are plain data frames."""
+
+    @property
+    def _constructor(self) -> type[pd.DataFrame]:
+        return pd.DataFrame
+
+    def __repr__(self) -> str:
+        return self.to_string()
+
+
 def prior_table(spec: ModelSpec) -> pd.DataFrame:
     """Every prior of the model: class, coefficient, group, parameter, prior, origin."""
     rows = [(p.kind, p.coefficient, p.group, p.parameter, str(p.prior), p.origin) for p in spec.priors]
-    return pd.DataFrame(rows, columns=["class", "coefficient", "group", "parameter", "prior", "origin"])
+    return PriorTable(rows, columns=["class", "coefficient", "group", "parameter", "prior", "origin"])

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.distributions import find_distribution
 from hierbayes.errors import PriorError
-from hierbayes.priors import Prior, find_distribution
+from hierbayes.priors import Prior
 
 TOLERANCE = 0.005  # of a probability: what an interval may miss
 NODES, WEIGHTS = np.polynomial.laguerre.laggauss(60)

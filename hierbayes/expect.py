@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
 from hierbayes.errors import PriorError
-from hierbayes.implied import icc
+from hierbayes.implied import icc, r2
 from hierbayes.predict import Draws, Request, choose_groups, predict_draws
 from hierbayes.spec import ModelSpec
 
@@ -272,8 +272,14 @@ def _average(simulation: Simulation, where: Mapping[str, Any]) -> Array:
         rows &= (simulation.frame[column] == value).to_numpy()
     if not rows.any():
         words = ", ".join(f"{column} = {value!r}" for column, value in where.items())
-        raise PriorError(f"[[expect]]: no row of the design has {words}.")
+        have = "; ".join(f"{column} has {_some(simulation.frame[column])}" for column in where)
+        raise PriorError(f"[[expect]]: no row of the design has {words}; {have}.")
     return np.asarray(simulation.means[:, rows].mean(axis=1))
+
+
+def _some(column: "pd.Series[Any]") -> str:
+    values = [repr(value) for value in column.unique().tolist()]
+    return ", ".join(values[:8]) + (", …" if len(values) > 8 else "")
 
 
 def _ratio(simulation: Simulation, a: Mapping[str, Any], b: Mapping[str, Any]) -> Array:
@@ -302,6 +308,10 @@ STATISTICS: Mapping[str, Statistic] = {
         ("group",),
     ),
     "icc": Statistic("the ICC of {group}", _icc, ("group",)),
+    "r2": Statistic("the variance explained (R²)", lambda s: r2(s.spec, s.prior, s.design)[1]),
+    "marginal_r2": Statistic(
+        "the variance explained by predictors (marginal R²)", lambda s: r2(s.spec, s.prior, s.design)[0]
+    ),
     "difference": Statistic(
         "the expected response with {a}, less that with {b},",
         lambda s, a, b: _average(s, a) - _average(s, b),

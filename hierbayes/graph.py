@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from hierbayes.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.factors import Factor
-from hierbayes.priors import Prior, equal_correlations
+from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
 PARAMETERIZATIONS = ("noncentered", "centered")

@@ -1,4 +1,4 @@
-"""What priors imply for quantities that nobody states directly: intraclass correlations, sds at the means."""
+"""What priors imply for quantities that nobody states directly: shares of variance, sds at the means."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,3 +70,14 @@ def icc(spec: ModelSpec, draws: Draws, design: Design, group: str) -> Array:
             have = ", ".join(parts.groups) or "none"
             raise DataError(f"{group!r} is no grouping factor with fewer levels than rows; there are: {have}")
         return np.asarray(parts.groups[group] / (parts.between + parts.residual))
+
+
+def r2(spec: ModelSpec, draws: Draws, design: Design) -> tuple[Array, Array]:
+    """Shares of variance explained on the link's scale, in every draw: marginal and conditional, each (S,).
+
+    By the population-level part, and by it and all grouping factors: ``nakagawa`` of `Fit.r2`.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = latent_components(spec, draws, design, row_weights(design))
+        total = parts.fixed + parts.between + parts.residual
+        return np.asarray(parts.fixed / total), np.asarray((parts.fixed + parts.between) / total)

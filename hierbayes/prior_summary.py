@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.design import MEAN
 from hierbayes.encoding import INTERCEPT
 from hierbayes.expect import Simulation
-from hierbayes.implied import icc, sds_at_means
+from hierbayes.implied import icc, r2, sds_at_means
 from hierbayes.reprs import format_table
 
 Array = NDArray[np.float64]
@@ -61,7 +61,11 @@ def summarise_prior(simulation: Simulation) -> PriorSummary:
     table = pd.DataFrame(
         [_quantiles(values) for values in effects.values()], index=list(effects), columns=COLUMNS, dtype=float
     )
-    sentences = (*_response_sentences(simulation), *_effect_sentences(simulation))
+    sentences = (
+        *_response_sentences(simulation),
+        *_effect_sentences(simulation),
+        *_explained_sentences(simulation),
+    )
     return PriorSummary(sentences, _response_table(simulation), table)
 
 
@@ -171,6 +175,16 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
         low, middle, high = map(_number, _quantiles(icc(spec, prior, simulation.design, factor.name)))
         words = f"The share of variance between levels of {factor.name} (ICC)"
         yield f"{words} is {middle} at the median; 90 % lie in {low} to {high}."
+
+
+def _explained_sentences(simulation: Simulation) -> Iterator[str]:
+    spec = simulation.spec
+    layout = spec.layout.predictors[MEAN]
+    if set(layout.coefficients) <= {INTERCEPT}:
+        return  # the ICC says it
+    low, middle, high = map(_number, _quantiles(r2(spec, simulation.prior, simulation.design)[1]))
+    who = "Predictors and groups" if layout.factors else "Predictors"
+    yield f"{who} explain a share of {middle} of the variance (R²) at the median; 90 % lie in {low} to {high}."
 
 
 def _number(value: float) -> str:

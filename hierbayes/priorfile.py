@@ -102,8 +102,11 @@ class PriorFile:
         >>> [verdict.passed for verdict in hb.read_prior_file(path).check()]
         [True]
         """
-        simulation = self.simulate(draws, seed)
-        return tuple(check(simulation, expectation) for expectation in self.expect)
+        try:
+            simulation = self.simulate(draws, seed)
+            return tuple(check(simulation, expectation) for expectation in self.expect)
+        except HierBayesError as error:
+            raise PriorError(f"Checking {self.path}: {error}") from error
 
     def plot(self, draws: int = 1000, seed: int = 0) -> "NDArray[Any]":
         """The pictures of `Model.plot_prior_predictive`, with the first interval of a response as its bounds."""

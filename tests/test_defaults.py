@@ -345,6 +345,13 @@ def test_the_table_names_every_prior_once():
     assert table["class"].value_counts().to_dict() == {"b": 5, "sd": 3, "Intercept": 1, "cor": 1, "sigma": 1}
 
 
+def test_the_table_prints_every_column_in_a_narrow_terminal():
+    with pd.option_context("display.width", 40, "display.max_columns", 2):
+        text = repr(quiet("y ~ x + (x | g)", D).priors)
+    assert text.splitlines()[0].split() == ["class", "coefficient", "group", "parameter", "prior", "origin"]
+    assert "..." not in text
+
+
 def test_priors_of_defaults_raise_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

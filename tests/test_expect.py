@@ -58,6 +58,18 @@ def by_pandas(simulation, name, **options):
                 frame[frame["x"] == options[side]["x"]].groupby("draw")["mean"].mean() for side in ("a", "b")
             )
             return a - b if name == "difference" else a / b
+        case "r2" | "marginal_r2":
+            return pd.Series([explained(simulation, draw, name == "r2") for draw in range(300)])
+
+
+def explained(simulation, draw, conditional):
+    """Share of variance explained in one draw: of the rows' linear predictors, of new groups, of σ²."""
+    values = {name: array[draw] for name, array in simulation.prior.values.items()}
+    rows = np.column_stack([np.ones(len(simulation.frame)), simulation.frame["x"]])
+    covariance = np.outer(values["sd_g"], values["sd_g"]) * values["cor_g"]
+    fixed = np.var(rows @ values["b"], ddof=1)
+    between = np.mean([z @ covariance @ z for z in rows])
+    return (fixed + conditional * between) / (fixed + between + values["sigma"] ** 2)
 
 
 OPTIONS = {

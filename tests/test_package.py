@@ -12,8 +12,8 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "priors", "elicitation", "links", "families", "covariance",
-    "tables", "designrows", "sources", "encoding", "factors", "response", "design", "spread", "learning",
+    "errors", "tokens", "syntax", "terms", "formula", "distributions", "priors", "elicitation", "links", "families",
+    "covariance", "tables", "designrows", "sources", "encoding", "factors", "response", "design", "spread", "learning",
     "facts", "survey", "streamed", "spec", "defaults",
     "graph", "intervals", "convergence", "quantities", "averaging", "summary", "predict", "comparison",
     "effects", "grids",

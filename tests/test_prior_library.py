@@ -67,7 +67,7 @@ def test_a_wrong_file_fails_and_says_by_how_much(tmp_path, capsys):
     assert "FAIL  a simulated response lies in 100 to 600 with probability 0.95 or more" in printed
     assert "observed 0.000: FAILS by 0.950; simulated: median 0." in printed
     assert "pass  the standard deviation" in printed
-    assert "1 files, 2 statements, 1 failed" in printed
+    assert "1 file, 2 statements, 1 failed" in printed
     assert [path.suffix for path in (tmp_path / "figures").iterdir()] == [".png"]
 
 
@@ -119,6 +119,24 @@ def test_bad_files(tmp_path, text, message):
         hb.read_prior_file(path)
     assert message in str(caught.value)
     assert str(caught.value).count(str(path)) == 1
+
+
+def test_a_statement_that_cannot_be_checked_names_the_file_and_what_there_is(tmp_path):
+    path = tmp_path / "wrong.toml"
+    where = 'statistic = "difference"\na = { subject = "11" }\nb = { subject = "01" }'
+    path.write_text(WRONG.replace('statistic = "sd"', where))
+    with pytest.raises(
+        PriorError, match=r"Checking .*wrong.toml: .*no row .* subject = '11'; subject has '01', '02', .*…\."
+    ):
+        hb.read_prior_file(path).check(draws=10)
+
+
+def test_a_file_right_here_has_a_figure_of_its_own_name(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("right.toml").write_text(WRONG.replace("[100, 600]", "[0.1, 0.6]"))
+    assert main(["prior-check", "right.toml", "--draws", "200"]) == 0
+    assert Path("prior-figures/right.png").is_file()
+    assert "1 file, 2 statements, 0 failed" in capsys.readouterr().out
 
 
 # -- files and mappings together -----------------------------------------------------------------------------
@@ -178,7 +196,7 @@ def test_the_script_checks_the_library(tmp_path):
     ]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "1 files, 4 statements, 0 failed" in done.stdout
+    assert "1 file, 4 statements, 0 failed" in done.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["surveys-cross_cultural_items.png"]
 
 

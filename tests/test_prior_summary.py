@@ -133,3 +133,19 @@ def test_a_predictor_of_the_levels_is_drawn_as_points_and_a_logarithm_is_named()
     assert axes[2].get_xlabel() == "standard deviation, log income"
     assert "A typical g differs from the population by a factor of" in repr(model.prior_summary(50))
     plt.close(axes[0].figure)
+
+
+def test_a_summary_says_what_predictors_and_groups_explain():
+    """One predictor, no groups: R² = b² v / (b² v + σ²), its quantiles from draws of b and σ of our own."""
+    rows = hb.design_grid(x=[-1.0, 0.0, 1.0], replicates=20)
+    model = hb.Model("y ~ x", rows, priors={k: v for k, v in SCALED.items() if k != "sd"})
+    text = next(line for line in model.prior_summary(20_000).sentences if "R²" in line)
+    rng = np.random.default_rng(1)
+    signal = rng.normal(size=100_000) ** 2 * rows["x"].var()
+    expected = np.quantile(signal / (signal + rng.exponential(size=100_000) ** 2), [0.5, 0.05, 0.95])
+    assert text.startswith("Predictors explain a share of")
+    found = re.search(r"share of ([\d.]+) .* lie in ([\d.e-]+) to ([\d.]+)\.$", text).groups()
+    np.testing.assert_allclose([float(number) for number in found], expected, rtol=0.05, atol=0.003)
+    assert not any(
+        "R²" in line for line in hb.Model("y ~ 1 + (1 | g)", SLOPES, "poisson").prior_summary().sentences
+    )

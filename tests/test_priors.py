@@ -12,8 +12,9 @@ import scipy.stats as st
 from hypothesis import given
 from hypothesis import strategies as some
 
+from hierbayes.distributions import DISTRIBUTIONS
 from hierbayes.errors import PriorError
-from hierbayes.priors import DISTRIBUTIONS, Prior, PriorSet, normalise_address, parse_prior
+from hierbayes.priors import Prior, PriorSet, normalise_address, parse_prior
 
 UNIVARIATE = [
     (Prior("Uniform", -1, 4), st.uniform(-1, 5)),
@@ -120,6 +121,26 @@ def test_sample_is_scipys(prior: Prior, reference: st.rv_continuous) -> None:
 def test_sample_of_half_student_t() -> None:
     draws = Prior("HalfStudentT", 3, 2).sample(np.random.default_rng(1), 20_000)
     assert st.kstest(draws, lambda x: 2 * st.t(3, 0, 2).cdf(x) - 1).pvalue > 1e-3
+    mean = (
+        2 * 2 * st.t(3).expect(lambda x: x, lb=0)
+    )  # of |2 t|; its variance is 2² · 3 less the mean's square
+    assert abs(draws.mean() - mean) < 4 * math.sqrt((12 - mean**2) / draws.size)
+
+
+def test_draws_of_a_fixed_value_are_that_value() -> None:
+    assert (Prior("Fixed", 2.5).sample(np.random.default_rng(1), (3, 2)) == np.full((3, 2), 2.5)).all()
+
+
+def test_a_set_reads_as_its_entries_with_their_origins(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[priors]\nb = "Normal(0, 2)"\nsd = "HalfNormal"\n')
+    both = PriorSet.from_toml(file).merge(PriorSet.of({"sd": "Exponential(1)"}))
+    lines = repr(both).splitlines()
+    assert lines == [
+        "PriorSet",
+        "  b   Normal(mu=0, sigma=2)  (file mine.toml)",
+        "  sd  Exponential(lam=1)  (user)",
+    ]
 
 
 @pytest.mark.parametrize("prior", [prior for prior, _ in UNIVARIATE], ids=str)

@@ -1,4 +1,4 @@
-"""Tables of a large fit take moments: 73 421 ratings, 4114 levels, 4000 draws."""
+"""Tables of a large fit take moments (73 421 ratings, 4114 levels, 4000 draws), and so do thousands of simulations."""
 
 import time
 
@@ -43,3 +43,17 @@ def test_every_table_takes_less_than_three_seconds(large, name):
     table = TABLES[name](large)
     assert time.process_time() - start < 3
     assert len(table)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "bernoulli", "negbinomial"])
+def test_thousands_of_data_sets_of_a_thousand_rows_take_less_than_two_seconds(family):
+    rows = hb.design_grid(person=50, item=20)
+    rows["x"] = np.linspace(-1, 1, len(rows))
+    priors = {"Intercept": "Normal(0, 1)", "b": "Normal(0, 1)", "sd": "Exponential(1)"}
+    priors |= {"sigma": "Exponential(1)"} if family == "gaussian" else {}
+    model = hb.Model("y ~ x + (x | person) + (x | item)", rows, family, priors)
+    model.prior_predictive(10)
+    start = time.process_time()
+    tree = model.prior_predictive(4000)
+    assert time.process_time() - start < 2
+    assert tree["prior_predictive"]["y"].shape == (1, 4000, 1000)

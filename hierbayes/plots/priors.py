@@ -59,7 +59,7 @@ def plot_prior_predictive(
     effects = dict(implied_effects(simulation))
     kinds = {kind: [n for n in effects if n.startswith(f"{kind}[")] for kind in ("sd", "cor", "icc")}
     panels = 2 + sum(bool(names) for names in kinds.values())
-    columns = min(3, panels)
+    columns = 2 if panels == 4 else min(3, panels)
     rows = -(-panels // columns)
     size = (PANEL[0] * columns, PANEL[1] * rows + 0.3 * bool(title))
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
@@ -72,8 +72,12 @@ def plot_prior_predictive(
     plot_prior_groups(simulation, axes[1], label=label)
     family = simulation.spec.family
     scale = SCALES[simulation.spec.link_name].format(f"log {label}" if family.log_response else label)
+    slopes = any(INTERCEPT not in name for name in kinds["sd"])
     words = {
-        "sd": ("Typical difference between groups", f"standard deviation, {scale}"),
+        "sd": (
+            "Typical difference between groups",
+            f"standard deviation, {scale}{'; of slopes, per unit' if slopes else ''}",
+        ),
         "cor": ("Correlation of effects", "correlation"),
         "icc": ("Share of variance between groups", "intraclass correlation"),
     }
@@ -143,7 +147,9 @@ def plot_prior_posterior(
 
 def _beside(ax: Axes, prior: Array, posterior: Array, name: str) -> None:
     low, high = np.quantile(posterior, [0.001, 0.999])
-    width = (high - low) or abs(high) or 1.0
+    width = high - low
+    if not width > 1e-6 * abs(high):  # a fixed value, but for rounding
+        low, high, width = low - 0.5 * abs(low), high + 0.5 * abs(high), abs(high) or 1.0
     start, end = np.quantile(prior, [0.01, 0.99])
     low, high = max(min(low, start), low - 6 * width), min(max(high, end), high + 6 * width)
     edges = np.linspace(low, high if high > low else low + width, 61)
@@ -327,9 +333,12 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
 
 def _legend(ax: Axes) -> None:
     low, high = ax.get_ylim()
-    if ax.get_yscale() == "linear":
-        ax.set_ylim(low, high + 0.3 * (high - low))  # room above for the names
-    legend = ax.legend(loc="upper right", fontsize="small", edgecolor="none")
+    legend = ax.legend(loc="upper right", fontsize="small", edgecolor="none", framealpha=1)
+    if ax.get_yscale() == "linear":  # room above for the names, without ticks there
+        ticks = [tick for tick in ax.get_yticks() if low <= tick <= high]
+        room = 0.1 + 0.1 * sum(1 + text.get_text().count("\n") for text in legend.get_texts())
+        ax.set_ylim(low, high + room * (high - low))
+        ax.set_yticks(ticks)
     for text in legend.get_texts():
         text.set_parse_math(False)
 

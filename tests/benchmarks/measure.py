@@ -188,6 +188,7 @@ def _environment() -> dict[str, str]:
 def _line(figures: Figures) -> str:
     words = {
         "seconds": "{:.2f} s",
+        "call": "call {:.2f} s",
         "cpu": "{:.2f} CPU s",
         "first": "first {:.2f} s",
         "model": "model {:.2f} s",

@@ -11,6 +11,7 @@ INTRODUCTION = (Path(__file__).parent / "introduction.md").read_text()
 
 COLUMNS = {  # heading: (figure, format)
     "fit(), s": ("seconds", "{:.2f}"),
+    "call, s": ("call", "{:.2f}"),
     "CPU, s": ("cpu", "{:.2f}"),
     "first, s": ("first", "{:.2f}"),
     "model, s": ("model", "{:.2f}"),

@@ -13,6 +13,7 @@ from tests.benchmarks.rows import (
     many_bernoulli,
     million,
     parquet,
+    prior_predictive,
     schools,
     sleepstudy,
     startup,
@@ -34,6 +35,7 @@ ROWS: dict[str, Row] = {
         many_bernoulli,
         epilepsy,
         compressed,
+        prior_predictive,
         defaults,
     )
 }

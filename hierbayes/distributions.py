@@ -1,0 +1,227 @@
+"""The table of prior distributions: what each takes, its log density, its draws."""
+
+import difflib
+import math
+import numbers
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import betaln, gammaln, xlogy
+
+from hierbayes.errors import PriorError
+
+type Array = NDArray[np.float64]
+type Size = int | tuple[int, ...] | None
+type Support = Literal["real", "positive", "correlation"]
+
+# Words that users try for a parameter of each role. Domains and defaults follow from roles too: check, bind.
+_WORDS = {
+    "location": ("loc", "location", "mean", "median", "mu"),
+    "scale": ("scale", "sd", "std", "stdev", "sigma"),
+    "rate": ("rate", "lam", "lambda"),
+    "shape": ("shape", "concentration", "k"),
+    "df": ("df", "dof", "nu"),
+}
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """Everything known of one distribution; a new one is one more record in ``DISTRIBUTIONS``."""
+
+    name: str  # PyMC's
+    parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order (Fixed is none of PyMC's)
+    roles: tuple[str, ...]  # of the parameters: keys of _WORDS, "lower", "upper", "factor" or "value"
+    support: Support  # of a Uniform it depends on the arguments: see Prior.support
+    code: int  # for compiled kernels; never reused
+    density: Callable[..., Any] = field(repr=False)  # (x, *arguments): log density inside the support
+    draw: Callable[..., Any] | None = field(repr=False)  # (rng, *arguments, size=...); None if improper
+    scaled: Callable[[float, float], dict[str, float]] | None = field(repr=False)  # for a bare name
+    aliases: tuple[str, ...] = ()  # lower case, no underscores
+    closed: bool = True  # False: the density is 0 at the lower end itself
+
+    def bounds(self, **args: Any) -> tuple[Any, Any]:
+        """Lower and upper end of the support, given the arguments."""
+        lowest = 0.0 if self.support == "positive" else -math.inf
+        return args.get("lower", lowest), args.get("upper", math.inf)
+
+    def check(self, **args: Any) -> None:
+        """Raise PriorError unless the arguments are finite numbers in the parameters' domain."""
+        for name, role in zip(self.parameters, self.roles, strict=True):
+            if isinstance(args[name], bool) or not isinstance(args[name], numbers.Real):
+                raise PriorError(f"{self.name}: {name} must be one number, not {args[name]!r}.")
+            value = float(args[name])
+            if not math.isfinite(value):
+                raise PriorError(f"{self.name}: {name} must be finite, not {value}.")
+            if value <= 0 and role not in ("location", "lower", "upper", "value"):
+                raise PriorError(f"{self.name}: {name} must be positive, not {value}.")
+        lower, upper = self.bounds(**args)
+        if not lower < upper:
+            raise PriorError(f"{self.name}: lower must be below upper, but {lower} >= {upper}.")
+
+    def bind(self, values: tuple[object, ...], named: Mapping[str, object]) -> dict[str, float]:
+        """Checked arguments in PyMC's order, from a call's arguments; {} for a bare name."""
+        takes = f"{self.name} takes {', '.join(self.parameters) or 'no arguments'}"
+        if len(values) > len(self.parameters):
+            raise PriorError(f"{takes}; found {len(values)} arguments.")
+        given: dict[str, Any] = dict(zip(self.parameters, values, strict=False))
+        for word, value in named.items():
+            if word not in self.parameters:
+                raise PriorError(f"{self.name} has no parameter {word!r}; {self._hint(word.lower())}")
+            if word in given:
+                raise PriorError(f"{self.name}: {word} is given twice, by position and by name.")
+            given[word] = value
+        if not given and self.scaled is not None:
+            return {}
+        for name, role in zip(self.parameters, self.roles, strict=True):
+            if name not in given and role != "location":
+                way_out = f" Write {self.name} alone for a default scale." if self.scaled else ""
+                raise PriorError(f"{takes}; {name} is missing.{way_out}")
+            given.setdefault(name, 0.0)
+        self.check(**given)
+        return {name: float(given[name]) + 0.0 for name in self.parameters}  # -0.0 becomes 0.0
+
+    def _hint(self, word: str) -> str:
+        name_of = dict(zip(self.roles, self.parameters, strict=True))
+        meant = [name_of[role] for role, words in _WORDS.items() if word in words and role in name_of]
+        meant += difflib.get_close_matches(word, self.parameters, n=1)
+        if word == "scale" and "rate" in name_of:
+            meant = [f"{name_of['rate']} = 1/scale"]
+        way_out = f" Did you mean {meant[0]}?" if meant else ""
+        return f"it has {', '.join(self.parameters) or 'none'}.{way_out}"
+
+    def logpdf(self, x: ArrayLike, **args: Any) -> Array:
+        """Log density at `x` (for LKJ, matrices (..., q, q)), -inf outside the support; broadcasts."""
+        x, values = np.asarray(x, dtype=float), [args[name] for name in self.parameters]
+        if self.support == "correlation":
+            return np.asarray(self.density(x, *values))[()]
+        lower, upper = self.bounds(**args)
+        inside = np.isfinite(x) & ((x >= lower) if self.closed else (x > lower)) & (x <= upper)
+        with np.errstate(over="ignore", invalid="ignore"):  # nan stands in for what is outside
+            value = self.density(np.where(inside, x, np.nan), *values)
+        return np.where(inside | np.isnan(x), value, -np.inf)[()]
+
+    def sample(self, rng: Generator, size: Size = None, *, dimension: int = 0, **args: Any) -> Array:
+        """Draws of shape `size`; LKJ, and LKJ alone, needs ``dimension=q`` and adds two axes."""
+        if self.draw is None:
+            raise PriorError(f"{self.name}() is improper, so it cannot be simulated; give a proper prior.")
+        if (dimension > 0) != (self.support == "correlation"):
+            raise PriorError(f"{self.name}: dimension goes with LKJ, and with LKJ alone.")
+        values = [args[name] for name in self.parameters] + [dimension] * (dimension > 0)
+        with np.errstate(divide="ignore", over="ignore"):  # a tiny alpha of InverseGamma: beyond any float
+            return np.asarray(self.draw(rng, *values, size=size), dtype=float)[()]
+
+
+def _normal(x: Array, mu: Any, sigma: Any) -> Any:
+    return -0.5 * ((x - mu) / sigma) ** 2 - np.log(sigma) - 0.5 * math.log(2 * math.pi)
+
+
+def _student_t(x: Array, nu: Any, mu: Any, sigma: Any) -> Any:
+    constant = -betaln(nu / 2, 0.5) - 0.5 * np.log(nu) - np.log(sigma)  # gammaln cancels for large nu
+    return constant - (nu + 1) / 2 * np.log1p(((x - mu) / sigma) ** 2 / nu)
+
+
+def _lkj(x: Array, eta: Any) -> Any:
+    """Density of the entries below the diagonal: Lewandowski, Kurowicka and Joe (2009), eq. 15 and 16."""
+    valid = np.isclose(x, np.swapaxes(x, -1, -2)).all((-2, -1))  # False where an entry is not a number
+    valid &= np.isclose(np.diagonal(x, axis1=-2, axis2=-1), 1).all(-1)
+    eigenvalues = np.linalg.eigvalsh(np.where(valid[..., None, None], x, np.eye(x.shape[-1])))
+    valid &= (eigenvalues > 0).all(-1)
+    value = (eta - 1) * np.log(np.where(valid[..., None], eigenvalues, 1.0)).sum(-1)
+    for k in range(1, x.shape[-1]):
+        b = eta + (k - 1) / 2
+        value = value - k * ((2 * b - 1) * math.log(2) + betaln(b, b))
+    return np.where(valid, value, -np.inf)
+
+
+def equal_correlations(value: float, dimension: int) -> Array:
+    """The (q, q) matrix whose correlations all have one value, which must lie above −1 / (q − 1).
+
+    Examples
+    --------
+    >>> equal_correlations(0.5, 2).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    return np.where(np.eye(dimension, dtype=bool), 1.0, value)
+
+
+def _draw_lkj(rng: Generator, eta: float, dimension: int, size: Size) -> Array:
+    """Onion method of the same paper (J. Multivariate Anal. 100, 1989-2001), row by row of the factor."""
+    shape = () if size is None else tuple(np.atleast_1d(size))
+    factor = np.tile(np.eye(dimension), (*shape, 1, 1))
+    for k in range(1, dimension):
+        direction = rng.standard_normal((*shape, k))
+        squared = rng.beta(k / 2, eta + (dimension - 1 - k) / 2, size=shape)
+        factor[..., k, :k] = direction * np.sqrt(squared / (direction**2).sum(-1))[..., None]
+        factor[..., k, k] = np.sqrt(1 - squared)
+    matrix: Array = np.einsum("...ij,...kj->...ik", factor, factor)
+    matrix[..., range(dimension), range(dimension)] = 1.0
+    return matrix
+
+
+# fmt: off
+DISTRIBUTIONS = {record.name: record for record in (
+    Distribution("Flat", (), (), "real", 0, lambda x: 0.0 * x, None, None),
+    Distribution("HalfFlat", (), (), "positive", 1, lambda x: 0.0 * x, None, None),
+    Distribution("Uniform", ("lower", "upper"), ("lower", "upper"), "real", 2,
+        lambda x, lower, upper: 0.0 * x - np.log(upper - lower), Generator.uniform, None),
+    Distribution("Normal", ("mu", "sigma"), ("location", "scale"), "real", 3, _normal, Generator.normal,
+        lambda location, scale: {"mu": location, "sigma": scale}, ("gaussian",)),
+    Distribution("StudentT", ("nu", "mu", "sigma"), ("df", "location", "scale"), "real", 4, _student_t,
+        lambda rng, nu, mu, sigma, size: mu + sigma * rng.standard_t(nu, size),
+        lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student")),
+    Distribution("Cauchy", ("alpha", "beta"), ("location", "scale"), "real", 5,
+        lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
+        lambda rng, alpha, beta, size: alpha + beta * rng.standard_cauchy(size),
+        lambda location, scale: {"alpha": location, "beta": scale}),
+    Distribution("Laplace", ("mu", "b"), ("location", "scale"), "real", 6,
+        lambda x, mu, b: -np.abs(x - mu) / b - np.log(2 * b), Generator.laplace,
+        lambda location, scale: {"mu": location, "b": scale}, ("doubleexponential",)),
+    Distribution("Logistic", ("mu", "s"), ("location", "scale"), "real", 7,
+        lambda x, mu, s: -np.logaddexp(0, (x - mu) / s) - np.logaddexp(0, (mu - x) / s) - np.log(s),
+        Generator.logistic, lambda location, scale: {"mu": location, "s": scale}),
+    Distribution("Exponential", ("lam",), ("rate",), "positive", 8, lambda x, lam: np.log(lam) - lam * x,
+        lambda rng, lam, size: rng.exponential(1 / lam, size), lambda _, scale: {"lam": 1 / scale}, ("exp",)),
+    Distribution("HalfNormal", ("sigma",), ("scale",), "positive", 9,
+        lambda x, sigma: math.log(2) + _normal(x, 0.0, sigma),
+        lambda rng, sigma, size: np.abs(rng.normal(0.0, sigma, size)), lambda _, scale: {"sigma": scale}),
+    Distribution("HalfStudentT", ("nu", "sigma"), ("df", "scale"), "positive", 10,
+        lambda x, nu, sigma: math.log(2) + _student_t(x, nu, 0.0, sigma),
+        lambda rng, nu, sigma, size: np.abs(sigma * rng.standard_t(nu, size)),
+        lambda _, scale: {"nu": 3.0, "sigma": scale}, ("halft", "halfstudent")),
+    Distribution("HalfCauchy", ("beta",), ("scale",), "positive", 11,
+        lambda x, beta: math.log(2) + _student_t(x, 1.0, 0.0, beta),
+        lambda rng, beta, size: np.abs(beta * rng.standard_cauchy(size)), lambda _, scale: {"beta": scale}),
+    Distribution("Gamma", ("alpha", "beta"), ("shape", "rate"), "positive", 12,
+        lambda x, alpha, beta: xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha),
+        lambda rng, alpha, beta, size: rng.gamma(alpha, 1 / beta, size),
+        lambda _, scale: {"alpha": 2.0, "beta": 2 / scale}),  # mean = scale, density 0 at 0
+    Distribution("InverseGamma", ("alpha", "beta"), ("shape", "factor"), "positive", 13,
+        lambda x, alpha, beta: alpha * np.log(beta) - gammaln(alpha) - (alpha + 1) * np.log(x) - beta / x,
+        lambda rng, alpha, beta, size: beta / rng.gamma(alpha, size=size),
+        lambda _, scale: {"alpha": 3.0, "beta": 2 * scale}, ("invgamma",), False),  # mean = sd = scale
+    Distribution("LogNormal", ("mu", "sigma"), ("location", "scale"), "positive", 14,
+        lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x), Generator.lognormal,
+        lambda _, scale: {"mu": math.log(scale), "sigma": 1.0}, (), False),
+    Distribution("LKJ", ("eta",), ("shape",), "correlation", 15, _lkj, _draw_lkj,
+        lambda _, __: {"eta": 1.0}, ("lkjcorr",)),
+    Distribution("Fixed", ("value",), ("value",), "real", 16,
+        lambda x, value: np.where(x == value, 0.0, -np.inf), lambda rng, value, size: np.full(size or (), value), None,
+        ("constant", "delta", "dirac")),
+)}
+# fmt: on
+_NAMES = {word: name for name, record in DISTRIBUTIONS.items() for word in (name.lower(), *record.aliases)}
+
+
+def find_distribution(name: str) -> Distribution:
+    """The record of that name, matched without case, underscores and hyphens; PriorError if there is none."""
+    word = re.sub(r"[_\s-]", "", str(name)).lower()
+    if word not in _NAMES:
+        near = dict.fromkeys(_NAMES[match] for match in difflib.get_close_matches(word, _NAMES))
+        names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(DISTRIBUTIONS)}"
+        raise PriorError(f"No prior distribution {name!r} ({names}).")
+    return DISTRIBUTIONS[_NAMES[word]]
