@@ -209,7 +209,7 @@ def _predict(options: argparse.Namespace) -> None:
     table = fit.predict(
         rows, options.kind, groups=groups, new_levels=options.new_levels, prob=options.prob, seed=options.seed
     )
-    joined = rows.join(table, rsuffix="_predicted")
+    joined = rows.join(table.rename(columns={name: f"{name}_predicted" for name in table if name in rows}))
     if options.out:
         joined.to_csv(options.out, index=False)
         print(f"Saved {options.out}: {len(joined)} rows, interval {table.attrs['interval']}")

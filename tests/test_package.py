@@ -171,7 +171,7 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
     rows = tmp_path / "sleep.csv"
     hb.load_dataset("sleepstudy").to_csv(rows, index=False)
     new = tmp_path / "new.csv"
-    new.write_text("Days,Subject\n0,308\n9,999\n")
+    new.write_text("Days,Subject,mean\n0,308,1\n9,999,2\n")
     out = tmp_path / "fit.nc"
     sampling = ["--draws", "1000", "--seed", "1", "--no-progress"]
     assert (
@@ -196,7 +196,8 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
     assert main(["predict", str(out), str(new), "--groups", "none"]) == 0
     assert main(["predict", str(out), str(new), "--groups", "Subject"]) == 0
     predicted = (tmp_path / "predicted.csv").read_text().splitlines()
-    assert predicted[0] == "Days,Subject,mean,sd,lower,upper"
+    assert predicted[0] == "Days,Subject,mean,mean_predicted,sd,lower,upper"
+    assert "Warning" not in capsys.readouterr().err
     assert len(predicted) == 3
 
 
