@@ -17,6 +17,7 @@ FAMILIES = (
     "lognormal",
     "bernoulli",
     "binomial",
+    "betabinomial",
     "poisson",
     "negbinomial",
     "gamma",

@@ -44,6 +44,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
     if isinstance(design, Design):
         findings += _check_offset(spec, design)
+        findings += _check_trials(spec, design)
     return tuple(findings)
 
 
@@ -319,7 +320,7 @@ def _is_numbering(labels: list[object]) -> bool:
     return texts in (letters, numbers[1:], numbers[:-1])
 
 
-# -- the offset -----------------------------------------------------------------------------------------------------
+# -- the response -----------------------------------------------------------------------------------------------------
 
 
 def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
@@ -346,4 +347,15 @@ def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
             f"the offset {names} reaches {offset.max():.6g}, so that means would differ by a factor of "
             f"{np.exp(min(np.ptp(offset), 700.0)):.3g}, and the responses grow with the offset itself",
             f"With a log link an exposure enters by its logarithm: offset(log({names}))",
+        )
+
+
+def _check_trials(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """One trial a row says nothing of how the trials of a row go together."""
+    if spec.family.auxiliaries and design.trials is not None and design.trials.max() <= 1:
+        names = " and ".join(auxiliary.name for auxiliary in spec.family.auxiliaries)
+        yield Finding(
+            "one-trial-a-row",
+            f"no row has more than one trial, and {names} is about how the trials of a row go together",
+            "Its posterior is its prior; take family='bernoulli', or make each row the trials that belong together",
         )

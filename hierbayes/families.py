@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 Values = Mapping[str, Any]
 LOG_2PI = float(np.log(2 * np.pi))
 TINY, EPSILON = float(np.finfo(float).tiny), float(np.finfo(float).epsneg)
+STIRLING = 1000.0  # from here on two terms of Stirling's series are exact to rounding
+TERMS = 100  # trials up to which a beta-binomial's information is summed over its responses
 
 
 @dataclass(frozen=True)
@@ -109,8 +111,8 @@ class Family:
     log_response : bool
         Whether location and scale are those of the response's logarithm.
     threshold : bool
-        Whether the response says on which side of a threshold a latent variable fell, whose distribution about the
-        linear predictor is the link's.
+        Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
+        distribution about the linear predictor is the link's.
     """
 
     name: str
@@ -298,6 +300,29 @@ def _beta_shapes(eta: Array, aux: Values, link: Link) -> tuple[Array, Array]:
     return special.expit(odds) * aux["phi"], special.expit(-odds) * aux["phi"]
 
 
+def _betabinomial_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
+    n = np.ones_like(y) if trials is None else trials
+    odds, phi = _log_odds(eta, link), aux["phi"]
+    log_a, log_b = (np.log(phi) - np.logaddexp(0, signed) for signed in (-odds, odds))
+    choose = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
+    return choose + _log_rise(log_a, y) + _log_rise(log_b, n - y) - _log_rise(np.log(phi), n)
+
+
+def _log_rise(log_x: Array, y: Array) -> Array:
+    """log Γ(x + y) − log Γ(x) for whole y, the logarithm of x (x + 1) … (x + y − 1).
+
+    Without what differences lose: x may underflow to 0 (its own factor is split off), or be so large that both
+    logarithms agree in all their digits (then by Stirling's series, Abramowitz & Stegun 1964, 6.1.41).
+    """
+    x = np.exp(np.minimum(log_x, 700.0)) + 1
+    k = np.maximum(y - 1, 0)
+    small, large = np.minimum(x, STIRLING), np.maximum(x, STIRLING)
+    near = special.gammaln(small + k) - special.gammaln(small)
+    rests = [(1 - 1 / (30 * z**2)) / (12 * z) for z in (large + k, large)]
+    far = (large - 0.5) * np.log1p(k / large) + k * (np.log(large + k) - 1) + rests[0] - rests[1]
+    return np.where(y > 0, log_x + np.where(x < STIRLING, near, far), 0.0)
+
+
 def _where_possible(mu: Array, values: Array) -> Array:
     """Log densities, -inf at a negative mean, which the identity and inverse links can give."""
     return np.where(mu >= 0, values, -np.inf)
@@ -355,6 +380,13 @@ def _binomial_simulate(
     return rng.binomial(n, link.mean(eta)).astype(float)
 
 
+def _betabinomial_simulate(
+    rng: np.random.Generator, eta: Array, aux: Values, link: Link, trials: Array | None
+) -> Array:
+    n = 1 if trials is None else np.asarray(trials, dtype=np.int64)
+    return rng.binomial(n, rng.beta(*_beta_shapes(eta, aux, link))).astype(float)
+
+
 def _beta_information(eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
     """Ferrari & Cribari-Neto (2004), eq. 8: phi² (ψ'(μφ) + ψ'((1−μ)φ)) (dμ/dη)²."""
     a, b = _beta_shapes(eta, aux, link)
@@ -368,6 +400,32 @@ def _binomial_information(eta: Array, aux: Values, link: Link, trials: Array | N
     n = 1.0 if trials is None else trials
     with np.errstate(divide="ignore", invalid="ignore"):
         return n * np.where(variance > 0, link.slope(eta) ** 2 / variance, 0.0)
+
+
+def _betabinomial_information(eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
+    """The mean square of the score, summed over the responses.
+
+    That of more than `TERMS` trials is scaled up from that of `TERMS` in the ratio of n / (1 + (n − 1) / (1 + phi)),
+    their numbers of independent trials: exact for a large phi, else somewhat too small.
+    """
+    n = np.ones(1) if trials is None else np.asarray(trials, dtype=np.float64)
+    few = np.minimum(n, TERMS)
+    a, b = _beta_shapes(eta, aux, link)
+    phi = a + b
+    logs = _log_rise(np.log(b), few) - _log_rise(
+        np.log(phi), few
+    )  # of the probability of y successes, from 0 on
+    score = special.digamma(b) - special.digamma(b + few)  # d log density / d a − d log density / d b
+    total = np.exp(logs) * score**2
+    with np.errstate(divide="ignore", invalid="ignore"):  # beyond the row's trials, which are left out
+        for y in range(int(few.max(initial=0.0))):
+            left = few - y
+            after = b + (left - 1)  # in this order: b may be lost in 1
+            logs = logs + np.log(left / (y + 1) * (a + y) / after)
+            score = score + 1 / (a + y) + 1 / after
+            total = total + np.where(left > 0, np.exp(logs) * score**2, 0.0)
+    independent, summed = ((1 + phi) * many / (phi + np.maximum(many, 1)) for many in (n, few))
+    return (phi * link.slope(eta)) ** 2 * total * independent / np.where(summed > 0, summed, 1.0)
 
 
 def _bernoulli_distribution(
@@ -386,6 +444,13 @@ def _beta_distribution(
     assert link.log_odds is not None
     odds = link.log_odds(eta, m)
     return pm.Beta, {"alpha": m.sigmoid(odds) * aux["phi"], "beta": m.sigmoid(-odds) * aux["phi"]}
+
+
+def _betabinomial_distribution(
+    pm: Any, m: Any, eta: Any, aux: Values, link: Link, trials: Any
+) -> tuple[Any, dict[str, Any]]:
+    _, shapes = _beta_distribution(pm, m, eta, aux, link, trials)
+    return pm.BetaBinomial, {**shapes, "n": trials}
 
 
 NUMBER_LINKS = ("identity", "log", "inverse")
@@ -477,6 +542,21 @@ FAMILIES: dict[str, Family] = {
             information=_binomial_information,
             distribution=_bernoulli_distribution,
             equation="Binomial(trials, mu)",
+            threshold=True,
+            needs_trials=True,
+        ),
+        Family(
+            name="betabinomial",
+            links=UNIT_LINKS,
+            auxiliaries=(PHI,),
+            support=SUCCESSES,
+            log_density=_betabinomial_log_density,
+            simulate=_betabinomial_simulate,
+            mean=_link_mean,
+            variance=_bernoulli_variance,  # of one trial, whatever phi: its trials vary together, none more
+            information=_betabinomial_information,
+            distribution=_betabinomial_distribution,
+            equation="BetaBinomial(trials, mu·phi, (1 − mu)·phi)",
             threshold=True,
             needs_trials=True,
         ),

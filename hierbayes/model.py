@@ -60,8 +60,8 @@ class Model:
         of ``.parquet`` or ``.csv`` files (``"rows/*.parquet"``), a DuckDB relation, a polars LazyFrame, or a Dask data
         frame.
     family : str
-        ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``, ``"poisson"``,
-        ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
+        ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
+        ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.

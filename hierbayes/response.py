@@ -70,7 +70,8 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
             f"`{response.expression} | trials(n) ~ …` with n a column or a number"
         )
     if "trials" in additions and not family.needs_trials:
-        raise DataError(f"family {family.name!r} takes no trials(…); use family='binomial' or leave it out")
+        taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
+        raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
     absent = not set(formula.response_columns) <= set(frame.columns)
     column = next((name for name in formula.response_columns if quote(name) == response.expression), None)
     draft = ResponseLayout(

@@ -245,6 +245,7 @@ SUPPORT = {
     "lognormal": ("share", 0.0, "above 0", "gaussian"),
     "bernoulli": ("yes", 2.0, "0 or 1", "Recode it"),
     "binomial": ("k", 11.0, "from 0 to the row's trials", "Correct those rows"),
+    "betabinomial": ("k", 11.0, "from 0 to the row's trials", "Correct those rows"),
     "poisson": ("count", 1.5, "a whole number, 0 or more", "gaussian"),
     "negbinomial": ("count", -1.0, "a whole number, 0 or more", "gaussian"),
     "gamma": ("share", -0.5, "above 0", "gaussian"),
@@ -255,7 +256,7 @@ RESPONSE = [
         bad(
             f"outside {family}",
             model(
-                f"{column}{' | trials(n)' if family == 'binomial' else ''} ~ x + (1 | g)",
+                f"{column}{' | trials(n)' if 'trials' in words else ''} ~ x + (1 | g)",
                 with_value(column, value),
                 family=family,
             ),
@@ -318,7 +319,13 @@ RESPONSE = [
         "needs the number of trials",
         "k | trials(n) ~",
     ),
-    bad("trials", model("y | trials(n) ~ x"), hb.DataError, "takes no trials", "family='binomial'"),
+    bad(
+        "trials",
+        model("y | trials(n) ~ x"),
+        hb.DataError,
+        "takes no trials",
+        "family='binomial' or family='betabinomial'",
+    ),
     bad(
         "few trials",
         model("k | trials(2) ~ x", family="binomial"),

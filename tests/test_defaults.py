@@ -171,7 +171,11 @@ EXTREMES = {
     "gamma": {"plain": D["age"], "tiny": 1e-12 * D["age"], "huge": 1e12 * D["age"]},
     "beta": {"plain": D["share"], "near 0": 1e-9 * D["share"], "near 1": 1 - 1e-9 * D["share"]},
 }
-EXTREMES |= {"student": EXTREMES["gaussian"], "negbinomial": EXTREMES["poisson"]}
+EXTREMES |= {
+    "student": EXTREMES["gaussian"],
+    "negbinomial": EXTREMES["poisson"],
+    "betabinomial": EXTREMES["binomial"],
+}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +199,9 @@ def test_every_family_and_link_has_sane_numbers(family, link, case):
     assert scale > 0
     assert_allclose(widths["b", "x", ""], 2.5 * scale / D["x"].std(ddof=0), rtol=1e-9)
     assert_allclose(found["sd", "Intercept", "g"][1]["lam"], 1 / scale, rtol=1e-9)
-    mean = np.log(y).mean() if family == "lognormal" else y.mean() / (12 if family == "binomial" else 1)
+    mean = (
+        np.log(y).mean() if family == "lognormal" else y.mean() / (12 if FAMILIES[family].needs_trials else 1)
+    )
     if link == "identity":
         assert found["Intercept", "", ""][1]["mu"] == pytest.approx(mean)
         continuous = np.log(y) if family == "lognormal" else y
@@ -204,7 +210,7 @@ def test_every_family_and_link_has_sane_numbers(family, link, case):
         assert scale == pytest.approx(abs(found["Intercept", "", ""][1]["mu"]))
     else:
         assert scale == 1.0
-        total = 12 * N if family == "binomial" else N
+        total = 12 * N if FAMILIES[family].needs_trials else N
         if link != "log":  # half a row inside the boundary
             centre = LINKS[link].link((mean * total + 0.5) / (total + 1))
         elif mean > 0:
@@ -285,7 +291,7 @@ def test_a_bare_name_of_a_real_prior_has_the_default_place_and_width():
 
 @pytest.mark.parametrize(
     ("family", "parameter", "typical"),
-    [("student", "nu", 10), ("negbinomial", "shape", 1), ("beta", "phi", 10)],
+    [("student", "nu", 10), ("negbinomial", "shape", 1), ("beta", "phi", 10), ("betabinomial", "phi", 10)],
 )
 def test_a_bare_name_of_a_parameter_without_units_has_nothing_to_do_with_the_responses_scale(
     family, parameter, typical

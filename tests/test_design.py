@@ -46,6 +46,7 @@ RESPONSES = {
     "lognormal": "age",
     "bernoulli": "yes",
     "binomial": "k | trials(n)",
+    "betabinomial": "k | trials(n)",
     "poisson": "count",
     "negbinomial": "count",
     "gamma": "age",

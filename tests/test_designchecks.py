@@ -215,6 +215,18 @@ def test_offsets_of_other_links_are_as_they_are(exposed):
     assert codes("y ~ x + offset(hours)", exposed) == []
 
 
+# -- trials -------------------------------------------------------------------------------------------------------
+
+
+def test_single_trials_say_nothing_of_how_trials_vary_together(exposed):
+    frame = exposed.assign(n=np.resize([0, 1], 200), k=np.resize([0, 0, 0, 1], 200))
+    (finding,) = found("k | trials(n) ~ x", frame, family="betabinomial")
+    assert finding.code == "one-trial-a-row"
+    assert "phi" in finding.found
+    assert codes("k | trials(n) ~ x", frame, family="binomial") == []
+    assert codes("k | trials(n) ~ x", frame.assign(n=np.resize([1, 2], 200)), family="betabinomial") == []
+
+
 # -- documentation ------------------------------------------------------------------------------------------------
 
 

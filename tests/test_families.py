@@ -33,6 +33,7 @@ SCIPY = {
     "lognormal": lambda mu, aux, n: stats.lognorm(aux["sigma"], scale=np.exp(mu)),
     "bernoulli": lambda mu, aux, n: stats.bernoulli(mu),
     "binomial": lambda mu, aux, n: stats.binom(n, mu),
+    "betabinomial": lambda mu, aux, n: stats.betabinom(n, mu * aux["phi"], (1 - mu) * aux["phi"]),
     "poisson": lambda mu, aux, n: stats.poisson(mu),
     "negbinomial": lambda mu, aux, n: stats.nbinom(aux["shape"], aux["shape"] / (aux["shape"] + mu)),
     "gamma": lambda mu, aux, n: stats.gamma(aux["shape"], scale=mu / aux["shape"]),
@@ -45,6 +46,7 @@ AUXILIARIES = {
     "lognormal": [{"sigma": 0.3}, {"sigma": 0.8}],
     "negbinomial": [{"shape": 0.7}, {"shape": 30.0}],
     "beta": [{"phi": 4.0}, {"phi": 80.0}],
+    "betabinomial": [{"phi": 0.8}, {"phi": 80.0}],
 }
 RESPONSES = {
     "gaussian": [-50.0, -1.0, 0.0, 0.3, 50.0],
@@ -52,6 +54,7 @@ RESPONSES = {
     "lognormal": [1e-3, 0.4, 1.0, 30.0],
     "bernoulli": [0.0, 1.0],
     "binomial": [0.0, 1.0, 3.0, 7.0],
+    "betabinomial": [0.0, 1.0, 3.0, 7.0],
     "poisson": [0.0, 1.0, 4.0, 60.0],
     "negbinomial": [0.0, 1.0, 4.0, 60.0],
     "gamma": [1e-3, 0.4, 1.0, 30.0],
@@ -81,6 +84,14 @@ def far_log_density(name, link, y, eta, aux):
     if name in ("bernoulli", "binomial"):
         n = TRIALS if name == "binomial" else 1.0
         return np.log(special.binom(n, y)) + y * LOG_MEANS[link](eta) + (n - y) * LOG_REST[link](eta)
+    if name == "betabinomial":
+        means = np.exp(LOG_MEANS[link](eta)), np.exp(LOG_REST[link](eta))
+        total = np.log(special.binom(TRIALS, y)) - sum(np.log1p(k / aux["phi"]) for k in range(int(TRIALS)))
+        for mean, log_mean, count in zip(means, (LOG_MEANS, LOG_REST), (y, TRIALS - y), strict=True):
+            for k in range(int(TRIALS)):
+                factor = np.log(mean + k / aux["phi"]) if k else log_mean[link](eta)
+                total = total + np.where(k < count, factor, 0.0)
+        return total
     if name == "beta":
         log_a, log_b = np.log(aux["phi"]) + LOG_MEANS[link](eta), np.log(aux["phi"]) + LOG_REST[link](eta)
         a, b = np.exp(log_a), np.exp(log_b)
@@ -181,6 +192,22 @@ def test_negbinomial_with_a_huge_shape_is_poisson():
     )
 
 
+@pytest.mark.parametrize("link", LOG_MEANS)
+def test_betabinomial_with_a_huge_phi_is_binomial(link):
+    """The log density falls short of it by terms of order n² / phi."""
+    y, trials, eta = np.array([0.0, 1.0, 150.0, 200.0]), np.array(200.0), np.array([[-2.5], [0.4]])
+    record = LINKS[link]
+    binomial = FAMILIES["binomial"].log_density(y, eta, {}, record, trials)
+    for phi in (1e8, 1e10, 1e13):
+        found = FAMILIES["betabinomial"].log_density(y, eta, {"phi": phi}, record, trials)
+        p = MEANS[link](eta)
+        order = (y * (y - 1) / p + (200 - y) * (199 - y) / (1 - p) - 200 * 199) / (2 * phi)
+        assert_allclose(found, binomial + order, rtol=1e-8, atol=5e-9)
+    information = FAMILIES["binomial"].information(eta, {}, record, trials)
+    found = FAMILIES["betabinomial"].information(eta, {"phi": 1e8}, record, trials)
+    assert_allclose(found, information, rtol=1e-5)
+
+
 # -- moments -------------------------------------------------------------------------------------------------
 
 
@@ -252,7 +279,7 @@ def test_nothing_breaks_at_a_far_eta(name, link):
 def expectation(name, link, eta, aux, function):
     """E f(Y) at one eta: a sum over the support, or the trapezoid rule where the tails are light."""
     exact = SCIPY[name](MEANS[link](eta), aux, TRIALS)
-    if name in ("bernoulli", "binomial", "poisson", "negbinomial"):
+    if FAMILIES[name].support.whole:
         y = np.arange(0.0, min(exact.support()[1], exact.ppf(1 - 1e-15) + 200) + 1)
         return exact.pmf(y) @ function(y)
     mu = MEANS[link](eta)
@@ -287,6 +314,19 @@ def test_information_is_the_expected_curvature(name, link):
             assert_allclose(found, -expectation(name, link, eta, aux, curvature), rtol=2e-6)
 
 
+@pytest.mark.parametrize("trials", [1.0, 30.0, 100.0, 1000.0])
+@pytest.mark.parametrize("phi", [0.8, 8.0, 800.0])
+def test_information_of_many_trials(trials, phi):
+    """Exact up to a hundred trials, and beyond never more than it is nor below 0.7 of it."""
+    family, logit, at = FAMILIES["betabinomial"], LINKS["logit"], np.array([-2.5, 0.4])
+    mu, y = special.expit(at), np.arange(trials + 1)[:, None]
+    a, b = mu * phi, (1 - mu) * phi
+    score = special.digamma(a + y) - special.digamma(b + trials - y) - special.digamma(a) + special.digamma(b)
+    exact = (phi * mu * (1 - mu)) ** 2 * (stats.betabinom.pmf(y, trials, a, b) * score**2).sum(axis=0)
+    share = family.information(at, {"phi": phi}, logit, np.array(trials)) / exact
+    assert_allclose(share, 1.0 if trials <= 100 else share.clip(0.7, 1.0), rtol=1e-8)
+
+
 @pairs
 def test_information_far_out_is_a_number(name, link):
     """Never negative, never NaN: a search for the mode passes through such places."""
@@ -310,6 +350,7 @@ def test_information_far_out_is_a_number(name, link):
         ("gamma", [1e-300, 2.5], [0, -1, np.nan, np.inf]),
         ("bernoulli", [0, 1], [-1, 0.5, 2, np.nan]),
         ("binomial", [0, 3, 7], [-1, 0.5, 8, np.nan, np.inf]),
+        ("betabinomial", [0, 3, 7], [-1, 0.5, 8, np.nan, np.inf]),
         ("poisson", [0, 1, 1e9], [-1, 0.5, np.nan, np.inf]),
         ("negbinomial", [0, 1, 1e9], [-1, 0.5, np.nan, np.inf]),
         ("beta", [1e-300, 0.5, 1 - 1e-16], [0, 1, -0.1, 1.1, np.nan]),
@@ -414,27 +455,30 @@ def test_a_record_is_complete(name):
 @pairs
 def test_pymcs_distribution_is_the_same_density_with_a_gradient(name, link):
     import pymc as pm
+    import pytensor
     import pytensor.tensor as pt
 
     from hierbayes.graph import _math
 
     near = moderate(name, link)
     # beyond these the second shape of a beta is 0 in double precision, and PyMC's log density -inf
-    farthest = {"probit": 20.0, "cloglog": 5.0}.get(link, FAR) if name == "beta" else FAR
+    farthest = (
+        {"probit": 20.0, "cloglog": 5.0}.get(link, FAR) if "phi" in AUXILIARIES.get(name, [{}])[0] else FAR
+    )
     if link not in ("identity", "inverse"):
         near = np.concatenate([near, [-farthest, -5.0, 5.0, farthest]])
     family, y = FAMILIES[name], np.array(RESPONSES[name])
     point, values = (a.ravel() for a in np.meshgrid(near, y))
-    discrete = not name.startswith(("g", "s", "l", "beta"))
-    observed = values.astype(np.int64) if discrete else values
-    trials = None if trials_of(name) is None else np.full(len(values), TRIALS)
+    observed = values.astype(np.int64) if family.support.whole else values
+    # shared, as in the graph: of a constant n, `n - y + beta` would be rewritten as `(n + beta) - y`, which loses beta
+    trials = None if trials_of(name) is None else pytensor.shared(np.full(len(values), TRIALS))
     for aux in AUXILIARIES.get(name, [{}]):
         x = pt.vector("eta")
         tensors = {key: pt.as_tensor(np.float64(value)) for key, value in aux.items()}
         kind, arguments = family.distribution(pm, _math(pm), x, tensors, LINKS[link], trials)
         logp = pm.logp(kind.dist(**arguments), observed)
         density, gradient = evaluate([logp, pt.grad(logp.sum(), x)], {x: point})
-        expected = family.log_density(values, point, aux, LINKS[link], trials)
+        expected = family.log_density(values, point, aux, LINKS[link], trials_of(name))
         assert_allclose(density, expected, rtol=1e-8, atol=1e-8)
         assert np.isfinite(gradient).all()
 
@@ -459,6 +503,7 @@ def evaluate(outputs, inputs=None):
         (("neg_binomial", None), ("negbinomial", "log")),
         (("NegativeBinomial", None), ("negbinomial", "log")),
         (("bernoulli", "probit"), ("bernoulli", "probit")),
+        (("beta_binomial", None), ("betabinomial", "logit")),
         (("t", None), ("student", "identity")),
     ],
 )

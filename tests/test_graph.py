@@ -14,6 +14,7 @@ from scipy import special, stats
 
 import hierbayes as hb
 from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.families import FAMILIES
 from hierbayes.graph import build_graph
 
 from .test_families import AUXILIARIES, MEANS, PAIRS, SCIPY
@@ -57,6 +58,7 @@ RESPONSE = {
     "lognormal": "positive",
     "bernoulli": "binary",
     "binomial": "hits",
+    "betabinomial": "hits",
     "poisson": "count",
     "negbinomial": "count",
     "gamma": "positive",
@@ -89,6 +91,15 @@ DENSITIES: Mapping[str, Any] = {
     "HalfFlat": lambda: SimpleNamespace(logpdf=np.zeros_like),
 }
 REAL = {"Normal", "StudentT", "Cauchy", "Laplace", "Logistic", "Flat"}
+
+
+def left_side(family: str) -> str:
+    """The response as a formula has it."""
+    return RESPONSE[family] + (" | trials(n)" if FAMILIES[family].needs_trials else "")
+
+
+def trials_of(family: str) -> Any:
+    return FRAME["n"].to_numpy() if FAMILIES[family].needs_trials else None
 
 
 def log_density(priors: list[Distribution], x: np.ndarray) -> float:
@@ -388,9 +399,8 @@ STRUCTURES = {
 @pytest.mark.parametrize(("family", "link"), PAIRS, ids=[f"{f}-{link}" for f, link in PAIRS])
 def test_density_of_every_family_link_and_structure(family, link, structure):
     right, groups = STRUCTURES[structure]
-    trials = FRAME["n"].to_numpy() if family == "binomial" else None
-    left = RESPONSE[family] + (" | trials(n)" if family == "binomial" else "")
-    model = hb.Model(f"{left} ~ x + c{right}", FRAME, family=family, link=link)
+    trials = trials_of(family)
+    model = hb.Model(f"{left_side(family)} ~ x + c{right}", FRAME, family=family, link=link)
     y, predictors = FRAME[RESPONSE[family]].to_numpy(float), {"mu": Predictor(columns("x", "c"), groups)}
     priors = default_priors(y, family, link, predictors, trials)
     assert_same_density(model.graph(), ByHand(y, family, link, predictors, priors, trials))
@@ -528,6 +538,7 @@ OTHER_PARAMETERS = [
     ("negbinomial", "log", "shape"),
     ("gamma", "log", "shape"),
     ("beta", "probit", "phi"),
+    ("betabinomial", "logit", "phi"),
 ]
 
 
@@ -537,8 +548,9 @@ def another_parameter(family, link, parameter) -> tuple[hb.Model, ByHand]:
         "mu": Predictor(columns("x"), (group("g", "Intercept", "x", blocks=((0, 1),)),)),
         parameter: Predictor(columns("x"), (group("g", "Intercept"),)),
     }
-    formulas = {"mu": f"{RESPONSE[family]} ~ x + (x | g)", parameter: "~ x + (1 | g)"}
-    return hb.Model(formulas, FRAME, family=family, link=link), by_hand(family, link, predictors)
+    formulas = {"mu": f"{left_side(family)} ~ x + (x | g)", parameter: "~ x + (1 | g)"}
+    model = hb.Model(formulas, FRAME, family=family, link=link)
+    return model, by_hand(family, link, predictors, trials=trials_of(family))
 
 
 @pytest.mark.parametrize(("family", "link", "parameter"), OTHER_PARAMETERS)
@@ -641,7 +653,7 @@ def test_the_gradient_is_that_of_the_density(formula, family, link, parameteriza
     ("family", "link"), [pair for pair in PAIRS if pair[1] == dict(reversed(PAIRS))[pair[0]]]
 )
 def test_weight_two_is_the_row_twice(family, link):
-    trials = "trials(n) + " if family == "binomial" else ""
+    trials = "trials(n) + " if FAMILIES[family].needs_trials else ""
     twice = FRAME.loc[np.repeat(FRAME.index, FRAME["k"])].reset_index(drop=True).assign(k=1)
     weighted, repeated = (
         hb.Model(f"{RESPONSE[family]} | {trials}weights(k) ~ x + (x | g)", frame, family=family, link=link)

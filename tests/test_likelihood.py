@@ -39,6 +39,12 @@ FAMILIES = {
     "lognormal": ("above", lambda eta, a: stats.lognorm(a["sigma"], scale=np.exp(eta)).logpdf(D["above"])),
     "bernoulli": ("yes", lambda eta, a: stats.bernoulli(1 / (1 + np.exp(-eta))).logpmf(D["yes"])),
     "binomial": ("k | trials(n)", lambda eta, a: stats.binom(D["n"], 1 / (1 + np.exp(-eta))).logpmf(D["k"])),
+    "betabinomial": (
+        "k | trials(n)",
+        lambda eta, a: stats.betabinom(
+            D["n"], a["phi"] / (1 + np.exp(-eta)), a["phi"] / (1 + np.exp(eta))
+        ).logpmf(D["k"]),
+    ),
     "poisson": ("count", lambda eta, a: stats.poisson(np.exp(eta)).logpmf(D["count"])),
     "negbinomial": (
         "count",

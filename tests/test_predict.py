@@ -41,6 +41,7 @@ RESPONSES = {
     "lognormal": "positive",
     "bernoulli": "yes",
     "binomial": "k | trials(n)",
+    "betabinomial": "k | trials(n)",
     "poisson": "count",
     "negbinomial": "count",
     "gamma": "positive",
@@ -172,7 +173,7 @@ def test_responses_are_in_the_support_and_have_the_mean(family):
     rows = pd.DataFrame({"x": [0.1, -0.2, 0.3], "g": ["b", "f", "new"], "n": trials})
     responses, means = draws_of(fit, rows, kind="response"), draws_of(fit, rows, kind="mean")
     assert fit.spec.family.support.contains(responses, trials).all()
-    expected = means * trials if family == "binomial" else means
+    expected = means * trials if fit.spec.family.needs_trials else means
     assert np.abs(z_score(responses - expected)).max() < LIMIT
     assert (responses.std(axis=0) > expected.std(axis=0)).all()
 

@@ -15,7 +15,7 @@ from hierbayes.families import FAMILIES
 from hierbayes.simulation import sample_prior, simulate_responses, thin
 
 from .test_families import MEANS, PAIRS, SCIPY
-from .test_graph import DENSITIES, FRAME, RESPONSE, ROWS, columns
+from .test_graph import DENSITIES, FRAME, RESPONSE, ROWS, columns, left_side
 
 DRAWS = 20_000
 LEAST_P = 1e-4  # of a Kolmogorov–Smirnov test; there are about 40 of them
@@ -216,8 +216,7 @@ NARROW = {"Intercept": "Normal(0.3, 0.3)", "b": "Normal(0, 0.2)", "sd": "Exponen
 @pytest.mark.parametrize("family", FAMILIES)
 def test_responses_are_those_of_the_drawn_parameters(family):
     """Their probability integral transform, by a linear predictor written by hand, is uniform."""
-    left = "hits | trials(n)" if family == "binomial" else RESPONSE[family]
-    model = hb.Model(f"{left} ~ x + c + (x | g) + (1 | h)", FRAME, family=family, priors=NARROW)
+    model = hb.Model(f"{left_side(family)} ~ x + c + (x | g) + (1 | h)", FRAME, family=family, priors=NARROW)
     tree = model.prior_predictive(draws=200, seed=6)
     prior, y = tree["prior"].to_dataset(), tree["prior_predictive"][RESPONSE[family]].to_numpy()[0]
     eta = linear_predictor(prior, "mu", ["x", "c"], {"g": ["Intercept", "x"], "h": ["Intercept"]})
@@ -244,8 +243,7 @@ def test_responses_use_offsets_and_another_parameters_formula():
 @pytest.mark.parametrize(("family", "link"), PAIRS, ids=[f"{f}-{link}" for f, link in PAIRS])
 def test_default_priors_can_be_simulated(family, link):
     """Whatever the wide priors draw: responses in the support, or NaN where the mean leaves the domain."""
-    left = "hits | trials(n)" if family == "binomial" else RESPONSE[family]
-    model = hb.Model(f"{left} ~ x + (x + w | g)", FRAME, family=family, link=link)
+    model = hb.Model(f"{left_side(family)} ~ x + (x + w | g)", FRAME, family=family, link=link)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tree = model.prior_predictive(draws=400, seed=8)

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
-from scipy import special
+from scipy import special, stats
 
 import hierbayes as hb
 from hierbayes.errors import DataError, UnsupportedError
@@ -147,6 +147,29 @@ def test_two_factors_and_a_slope_on_the_response_scale_against_brute_force(known
         sums["h"] += np.cov(p, LINKS[link].mean(fixed + RNG.permutation(slope) + h))[0, 1] / 4
     for group in ("g", "h", "total"):
         assert_allclose(number(table, group=group), sums[group] / sums["mean"], atol=1.5e-3)
+
+
+@pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
+@pytest.mark.parametrize("phi", [0.5, 12.0])
+def test_two_animals_of_a_herd_but_not_of_a_row(known_fit, phi):
+    """A beta-binomial's trials are threshold variables, each by itself; rows bring in a correlation of their own."""
+    data = pd.DataFrame({"k": [1, 3, 0, 2], "n": [4, 5, 2, 3], "g": list("aabb")})
+    mean, sd, draws = -0.6, 0.8, 400_000
+    model = hb.Model("k | trials(n) ~ 1 + (1 | g)", data, family="betabinomial", link="probit")
+    table = known_fit(model, {"b": [mean], "sd_g": [sd], "phi": phi}).icc()
+    mu = special.ndtr(mean + sd * RNG.normal(size=draws))
+    shapes = np.maximum(mu * phi, 1e-12), np.maximum((1 - mu) * phi, 1e-12)
+    first, second = RNG.beta(*shapes), RNG.beta(*shapes)  # of two rows of each herd
+    animals = RNG.uniform(size=(3, draws)) < np.stack([first, first, second])
+    same, other = np.corrcoef(animals[0], animals[1:])[0, 1:]
+    assert_allclose(number(table, group="g", scale="response"), other, atol=4.5 / np.sqrt(draws))
+    p = mu.mean()
+    assert_allclose(same, other + (mu * (1 - mu)).mean() / (1 + phi) / (p * (1 - p)), atol=9 / np.sqrt(draws))
+    # on the link's scale two normal variables, both above a threshold as often as two animals are sick
+    correlation = number(table, group="g", scale="latent")
+    both = stats.multivariate_normal([0, 0], [[1, correlation], [correlation, 1]])
+    at = mean / np.hypot(1, sd)
+    assert_allclose(both.cdf([at, at]), (mu**2).mean(), atol=4.5 * (mu**2).std() / np.sqrt(draws))
 
 
 @pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")

@@ -7,12 +7,15 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special, stats
 
 import hierbayes as hb
+from hierbayes.design import MEAN
 from hierbayes.engine import choose
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening.pilot import find_pilot
 from tests.test_collapsed import _assert_same_posterior
+from tests.test_graph import DENSITIES
 
 CBPP = "incidence | trials(size) ~ period + (1 | herd)"
 
@@ -35,6 +38,63 @@ def test_the_posterior_is_that_of_nuts(cbpp_model, cbpp_fit):
         assert cbpp_fit.posterior[name].dims == nuts.posterior[name].dims
     assert set(nuts.tree["sample_stats"].data_vars) == set(cbpp_fit.tree["sample_stats"].data_vars)
     _assert_same_posterior(cbpp_fit, nuts)
+
+
+def test_the_betabinomial_posterior_of_cbpp_is_that_of_an_integrated_likelihood():
+    """Herds integrated out by quadrature, the rest by importance sampling: no NUTS, no kernel, no family's record."""
+    model = hb.Model(CBPP, hb.load_dataset("cbpp"), family="betabinomial")
+    fit = model.fit(seed=1, progress=False)
+    assert fit.summary()["ess_bulk"].min() > 1000
+    layout, bound = model.spec.layout.predictors[MEAN], model.design.predictors[MEAN]
+    x, codes = bound.x - layout.centres, bound.factors["herd"].codes
+    y, n = model.design.y[:, None], model.design.trials[:, None]
+    draws = fit.posterior.stack(draw_=("chain", "draw"))
+    b = draws["b"].to_numpy().copy()
+    b[0] += layout.centres @ b
+    found = np.vstack([b, np.log(draws["sd_herd"].to_numpy()), np.log(draws["phi"].to_numpy())])
+    sd_prior = model.spec.prior("sd", coefficient="Intercept", group="herd")
+    priors = (*model.spec.coefficient_priors(MEAN), sd_prior, model.spec.prior("phi", parameter="phi"))
+    proposal = stats.multivariate_t(found.mean(axis=1), 1.3 * np.cov(found), df=5)
+    points = proposal.rvs(4000, random_state=3)
+    nodes, masses = np.polynomial.hermite_e.hermegauss(21)
+    masses = np.log(masses / masses.sum())
+    quantities = np.column_stack([points[:, :4], np.exp(points[:, 4:])])
+    logs = points[:, 4:].sum(axis=1) - proposal.logpdf(points)
+    for prior, values in zip(priors, quantities.T, strict=True):
+        logs += DENSITIES[prior.name](*dict(prior.args).values()).logpdf(values)
+    for s, (*b, sd, phi) in enumerate(quantities):
+        eta = (x @ b)[:, None] + sd * nodes
+        alpha, beta = (np.clip(special.expit(signed) * phi, 1e-280, 1e280) for signed in (eta, -eta))
+        rows = special.betaln(y + alpha, n - y + beta) - special.betaln(alpha, beta)
+        herds = np.stack([np.bincount(codes, column) for column in rows.T])
+        logs[s] += special.logsumexp(herds + masses[:, None], axis=0).sum()
+    weights = special.softmax(logs)
+    assert 1 / np.square(weights).sum() > 1000
+    for power in (1, 2):
+        values, own = points**power, found**power
+        expected = weights @ values
+        error = np.sqrt(np.square(weights) @ np.square(values - expected))
+        # a thousand effective draws of the chains at the least
+        z = (own.mean(axis=1) - expected) / np.hypot(error, own.std(axis=1) / np.sqrt(1000))
+        assert np.abs(z).max() < 3.5
+
+
+def test_betabinomial_parameters_are_recovered():
+    """Also a precision that depends on a predictor."""
+    rng = np.random.default_rng(12)
+    frame = pd.DataFrame({"g": np.repeat(np.arange(40), 12), "x": rng.normal(size=480)})
+    frame["n"], u = rng.integers(1, 40, 480), rng.normal(0, 0.8, 40)
+    mu = special.expit(-0.7 + 0.5 * frame["x"] + u[frame["g"]])
+    phi = np.exp(1.5 + 0.6 * frame["x"])
+    frame["y"] = rng.binomial(frame["n"], rng.beta(mu * phi, (1 - mu) * phi))
+    formulas = {"mu": "y | trials(n) ~ x + (1 | g)", "phi": "~ x"}
+    fit = hb.fit(formulas, frame, family="betabinomial", draws=500, chains=2, seed=1, progress=False)
+    assert fit.tree.attrs["strategy"] == "whitened"
+    table = fit.summary()
+    assert table["ess_bulk"].min() > 400
+    z = (table["mean"] - [-0.7, 0.5, 0.8, 1.5, 0.6]) / table["sd"]
+    assert z.abs().max() < 3
+    assert table["sd"].max() < 0.2
 
 
 def test_a_fixed_coefficient_is_left_to_nuts():

@@ -164,6 +164,7 @@ def _family(name: str, value: float | list[float], formula: str = "y ~ x + (x | 
 FAMILIES = (
     _family("bernoulli", [0, 1]),
     _family("binomial", [0, 1], "y | trials(trials) ~ x + (x | g)"),
+    _family("betabinomial", [0, 1], "y | trials(trials) ~ x + (x | g)", phi="Gamma(3, 1)"),
     _family("poisson", [0, 1, 2]),
     _family("negbinomial", [0, 1, 2], shape="Gamma(4, 2)"),
     _family("gamma", [0.5, 1.5], shape="Gamma(6, 2)"),

@@ -10,7 +10,17 @@ from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES
 from hierbayes.engine.whitening.special import digamma, exp_lane, lgamma_rise, log1p_lane, log_ndtr
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
-from tests.test_families import AUXILIARIES, FAR, PAIRS, RESPONSES, TRIALS, far_log_density, moderate
+from tests.test_families import (
+    AUXILIARIES,
+    FAR,
+    LOG_MEANS,
+    LOG_REST,
+    PAIRS,
+    RESPONSES,
+    TRIALS,
+    far_log_density,
+    moderate,
+)
 
 pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
 
@@ -67,6 +77,36 @@ def test_nothing_is_lost_far_out(name, link):
             )
         assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
         assert np.isfinite(slopes[: 1 + len(aux)]).all()
+
+
+@pytest.mark.parametrize("link", LOG_MEANS)
+@pytest.mark.parametrize("phi", [1e-3, 0.5, 9.0, 1e3, 1e8])
+def test_betabinomial_from_few_trials_to_many_and_from_two_values_to_a_binomial(link, phi):
+    """Value and slopes by sums over the trials, in which nothing cancels, whatever phi and however far eta."""
+    family, density = FAMILIES["betabinomial"], DENSITIES["betabinomial"]
+    for n in (1.0, 9.0, 4000.0):
+        for y in dict.fromkeys((0.0, 1.0, n // 3, n - 1, n)):
+            for eta in (-FAR, -6.0, 0.3, 2.0, FAR):
+                expected, slopes = special.gammaln([n + 1, y + 1, n - y + 1]) @ [1, -1, -1], np.zeros(2)
+                expected -= np.log1p(np.arange(n) / phi).sum()
+                slopes[1] += (np.arange(n) / (phi + np.arange(n))).sum()
+                with np.errstate(under="ignore"):
+                    step = 1e-4 * max(1.0, abs(eta))
+                    for log_mean, count in ((LOG_MEANS[link], y), (LOG_REST[link], n - y)):
+                        if count:
+                            mean, k = np.exp(log_mean(eta)), np.arange(1, count)
+                            expected += log_mean(eta) + np.log(mean + k / phi).sum()
+                            growth = difference(log_mean, eta, step)
+                            slopes[0] += growth * (1 + (mean / (mean + k / phi)).sum())
+                            slopes[1] -= (k / (mean * phi + k)).sum()
+                own, out = np.full((2, 1), phi), np.zeros((4, 1))
+                row = np.array([y]), np.array([n])
+                densities.evaluate(density.code, LINK_CODES[link], *row, np.array([eta]), own, out)
+                record = family.log_density(row[0], np.array([eta]), {"phi": phi}, LINKS[link], row[1])
+                assert_allclose(out[0] + density.constant(*row), expected, rtol=1e-10, atol=1e-10)
+                assert_allclose(record, expected, rtol=1e-10, atol=1e-10)
+                assert_allclose(out[1], slopes[0], rtol=1e-6, atol=1e-9)
+                assert_allclose(phi * out[2], slopes[1], rtol=1e-8, atol=1e-10)
 
 
 def test_special_functions():

@@ -16,7 +16,9 @@ from tests.test_graph import (
     columns,
     compile_quickly,
     group,
+    left_side,
     texts,
+    trials_of,
 )
 from tests.whitening.points import Whitened, assert_density
 
@@ -25,10 +27,9 @@ from tests.whitening.points import Whitened, assert_density
 @pytest.mark.parametrize(("family", "link"), PAIRS, ids=[f"{f}-{link}" for f, link in PAIRS])
 def test_density_of_every_family_link_and_structure(family, link, structure):
     right, groups = STRUCTURES[structure]
-    trials = FRAME["n"].to_numpy() if family == "binomial" else None
-    left = RESPONSE[family] + (" | trials(n)" if family == "binomial" else "")
-    model = hb.Model(f"{left} ~ x + c{right}", FRAME, family=family, link=link)
-    assert_density(model, by_hand(family, link, {"mu": Predictor(columns("x", "c"), groups)}, trials=trials))
+    model = hb.Model(f"{left_side(family)} ~ x + c{right}", FRAME, family=family, link=link)
+    predictors = {"mu": Predictor(columns("x", "c"), groups)}
+    assert_density(model, by_hand(family, link, predictors, trials=trials_of(family)))
 
 
 @pytest.mark.parametrize(
@@ -215,6 +216,7 @@ def test_merged_rows_have_the_density_of_all_rows():
         ("binary | weights(k) ~ x + (1 | g)", "bernoulli"),
         ("real ~ x + (1 | g)", "student"),
         ({"mu": "count ~ x + (1 | g)", "shape": "~ e"}, "negbinomial"),
+        ("hits | trials(n) ~ x + (1 | g)", "betabinomial"),
     ]:
         model = hb.Model(formula, frame, family=family)
         whitened = Whitened(model)

@@ -13,7 +13,7 @@ from scipy import special
 from hierbayes.engine.gaussian.problem import Floats, PriorCode
 
 IDENTITY, LOG, INVERSE, LOGIT, PROBIT, CLOGLOG = 0, 1, 2, 3, 4, 5
-GAUSSIAN, STUDENT, BINOMIAL, POISSON, NEGBINOMIAL, GAMMA, BETA = 0, 1, 2, 3, 4, 5, 6
+GAUSSIAN, STUDENT, BINOMIAL, POISSON, NEGBINOMIAL, GAMMA, BETA, BETABINOMIAL = 0, 1, 2, 3, 4, 5, 6, 7
 LINK_CODES = {
     "identity": IDENTITY,
     "log": LOG,
@@ -59,6 +59,7 @@ DENSITIES: dict[str, Density] = {
     "lognormal": Density(GAUSSIAN, lambda y, trials: -0.5 * LOG_2PI - np.log(y), response=np.log),
     "bernoulli": _BINOMIAL,
     "binomial": _BINOMIAL,
+    "betabinomial": Density(BETABINOMIAL, _choose),
     "poisson": Density(POISSON, lambda y, trials: -special.gammaln(y + 1), summed=True),
     "negbinomial": Density(NEGBINOMIAL, lambda y, trials: -special.gammaln(y + 1)),
     "gamma": Density(GAMMA, lambda y, trials: -np.log(y)),

@@ -12,6 +12,7 @@ import numpy as np
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.whitening.codes import (
+    BETA,
     BINOMIAL,
     GAMMA,
     GAUSSIAN,
@@ -58,8 +59,10 @@ def evaluate(
         _negbinomial(link, y, eta, aux, out)
     elif family == GAMMA:
         _gamma(link, y, eta, aux, out)
-    else:
+    elif family == BETA:
         _beta(link, y, eta, aux, out)
+    else:
+        _betabinomial(link, y, trials, eta, aux, out)
 
 
 @compiled
@@ -231,3 +234,27 @@ def _beta(link: int, y: Floats, eta: Floats, aux: Floats, out: Floats) -> None:
         )
         out[ETA, i] = slope_p + slope_q + phi * p * slope_p * (digamma_b - digamma_a + log_y - log_rest)
         out[FIRST, i] = slope_phi + p * (log_y - digamma_a) + q * (log_rest - digamma_b)
+
+
+@compiled
+def _betabinomial(link: int, y: Floats, trials: Floats, eta: Floats, aux: Floats, out: Floats) -> None:
+    last_phi, last_n, log_phi, rise_phi, slope_phi = -1.0, -1.0, 0.0, 0.0, 0.0
+    for i in range(y.size):
+        phi, n = aux[0, i], trials[i]
+        if phi != last_phi or n != last_n:
+            last_phi, last_n, log_phi = phi, n, np.log(phi)
+            rise_phi, slope_phi = lgamma_rise(phi, n)
+        p, q, log_p, log_q, slope_p, slope_q = share(link, eta[i])
+        value, in_eta, in_phi = -rise_phi, 0.0, -slope_phi
+        # Γ(a + y) / Γ(a) = a Γ(a + y) / Γ(a + 1): the mean p may round to 0 while its logarithm is finite
+        if y[i] > 0.0:
+            rise, slope = lgamma_rise(p * phi + 1.0, y[i] - 1.0)
+            value += log_p + log_phi + rise
+            in_eta += slope_p * (1.0 + p * phi * slope)
+            in_phi += 1.0 / phi + p * slope
+        if n > y[i]:
+            rise, slope = lgamma_rise(q * phi + 1.0, n - y[i] - 1.0)
+            value += log_q + log_phi + rise
+            in_eta += slope_q * (1.0 + q * phi * slope)
+            in_phi += 1.0 / phi + q * slope
+        out[VALUE, i], out[ETA, i], out[FIRST, i] = value, in_eta, in_phi
