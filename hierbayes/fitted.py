@@ -832,8 +832,8 @@ class Fit:
         return PriorComparison(self, Fit(spec, self.data, self.design, tree))
 
     def plot_prior_posterior(self, names: Sequence[str] | None = None, **options: Any) -> Any:
-        """Each quantity's prior beside its posterior: see `plots.priors.plot_prior_posterior`."""
-        from hierbayes.plots.priors import plot_prior_posterior
+        """Each quantity's prior beside its posterior: see `plots.prior_posterior.plot_prior_posterior`."""
+        from hierbayes.plots.prior_posterior import plot_prior_posterior
 
         return plot_prior_posterior(self.spec, self.posterior, names, **options)
 

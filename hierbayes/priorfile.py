@@ -10,7 +10,7 @@ from hierbayes.designrows import DesignRows, design_grid
 from hierbayes.errors import HierBayesError, PriorError
 from hierbayes.expect import Expectation, Simulation, Verdict, check, read_expectation
 from hierbayes.model import Model
-from hierbayes.priors import PriorSet
+from hierbayes.priors import PriorSet, quotes_hint
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -176,4 +176,4 @@ def read_prior_file(path: str | Path) -> PriorFile:
         )
     except (OSError, HierBayesError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         message = str(error).removeprefix(f"Reading {place}: ")
-        raise PriorError(f"Reading {path}: {message}") from error
+        raise PriorError(f"Reading {path}: {message}{quotes_hint(error)}") from error

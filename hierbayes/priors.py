@@ -246,7 +246,15 @@ class PriorSet:
                 entries += [(key if part is None else f"{key}.{part}", prior) for part, prior in parts]
             return cls(tuple(entries), f"file {Path(source).name}" if is_file else "user")
         except (OSError, ValueError) as error:
-            raise PriorError(f"Reading {source if is_file else 'a TOML text'}: {error}") from error
+            where = source if is_file else "a TOML text"
+            raise PriorError(f"Reading {where}: {error}{quotes_hint(error)}") from error
+
+
+def quotes_hint(error: Exception) -> str:
+    """What is mostly wrong where TOML cannot be read; nothing for another error."""
+    if not isinstance(error, tomllib.TOMLDecodeError):
+        return ""
+    return '; addresses with brackets and priors stand in quotes: "sd[g]" = "HalfNormal(1)"'
 
 
 type OnePriors = Mapping[str, Prior | str] | PriorSet | str | Path | None

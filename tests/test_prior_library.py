@@ -108,6 +108,7 @@ BAD = [
     ('formula = "y ~ x"\n[design]\nx = [1]\n[priors]\n[expect]\nmean = 1', "[[expect]], with two brackets"),
     ('formula = "y ~ x"\n[design]\nx = [1]\n[priors]\n[[expect]]\nstatistic = "men"', "statistic = 'men'"),
     ("formula = y ~ x", "Invalid value"),
+    ('formula = "y ~ x"\n[priors]\nsd[g] = "HalfNormal(1)"', 'stand in quotes: "sd[g]" = "HalfNormal(1)"'),
 ]
 
 

@@ -135,6 +135,26 @@ def test_a_predictor_of_the_levels_is_drawn_as_points_and_a_logarithm_is_named()
     plt.close(axes[0].figure)
 
 
+def test_a_level_whose_rows_differ_in_another_predictor_is_points_and_no_zigzag():
+    rows = hb.design_grid(x=[0.0, 1.0, 2.0], balanced=[0, 1], g=6)
+    rows["z"] = np.arange(len(rows)) % 5
+    lines = {"-", "--", ":"}
+    for formula, styles in (("x + z", {"None"}), ("x + balanced", lines), ("x", lines)):
+        axes = hb.Model(f"y ~ {formula} + (1 | g)", rows, priors=SCALED).plot_prior_predictive(draws=50)
+        assert {line.get_linestyle() for line in axes[1].lines} == styles
+    plt.close("all")
+
+
+def test_a_fixed_value_has_a_picture():
+    sleep = hb.load_dataset("sleepstudy")
+    fit = hb.fit("Reaction ~ 1 + (1 | Subject)", sleep, priors={"sigma": "Fixed(30)"}, seed=1, progress=False)
+    axes = fit.plot_prior_posterior()
+    low, high = axes[-1].get_xlim()
+    assert low < 30 < high
+    assert 10 < high - low < 200
+    plt.close("all")
+
+
 def test_a_summary_says_what_predictors_and_groups_explain():
     """One predictor, no groups: R² = b² v / (b² v + σ²), its quantiles from draws of b and σ of our own."""
     rows = hb.design_grid(x=[-1.0, 0.0, 1.0], replicates=20)

@@ -1,26 +1,20 @@
-"""Pictures of what priors imply: simulated responses, groups, sds, correlations; and priors beside posteriors."""
+"""Pictures of what priors imply: simulated responses, groups, sds, correlations."""
 
 import textwrap
-from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN
 from hierbayes.encoding import INTERCEPT
-from hierbayes.errors import DataError
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
-from hierbayes.implied import quantities_at_means
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION
-from hierbayes.predict import flatten
 from hierbayes.prior_summary import implied_effects, shares
-from hierbayes.simulation import sample_prior
-from hierbayes.spec import ModelSpec
-from hierbayes.summary import summary_draws
 
 Array = NDArray[np.float64]
 GREEN = "#009E73"  # Okabe and Ito's third, told apart from the other two
@@ -28,7 +22,6 @@ WORLDS = ((BLUE, "-"), (VERMILLION, "--"), (GREEN, ":"))
 LINES = 12  # levels drawn of one simulated data set
 SHOWN = 0.99  # of the simulated values, the middle that a histogram shows
 PANEL = (3.9, 3.1)
-MOST_PANELS = 12
 
 
 def plot_prior_predictive(
@@ -87,86 +80,6 @@ def plot_prior_predictive(
             heading, what = words[kind]
             _densities(next(remaining), {name: effects[name] for name in names}, heading, what, kind)
     return np.array(axes[:panels], dtype=object)
-
-
-def plot_prior_posterior(
-    spec: ModelSpec,
-    posterior: Any,
-    names: Sequence[str] | None = None,
-    *,
-    draws: int = 4000,
-    seed: int = 0,
-    figsize: tuple[float, float] | None = None,
-) -> NDArray[Any]:
-    """Prior and posterior of each quantity that `Fit.summary` lists, a panel each.
-
-    Both are where the priors are stated: intercepts, and what correlates with them, at the predictors' means. A panel
-    shows the posterior and as much of the prior as lies within six times its width.
-
-    Parameters
-    ----------
-    spec : ModelSpec
-    posterior : xarray.Dataset
-    names : sequence of str, optional
-        Names as in `Fit.summary`; the first twelve unless given.
-    draws : int
-        Of the prior.
-    seed : int
-    figsize : tuple of float, optional
-        Inches.
-
-    Returns
-    -------
-    ndarray of matplotlib.axes.Axes
-
-    Raises
-    ------
-    DataError
-        For a name that is no quantity of the model.
-    PriorError
-        For an improper prior, which cannot be simulated.
-    """
-    before = quantities_at_means(spec, sample_prior(spec, draws, seed))
-    after, at_zero = quantities_at_means(spec, flatten(spec, posterior)), summary_draws(spec, posterior)
-    chosen = list(after)[:MOST_PANELS] if names is None else list(names)
-    unknown = [name for name in chosen if name not in after]
-    if unknown:
-        raise DataError(f"{unknown[0]!r} is no quantity of this model; it has {', '.join(after)}")
-    columns = min(4, len(chosen))
-    rows = -(-len(chosen) // columns)
-    size = figsize or (2.9 * columns, 2.3 * rows + 0.4)
-    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
-    for ax, name in zip(grid.ravel(), chosen, strict=False):
-        moved = not np.allclose(at_zero[name].ravel(), after[name], equal_nan=True)
-        _beside(ax, before[name], after[name], f"{name} at the means" if moved else name)
-    for ax in grid.ravel()[len(chosen) :]:
-        ax.remove()
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
-    return np.array(grid.ravel()[: len(chosen)], dtype=object)
-
-
-def _beside(ax: Axes, prior: Array, posterior: Array, name: str) -> None:
-    low, high = np.quantile(posterior, [0.001, 0.999])
-    width = high - low
-    if not width > 1e-6 * abs(high):  # a fixed value, but for rounding
-        low, high, width = low - 0.5 * abs(low), high + 0.5 * abs(high), abs(high) or 1.0
-    start, end = np.quantile(prior, [0.01, 0.99])
-    low, high = max(min(low, start), low - 6 * width), min(max(high, end), high + 6 * width)
-    edges = np.linspace(low, high if high > low else low + width, 61)
-    for values, color, style, label in ((prior, GREY, "--", "prior"), (posterior, BLUE, "-", "posterior")):
-        inside = values[(values >= edges[0]) & (values <= edges[-1])]
-        weights = np.full(len(inside), 1 / (len(values) * (edges[1] - edges[0])))
-        ax.hist(
-            inside,
-            edges.tolist(),
-            weights=weights,
-            histtype="step",
-            color=color,
-            linestyle=style,
-            label=label,
-        )
-    _finish(ax, "", name, "density")
-    ax.locator_params(axis="x", nbins=4)
 
 
 def plot_prior_responses(
@@ -232,7 +145,7 @@ def plot_prior_responses(
         for number, end in enumerate(ends):
             note = f"plausible ({100 * outside:.2g} % outside)" if number == 0 else None
             ax.axvline(end, color=VERMILLION, linestyle="--", label=note)
-    _finish(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
+    finish(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
     _legend(ax)
     return ax
 
@@ -240,7 +153,8 @@ def plot_prior_responses(
 def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: str | None = None) -> Axes:
     """Expected responses of groups in three simulated data sets, against the first predictor that is a number.
 
-    Without such a predictor, or without groups, a column of dots for each of twenty simulated data sets.
+    A line a level; dots where other predictors differ between its points. Without a predictor that is a number, or
+    without groups, a column of dots for each of twenty simulated data sets.
     """
     ax = ax or plt.subplots(figsize=(5.0, 4.0), layout="constrained")[1]
     label = label or simulation.spec.layout.response.name
@@ -252,25 +166,26 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
     codes = next(iter(factors.values())).codes if factors else np.zeros(len(x), dtype=int)
     levels = np.unique(codes)[:LINES]
     group = next(iter(factors), "")
+    others = [name for name in _predictors(simulation) if name != predictor]
     for world, (color, style) in enumerate(WORLDS[: len(simulation.means)]):
         for number, level in enumerate(levels):
             rows = np.flatnonzero(codes == level)
             points = np.unique(x[rows])
             heights = [simulation.means[world, rows[x[rows] == point]].mean() for point in points]
             name = f"simulated data set {world + 1}" if number == 0 else None
-            mark = "o" if len(points) == 1 else "None"  # a level whose predictor does not vary is no line
+            line = len(points) > 1 and _all_alike(simulation.frame[others].iloc[rows], x[rows])
             ax.plot(
                 points,
                 heights,
-                marker=mark,
+                marker="None" if line else "o",
                 color=color,
-                linestyle=style,
+                linestyle=style if line else "None",
                 linewidth=1,
-                markersize=4,
+                markersize=3,
                 alpha=0.8,
                 label=name,
             )
-    _finish(ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}")
+    finish(ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}")
     _legend(ax)
     return ax
 
@@ -289,17 +204,29 @@ def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
     if (values > 0).all() and values.max() > 1000 * np.median(values):
         ax.set_yscale("log")
     ax.locator_params(axis="x", integer=True)
-    _finish(ax, title, "simulated data set", label)
+    finish(ax, title, "simulated data set", label)
     return ax
 
 
 def _first_number(simulation: Simulation) -> str | None:
     """The first predictor of the mean that is a number with several values."""
+    frame, names = simulation.frame, _predictors(simulation)
+    return next((n for n in names if frame[n].dtype.kind in "iuf" and frame[n].nunique() > 1), None)
+
+
+def _all_alike(others: pd.DataFrame, x: Array) -> bool:
+    """Whether the same combinations of values stand at every point of x."""
+    found: dict[float, set[tuple[Any, ...]]] = {}
+    for point, values in zip(x.tolist(), others.itertuples(index=False), strict=True):
+        found.setdefault(point, set()).add(tuple(values))
+    return all(each == found[x[0]] for each in found.values())
+
+
+def _predictors(simulation: Simulation) -> list[str]:
+    """The columns in the mean's formula, population-level and varying effects."""
     layout = simulation.spec.layout.predictors[MEAN]
     texts = [layout.common.text, *(encoding.text for f in layout.factors for encoding in f.encodings)]
-    names = dict.fromkeys(name for text in texts for name in names_in(text))
-    frame = simulation.frame
-    return next((n for n in names if frame[n].dtype.kind in "iuf" and frame[n].nunique() > 1), None)
+    return list(dict.fromkeys(name for text in texts for name in names_in(text)))
 
 
 def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str) -> None:
@@ -327,7 +254,7 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
         )
     left_out = len(values) - len(colors)
     title = f"{heading} (4 of {len(values)})" if left_out > 0 else heading
-    _finish(ax, title, what, "share")
+    finish(ax, title, what, "share")
     _legend(ax)
 
 
@@ -343,7 +270,8 @@ def _legend(ax: Axes) -> None:
         text.set_parse_math(False)
 
 
-def _finish(ax: Axes, title: str, x: str, y: str) -> None:
+def finish(ax: Axes, title: str, x: str, y: str) -> None:
+    """Title and labels of a panel, long ones on several lines."""
     ax.set_title(_wrap(title, 40), parse_math=False, fontsize="medium")
     ax.set_xlabel(_wrap(x, 42), parse_math=False)
     ax.set_ylabel(_wrap(y, 34), parse_math=False)
