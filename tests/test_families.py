@@ -5,9 +5,11 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
+from hierbayes import cli
 from hierbayes.errors import UnsupportedError
 from hierbayes.families import FAMILIES, get_family, response_scale
 from hierbayes.links import LINKS, NUMPY_MATH
+from hierbayes.model import Model
 
 PAIRS = [(name, link) for name, family in FAMILIES.items() for link in family.links]
 pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
@@ -429,6 +431,8 @@ def test_weight_two_is_the_row_twice(name, link):
 def test_a_record_is_complete(name):
     family = FAMILIES[name]
     assert family.name == name
+    assert name in cli.FAMILIES
+    assert f'"{name}"' in Model.__doc__
     assert family.links
     assert all(link in LINKS for link in family.links)
     assert family.support.words
