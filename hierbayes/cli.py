@@ -165,6 +165,9 @@ def _demo(options: argparse.Namespace) -> None:
     print(
         f"Saved {options.out / 'shrinkage.png'} (the shrinkage plot) and {options.out / 'sleepstudy.nc'} (the fit)."
     )
+    print(
+        'Your own table: hierbayes fit "y ~ x + (x | group)" table.csv. What it all means: docs/tutorial.md'
+    )
 
 
 def _heading(text: str) -> None:
