@@ -118,9 +118,11 @@ def prior_sensitivity(
     for _, values in likelihood_chunks(spec, draws, design):
         total = total + values.sum(axis=1)
     prior = np.sum(list(log_prior(spec, draws).values()), axis=0)
-    # what is fixed doesn't move
+    # what is fixed doesn't move, but by rounding where it is shifted to the user's zero
     quantities = {
-        name: values for name, values in summary_draws(spec, posterior).items() if np.ptp(values) > 0
+        name: values
+        for name, values in summary_draws(spec, posterior).items()
+        if np.ptp(values) > 1e-9 * np.abs(values).max()
     }
     tree = xr.DataTree.from_dict(
         {

@@ -132,6 +132,12 @@ def test_fixed_values_have_no_prior_and_do_not_move():
     assert np.isfinite(table[["prior", "likelihood"]]).all(axis=None)
 
 
+def test_fixed_values_that_are_shifted_do_not_move_either():
+    priors = {"sd": "Fixed(20)", "cor": "Fixed(0.1)"}  # about day 4.5; in the draws they are about day 0
+    fit = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), priors=priors, seed=1, progress=False)
+    assert list(fit.prior_sensitivity().index) == ["Intercept", "Days", "sigma"]
+
+
 def test_default_priors_decide_nothing(sleep):
     table = sleep.prior_sensitivity()
     assert list(table.index) == list(sleep.summary().index)

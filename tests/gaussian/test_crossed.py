@@ -45,7 +45,7 @@ def _one_row_a_level() -> GaussianProblem:
 
 KNOWN = (
     "two crossed", "two crossed, slopes", "three crossed", "nested", "weights and offset", "empty levels",
-    "wide and sparse",
+    "wide and sparse", "fixed sds and correlations",
 )  # fmt: skip
 CROSSED = {name: PROBLEMS[name] for name in KNOWN} | {
     "merged blocks": _merged,
