@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.convergence import diagnostics
+from hierbayes.importance import good_k
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import summary_draws
 
@@ -31,7 +32,7 @@ class Finding:
     advice : str
         What to do about it.
     question : bool
-        Whether it may as well be meant: told by `Model.check`, and not as a warning.
+        Whether it may as well be meant: told by `Model.check` or `Fit.check`, and not as a warning.
     """
 
     code: str
@@ -45,6 +46,8 @@ class Finding:
 
 def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
     """What is wrong with the draws, and what to do; nothing when all is well."""
+    if is_approximate(tree):
+        return (_check_approximation(tree),)
     posterior = tree["posterior"].to_dataset()
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     findings = list(_check_sampler(tree))
@@ -76,6 +79,43 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
+
+
+def is_approximate(tree: xr.DataTree) -> bool:
+    """Whether the draws are of an approximation to the posterior."""
+    return "approximation" in tree.attrs
+
+
+def describe_approximation(tree: xr.DataTree) -> str:
+    """What the draws are of, and how far the posterior is from that.
+
+    Examples
+    --------
+    >>> tree = xr.DataTree.from_dict({"posterior": xr.Dataset(coords={"chain": [0], "draw": np.arange(4000)})})
+    >>> tree.attrs |= {"approximation": "Gaussian", "pareto_k": 0.523}
+    >>> describe_approximation(tree)
+    'a Gaussian approximation to the posterior, Pareto k 0.52 (trusted below 0.70)'
+    """
+    kind, k, limit = (
+        tree.attrs["approximation"],
+        tree.attrs["pareto_k"],
+        good_k(tree["posterior"].sizes["draw"]),
+    )
+    return f"a {kind} approximation to the posterior, Pareto k {k:.2f} (trusted below {limit:.2f})"
+
+
+def _check_approximation(tree: xr.DataTree) -> Finding:
+    arrived = tree.attrs.get("pilot") != "not converged"
+    good = arrived and tree.attrs["pareto_k"] < good_k(tree["posterior"].sizes["draw"])
+    where = "" if arrived else ", and where the posterior has its mode was not found"
+    return Finding(
+        "approximate",
+        f"the draws are of {describe_approximation(tree)}{where}",
+        "A good first look; fit() draws the posterior itself"
+        if good
+        else "Means and intervals may be off by more than is known; fit() draws the posterior itself",
+        question=good,
+    )
 
 
 def _check_sampler(tree: xr.DataTree) -> Iterator[Finding]:

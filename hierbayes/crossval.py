@@ -21,6 +21,7 @@ from hierbayes.design import OBS, Design
 from hierbayes.encoding import describe_rows
 from hierbayes.errors import DataError
 from hierbayes.factors import Codes
+from hierbayes.importance import good_k, smoothed_weights
 from hierbayes.likelihood import likelihood_chunks
 from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
 from hierbayes.predict import Draws, flatten
@@ -46,28 +47,6 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
         elpd = logsumexp(weights + log_likelihood, axis=0)
     elpd[np.isposinf(k)] = -np.inf
     return elpd, k, lppd - elpd
-
-
-def smoothed_weights(log_likelihood: Array, efficiency: float) -> tuple[Array, Array]:
-    """Log weights that turn posterior draws into draws without a row, (S, k), each column's sum 1, and Pareto k (k,).
-
-    A column that is the same in every draw has nothing to smooth: equal weights, k −inf. One that is impossible in
-    some draw leaves that draw alone with any weight: k is +inf.
-    """
-    from arviz_stats.base import array_stats
-
-    k = np.full(log_likelihood.shape[1], -np.inf)
-    impossible = np.isneginf(log_likelihood)
-    k[impossible.any(axis=0)] = np.inf
-    weights = np.where(impossible, 0.0, np.where(impossible.any(axis=0), -np.inf, 0.0))
-    usable = np.flatnonzero(
-        (np.ptp(np.where(impossible, 0.0, log_likelihood), axis=0) > 1e-12) & np.isneginf(k)
-    )
-    if len(usable):
-        values = np.ascontiguousarray(log_likelihood[:, usable].T)
-        smooth, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)
-        weights[:, usable] = smooth.T
-    return weights - logsumexp(weights, axis=0), k
 
 
 def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
@@ -106,7 +85,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     LOO
         ArviZ's record: elpd, se, p, elpd_i, pareto_k, …
     """
-    from hierbayes.elpd import LOO, good_k, summed
+    from hierbayes.elpd import LOO, summed
 
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
@@ -203,7 +182,7 @@ def logo(
     DataError
         For a name that is no grouping factor.
     """
-    from hierbayes.elpd import LOGO, good_k, summed
+    from hierbayes.elpd import LOGO, summed
 
     labels, codes = group_codes(spec, design, group)
     draws = flatten(spec, posterior)

@@ -82,11 +82,3 @@ def summed(elpd: Array, p: Array) -> dict[str, Any]:
         "n_data_points": len(elpd),
         "scale": "log",
     }
-
-
-def good_k(draws: int) -> float:
-    """The largest Pareto k at which importance sampling with that many draws can be trusted.
-
-    Vehtari, Simpson, Gelman, Yao & Gabry (2024), JMLR 25(72), section 3.2.4.
-    """
-    return float(min(1 - 1 / np.log10(max(draws, 11)), 0.7))

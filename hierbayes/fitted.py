@@ -20,16 +20,16 @@ from hierbayes import (
     simulation,
     summary,
 )
-from hierbayes.checks import Finding, check_draws
+from hierbayes.checks import Finding, check_draws, describe_approximation, is_approximate
 from hierbayes.design import MEAN, Design
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.intervals import get_interval, labelled
 from hierbayes.predict import Draws, Request
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, read_priors
 from hierbayes.quantities import Output, check_output
 from hierbayes.reprs import fit_html, fit_text
-from hierbayes.sampling import draw_posterior
+from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.sources import Source
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
@@ -49,7 +49,7 @@ type NewLevels = Literal["sample", "mean", "average", "error"]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Fit:
-    """A posterior and the model it belongs to; made by `Model.fit` or `load`.
+    """A posterior and the model it belongs to; made by `Model.fit`, `Model.approximate` or `load`.
 
     Attributes
     ----------
@@ -80,6 +80,24 @@ class Fit:
         """The posterior group as a dataset: dims chain, draw and the schema's own."""
         return self.tree["posterior"].to_dataset()
 
+    @property
+    def pareto_k(self) -> float | None:
+        """How far the posterior is from the approximation that was drawn (`Model.approximate`); None for `Model.fit`.
+
+        Below min(1 − 1/log₁₀ S, 0.7) of S draws, importance weights turn the approximation into the posterior
+        (Vehtari et al. 2024, JMLR 25(72)): they are in ``tree["sample_stats"]["log_weight"]``.
+        """
+        return float(self.tree.attrs["pareto_k"]) if is_approximate(self.tree) else None
+
+    def _reweightable(self, what: str) -> "xr.Dataset":
+        """The posterior, for what reweights its draws."""
+        if is_approximate(self.tree):
+            raise UnsupportedError(
+                f"{what} reweights draws of the posterior, and these are of {describe_approximation(self.tree)}; "
+                "draw the posterior itself with the model's fit()"
+            )
+        return self.posterior
+
     # -- tables -------------------------------------------------------------------------------------------------
 
     def summary(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
@@ -95,9 +113,16 @@ class Fit:
         Returns
         -------
         pandas.DataFrame
-            One row a quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean.
+            One row a quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean. Independent draws of
+            an approximation (`Model.approximate`) have no use for the last four; what they are is in the table's
+            ``attrs["approximation"]``.
         """
-        return summary.summary(self.spec, self.posterior, get_interval(prob, kind))
+        interval = get_interval(prob, kind)
+        if not is_approximate(self.tree):
+            return summary.summary(self.spec, self.posterior, interval)
+        table = summary.estimates(self.spec, self.posterior, interval)
+        table.attrs["approximation"] = describe_approximation(self.tree)
+        return table
 
     def fixef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
         """Population-level coefficients (lme4's name): parameter, effect, mean, sd, lower, upper."""
@@ -304,6 +329,8 @@ class Fit:
     def check(self, thorough: bool = False) -> tuple[Finding, ...]:
         """What is wrong with the draws or the posterior and what to do; empty when all is well.
 
+        Draws of an approximation always come with a finding that says so.
+
         Parameters
         ----------
         thorough : bool
@@ -317,8 +344,9 @@ class Fit:
         if thorough:
             from hierbayes import crossval
 
+            posterior = self._reweightable("check(thorough=True)")
             findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
-            findings += crossval.influence_findings(self.spec, self._rows(), self.posterior)
+            findings += crossval.influence_findings(self.spec, self._rows(), posterior)
         return tuple(findings)
 
     # -- predictions --------------------------------------------------------------------------------------------
@@ -682,8 +710,8 @@ class Fit:
         """
         from hierbayes import crossval
 
-        design = self._rows()
-        return crossval.loo(self.spec, design, self.posterior, self._refit if refit else None)
+        posterior = self._reweightable("loo()")
+        return crossval.loo(self.spec, self._rows(), posterior, self._refit if refit else None)
 
     def logo(self, group: str, refit: bool = False) -> "LOGO":
         """Leave-one-group-out cross-validation: how well the model predicts all rows of a new level.
@@ -711,8 +739,8 @@ class Fit:
         """
         from hierbayes import crossval
 
-        design = self._rows()
-        return crossval.logo(self.spec, design, self.posterior, group, self._refit if refit else None)
+        posterior = self._reweightable("logo()")
+        return crossval.logo(self.spec, self._rows(), posterior, group, self._refit if refit else None)
 
     def prior_sensitivity(self, threshold: float = 0.05) -> pd.DataFrame:
         """How far the posterior moves with the prior, and with the likelihood, by power-scaling: ArviZ's ``psense``.
@@ -727,7 +755,8 @@ class Fit:
         pandas.DataFrame
             One row a quantity of `summary`: prior, likelihood, diagnosis ("" where all is well).
         """
-        return sensitivity.prior_sensitivity(self.spec, self._rows(), self.posterior, threshold)
+        posterior = self._reweightable("prior_sensitivity()")
+        return sensitivity.prior_sensitivity(self.spec, self._rows(), posterior, threshold)
 
     def residuals(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
         """Residuals of the training rows, quantile residuals among them, from simulated responses (DHARMa's).
@@ -815,7 +844,8 @@ class Fit:
         priors : mapping, PriorSet, path, list of these, or None
             As for `Model`; what isn't named stays as it is here, and None makes every prior a default.
         **options
-            As for `Model.fit`; draws, chains and seed are those of this fit unless given.
+            As for `Model.fit`; draws, chains and seed are those of this fit unless given. An approximation is
+            approximated again, with the options of `Model.approximate`.
 
         Returns
         -------
@@ -825,9 +855,13 @@ class Fit:
         from hierbayes.engine import Settings
 
         sizes, asked = self.posterior.sizes, dict(options)
-        strategy = asked.pop("strategy", "auto")
-        kept = {"draws": sizes["draw"], "chains": sizes["chain"], "seed": int(self.tree.attrs.get("seed", 0))}
+        kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
         spec = with_priors(self.spec, None if priors is None else read_priors(priors))
+        if is_approximate(self.tree):
+            tree = approximate_posterior(spec, self.design, **{**kept, **asked})
+            return PriorComparison(self, Fit(spec, self.data, self.design, tree))
+        kept["chains"] = sizes["chain"]
+        strategy = asked.pop("strategy", "auto")
         tree = draw_posterior(spec, self.design, Settings(**{**kept, **asked}), strategy)
         return PriorComparison(self, Fit(spec, self.data, self.design, tree))
 

@@ -29,7 +29,7 @@ from hierbayes.prior_comparison import PriorComparison
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
-from hierbayes.sampling import draw_posterior
+from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.sources import Source, find_source
 from hierbayes.spec import ModelSpec
@@ -360,6 +360,51 @@ class Model:
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
         tree = draw_posterior(self.spec, self.design, settings, strategy)
+        return Fit(self.spec, self.data, self.design, tree)
+
+    def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> Fit:
+        """Draw a Gaussian approximation to the posterior: a first look, and how far to trust it.
+
+        It is Gaussian in the coordinates in which `fit` samples: for strategy ``"whitened"`` in all of them; for
+        ``"collapsed"`` in sigma, standard deviations and correlations, with the coefficients drawn exactly given
+        those. It takes one evaluation of the model a draw, and a few hundred to place it.
+
+        Parameters
+        ----------
+        draws : int
+            25 or more, independent of each other.
+        seed : int
+            The same seed on the same model repeats the draws.
+        progress : bool
+            Whether to say what takes long.
+
+        Returns
+        -------
+        Fit
+            Marked as an approximation wherever it prints, and in ``tree.attrs["approximation"]``. Its `pareto_k`
+            says how far the posterior is from it, and ``tree["sample_stats"]["log_weight"]`` has the importance
+            weights that correct it. What reweights draws of a posterior (`loo`, `prior_sensitivity`, …) refuses it.
+
+        Warns
+        -----
+        SamplingWarning
+            Where Pareto's k is too large for the approximation to be vouched for, or no mode was found.
+
+        Raises
+        ------
+        UnsupportedError
+            For a model that only strategy ``"nuts"`` can draw.
+
+        Examples
+        --------
+        >>> import hierbayes as hb
+        >>> model = hb.Model("incidence | trials(size) ~ period + (1 | herd)", hb.load_dataset("cbpp"), "binomial")
+        >>> glance = model.approximate(seed=1)
+        >>> glance.check()[0].code, glance.pareto_k < 0.7
+        ('approximate', True)
+        """
+        self._need_response("approximate()")
+        tree = approximate_posterior(self.spec, self.design, draws=draws, seed=seed, progress=progress)
         return Fit(self.spec, self.data, self.design, tree)
 
     def refit(self, priors: Priors, **options: Any) -> PriorComparison:

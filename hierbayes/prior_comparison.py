@@ -11,7 +11,7 @@ from hierbayes.intervals import get_interval, labelled
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import correlated_pairs, summary
+from hierbayes.summary import correlated_pairs, estimates
 
 if TYPE_CHECKING:
     from hierbayes.fitted import Fit
@@ -48,7 +48,7 @@ class PriorComparison:
         columns: dict[str, Any] = {}
         found = {}
         for word, fit in sides.items():
-            found[word] = summary(fit.spec, fit.posterior, interval)
+            found[word] = estimates(fit.spec, fit.posterior, interval)
             priors = prior_texts(fit.spec)
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
             columns |= {f"{name}_{word}": found[word][name] for name in ("mean", "lower", "upper")}

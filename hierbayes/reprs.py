@@ -5,6 +5,7 @@ import html
 import pandas as pd
 import xarray as xr
 
+from hierbayes.checks import describe_approximation, is_approximate
 from hierbayes.describe import describe_model, equations, prior_table
 from hierbayes.design import Design
 from hierbayes.spec import ModelSpec
@@ -59,7 +60,10 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
     """Formula, family, how it was drawn."""
     sizes, attrs = tree["posterior"].sizes, tree.attrs
     formulas = "; ".join(str(formula) for formula in spec.layout.formulas.values())
-    how = f"{sizes['chain']} chains × {sizes['draw']} draws by strategy {attrs.get('strategy', '?')!r}"
+    if is_approximate(tree):
+        how = f"{sizes['draw']} draws of {describe_approximation(tree)}"
+    else:
+        how = f"{sizes['chain']} chains × {sizes['draw']} draws by strategy {attrs.get('strategy', '?')!r}"
     seconds, compiling = attrs.get("sampling_seconds"), float(attrs.get("compile_seconds", 0.0))
     if seconds is not None:
         how += f" in {float(seconds):.1f} s" + (

@@ -5,7 +5,7 @@ responses a uniform number between the shares below and not above it (Dunn & Smy
 0.4, ``getQuantile(method = "PIT")``). Simulations of the posterior would sit too close to the response, because the
 effects of its group have seen it: of a true model with twelve rows a level and two effects the residuals' variance
 would be a quarter too small, and every test would say so. So simulations are weighted by leave-one-out weights
-(`hierbayes.crossval.smoothed_weights`), and the residuals of a model that fits are uniform on (0, 1), whatever the
+(`hierbayes.importance.smoothed_weights`), and the residuals of a model that fits are uniform on (0, 1), whatever the
 family (Gelfand, Dey & Chang 1992; Vehtari, Gelman & Gabry 2017, Statistics and Computing 27).
 """
 
@@ -17,8 +17,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
 
-from hierbayes.crossval import smoothed_weights
 from hierbayes.design import Design
+from hierbayes.importance import smoothed_weights
 from hierbayes.likelihood import log_densities
 from hierbayes.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors, flatten
 from hierbayes.simulation import thin

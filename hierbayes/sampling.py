@@ -1,4 +1,4 @@
-"""The draw of a posterior: strategy, attributes, and warnings about the draws."""
+"""The draw of a posterior, or of its approximation: strategy, attributes, and warnings about the draws."""
 
 import platform
 import warnings
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from hierbayes.checks import check_draws
 from hierbayes.design import PACKAGE, Design
-from hierbayes.engine import Settings, choose
-from hierbayes.errors import SamplingWarning
+from hierbayes.engine import Plan, Settings, choose
+from hierbayes.errors import SamplingWarning, UnsupportedError
+from hierbayes.importance import FEWEST, smoothed_weights
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed
 
@@ -28,9 +29,47 @@ def draw_posterior(
     """
     plan = choose(spec, design, strategy)
     tree: xr.DataTree = plan.strategy.run(spec, design, settings)
+    return _signed(spec, tree, plan, settings)
+
+
+def approximate_posterior(
+    spec: ModelSpec, design: Design | Streamed, *, draws: int, seed: int, progress: bool = True
+) -> "xr.DataTree":
+    """Draws of a Gaussian approximation to the posterior, with the schema and attributes of a posterior's.
+
+    Beside the posterior's groups there are in ``sample_stats`` the exact log density less that of the approximation,
+    ``log_ratio``, and Pareto-smoothed importance weights, ``log_weight``; in the attributes ``approximation``
+    (what it is) and ``pareto_k``.
+
+    Raises
+    ------
+    ValueError
+        For fewer draws than Pareto's k can be estimated from.
+    UnsupportedError
+        For a model that only strategy ``"nuts"`` can draw.
+    """
+    settings = Settings(draws=draws, chains=1, seed=seed, progress=progress)
+    if draws < FEWEST:
+        raise ValueError(f"draws must be a whole number, {FEWEST} or more; got {draws!r}")
+    plan = choose(spec, design)
+    tree: xr.DataTree | None = plan.strategy.approximate(spec, design, settings)
+    if tree is None:
+        raise UnsupportedError(
+            f"there is no approximation of this model ({plan.reason}); fit() draws its posterior itself"
+        )
+    log_ratio = tree["sample_stats"].to_dataset()["log_ratio"]
+    log_weight, k = smoothed_weights(-log_ratio.to_numpy().reshape(-1, 1))
+    tree["sample_stats/log_weight"] = log_ratio.copy(data=log_weight.reshape(log_ratio.shape))
+    tree.attrs.update({"approximation": "Gaussian", "pareto_k": float(k[0])})
+    return _signed(spec, tree, plan, settings)
+
+
+def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":
+    """The tree with how it came about; what is not as it should be is told."""
     tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **_versions()})
     for finding in check_draws(spec, tree):
-        warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
+        if not finding.question:
+            warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
     return tree
 
 

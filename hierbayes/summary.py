@@ -59,11 +59,16 @@ def correlated_pairs(factor: Factor) -> list[tuple[int, int]]:
 
 def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean."""
+    stacked = np.stack(list(summary_draws(spec, posterior).values()), axis=-1)
+    return labelled(estimates(spec, posterior, interval).assign(**diagnostics(stacked)), interval)
+
+
+def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """One row a scalar quantity: mean, sd, lower, upper."""
     draws = summary_draws(spec, posterior)
-    stacked = np.stack(list(draws.values()), axis=-1)
-    flat = stacked.reshape(-1, stacked.shape[-1])
+    flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
     table = pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
-    return labelled(table.assign(**diagnostics(stacked)), interval)
+    return labelled(table, interval)
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:

@@ -15,7 +15,7 @@ LAYERS = [
     "errors", "tokens", "syntax", "terms", "formula", "distributions", "priors", "elicitation", "links", "families",
     "covariance", "tables", "designrows", "sources", "encoding", "factors", "response", "design", "spread", "learning",
     "facts", "survey", "streamed", "spec", "defaults",
-    "graph", "intervals", "convergence", "quantities", "averaging", "summary", "predict", "comparison",
+    "graph", "intervals", "convergence", "importance", "quantities", "averaging", "summary", "predict", "comparison",
     "effects", "grids",
     "ranks", "variance", "partition", "checks", "likelihood", "marginal", "elpd", "crossval", "engine",
     "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "designchecks",

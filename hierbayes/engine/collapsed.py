@@ -1,7 +1,7 @@
 """The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed
+
+if TYPE_CHECKING:
+    from hierbayes.engine.gaussian.collapsed import Draws
+    from hierbayes.engine.gaussian.moments import Moments
 
 SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
     "Exponential": "EXPONENTIAL",
@@ -71,7 +75,7 @@ class Collapsed:
         """Draw the posterior: a DataTree of the schema."""
         from hierbayes.engine.gaussian.collapsed import sample
 
-        rows, summed = (design.no_rows, design.moments) if isinstance(design, Streamed) else (design, None)
+        rows, summed = _rows(design)
         start = time.perf_counter()
         route = route_for(spec, design)
         _load_kernels(settings, bool(route.sampled))
@@ -88,13 +92,6 @@ class Collapsed:
             target_accept=settings.target_accept,
             route=route,
         )
-        layout = spec.layout.predictors[MEAN]
-        posterior: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
-        for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
-            variables = spec.factor_variables(MEAN, factor)
-            sd, cor = shift_covariance(factor.shift, sd, cor)
-            arrays = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
-            posterior |= {variable.name: arrays[kind] for kind, variable in variables.items()}
         attributes = {
             "strategy": self.name,
             "sampler": "nutpie",
@@ -102,7 +99,49 @@ class Collapsed:
             "sampling_seconds": time.perf_counter() - ready,
             "interrupted": int(drawn.sigma.shape != (settings.chains, settings.draws)),
         }
-        return to_tree(spec, rows, posterior, drawn.statistics, attributes)
+        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+    def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
+        """Draw a Gaussian approximation of what NUTS would draw, and the rest exactly given that."""
+        from hierbayes.engine.gaussian.collapsed import complete, evaluator, log_volume, prepare, unframe
+        from hierbayes.engine.gaussian.normal import draw_normal
+
+        rows, summed = _rows(design)
+        start = time.perf_counter()
+        route = route_for(spec, design)
+        _load_kernels(settings, bool(route.sampled))
+        ready, threads = time.perf_counter(), settings.threads
+        problem = to_problem(spec, rows)
+        model, m = prepare(problem, summed, route)
+        positions, log_ratio = draw_normal(
+            evaluator(model), np.zeros(model.dim), settings.draws, settings.seed, threads
+        )
+        statistics = {"log_ratio": log_ratio + log_volume(model)}  # NUTS has no use for that constant
+        points = unframe(model, positions)
+        drawn = complete(problem, model, m.reference, points, statistics, settings.seed, threads)
+        attributes = {
+            "strategy": self.name,
+            "compile_seconds": ready - start,
+            "sampling_seconds": time.perf_counter() - ready,
+        }
+        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+
+def _rows(design: Design | Streamed) -> tuple[Design, "Moments | None"]:
+    """The rows, or none of them and their cross-products."""
+    return (design.no_rows, design.moments) if isinstance(design, Streamed) else (design, None)
+
+
+def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
+    """Draws by the schema's names."""
+    layout = spec.layout.predictors[MEAN]
+    arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
+    for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
+        sd, cor = shift_covariance(factor.shift, sd, cor)
+        parts = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
+        for kind, variable in spec.factor_variables(MEAN, factor).items():
+            arrays[variable.name] = parts[kind]
+    return arrays
 
 
 def _load_kernels(settings: Settings, crossed: bool) -> None:

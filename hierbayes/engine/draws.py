@@ -15,7 +15,7 @@ STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
     "mean_tree_accept": "acceptance_rate",
     "logp": "lp",
 }
-KEPT = ("diverging", "energy", "n_steps", "step_size", *STATISTICS.values())
+KEPT = ("diverging", "energy", "n_steps", "step_size", "log_ratio", *STATISTICS.values())
 
 
 def to_dataset(spec: ModelSpec, arrays: Mapping[str, Any]) -> xr.Dataset:

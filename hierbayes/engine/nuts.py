@@ -32,6 +32,9 @@ class Nuts:
         """None where the rows are in memory: every model has a graph."""
         return f"its rows stay in {design.source.words}" if isinstance(design, Streamed) else None
 
+    def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> None:
+        """None: the graph's variables are far from normal where a standard deviation is."""
+
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior.
 

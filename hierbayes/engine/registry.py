@@ -33,6 +33,13 @@ class Strategy(Protocol):
         """Draw the posterior: a DataTree that follows the schema."""
         ...
 
+    def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
+        """Draw a Gaussian approximation: such a tree with ``log_ratio``; None where there are no such coordinates.
+
+        ``log_ratio`` (chain, draw) is the exact log density less that of the approximation.
+        """
+        ...
+
 
 STRATEGIES: dict[str, Strategy] = {strategy.name: strategy for strategy in (Collapsed(), Whitened(), Nuts())}
 

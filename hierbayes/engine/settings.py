@@ -1,5 +1,6 @@
 """What a user asks of the sampler, as one value."""
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -77,6 +78,11 @@ class Settings:
             raise UnsupportedError(
                 f"there is no parameterization {self.parameterization!r}; there are {have}"
             )
+
+    @property
+    def threads(self) -> int:
+        """What is done at once where it isn't chains: as many as the machine has, unless `cores` says otherwise."""
+        return self.cores or getattr(os, "process_cpu_count", os.cpu_count)() or 1
 
 
 def _whole(value: object, least: int) -> bool:

@@ -21,6 +21,7 @@ from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
+    from hierbayes.engine.whitening.pilot import Pilot
     from hierbayes.engine.whitening.sample import Draws
 
 
@@ -56,17 +57,10 @@ class Whitened:
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree of the schema."""
-        from hierbayes.engine.whitening.pilot import find_pilot
         from hierbayes.engine.whitening.sample import sample
 
         start = time.perf_counter()
-        design = in_memory(design, "strategy 'whitened'")
-        problem = compress(to_problem(spec, design))
-        with say_if_slow(
-            settings,
-            "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
-        ):
-            pilot = find_pilot(problem)
+        problem, pilot = _find(spec, design, settings)
         if not pilot.converged:
             say(settings, "The Laplace approximation did not converge: chains start from a wider region.")
         ready = time.perf_counter()
@@ -81,19 +75,61 @@ class Whitened:
             progress=settings.progress,
             target_accept=settings.target_accept or TARGET_ACCEPT,
         )
+        interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
         attributes = {
-            "strategy": self.name,
             "sampler": "nutpie",
+            "compile_seconds": ready - start,
+            "sampling_seconds": time.perf_counter() - ready,
+            "interrupted": int(interrupted),
+        }
+        return self._tree(spec, design, problem, pilot, drawn, attributes)
+
+    def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
+        """Draw a Gaussian approximation in the whitened coordinates."""
+        from hierbayes.engine.gaussian.normal import draw_normal
+        from hierbayes.engine.whitening.pilot import evaluator
+        from hierbayes.engine.whitening.sample import expand
+
+        start = time.perf_counter()
+        problem, pilot = _find(spec, design, settings)
+        ready, threads = time.perf_counter(), settings.threads
+        positions, log_ratio = draw_normal(
+            lambda: evaluator(pilot.packed), pilot.position, settings.draws, settings.seed, threads
+        )
+        drawn = expand(problem, pilot.packed, positions, {"log_ratio": log_ratio}, threads)
+        attributes = {"compile_seconds": ready - start, "sampling_seconds": time.perf_counter() - ready}
+        return self._tree(spec, design, problem, pilot, drawn, attributes)
+
+    def _tree(
+        self,
+        spec: ModelSpec,
+        design: Design | Streamed,
+        problem: Problem,
+        pilot: "Pilot",
+        drawn: "Draws",
+        attributes: dict[str, Any],
+    ) -> Any:
+        more = {
+            "strategy": self.name,
             "rows": len(design),
             "cells": len(problem.y),
             "pilot": "converged" if pilot.converged else "not converged",
-            "compile_seconds": ready - start,
-            "sampling_seconds": time.perf_counter() - ready,
-            "interrupted": int(
-                next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
-            ),
         }
-        return to_tree(spec, design, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+        rows = in_memory(design, f"strategy {self.name!r}")
+        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, more | attributes)
+
+
+def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Problem, "Pilot"]:
+    """The model as arrays, rows merged, and where its posterior is."""
+    from hierbayes.engine.whitening.pilot import find_pilot
+
+    problem = compress(to_problem(spec, in_memory(design, "strategy 'whitened'")))
+    with say_if_slow(
+        settings,
+        "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
+    ):
+        pilot = find_pilot(problem)
+    return problem, pilot
 
 
 def _allowed(kind: str) -> tuple[str, ...]:

@@ -1,0 +1,60 @@
+"""Pareto-smoothed importance weights: draws of one distribution that stand for another, and how far to trust them.
+
+Vehtari, Simpson, Gelman, Yao & Gabry (2024), Pareto smoothed importance sampling, JMLR 25(72).
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+Array = NDArray[np.float64]
+FEWEST = 25  # draws: a fifth of them, at most, are the tail that k is of, and five are needed
+
+
+def good_k(draws: int) -> float:
+    """The largest Pareto k at which importance sampling with that many draws can be trusted: 1 − 1/log₁₀ S, up to 0.7.
+
+    Vehtari et al. (2024), section 3.2.4.
+
+    Examples
+    --------
+    >>> round(good_k(1000), 2), good_k(4000)
+    (0.67, 0.7)
+    """
+    return float(min(1 - 1 / np.log10(max(draws, 11)), 0.7))
+
+
+def smoothed_weights(log_divisors: Array, efficiency: float = 1.0) -> tuple[Array, Array]:
+    """Smoothed importance weights of draws, one over the divisors.
+
+    Parameters
+    ----------
+    log_divisors : array (S, k)
+        S is `FEWEST` or more.
+        What each draw counts too much by, on the log scale: a row's likelihood, to turn draws of the posterior into
+        draws without that row; or a proposal's density less the target's. +inf is a draw that cannot occur.
+    efficiency : float
+        Effective draws over draws.
+
+    Returns
+    -------
+    log_weights : array (S, k)
+        Those of a column sum to 1.
+    pareto_k : array (k,)
+        A column that is the same in every draw has nothing to smooth: equal weights, k −inf. One that is −inf in
+        some draws leaves those alone with any weight, and one that is +inf in nearly all draws has no tail to judge
+        by: k is +inf.
+    """
+    from arviz_stats.base import array_stats
+
+    k = np.full(log_divisors.shape[1], -np.inf)
+    endless = np.isneginf(log_divisors)
+    k[endless.any(axis=0)] = np.inf
+    weights = np.where(endless, 0.0, np.where(endless.any(axis=0), -np.inf, 0.0))
+    usable = np.flatnonzero((np.ptp(np.where(endless, 0.0, log_divisors), axis=0) > 1e-12) & np.isneginf(k))
+    if len(usable):
+        values = np.ascontiguousarray(log_divisors[:, usable].T)
+        smooth, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)
+        weights[:, usable] = smooth.T
+        k[np.isnan(k)] = np.inf
+    return weights - logsumexp(weights, axis=0), k
