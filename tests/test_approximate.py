@@ -266,9 +266,10 @@ def test_rows_that_stay_in_a_file(tmp_path):
 
 
 def test_a_model_that_only_nuts_draws():
-    model = hb.Model(CBPP, hb.load_dataset("cbpp"), family="binomial", priors={"sd": "Fixed(1)"})
+    priors = {"b[period[2]]": "Fixed(-1)"}
+    model = hb.Model(CBPP, hb.load_dataset("cbpp"), family="binomial", priors=priors)
     with pytest.raises(
-        hb.UnsupportedError, match=r"no approximation of this model.*sd is Fixed.*fit\(\) draws"
+        hb.UnsupportedError, match=r"no approximation of this model.*b is Fixed.*fit\(\) draws"
     ):
         model.approximate()
 
