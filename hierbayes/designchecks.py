@@ -1,27 +1,24 @@
 """Findings about a design, before any sampling: facts about the data that limit what the model can say."""
 
-import re
 from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.special import xlogy
 
 from hierbayes.checks import Finding
 from hierbayes.design import MEAN, BoundFactor, Design
 from hierbayes.encoding import INTERCEPT
 from hierbayes.factors import Factor
 from hierbayes.facts import FactorFacts, factor_facts
+from hierbayes.rowchecks import check_rows
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed, in_memory
 
 Codes = NDArray[np.int64]
 FEW_LEVELS = 5
 FAR_FROM_ZERO = 10.0
-MANY_CATEGORIES = 10
-NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
 SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
 
 
@@ -39,13 +36,9 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
             findings += _check_amount(spec, factor, facts, parameter)
             if isinstance(design, Design):
                 findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
-        findings += _check_categories(spec, layout.coefficients, design)
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
-    if isinstance(design, Design):
-        findings += _check_offset(spec, design)
-        findings += _check_trials(spec, design)
-    return tuple(findings)
+    return (*findings, *check_rows(spec, design))
 
 
 def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorFacts:
@@ -161,29 +154,6 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
                 "few-slopes",
                 f"{effect!r} varies within only {varying} of the {levels:,} levels of {factor.name!r}",
                 "Those few levels alone tell how slopes differ; look at a model without the varying slope too",
-            )
-
-
-def _check_categories(
-    spec: ModelSpec, labels: tuple[str, ...], design: Design | Streamed
-) -> Iterator[Finding]:
-    """A text predictor with a coefficient for each of many values: numbers stored as text, or the names of groups."""
-    for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
-        own = [label for label in labels if label.startswith(f"{name}[") and "]:" not in label]
-        values = [label[len(name) + 1 : -1] for label in own]
-        if len(values) < MANY_CATEGORIES:
-            continue
-        if all(NUMBER.fullmatch(value) for value in values):
-            yield Finding(
-                "numbers-as-text",
-                f"{name!r} is text whose values are numbers, and has {len(values):,} coefficients, one a value",
-                f"Convert it unless it is a code: pandas.to_numeric(data[{name!r}])",
-            )
-        elif isinstance(design, Design) and 2 * len(values) >= len(design):
-            yield Finding(
-                "many-categories",
-                f"{name!r} has {len(values):,} coefficients, one a value, for {len(design):,} rows",
-                f"If its values are groups of rows, let them vary: (1 | {name})",
             )
 
 
@@ -321,41 +291,3 @@ def _is_numbering(labels: list[object]) -> bool:
 
 
 # -- the response -----------------------------------------------------------------------------------------------------
-
-
-def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
-    """An exposure that was not logged: a log link, positive offsets, and responses in proportion to them as they are.
-
-    Compared by Poisson's deviance of a mean in proportion to the offset's exponential, and to the offset itself.
-    """
-    offset, y = design.predictors[MEAN].offset, design.y
-    texts = [encoding.text for encoding in spec.layout.predictors[MEAN].offsets]
-    if spec.link_name != "log" or not texts or y is None or any("log" in text for text in texts):
-        return
-    if offset.min() <= 0 or np.ptp(offset) < 1 or y.sum() <= 0:
-        return
-    as_written, as_exposure = np.exp(offset - offset.max()), offset
-
-    def deviance(exposure: NDArray[np.float64]) -> float:
-        mu = np.maximum(exposure * (y.sum() / exposure.sum()), 1e-12)
-        return float(2 * (xlogy(y, np.maximum(y, 1e-12) / mu) - (y - mu)).sum())
-
-    if deviance(as_exposure) < deviance(as_written):
-        names = " + ".join(text.removeprefix("0 + ") for text in texts)
-        yield Finding(
-            "offset-not-logged",
-            f"the offset {names} reaches {offset.max():.6g}, so that means would differ by a factor of "
-            f"{np.exp(min(np.ptp(offset), 700.0)):.3g}, and the responses grow with the offset itself",
-            f"With a log link an exposure enters by its logarithm: offset(log({names}))",
-        )
-
-
-def _check_trials(spec: ModelSpec, design: Design) -> Iterator[Finding]:
-    """One trial a row says nothing of how the trials of a row go together."""
-    if spec.family.auxiliaries and design.trials is not None and design.trials.max() <= 1:
-        names = " and ".join(auxiliary.name for auxiliary in spec.family.auxiliaries)
-        yield Finding(
-            "one-trial-a-row",
-            f"no row has more than one trial, and {names} is about how the trials of a row go together",
-            "Its posterior is its prior; take family='bernoulli', or make each row the trials that belong together",
-        )

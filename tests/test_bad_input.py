@@ -791,5 +791,6 @@ def test_a_whole_number_as_float_is_the_same_level():
 def test_counts_of_0_and_responses_of_1_only_are_fitted():
     for column, family in (("count", "poisson"), ("count", "negbinomial"), ("yes", "bernoulli")):
         value = 0 if column == "count" else 1
-        spec = hb.Model(f"{column} ~ x", D.assign(**{column: value}), family=family).spec
+        with pytest.warns(hb.DataWarning, match="constant-response"):
+            spec = hb.Model(f"{column} ~ x", D.assign(**{column: value}), family=family).spec
         assert np.isfinite([number for prior in spec.priors for _, number in prior.prior.args]).all()

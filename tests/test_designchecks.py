@@ -28,6 +28,26 @@ def codes(formula, data, **options):
 # -- categories ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("formula", "family", "y", "words"),
+    [
+        ("y ~ w + (1 | g)", "bernoulli", 0, "is 0 in every row"),
+        ("y ~ w + (1 | g)", "bernoulli", 1, "as large as it can be"),
+        ("y | trials(n) ~ w + (1 | g)", "binomial", 5, "as large as it can be"),
+        ("y ~ w + (1 | g)", "poisson", 0, "is 0 in every row"),
+    ],
+)
+def test_a_response_at_one_end(formula, family, y, words):
+    (finding,) = found(formula, levels(12, 5).assign(y=y, n=5), family=family)
+    assert finding.code == "constant-response"
+    assert words in finding.found
+
+
+def test_a_response_inside_its_range():
+    assert codes("y | trials(n) ~ w + (1 | g)", levels(12, 5).assign(y=3, n=5), family="binomial") == []
+    assert codes("y ~ w + (1 | g)", levels(12, 5).assign(y=1), family="poisson") == []
+
+
 def test_numbers_stored_as_text_and_labels_as_predictors():
     n = 60
     frame = levels(12, 5).assign(

@@ -18,7 +18,7 @@ LAYERS = [
     "graph", "intervals", "convergence", "importance", "quantities", "averaging", "summary", "predict", "comparison",
     "effects", "grids",
     "ranks", "variance", "partition", "checks", "likelihood", "marginal", "elpd", "crossval", "engine",
-    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "designchecks",
+    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "rowchecks", "designchecks",
     "sampling", "describe", "reprs", "implied", "expect", "prior_summary", "plots",
     "prior_comparison", "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
