@@ -636,7 +636,7 @@ ELSEWHERE = {
         ("zeroinflated", "hurdle", "zip", "zinb"), "brms, Bambi and glmmTMB have zero-inflation and hurdles"
     ),
     **dict.fromkeys(("weibull", "cox", "frechet", "survival"), "brms and Bambi have models of survival"),
-    "logi": "for a yes/no response take 'bernoulli'",
+    "logistic": "for a yes/no response take 'bernoulli'",
 }
 
 
