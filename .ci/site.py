@@ -64,4 +64,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:
     """Bars in cells of tables without the backslash that they need in Markdown, which code there would show."""
-    return re.sub(r"<(t[dh])\b[^>]*>.*?</\1>", lambda cell: cell[0].replace("\\|", "|"), html, flags=re.DOTALL)
+    return re.sub(
+        r"<(t[dh])\b[^>]*>.*?</\1>", lambda cell: cell[0].replace("\\|", "|"), html, flags=re.DOTALL
+    )
