@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 Array = NDArray[np.float64]
-FEWEST = 25  # draws: a fifth of them, at most, are the tail that k is of, and five are needed
+FEWEST = 30  # draws: a fifth of so few are the tail that k is of, and six are needed
 
 
 def good_k(draws: int) -> float:
@@ -43,15 +43,17 @@ def smoothed_weights(log_divisors: Array, efficiency: float = 1.0) -> tuple[Arra
     pareto_k : array (k,)
         A column that is the same in every draw has nothing to smooth: equal weights, k −inf. One that is −inf in
         some draws leaves those alone with any weight, and one that is +inf in nearly all draws has no tail to judge
-        by: k is +inf.
+        by: k is +inf; with no other draws, weights are equal.
     """
     from arviz_stats.base import array_stats
 
     k = np.full(log_divisors.shape[1], -np.inf)
     endless = np.isneginf(log_divisors)
-    k[endless.any(axis=0)] = np.inf
+    k[endless.any(axis=0) | np.isposinf(log_divisors).all(axis=0)] = np.inf
     weights = np.where(endless, 0.0, np.where(endless.any(axis=0), -np.inf, 0.0))
-    usable = np.flatnonzero((np.ptp(np.where(endless, 0.0, log_divisors), axis=0) > 1e-12) & np.isneginf(k))
+    with np.errstate(invalid="ignore"):
+        spread = np.ptp(np.where(endless, 0.0, log_divisors), axis=0)
+    usable = np.flatnonzero((spread > 1e-12) & np.isneginf(k))
     if len(usable):
         values = np.ascontiguousarray(log_divisors[:, usable].T)
         smooth, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)

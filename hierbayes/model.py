@@ -372,7 +372,7 @@ class Model:
         Parameters
         ----------
         draws : int
-            25 or more, independent of each other.
+            30 or more, independent of each other.
         seed : int
             The same seed on the same model repeats the draws.
         progress : bool

@@ -283,8 +283,8 @@ def test_where_all_is_fixed_the_approximation_is_exact():
 
 
 def test_too_few_draws_and_no_response(model):
-    with pytest.raises(ValueError, match="draws must be a whole number, 25 or more; got 24"):
-        model.approximate(draws=24)
+    with pytest.raises(ValueError, match="draws must be a whole number, 30 or more; got 29"):
+        model.approximate(draws=29)
     with pytest.raises(ValueError, match="seed must be a whole number"):
         model.approximate(seed=-1)
     with pytest.raises(hb.DataError, match=r"approximate\(\) needs the response 'y'"):
