@@ -180,6 +180,24 @@ def _hard(name):
         return "v ~ x + (1 | g)", frame.assign(v=rng.standard_cauchy(400)), "student"
     if name == "mean near 0":
         return "count ~ x + (1 | g)", frame.assign(count=rng.poisson(1e-2, 400)), "negbinomial"
+    if name == "empty cells":  # some combinations of predictors, and most of two factors, never occur
+        c = np.where(frame["x"] == 1, "a", np.where(frame["h"] < 4, "b", "c"))
+        return "y ~ x + c + (1 | g) + (1 | h) + (1 | g:h)", frame.assign(c=c), "bernoulli"
+    if name == "one answer a level":
+        return "y ~ x + (1 | o)", frame.assign(o=np.arange(400)), "bernoulli"
+    if name == "separated by level":
+        return "y ~ x + (x | h)", frame.assign(y=(frame["h"] > 2).astype(int)), "bernoulli"
+    if name == "two levels":
+        return "y ~ x + (x | o)", frame.assign(o=frame["g"] % 2), "bernoulli"
+    if name == "slopes badly scaled":
+        return "count ~ z + (z | g)", frame.assign(z=1e9 + 1e6 * frame["x"]), "poisson"
+    if name == "hardly any rows a level":
+        g, h = rng.integers(0, 3000, 6000), rng.integers(0, 3000, 6000)
+        return (
+            "y ~ 1 + (1 | g) + (1 | h)",
+            pd.DataFrame({"y": rng.integers(0, 2, 6000), "g": g, "h": h}),
+            "bernoulli",
+        )
     assert name == "many levels"
     g, h, k = rng.integers(0, 3000, 12000), rng.integers(0, 2000, 12000), rng.integers(0, 1500, 12000)
     effects = [rng.normal(size=size)[codes] for size, codes in ((3000, g), (2000, h), (1500, k))]
@@ -189,7 +207,8 @@ def _hard(name):
 
 HARD = [
     "separation", "rare", "all zero", "one row a level", "no spread between groups", "badly scaled", "huge counts",
-    "outliers", "mean near 0", "many levels",
+    "outliers", "mean near 0", "empty cells", "one answer a level", "separated by level", "two levels",
+    "slopes badly scaled", "hardly any rows a level", "many levels",
 ]  # fmt: skip
 
 

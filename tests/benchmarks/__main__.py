@@ -21,14 +21,18 @@ def main() -> int:
     parser.add_argument(
         "--page-only", action="store_true", help="with --write: measure nothing, write the page again"
     )
-    parser.add_argument("--list", action="store_true", help="say what rows there are")
+    parser.add_argument(
+        "--list", action="store_true", help="say what rows there are, and how long each last took"
+    )
     options = parser.parse_args()
     unknown = set(options.rows) - set(ROWS)
     if unknown:
         parser.error(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(ROWS)}")
     if options.list:
+        kept = load_results()
         for row in ROWS.values():
-            print(f"{row.name:20} {row.work}")
+            elapsed = kept.get(row.name, {}).get("elapsed")
+            print(f"{row.name:20} {'' if elapsed is None else f'{elapsed:.0f} s':>7}  {row.work}")
         return 0
     if options.page_only:
         write_page(load_results(), options.write)

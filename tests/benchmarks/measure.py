@@ -104,7 +104,7 @@ class Row:
 
 def run_row(row: Row, turns: int | None = None, say: Callable[[str], None] = print) -> dict[str, Any]:
     """Measure one row: a first turn of hierbayes alone that doesn't count, then the turns."""
-    load = [os.getloadavg()[0]]
+    load, start = [os.getloadavg()[0]], time.perf_counter()
     say(f"{row.name}: {row.work}")
     runs: dict[str, list[Figures]] = {}
     notes: list[str] = []
@@ -143,6 +143,7 @@ def run_row(row: Row, turns: int | None = None, say: Callable[[str], None] = pri
         "notes": notes,
         "verdicts": verdicts,
         "load": [min(load), max(load)],
+        "elapsed": time.perf_counter() - start,
         "when": time.strftime("%Y-%m-%d"),
         "commit": describe_commit(),
         "machine": describe_machine(),

@@ -79,8 +79,9 @@ def _section(result: dict[str, Any]) -> str:
     lines += [f"\n{note}." for note in result["notes"]]
     versions = {run["version"] for each in runs.values() for run in each if "version" in run}
     low, high = result["load"]
+    elapsed = f"{result['elapsed']:.0f} s in all, " if "elapsed" in result else ""
     lines.append(
-        f"\n{result['when']}, commit {result['commit']}, load {low:.1f} to {high:.1f}; {result['machine']}; "
+        f"\n{result['when']}, {elapsed}commit {result['commit']}, load {low:.1f} to {high:.1f}; {result['machine']}; "
         f"{', '.join([*sorted(versions), result['versions']])}.\n"
     )
     return "\n".join(lines)

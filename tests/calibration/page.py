@@ -8,6 +8,7 @@ import numpy as np
 
 from tests.calibration.simulation import KEPT, Calibration
 from tests.calibration.uniformity import bands, counts, p_value, points
+from tests.equality.page import section
 
 RANKS = Path(__file__).parent / "ranks.json"
 BAND = 0.95
@@ -64,7 +65,7 @@ def write_page(folder: Path) -> None:
             *(f"| `{quantity}` | {p[name, quantity]:.2g} |" for quantity in setting["ranks"]),
             "",
         ]
-    (folder / "calibration.md").write_text("\n".join(parts))
+    (folder / "calibration.md").write_text("\n".join([*parts, section()]))
 
 
 def draw(ranks: dict[str, list[int]], file: Path) -> None:

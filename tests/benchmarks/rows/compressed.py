@@ -29,4 +29,5 @@ ROW = Row(
         Target("seconds of fit()", lambda r: r.median("hierbayes"), below=10),
         Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=400),
     ),
+    runs=2,
 )

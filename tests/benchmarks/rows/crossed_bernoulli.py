@@ -38,4 +38,5 @@ ROW = Row(
         Target("seconds of fit()", lambda r: r.median("hierbayes"), below=8),
         Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
     ),
+    runs=2,
 )

@@ -19,4 +19,5 @@ ROW = Row(
         Target("seconds of fit()", lambda r: r.median("hierbayes"), below=4),
         Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
     ),
+    runs=2,
 )

@@ -44,4 +44,5 @@ ROW = Row(
         Target("seconds of fit()", lambda r: r.median("hierbayes"), below=3),
         Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
     ),
+    runs=2,
 )

@@ -32,4 +32,5 @@ ROW = Row(
         Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=3000),
         Target("share of lmer's seconds", lambda r: r.ratio("hierbayes", "lme4 lmer"), below=1),
     ),
+    runs=1,
 )

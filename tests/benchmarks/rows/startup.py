@@ -42,5 +42,5 @@ ROW = Row(
             below=1 / 3,
         ),
     ),
-    runs=5,
+    runs=3,
 )
