@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError
 from hierbayes.intervals import Interval, labelled, summarise
-from hierbayes.predict import Draws, Request, predict_chunks, predict_pairs
+from hierbayes.predict import Request, predict_chunks, predict_pairs
 from hierbayes.spec import ModelSpec
 
 

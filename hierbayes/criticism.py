@@ -11,10 +11,10 @@ from scipy import special
 
 from hierbayes.crossval import group_codes
 from hierbayes.design import Design
+from hierbayes.draws import flatten
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval
-from hierbayes.predict import flatten
 from hierbayes.simulation import simulate_responses, thin
 from hierbayes.spec import ModelSpec
 

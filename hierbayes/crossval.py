@@ -18,13 +18,14 @@ from scipy.special import logsumexp
 
 from hierbayes.checks import Finding
 from hierbayes.design import OBS, Design
+from hierbayes.draws import Draws, flatten
 from hierbayes.encoding import describe_rows
 from hierbayes.errors import DataError
 from hierbayes.factors import Codes
-from hierbayes.importance import good_k, smoothed_weights
+from hierbayes.importance import good_k
 from hierbayes.likelihood import likelihood_chunks
 from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
-from hierbayes.predict import Draws, flatten
+from hierbayes.psis import leave_one_out
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 if TYPE_CHECKING:
@@ -38,15 +39,28 @@ ESS_LEVELS = 200  # levels of a factor that the draws' efficiency is judged by
 def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]:
     """Leave-one-out density of each column: log densities (S, k) → elpd, Pareto k, p = lppd − elpd, each (k,).
 
-    A column that is the same in every draw, as that of a row of weight 0, has nothing to smooth: k is −inf.
+    A column that is the same in every draw, as that of a row of weight 0, has nothing to smooth: k is −inf. One that is
+    impossible in some draw has no density without it: elpd −inf, k +inf.
     """
-    draws = len(log_likelihood)
-    lppd = logsumexp(log_likelihood, axis=0) - np.log(draws)
-    weights, k = smoothed_weights(log_likelihood, efficiency)
-    with np.errstate(invalid="ignore"):
-        elpd = logsumexp(weights + log_likelihood, axis=0)
-    elpd[np.isposinf(k)] = -np.inf
+    usable, k = _usable(log_likelihood)
+    elpd = np.where(np.isposinf(k), -np.inf, log_likelihood[0])
+    lppd = elpd.copy()
+    if not usable.all():
+        some = log_likelihood[:, np.isposinf(k)]
+        lppd[np.isposinf(k)] = logsumexp(some, axis=0) - np.log(len(some))
+    if usable.any():
+        rows = np.ascontiguousarray((log_likelihood if usable.all() else log_likelihood[:, usable]).T)
+        elpd[usable], k[usable], lppd[usable] = leave_one_out(rows, efficiency)
     return elpd, k, lppd - elpd
+
+
+def _usable(log_likelihood: Array) -> tuple[NDArray[np.bool_], Array]:
+    """The columns that have weights to smooth, and Pareto k of the others: −inf, +inf of impossible ones."""
+    low, high = log_likelihood.min(axis=0), log_likelihood.max(axis=0)
+    possible = ~np.isneginf(low)
+    with np.errstate(invalid="ignore"):
+        usable = possible & (high - low > 1e-12)
+    return usable, np.where(possible, -np.inf, np.inf)
 
 
 def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:

@@ -13,10 +13,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError
 from hierbayes.factors import factorize
 from hierbayes.formula import names_in
-from hierbayes.predict import Draws, Request, predict_chunks
+from hierbayes.predict import Request, predict_chunks
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
 from hierbayes.tables import read_columns

@@ -9,9 +9,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws
 from hierbayes.errors import PriorError
 from hierbayes.implied import icc, r2
-from hierbayes.predict import Draws, Request, choose_groups, predict_draws
+from hierbayes.predict import Request, choose_groups, predict_draws
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

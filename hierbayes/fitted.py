@@ -22,9 +22,10 @@ from hierbayes import (
 )
 from hierbayes.checks import Finding, check_draws, describe_approximation, is_approximate
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws, flatten
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.intervals import get_interval, labelled
-from hierbayes.predict import Draws, Request
+from hierbayes.predict import Request
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, read_priors
 from hierbayes.quantities import Output, check_output
@@ -172,7 +173,7 @@ class Fit:
         prob: float | None = None,
         kind: str | None = None,
     ) -> Any:
-        """Intraclass correlations: the share of each grouping factor in the variance, and of all together.
+        """Intraclass correlations: the share of each grouping factor in the variance, and of several together.
 
         Parameters
         ----------
@@ -264,16 +265,19 @@ class Fit:
     def rank(
         self,
         group: str | None = None,
+        effect: str | None = None,
         descending: bool = False,
         prob: float | None = None,
         kind: str | None = None,
     ) -> pd.DataFrame:
-        """The posterior of each level's rank among its factor's levels, by each effect.
+        """The posterior of each level's rank among its factor's levels, by one effect or by each.
 
         Parameters
         ----------
         group : str, optional
             A grouping factor of the mean's formula; the first unless given.
+        effect : str, optional
+            One of its varying effects, such as a slope; each in turn unless given.
         descending : bool
             Whether rank 1 is the largest; it is the smallest unless given.
         prob, kind : float, str, optional
@@ -283,8 +287,13 @@ class Fit:
         -------
         pandas.DataFrame
             group, level, effect, mean, sd, lower, upper of the rank, p_first and p_last (of rank 1 and of the last).
+
+        Raises
+        ------
+        DataError
+            For an unknown factor or effect.
         """
-        return ranks.rank(self.spec, self._draws(), get_interval(prob, kind), group, descending)
+        return ranks.rank(self.spec, self._draws(), get_interval(prob, kind), group, effect, descending)
 
     def contrasts(
         self,
@@ -670,7 +679,7 @@ class Fit:
         """
         design = self._rows("give some rows: predict(rows, kind='response', output='draws')")
         thinned = simulation.thin(self.spec, self.posterior, draws)
-        flat = predict.flatten(self.spec, thinned)
+        flat = flatten(self.spec, thinned)
         simulated = simulation.simulate_responses(self.spec, flat, design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())
         return self._with_groups(posterior_predictive=simulated)
@@ -872,7 +881,7 @@ class Fit:
         return plot_prior_posterior(self.spec, self.posterior, names, **options)
 
     def _draws(self) -> Draws:
-        return predict.flatten(self.spec, self.posterior)
+        return flatten(self.spec, self.posterior)
 
     def _refit(self, design: Design) -> Draws:
         """The same model and strategy on other rows; levels that have none of them keep their prior."""
@@ -884,7 +893,7 @@ class Fit:
         )
         plan = choose(self.spec, design, attributes.get("strategy", "auto"))
         tree = plan.strategy.run(self.spec, design, settings)
-        return predict.flatten(self.spec, tree["posterior"].to_dataset())
+        return flatten(self.spec, tree["posterior"].to_dataset())
 
     def _with_groups(self, **more: "xr.Dataset") -> "xr.DataTree":
         import xarray as xr

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hierbayes.draws import Draws
 from hierbayes.effects import is_numeric, levels_of, predictor_columns
 from hierbayes.errors import DataError
 from hierbayes.intervals import Interval, labelled, summarise
-from hierbayes.predict import Draws, Request, choose_groups, predict_chunks
+from hierbayes.predict import Request, choose_groups, predict_chunks
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
 

@@ -5,10 +5,10 @@ from numpy.typing import NDArray
 
 from hierbayes.covariance import shift_covariance
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws
 from hierbayes.encoding import INTERCEPT
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
-from hierbayes.predict import Draws
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import correlated_pairs
 from hierbayes.variance import latent_components, row_weights

@@ -225,8 +225,13 @@ def _check_names(formulas: Mapping[str, Formula]) -> None:
             name = ":".join(term.factor)
             if name in RESERVED or "/" in name:
                 why = "holds a '/'" if "/" in name else "is a dimension of every posterior"
+                if name == "sample":
+                    why = "is what ArviZ calls chains and draws in one"
+                way_out = (
+                    f", as in data.rename(columns={{{name!r}: '{name}_id'}})" if name in RESERVED else ""
+                )
                 raise DataError(
-                    f"a grouping factor cannot be called {name!r}, which {why}; rename the column"
+                    f"a grouping factor cannot be called {name!r}, which {why}; rename the column{way_out}"
                 )
 
 

@@ -7,7 +7,9 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.design import OBS, Design
-from hierbayes.predict import CHUNK_ENTRIES, Draws, Request, choose_groups, evaluate_predictors
+from hierbayes.draws import Draws
+from hierbayes.factors import Codes
+from hierbayes.predict import Request, choose_groups, evaluate_predictors, row_chunks
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -38,19 +40,16 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, A
 
 
 def likelihood_chunks(
-    spec: ModelSpec, draws: Draws, design: Design, entries: int = CHUNK_ENTRIES
-) -> Iterator[tuple[slice, Array]]:
-    """Log-likelihoods of successive slices of the rows: (slice, (S, rows of the slice)).
+    spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None
+) -> Iterator[tuple[Codes, Array]]:
+    """Log-likelihoods chunk by chunk: the places of some rows, and (S, those rows); every row once, in any order.
 
-    A chunk has about `entries` numbers; some ten arrays of that size are in use at once.
+    A chunk has about `entries` numbers, some 500,000 unless given; some ten arrays of that size are in use at once.
     """
     request = Request("linear", choose_groups(spec, "all"), "error", 0)
-    step = max(1, entries // len(draws))
-    for start in range(0, len(design), step):
-        part = slice(start, min(start + step, len(design)))
-        rows = design.rows(part)
-        eta, aux = evaluate_predictors(spec, draws, rows, request)
-        yield part, log_densities(spec, rows, eta, aux)
+    for places, rows, effects in row_chunks(spec, draws, design, request, entries):
+        eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+        yield places, log_densities(spec, rows, eta, aux)
 
 
 def log_likelihood(spec: ModelSpec, draws: Draws, design: Design, posterior: xr.Dataset) -> xr.Dataset:
@@ -63,9 +62,9 @@ def log_likelihood(spec: ModelSpec, draws: Draws, design: Design, posterior: xr.
     xarray.Dataset
         One variable, named like the response: (chain, draw, ``__obs__``).
     """
-    values = np.empty((len(draws), len(design)))
-    for part, piece in likelihood_chunks(spec, draws, design):
-        values[:, part] = piece
+    values = np.empty((len(design), len(draws)))  # as chunks come, and as cross-validation reads them
+    for places, piece in likelihood_chunks(spec, draws, design):
+        values[places] = piece.T
     name = spec.layout.response.name.replace("/", "_")
     coords = {
         "chain": posterior["chain"].to_numpy(),
@@ -73,4 +72,4 @@ def log_likelihood(spec: ModelSpec, draws: Draws, design: Design, posterior: xr.
         OBS: np.arange(len(design)),
     }
     shape = (draws.chains, draws.draws, len(design))
-    return xr.Dataset({name: ((*CHAIN_DIMS, OBS), values.reshape(shape))}, coords=coords)
+    return xr.Dataset({name: ((*CHAIN_DIMS, OBS), values.T.reshape(shape))}, coords=coords)

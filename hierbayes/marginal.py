@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.design import MEAN, Design, linear_predictor
+from hierbayes.draws import Draws
 from hierbayes.factors import Codes
 from hierbayes.likelihood import log_densities
-from hierbayes.predict import CHUNK_ENTRIES, Draws, square_roots
+from hierbayes.predict import CHUNK_ENTRIES, square_roots
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pandas as pd
 
@@ -267,7 +267,17 @@ class Model:
 
         return plot_prior_predictive(self.simulate_prior(draws, seed), bounds=bounds, label=label)
 
-    def simulate(self, parameters: Mapping[str, Any], seed: int = 0) -> pd.DataFrame:
+    @overload
+    def simulate(
+        self, parameters: Mapping[str, Any], seed: int = 0, *, effects: Literal[False] = False
+    ) -> pd.DataFrame: ...
+
+    @overload
+    def simulate(
+        self, parameters: Mapping[str, Any], seed: int = 0, *, effects: Literal[True]
+    ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+
+    def simulate(self, parameters: Mapping[str, Any], seed: int = 0, *, effects: bool = False) -> Any:
         """The training rows with responses drawn at known parameters: data of which the truth is known.
 
         Parameters
@@ -278,11 +288,14 @@ class Model:
             are at 0 of the user's columns.
         seed : int
             Of the group effects and the responses.
+        effects : bool
+            Whether to return the group effects that were drawn as well: the truth that `Fit.ranef` is about.
 
         Returns
         -------
-        pandas.DataFrame
-            The columns that the model reads, the response simulated.
+        pandas.DataFrame, or two of them
+            The columns that the model reads, the response simulated. With ``effects=True`` also group, level, effect
+            and value, a row an effect in the order of `Fit.ranef`.
 
         Raises
         ------
@@ -296,11 +309,15 @@ class Model:
         >>> truth = {"Intercept": 250, "Days": 10, "sd[Subject, Intercept]": 40, "sigma": 30}
         >>> model.simulate(truth, seed=1).shape
         (180, 3)
+        >>> data, effects = model.simulate(truth, seed=1, effects=True)
+        >>> effects.columns.tolist()
+        ['group', 'level', 'effect', 'value']
         """
         Settings(seed=seed)
         design = in_memory(self.design, "simulate")
         assert isinstance(self.data, pd.DataFrame)
-        return truth.simulate(self.spec, design, self.data, parameters, seed)
+        rows, drawn = truth.simulate(self.spec, design, self.data, parameters, seed)
+        return (rows, drawn) if effects else rows
 
     def fit(
         self,
@@ -437,6 +454,7 @@ def fit(
     return Model(formula, data, family, priors, link, progress=options.get("progress", True)).fit(**options)
 
 
+@overload
 def simulate(
     formula: Formulas,
     design: Any,
@@ -444,7 +462,34 @@ def simulate(
     seed: int = 0,
     family: str = "gaussian",
     link: str | None = None,
-) -> pd.DataFrame:
+    *,
+    effects: Literal[False] = False,
+) -> pd.DataFrame: ...
+
+
+@overload
+def simulate(
+    formula: Formulas,
+    design: Any,
+    parameters: Mapping[str, Any],
+    seed: int = 0,
+    family: str = "gaussian",
+    link: str | None = None,
+    *,
+    effects: Literal[True],
+) -> tuple[pd.DataFrame, pd.DataFrame]: ...
+
+
+def simulate(
+    formula: Formulas,
+    design: Any,
+    parameters: Mapping[str, Any],
+    seed: int = 0,
+    family: str = "gaussian",
+    link: str | None = None,
+    *,
+    effects: bool = False,
+) -> Any:
     """Data from known truths, for rows that have no response yet.
 
     Parameters
@@ -457,11 +502,13 @@ def simulate(
         As in `Model.simulate`.
     family, link : str, str or None
         As for `Model`.
+    effects : bool
+        As in `Model.simulate`.
 
     Returns
     -------
-    pandas.DataFrame
-        The design and the response.
+    pandas.DataFrame, or two of them
+        The design and the response; with ``effects=True`` also the group effects.
 
     Examples
     --------
@@ -473,7 +520,9 @@ def simulate(
     """
     Settings(seed=seed)
     found, link_name = get_family(family, link)
-    return truth.simulate_design(read_formulas(formula, found), design, found, link_name, parameters, seed)
+    formulas = read_formulas(formula, found)
+    rows, drawn = truth.simulate_design(formulas, design, found, link_name, parameters, seed)
+    return (rows, drawn) if effects else rows
 
 
 def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:

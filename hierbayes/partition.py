@@ -9,10 +9,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, labelled, summarise
-from hierbayes.predict import CHUNK_ENTRIES, Draws, Request, choose_groups, covariances, evaluate_predictors
+from hierbayes.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
 from hierbayes.streamed import Streamed
@@ -100,7 +101,7 @@ def icc(
     definition: str = "adjusted",
     method: str = "lognormal",
 ) -> Quantities:
-    """Intraclass correlations, one a grouping factor, their total, scale and value of `at`.
+    """Intraclass correlations, one a grouping factor, scale and value of `at`; of several factors also their total.
 
     Parameters
     ----------
@@ -158,7 +159,10 @@ def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
 
 def _shares(parts: Components, definition: str) -> dict[str, Array]:
     total = parts.between + parts.residual + (parts.fixed if definition == "unadjusted" else 0.0)
-    return {group: values / total for group, values in {**parts.groups, TOTAL: parts.between}.items()}
+    together = (
+        {} if len(parts.groups) == 1 else {TOTAL: parts.between}
+    )  # of one factor it would say the same twice
+    return {group: values / total for group, values in {**parts.groups, **together}.items()}
 
 
 def _held(

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from hierbayes.averaging import average_mean
 from hierbayes.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.factors import Factor
+from hierbayes.factors import Codes, Factor
 from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
@@ -21,47 +22,11 @@ Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
+LEVEL_ENTRIES = 16_000_000  # draws × effects gathered at a time: 128 MB
 FEW_COLUMNS = 8
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Posterior draws as flat arrays (S, …) by variable name.
-
-    Attributes
-    ----------
-    values : mapping of str to ndarray
-    chains, draws : int
-        S = chains × draws.
-    """
-
-    values: Mapping[str, Array]
-    chains: int
-    draws: int
-
-    def __len__(self) -> int:
-        return self.chains * self.draws
-
-    def part(self, some: slice) -> "Draws":
-        """Some of the S draws, as one chain."""
-        values = {name: array[some] for name, array in self.values.items()}
-        return Draws(values, 1, len(range(*some.indices(len(self)))))
-
-    def thinned(self, most: int) -> "Draws":
-        """Evenly spaced draws of each chain, at most `most` in all, one a chain at least; all where there are fewer."""
-        each = max(1, most // self.chains)
-        if each >= self.draws:
-            return self
-        kept = np.linspace(0, self.draws - 1, each).round().astype(int)
-        places = (np.arange(self.chains)[:, None] * self.draws + kept).ravel()
-        return Draws({name: values[places] for name, values in self.values.items()}, self.chains, each)
-
-
-def flatten(spec: ModelSpec, posterior: Any) -> Draws:
-    """The schema's variables of a posterior dataset, chains and draws in one axis."""
-    arrays = {v.name: np.asarray(posterior[v.name].transpose(*CHAIN_DIMS, *v.dims)) for v in spec.variables}
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    return Draws({name: a.reshape(chains * draws, *a.shape[2:]) for name, a in arrays.items()}, chains, draws)
+type Effects = Mapping[
+    tuple[str, str], tuple[Codes, Array]
+]  # by parameter and factor: levels (L,), (S, L, q)
 
 
 @dataclass(frozen=True)
@@ -133,18 +98,40 @@ def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
 
 def predict_chunks(
     spec: ModelSpec, draws: Draws, design: Design, request: Request
-) -> Iterator[tuple[slice, Array]]:
-    """Predictions for successive slices of the rows: (slice, (S, rows of the slice)).
+) -> Iterator[tuple[Codes, Array]]:
+    """Predictions chunk by chunk: the places of some rows, and (S, those rows); every row once, in any order.
 
     A new level's effects are drawn once per posterior draw and shared by all its rows, whichever chunk they fall in;
     a row whose level is missing has effects of its own.
     """
     _check_request(spec, design, request)
-    step = max(1, CHUNK_ENTRIES // len(draws))
-    for start in range(0, len(design), step):
-        part = slice(start, min(start + step, len(design)))
-        rng = np.random.default_rng([request.seed, 1, start])
-        yield part, _predict_rows(spec, draws, design.rows(part), request, rng)
+    for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
+        rng = np.random.default_rng([request.seed, 1, number])
+        yield places, _predict_rows(spec, draws, rows, request, rng, effects)
+
+
+def row_chunks(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, entries: int | None = None
+) -> Iterator[tuple[Codes, Design, Effects]]:
+    """Every row once, chunk by chunk: the places of some rows, those rows, and the effects of their levels.
+
+    Rows of a level follow each other, so that its effects are gathered or drawn once. A chunk has about `entries` draws
+    × rows, `CHUNK_ENTRIES` unless given.
+    """
+    codes = [f.codes for p in design.predictors.values() for n, f in p.factors.items() if n in request.groups]
+    order = np.arange(len(design))
+    if codes:  # most levels change least often
+        order = np.lexsort(sorted(codes, key=lambda each: len(np.unique(each))))
+    each = sum(f.z.shape[1] for p in design.predictors.values() for f in p.factors.values())
+    step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
+    block = max(step, LEVEL_ENTRIES // (len(draws) * max(each, 1)))
+    for first in range(0, len(order), block):
+        places = order[first : first + block]
+        rows = design.rows(places)
+        effects = gather_effects(spec, draws, rows, request)
+        for start in range(0, len(places), step):
+            part = slice(start, start + step)
+            yield places[part], rows.rows(part), effects
 
 
 def predict_pairs(
@@ -172,33 +159,36 @@ def predict_table(
     spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval
 ) -> pd.DataFrame:
     """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
-    pieces = [
-        pd.DataFrame(summarise(values, interval), index=design.index[part])
-        for part, values in predict_chunks(spec, draws, design, request)
-    ]
-    empty = pd.DataFrame({name: pd.Series(dtype=float) for name in ("mean", "sd", "lower", "upper")})
-    return labelled(pd.concat(pieces) if pieces else empty, interval)
+    columns = {name: np.empty(len(design)) for name in ("mean", "sd", "lower", "upper")}
+    for places, values in predict_chunks(spec, draws, design, request):
+        for name, numbers in summarise(values, interval).items():
+            columns[name][places] = numbers
+    return labelled(pd.DataFrame(columns, index=design.index), interval)
 
 
 def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
     """Every draw of every prediction: a DataArray (chain, draw, row)."""
     import xarray as xr
 
-    values = np.empty((len(draws), len(design)))
-    for part, piece in predict_chunks(spec, draws, design, request):
-        values[:, part] = piece
+    values = np.empty((len(design), len(draws)))  # as chunks come
+    for places, piece in predict_chunks(spec, draws, design, request):
+        values[places] = piece.T
     coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: np.arange(len(design))}
     shape = (draws.chains, draws.draws, len(design))
     name = spec.layout.response.name if request.kind == "response" else request.kind
-    return xr.DataArray(values.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
+    return xr.DataArray(values.T.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
 
 
 def evaluate_predictors(
-    spec: ModelSpec, draws: Draws, design: Design, request: Request
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None = None
 ) -> tuple[Array, Mapping[str, Array]]:
-    """The mean's linear predictor (S, n), and the auxiliary parameters as arrays that broadcast against it."""
+    """The mean's linear predictor (S, n), and the auxiliary parameters as arrays that broadcast against it.
+
+    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them.
+    """
+    effects = gather_effects(spec, draws, design, request) if effects is None else effects
     etas = {
-        parameter: _linear_predictor(spec, parameter, draws, bound, request)
+        parameter: _linear_predictor(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
     aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
@@ -209,9 +199,14 @@ def evaluate_predictors(
 
 
 def _predict_rows(
-    spec: ModelSpec, draws: Draws, design: Design, request: Request, rng: np.random.Generator
+    spec: ModelSpec,
+    draws: Draws,
+    design: Design,
+    request: Request,
+    rng: np.random.Generator,
+    effects: Effects | None = None,
 ) -> Array:
-    eta, aux = evaluate_predictors(spec, draws, design, request)
+    eta, aux = evaluate_predictors(spec, draws, design, request, effects)
     if request.kind == "linear":
         return eta
     if request.kind == "mean":
@@ -223,17 +218,15 @@ def _predict_rows(
 
 
 def _linear_predictor(
-    spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, request: Request
+    spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, effects: Effects
 ) -> Array:
     layout = spec.layout.predictors[parameter]
     b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
     factors = []
     for factor in layout.factors:
-        if factor.name in request.groups:
-            rows = bound.factors[factor.name]
-            levels, codes = np.unique(rows.codes, return_inverse=True)
-            r = _effects(spec, parameter, factor, draws, levels, rows, request)
-            factors.append((codes, rows.z, r))
+        if (parameter, factor.name) in effects:
+            rows, (levels, r) = bound.factors[factor.name], effects[parameter, factor.name]
+            factors.append((np.searchsorted(levels, rows.codes), rows.z, r))
     base = _population_part(bound, b, len(draws))
     return np.asarray(linear_predictor(bound.x, base, None, factors))
 
@@ -253,38 +246,43 @@ def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Arra
     return base.T
 
 
+def gather_effects(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Effects:
+    """The effects of the levels that these rows have, new ones included, for the factors that count."""
+    return {
+        (parameter, factor.name): _effects(
+            spec, parameter, factor, draws, bound.factors[factor.name], request
+        )
+        for parameter, bound in design.predictors.items()
+        for factor in spec.layout.predictors[parameter].factors
+        if factor.name in request.groups
+    }
+
+
 def _effects(
-    spec: ModelSpec,
-    parameter: str,
-    factor: Factor,
-    draws: Draws,
-    levels: NDArray[np.int64],
-    rows: BoundFactor,
-    request: Request,
-) -> Array:
-    """Effects of the levels that these rows have, new ones included: (S, levels, q)."""
+    spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor, request: Request
+) -> tuple[Codes, Array]:
+    """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
+    levels = np.unique(rows.codes)
     variables = spec.factor_variables(parameter, factor)
     known = levels[levels < len(factor.levels)]
-    r = draws.values[variables["r"].name][:, known]
-    new = levels[len(known) :] - len(factor.levels)
-    if not len(new):
-        return r
-    shape = (len(draws), len(new), len(factor.effects))
-    if request.new_levels == "mean" or (request.new_levels == "average" and request.kind != "response"):
-        return np.concatenate([r, np.zeros(shape)], axis=1)
+    r = np.zeros((len(levels), len(factor.effects), len(draws)))
+    r[: len(known)] = draws.values[variables["r"].name][:, known].transpose(1, 2, 0)
+    averaged = request.new_levels == "average" and request.kind != "response"
+    if len(known) == len(levels) or request.new_levels == "mean" or averaged:
+        return levels, r.transpose(2, 0, 1)
     scales = draws.values[variables["sd"].name]
-    root = (
-        np.eye(len(factor.effects))
-        if not factor.correlated
-        else square_roots(draws.values[variables["cor"].name])
-    )
-    z = np.empty(shape)
-    for place, level in enumerate(new):
-        z[:, place] = _level_generator(request.seed, parameter, factor, rows.new[level], level).normal(
-            size=(len(draws), shape[2])
-        )
-    effects = np.einsum("...ij,...lj->...li", root, z) * scales[:, None, :]
-    return np.concatenate([r, effects], axis=1)
+    root = np.eye(scales.shape[1])[None]
+    if factor.correlated:
+        root = square_roots(draws.values[variables["cor"].name])
+    root = np.ascontiguousarray((scales[:, :, None] * root).transpose(1, 2, 0))
+    used = [(i, j) for i, j in np.ndindex(*root.shape[:2]) if root[i, j].any()]
+    for place, level in enumerate(levels[len(known) :], start=len(known)):
+        number = level - len(factor.levels)
+        generator = _level_generator(request.seed, parameter, factor, rows.new[number], number)
+        z = generator.normal(size=(len(draws), len(root)))
+        for i, j in used:
+            r[place, i] += root[i, j] * z[:, j]
+    return levels, r.transpose(2, 0, 1)
 
 
 def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:

@@ -8,10 +8,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.intervals import Interval, labelled, summarise
-from hierbayes.predict import Draws
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
 
@@ -54,21 +54,47 @@ def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]
     return [known[str(label)] for label in labels]
 
 
+def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
+    """The place of one varying effect of a factor; of all of them for None.
+
+    Raises
+    ------
+    DataError
+        For an effect that does not vary.
+    """
+    if effect is None:
+        return list(range(len(factor.effects)))
+    if effect not in factor.effects:
+        have = ", ".join(map(repr, factor.effects))
+        raise DataError(f"{effect!r} does not vary by {factor.name!r}; its effects are {have}")
+    return [factor.effects.index(effect)]
+
+
 def rank(
-    spec: ModelSpec, draws: Draws, interval: Interval, group: str | None = None, descending: bool = False
+    spec: ModelSpec,
+    draws: Draws,
+    interval: Interval,
+    group: str | None = None,
+    effect: str | None = None,
+    descending: bool = False,
 ) -> pd.DataFrame:
     """Each level's rank in every draw, summarised: 1 is the smallest, or the largest if `descending`.
 
     Columns group, level, effect, mean, sd, lower, upper, p_first and p_last (of being ranked first and last).
+
+    Raises
+    ------
+    DataError
+        For an unknown factor or effect.
     """
     factor = find_factor(spec, group)
     r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
     tables = []
-    for place, effect in enumerate(factor.effects):
+    for place in effect_places(factor, effect):
         order = np.argsort(-r[:, :, place] if descending else r[:, :, place], axis=1)
         ranks = np.empty(order.shape)
         np.put_along_axis(ranks, order, np.arange(1.0, order.shape[1] + 1)[None, :], axis=1)
-        labels = {"group": factor.name, "level": factor.levels.labels, "effect": effect}
+        labels = {"group": factor.name, "level": factor.levels.labels, "effect": factor.effects[place]}
         more = {"p_first": (ranks == 1).mean(axis=0), "p_last": (ranks == order.shape[1]).mean(axis=0)}
         tables.append(pd.DataFrame(labels | summarise(ranks, interval) | more))
     return labelled(pd.concat(tables, ignore_index=True), interval)
@@ -90,10 +116,7 @@ def contrasts(
         For an unknown factor, effect or level, or all pairs of more than `ALL_PAIRS` levels.
     """
     factor = find_factor(spec, group)
-    if effect is not None and effect not in factor.effects:
-        have = ", ".join(map(repr, factor.effects))
-        raise DataError(f"{effect!r} does not vary by {factor.name!r}; its effects are {have}")
-    places = range(len(factor.effects)) if effect is None else [factor.effects.index(effect)]
+    places = effect_places(factor, effect)
     if pairs is not None:
         flat = level_numbers(factor, [label for pair in pairs for label in pair], "pairs")
         chosen = list(zip(flat[::2], flat[1::2], strict=True))

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hierbayes.design import Design
+from hierbayes.draws import flatten
 from hierbayes.importance import smoothed_weights
 from hierbayes.likelihood import log_densities
-from hierbayes.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors, flatten
+from hierbayes.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors, row_chunks
 from hierbayes.simulation import thin
 from hierbayes.spec import ModelSpec
 
@@ -67,12 +68,10 @@ def residuals(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
     request = Request("linear", choose_groups(spec, "all"), "error", seed)
     fitted, sd, below, upto, k = (np.empty(len(y)) for _ in range(5))
     squares, zeros = np.zeros(len(flat)), np.zeros(len(flat))  # of each set of independent replicates
-    step = max(1, CHUNK_ENTRIES // (4 * len(flat)))
-    for start in range(0, len(y), step):
-        part = slice(start, min(start + step, len(y)))
-        rows, here = design.rows(part), y[part]
-        rng = np.random.default_rng([seed, 3, start])
-        eta, aux = evaluate_predictors(spec, flat, rows, request)
+    chunks = row_chunks(spec, flat, design, request, CHUNK_ENTRIES // 4)
+    for number, (part, rows, effects) in enumerate(chunks):
+        here, rng = y[part], np.random.default_rng([seed, 3, number])
+        eta, aux = evaluate_predictors(spec, flat, rows, request, effects)
         simulated = spec.family.simulate(rng, eta, aux, spec.link, rows.trials)
         weights, k[part] = _weights(log_densities(spec, rows, eta, aux))
         fitted[part] = (weights * simulated).sum(axis=0)

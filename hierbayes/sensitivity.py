@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from hierbayes.checks import Finding
 from hierbayes.covariance import shift_covariance
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws, flatten
 from hierbayes.factors import Factor
 from hierbayes.likelihood import likelihood_chunks
-from hierbayes.predict import Draws, flatten
 from hierbayes.priors import Prior
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 from hierbayes.summary import correlated_pairs, summary_draws

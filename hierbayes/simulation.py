@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.design import OBS, Design
+from hierbayes.draws import Draws
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.factors import Factor
-from hierbayes.predict import Draws, Request, choose_groups, predict_draws
+from hierbayes.predict import Request, choose_groups, predict_draws
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]

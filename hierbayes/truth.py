@@ -10,12 +10,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
 from hierbayes.learning import complete_rows, learn
-from hierbayes.predict import Draws, Request, choose_groups, predict_chunks, square_roots
+from hierbayes.predict import Request, choose_groups, predict_chunks, square_roots
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import correlated_pairs
 
@@ -25,8 +26,8 @@ type Formulas = Mapping[str, Formula]
 
 def simulate(
     spec: ModelSpec, design: Design, frame: pd.DataFrame, parameters: Mapping[str, Any], seed: int
-) -> pd.DataFrame:
-    """The rows of `frame` with responses drawn at those parameters, group effects drawn anew.
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows of `frame` with responses drawn at those parameters, and the group effects drawn for them.
 
     Parameters
     ----------
@@ -34,6 +35,11 @@ def simulate(
         n rows as arrays, and as a table.
     parameters : mapping of str to float
         As `known_draws` takes them.
+
+    Returns
+    -------
+    data, effects : pandas.DataFrame
+        `effects` as `effects_table` has them.
 
     Raises
     ------
@@ -49,13 +55,37 @@ def simulate(
         )
     draws = known_draws(spec, parameters, seed)
     request = Request("response", choose_groups(spec, "all"), "error", seed)
-    y = np.concatenate([values[0] for _, values in predict_chunks(spec, draws, design, request)])
+    y = np.empty(len(design))
+    for places, values in predict_chunks(spec, draws, design, request):
+        y[places] = values[0]
     if np.isnan(y).any():
         raise DataError(
             f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
             f"under link {spec.link_name!r}; change the parameters, or take another link"
         )
-    return frame.assign(**{response.column: _in_the_datas_words(spec, y)})
+    return frame.assign(**{response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
+
+
+def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
+    """The group effects of the first draw, as a ranef's: group, level, effect, value.
+
+    Where several formulas have any, the column parameter comes first.
+    """
+    columns = ["group", "level", "effect", "value"]
+    tables = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            labels = {
+                "group": factor.name,
+                "level": np.repeat(factor.levels.labels, len(factor.effects)),
+                "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
+            }
+            r = draws.values[spec.factor_variables(parameter, factor)["r"].name][0]
+            named = {"parameter": parameter} if len(spec.layout.predictors) > 1 else {}
+            tables.append(pd.DataFrame({**named, **labels, "value": r.ravel()}))
+    if len({table["level"].dtype for table in tables}) > 1:
+        tables = [table.astype({"level": object}) for table in tables]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
 
 
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
@@ -185,13 +215,14 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
 
 def simulate_design(
     formulas: Formulas, data: Any, family: Family, link: str, parameters: Mapping[str, Any], seed: int
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `simulate`, for rows that have no response yet: the formula's left side names the new column.
 
     Returns
     -------
-    pandas.DataFrame
+    data, effects : pandas.DataFrame
         The columns of `data` and the response; of rows with gaps, which are left out, those that the formulas name.
+        The group effects, as `effects_table` has them.
     """
     response = formulas[MEAN].response
     assert response is not None, "the mean's formula has a response"

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 
 from hierbayes.averaging import average_mean, expect, grows_exponentially
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws
 from hierbayes.factors import Factor
 from hierbayes.families import Values
 from hierbayes.predict import (
     CHUNK_ENTRIES,
-    Draws,
     Request,
     choose_groups,
     covariances,

@@ -7,8 +7,8 @@ from scipy import integrate, special, stats
 
 import hierbayes as hb
 from hierbayes import marginal
+from hierbayes.draws import flatten
 from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
-from hierbayes.predict import flatten
 
 from .test_predict import tame_fit
 

@@ -404,7 +404,12 @@ def test_chunks_do_not_show(family, monkeypatch):
     for kind in ("linear", "mean"):
         assert_allclose(draws_of(fit, rows, kind=kind), whole[kind], rtol=1e-13)
     pd.testing.assert_frame_equal(fit.predict(rows), table)
-    assert np.abs(z_score(draws_of(fit, rows, kind="response") - whole["response"])).max() < LIMIT
+    with np.errstate(
+        invalid="ignore"
+    ):  # rows whose noise is the same, as the first chunk's, differ by nothing
+        scores = z_score(draws_of(fit, rows, kind="response") - whole["response"])
+    assert np.isfinite(scores).sum() >= 6
+    assert np.nanmax(np.abs(scores)) < LIMIT
 
 
 def test_responses_of_different_chunks_are_independent(slopes, monkeypatch):

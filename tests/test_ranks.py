@@ -41,6 +41,8 @@ def test_ranks_of_every_level_and_effect(fit):
     down = fit.rank(descending=True)
     assert_allclose(down["mean"], 7 - table["mean"])
     assert_allclose(down["p_first"], table["p_last"])
+    slopes = table[table["effect"] == "x"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(fit.rank("g", effect="x"), slopes)
 
 
 def test_all_pairs_and_chosen_ones(fit):
@@ -66,8 +68,9 @@ def test_all_pairs_and_chosen_ones(fit):
 def test_requests_that_cannot_be_met(fit, known_fit):
     with pytest.raises(DataError, match="'k' is no grouping factor"):
         fit.rank("k")
-    with pytest.raises(DataError, match="'z' does not vary by 'g'"):
-        fit.contrasts(effect="z")
+    for answer in (fit.contrasts, fit.rank):
+        with pytest.raises(DataError, match="'z' does not vary by 'g'; its effects are 'Intercept', 'x'"):
+            answer(effect="z")
     with pytest.raises(DataError, match="pairs names 7, which is no level of 'g'"):
         fit.contrasts(pairs=[(4, 7)])
     many = pd.DataFrame({"y": RNG.normal(size=404), "g": np.repeat(np.arange(101), 4)})

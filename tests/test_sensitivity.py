@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.predict import flatten
+from hierbayes.draws import flatten
 from hierbayes.sensitivity import centred_covariance, log_effects, log_prior
 
 from .conftest import SLEEP

@@ -33,14 +33,26 @@ def test_a_normal_model_has_the_moments_it_should():
 
 
 def test_the_truth_is_recovered():
-    data = hb.simulate(FORMULA, DESIGN.iloc[: 150 * ROWS], TRUTH, seed=5)
+    data, effects = hb.simulate(FORMULA, DESIGN.iloc[: 150 * ROWS], TRUTH, seed=5, effects=True)
     fit = hb.fit(FORMULA, data, seed=1, progress=False)
     table = fit.summary()
     assert table["ess_bulk"].min() > 400
     z = (table["mean"] - pd.Series(TRUTH)[table.index]) / table["sd"]
     assert z.abs().max() < 3
+    found = fit.ranef(prob=0.9)
+    pd.testing.assert_frame_equal(found[["group", "level", "effect"]], effects.drop(columns="value"))
+    assert abs(effects["value"].between(found["lower"], found["upper"]).mean() - 0.9) < 0.06
     again = hb.Model(FORMULA, data).simulate(table["mean"], seed=2)
     assert_allclose(again["y"].std(), data["y"].std(), rtol=0.15)
+
+
+def test_the_effects_are_those_in_the_data():
+    truth = TRUTH | {"sigma": 1e-9}
+    data, effects = hb.simulate(FORMULA, DESIGN, truth, seed=3, effects=True)
+    r = effects.pivot(index="level", columns="effect", values="value").loc[data["g"]]
+    mean = 2 + r["Intercept"].to_numpy() + (r["x"].to_numpy() - 1) * data["x"].to_numpy()
+    assert_allclose(data["y"], mean, atol=1e-7)
+    pd.testing.assert_frame_equal(hb.Model(FORMULA, data).simulate(truth, seed=3), data[["y", "x", "g"]])
 
 
 def test_the_same_seed_gives_the_same_data():

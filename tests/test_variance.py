@@ -58,7 +58,7 @@ def test_the_icc_is_a_function_of_the_predictor(sleep):
     assert table["Days"].dtype == np.int64
     draws = sleep.icc(at={"Days": 5}, output="draws")
     assert draws.dims == ("chain", "draw", "quantity")
-    assert_allclose(draws.sel(quantity=draws["group"] == "Subject"), number(table, group="total", Days=5))
+    assert_allclose(draws.sel(quantity=draws["group"] == "Subject"), number(table, group="Subject", Days=5))
 
 
 def test_shares_of_the_variance(sleep):
@@ -70,7 +70,7 @@ def test_shares_of_the_variance(sleep):
     assert_allclose(row["variance"], variance)
     assert_allclose(table.loc[2, "variance"], SLEEP_COR * np.prod(SLEEP["sd_Subject"]))
     assert_allclose(row["share"] / table.loc[3, "share"], variance * (days**2).mean() / SLEEP["sigma"] ** 2)
-    assert_allclose(1 - table.loc[3, "share"], number(sleep.icc(), group="total"))
+    assert_allclose(1 - table.loc[3, "share"], number(sleep.icc(), group="Subject"))
 
 
 def test_cbpp_on_both_scales(cbpp):
@@ -113,7 +113,7 @@ def test_epilepsy_with_observation_level_effects(known_fit):
         assert_allclose(
             number(r2, definition="nakagawa", kind="marginal"), eta.var(ddof=1) / total, rtol=1e-9
         )
-    assert set(table["group"]) == {"patient", "total"}
+    assert set(table["group"]) == {"patient"}  # of one factor no total
     # Stryhn et al.'s closed form of the Poisson model on the scale of the counts, averaged over the rows
     mean = np.exp(eta + (patient + obs) / 2)
     between = (mean**2).mean() * np.expm1(patient)

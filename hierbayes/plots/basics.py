@@ -6,6 +6,8 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hierbayes.design import Design
@@ -27,7 +29,7 @@ SCALES = {
     "cloglog": "complementary log-log of {}",
     "inverse": "inverse mean of {}",
 }
-CROWD = 2000  # from so many points on they are drawn small and see-through
+CROWD = 1000  # from so many points on they are drawn small and see-through
 
 
 def axis_words(spec: ModelSpec, effect: str) -> str:
@@ -81,6 +83,7 @@ def head(ax: Axes, title: str, note: str, columns: int) -> None:
     """Title and legend above the axes, where they hide no level."""
     corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
     legend = ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5)
+    _enlarge(legend)
     pad = 8 + 14 * -(-len(legend.get_texts()) // columns)
     text = wrap(title, 60) + (f"\n{note}" if note else "")
     ax.set_title(text, loc="left", pad=pad, parse_math=False)
@@ -88,7 +91,7 @@ def head(ax: Axes, title: str, note: str, columns: int) -> None:
 
 def points(n: int) -> dict[str, Any]:
     """How n points are drawn: many of them small and see-through."""
-    crowd = n > CROWD
+    crowd = n >= CROWD
     return {
         "marker": "o",
         "linestyle": "none",
@@ -105,7 +108,14 @@ def finish(ax: Axes, title: str, corner: Any = "best") -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.set_title(shortened(title, 48), loc="left", fontsize="medium", parse_math=False)
     if ax.get_legend_handles_labels()[1]:
-        ax.legend(frameon=False, fontsize="x-small", loc=corner)
+        _enlarge(ax.legend(frameon=False, fontsize="x-small", loc=corner))
+
+
+def _enlarge(legend: Legend) -> None:
+    """Points that are small and see-through are hardly seen one by one."""
+    for handle in legend.legend_handles:
+        if isinstance(handle, Line2D) and handle.get_linestyle() == "None":
+            handle.set(alpha=1.0, markersize=max(4.0, handle.get_markersize()))
 
 
 def shortened(name: str, width: int = 22) -> str:

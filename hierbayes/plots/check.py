@@ -58,7 +58,7 @@ def plot_check(
     if counts(spec):
         zeros = statistic(replicates, share_of_zeros, "share of zeros")
         panels.append(partial(draw_rootogram, spec=spec, replicates=replicates))
-        panels.append(partial(draw_statistic, found=zeros))
+        panels.append(partial(draw_statistic, spec=spec, found=zeros))
     effects = [
         (parameter, factor, effect)
         for parameter, layout in spec.layout.predictors.items()

@@ -9,11 +9,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 
 from hierbayes.design import Design
+from hierbayes.draws import flatten
 from hierbayes.effects import is_numeric
 from hierbayes.errors import DataError
 from hierbayes.grids import RESOLUTION, conditional_table, make_grid
 from hierbayes.intervals import get_interval
 from hierbayes.plots.basics import (
+    CROWD,
     GREY,
     OKABE_ITO,
     PALE_GREY,
@@ -23,10 +25,9 @@ from hierbayes.plots.basics import (
     set_text,
     shares,
 )
-from hierbayes.predict import flatten, make_request
+from hierbayes.predict import make_request
 from hierbayes.spec import ModelSpec
 
-MANY_POINTS = 2000
 BANDS = {"predictive": "a new response", "expected": "the mean"}
 MARKER = {"marker": "o", "markeredgecolor": "white"}
 
@@ -101,7 +102,7 @@ def plot_conditional_effects(
         )
         if not numeric:  # points of one category side by side
             x = x + 0.24 * (np.random.default_rng(0).uniform(size=len(x)) - 0.5)
-        crowd = len(x) > MANY_POINTS
+        crowd = len(x) >= CROWD
         marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": GREY, "markeredgewidth": 0}
         size, alpha = (2.0, 0.2) if crowd else (3.5, 0.5)
         ax.plot(
@@ -137,7 +138,7 @@ def _draw_ribbon(ax: Axes, x: Any, part: pd.DataFrame, name: str, colour: str, l
 
 
 def _draw_bars(ax: Axes, x: Any, part: pd.DataFrame, name: str, colour: str, label: str) -> None:
-    width = 3.5 if name == "expected" else 1.0
+    width = 3.5 if name == "expected" else 1.4
     ax.vlines(x, *_bounds(part, name), color=colour, linewidth=width, zorder=2.5, label=label)
 
 

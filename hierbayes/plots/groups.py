@@ -11,13 +11,14 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
+from hierbayes.draws import Draws, flatten
 from hierbayes.effects import is_numeric, predictor_columns
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.formula import names_in
 from hierbayes.intervals import get_interval
-from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares
-from hierbayes.predict import Draws, Request, choose_groups, flatten, predict_table
+from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares, wrap
+from hierbayes.predict import Request, choose_groups, predict_table
 from hierbayes.ranks import find_factor, level_numbers
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
@@ -27,7 +28,7 @@ POINTS = 25  # of a line
 PANEL = (1.55, 1.5)  # inches
 MOST_COLUMNS = 6
 CROWD = 100  # from so many rows of a level on, smaller points
-NAME_WIDTH = 20  # characters of a panel's name
+NAME_WIDTH = 18  # characters of a line of a panel's name
 
 
 def plot_groups(
@@ -106,8 +107,7 @@ def plot_groups(
         marks |= {"markersize": 1.5 if crowd else 3, "alpha": 0.6, "zorder": 2, "label": "data"}
         ax.plot(data[x].to_numpy(dtype=np.float64)[own], y[own], **marks)
         name = str(factor.levels.labels[level])
-        shown = name if len(name) <= NAME_WIDTH else f"{name[: NAME_WIDTH - 1]}…"
-        ax.set_title(shown, fontsize="small", pad=3, parse_math=False)
+        ax.set_title(wrap(name, NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
     for ax in axes.flat[len(chosen) :]:
         ax.set_visible(False)
     for column in range(columns):  # the lowest panel of a column carries its numbers

@@ -30,7 +30,8 @@ from hierbayes.plots.basics import (
     finish,
     ink,
     new_axes,
-    shortened,
+    set_text,
+    wrap,
 )
 from hierbayes.spec import ModelSpec
 
@@ -38,6 +39,8 @@ Array = NDArray[np.float64]
 PPC_KINDS = ("density", "group", "rootogram", "zeros")
 CURVES = 50  # simulated densities drawn
 NAMED = 30  # up to so many levels are named at the axis
+LINE = 75  # characters along an axis
+NAME_WIDTH = 24  # of a line of a name that stands upright
 
 
 def plot_ppc(
@@ -88,13 +91,13 @@ def plot_ppc(
     replicates = replicate(spec, design, posterior, draws, seed)
     ax = ax or new_axes(figsize or (6.4, 4.2))
     if callable(kind):
-        draw_statistic(ax, statistic(replicates, kind))
+        draw_statistic(ax, spec, statistic(replicates, kind))
     elif kind == "group":
         draw_group(ax, spec, design, replicates, _group(spec, group))
     elif kind == "rootogram":
         draw_rootogram(ax, spec, replicates)
     elif kind == "zeros":
-        draw_statistic(ax, statistic(replicates, share_of_zeros, "share of zeros"))
+        draw_statistic(ax, spec, statistic(replicates, share_of_zeros, "share of zeros"))
     else:
         draw_distribution(ax, spec, replicates)
     return ax
@@ -195,9 +198,8 @@ def draw_rootogram(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
         label="observed, hanging",
     )  # fmt: skip
     ax.plot(found.values, top, color=BLUE, marker="o", markersize=3.5, linewidth=1.2, label="simulated")
-    ax.fill_between(
-        found.values, np.sqrt(found.lower), np.sqrt(found.upper), color=PALE_BLUE, alpha=0.6, zorder=0.5
-    )
+    band: dict[str, Any] = {"color": PALE_BLUE, "alpha": 0.6, "zorder": 0.5, "label": f"its {interval}"}
+    ax.fill_between(found.values, np.sqrt(found.lower), np.sqrt(found.upper), **band)
     ax.axhline(0, color=ink(), linewidth=1)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set_xlabel(spec.layout.response.name, parse_math=False)
@@ -205,7 +207,7 @@ def draw_rootogram(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
     finish(ax, "Rootogram")
 
 
-def draw_statistic(ax: Axes, found: Statistic) -> None:
+def draw_statistic(ax: Axes, spec: ModelSpec, found: Statistic) -> None:
     """A statistic's distribution over simulated sets, and its observed value."""
     bins: Any = "auto"
     distinct = np.unique(found.simulated[np.isfinite(found.simulated)])
@@ -214,7 +216,7 @@ def draw_statistic(ax: Axes, found: Statistic) -> None:
         bins = np.append(distinct - step / 2, distinct[-1] + step / 2)
     ax.hist(found.simulated, bins=bins, color=PALE_BLUE, edgecolor="white", linewidth=0.3, label="simulated")
     ax.axvline(found.observed, color=VERMILLION, linewidth=2, label=f"observed: {found.observed:.4g}")
-    ax.set_xlabel(found.name, parse_math=False)
+    set_text(ax.set_xlabel, f"{found.name} of {spec.layout.response.name}", 50)
     ax.set_ylabel("simulated sets")
     finish(ax, f"P(simulated ≥ observed) = {found.p_value:.3f}")
 
@@ -235,8 +237,12 @@ def draw_group(ax: Axes, spec: ModelSpec, design: Design, replicates: Replicates
     share = f"share of {response}" if replicates.trials is not None else f"mean {response}"
     ax.set_ylabel(share, parse_math=False)
     if len(order) <= NAMED:
-        names = [shortened(str(label)) for label in means.labels[order]]
-        ax.set_xticks(at, labels=names, rotation=90, fontsize="x-small", parse_math=False)
+        names = [str(label) for label in means.labels[order]]
+        room = LINE // len(names)  # characters beside each other
+        level = max(len(word) for name in names for word in name.split() or [""]) <= room
+        shown = [wrap(name, room if level else NAME_WIDTH) for name in names]
+        style: dict[str, Any] = {"rotation": 0 if level else 90, "fontsize": "x-small", "parse_math": False}
+        ax.set_xticks(at, labels=shown, **style)
         ax.set_xlabel(group, parse_math=False)
     else:
         ax.set_xticks([])

@@ -126,7 +126,7 @@ def draw_quantile(ax: Axes, found: Residuals) -> None:
     ax.plot([0, 1], [0, 1], color=ink(), linewidth=1)
     ax.plot(expected, quantile, **points(n))
     p_values = found.tests["p_value"]
-    words = "\n".join(f"{name}: p = {p:.3f}" for name, p in p_values.items())
+    words = "\n".join(f"{name}: p {'< 0.001' if p < 0.001 else f'= {p:.3f}'}" for name, p in p_values.items())
     ax.text(0.03, 0.97, words, transform=ax.transAxes, va="top", fontsize="small")
     ax.set_xlabel("uniform quantile")
     ax.set_ylabel("quantile residual")

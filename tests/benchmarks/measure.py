@@ -201,6 +201,7 @@ def _line(figures: Figures) -> str:
         "ess_gradient": "{:.4f} ESS a gradient",
         "divergences": "{} divergences",
         "strategy": "{}",
+        "each": "each {}",
         "process": "process {:.1f} s",
         "peak_mb": "peak {:.0f} MB",
         "load": "load {:.1f}",

@@ -76,6 +76,9 @@ def _section(result: dict[str, Any]) -> str:
         label = f"{name}, `{label}`" if label else name
         cells = [_cell(each, figure, form) for figure, form in columns.values()]
         lines.append(f"| {label} | {len(each)} | " + " | ".join(cells) + " |")
+    lines += [
+        f"\n{name}, CPU s: {run['each']}." for name, each in runs.items() for run in each[:1] if "each" in run
+    ]
     lines += [f"\n{note}." for note in result["notes"]]
     versions = {run["version"] for each in runs.values() for run in each if "version" in run}
     low, high = result["load"]

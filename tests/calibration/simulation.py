@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 import hierbayes as hb
 from hierbayes.design import MEAN
-from hierbayes.predict import Draws, flatten
+from hierbayes.draws import Draws, flatten
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import correlated_pairs

@@ -17,6 +17,7 @@ from tests.benchmarks.rows import (
     schools,
     sleepstudy,
     startup,
+    tables,
 )
 
 ROWS: dict[str, Row] = {
@@ -37,5 +38,6 @@ ROWS: dict[str, Row] = {
         compressed,
         prior_predictive,
         defaults,
+        tables,
     )
 }
