@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hierbayes.draws import flatten
 from hierbayes.errors import DataError
 from hierbayes.implied import quantities_at_means
 from hierbayes.plots.basics import BLUE, GREY
 from hierbayes.plots.priors import finish
-from hierbayes.predict import flatten
 from hierbayes.simulation import sample_prior
 from hierbayes.spec import ModelSpec
 from hierbayes.summary import summary_draws

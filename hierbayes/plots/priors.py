@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.design import MEAN
-from hierbayes.draws import flatten
 from hierbayes.encoding import INTERCEPT
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
