@@ -41,11 +41,14 @@ def leave_one_out(log_likelihood: Array, efficiency: float) -> tuple[Array, Arra
     raw = np.exp(low - log_likelihood)
     tails = smooth(raw, efficiency)
     draws, size = raw.shape[1], tails.places.shape[1]
-    densities = np.exp(np.take_along_axis(log_likelihood, tails.places, 1) - low)
+    with np.errstate(divide="ignore"):
+        products = np.log(tails.weights) + np.take_along_axis(log_likelihood, tails.places, 1) - low
     np.put_along_axis(raw, tails.places, 0.0, 1)
     total = raw.sum(axis=1) + tails.weights.sum(axis=1)
-    # a raw weight times its density is exp(low) in every draw
-    elpd = low[:, 0] + np.log(draws - size + (tails.weights * densities).sum(axis=1)) - np.log(total)
+    # a raw weight times its density is exp(low) in every draw; a smoothed one may be far more
+    most = np.maximum(products.max(axis=1), 0.0)
+    together = (draws - size) * np.exp(-most) + np.exp(products - most[:, None]).sum(axis=1)
+    elpd = low[:, 0] + most + np.log(together) - np.log(total)
     high = log_likelihood.max(axis=1, keepdims=True)
     lppd = high[:, 0] + np.log(np.exp(log_likelihood - high).mean(axis=1))
     return elpd, np.where(np.isnan(tails.pareto_k), np.inf, tails.pareto_k), lppd

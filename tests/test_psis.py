@@ -47,7 +47,9 @@ def test_the_distribution_that_is_fitted():
 
 
 def test_far_apart_densities_neither_overflow_nor_vanish():
-    values = np.column_stack([np.linspace(-3000, 0, 1000), np.linspace(-1e-9, 0, 1000)])
+    values = np.column_stack(
+        [np.linspace(-3000, 0, 1000), np.linspace(-1e-9, 0, 1000), np.repeat([-3000.0, 0], [9, 991])]
+    )
     elpd, k, p = psis(values, 1.0)
     assert np.isfinite(elpd).all()
     assert np.isfinite(p).all()
