@@ -10,7 +10,7 @@ from hierbayes.design import MEAN, Design
 from hierbayes.encoding import INTERCEPT
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
-from hierbayes.engine.gaussian.route import Route, choose_route
+from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 from hierbayes.engine.settings import Settings, say_if_slow
 from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
@@ -78,7 +78,7 @@ class Collapsed:
         rows, summed = _rows(design)
         start = time.perf_counter()
         route = route_for(spec, design)
-        _load_kernels(settings, bool(route.sampled))
+        _load_kernels(settings, route)
         ready = time.perf_counter()
         drawn = sample(
             to_problem(spec, rows),
@@ -144,14 +144,15 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     return arrays
 
 
-def _load_kernels(settings: Settings, crossed: bool) -> None:
+def _load_kernels(settings: Settings, route: Route) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
     y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
     factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
-    route = Route(0, (1,), 1, 0.0) if crossed else Route(0, (), 1, 0.0)
+    crossed = bool(route.sampled)
+    route = Route(0, (1,), 1, 0.0) if crossed else Route(0, (), 1, 0.0, route.nested)
     tiny = GaussianProblem(
         y, x, factors[: 1 + crossed], np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0
     )
@@ -164,7 +165,14 @@ def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
     layout = spec.layout.predictors[MEAN]
     sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
-    return choose_route(len(layout.coefficients), sizes, len(design))
+    levels = [size for size, _ in sizes]
+    if isinstance(design, Streamed):
+        chain = chain_of(levels, lambda j, k: design.moments.pair(j, k)[:2])
+    else:
+        factors = design.predictors[MEAN].factors
+        codes = [factors[factor.name].codes for factor in layout.factors]
+        chain = chain_of(levels, lambda j, k: (codes[j], codes[k]))
+    return choose_route(len(layout.coefficients), sizes, len(design), bool(chain))
 
 
 def takes_prior(kind: str, prior: Prior) -> bool:

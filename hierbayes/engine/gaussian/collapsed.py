@@ -13,16 +13,19 @@ from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.modes import find_mode, spread_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
+from hierbayes.engine.gaussian.nestdraws import draw_nested
+from hierbayes.engine.gaussian.nested import Nested, nest
+from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.nuts import Evaluate, sample_nuts
 from hierbayes.engine.gaussian.packing import Packed, pack
 from hierbayes.engine.gaussian.pilot import pilot
 from hierbayes.engine.gaussian.problem import Floats, GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
-from hierbayes.engine.gaussian.route import Route, choose_route
+from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 
 TUNE, TUNE_SAMPLED = 500, 200  # the frame is good from the start; few dimensions are cheap to tune for longer
 TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordinates, 0.8 is enough
-PARALLEL = 4e-5  # seconds of a gradient below which chains only wait for Python's lock
+PARALLEL = 1.5e-5  # seconds of a gradient below which chains only wait for Python's lock
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,14 @@ class Draws:
 
 def route_of(problem: GaussianProblem) -> Route:
     """Return the way that is the cheapest for a problem's sizes."""
-    sizes = [(f.n_levels, f.q) for f in problem.factors]
-    return choose_route(problem.X.shape[1], sizes, len(problem.y))
+    sizes, codes = [(f.n_levels, f.q) for f in problem.factors], [f.codes for f in problem.factors]
+    chain = chain_of([f.n_levels for f in problem.factors], lambda j, k: (codes[j], codes[k]))
+    return choose_route(problem.X.shape[1], sizes, len(problem.y), bool(chain))
 
 
 def prepare(
     problem: GaussianProblem, m: Moments | None = None, route: Route | None = None
-) -> tuple[Packed | Crossed, Moments]:
+) -> tuple[Packed | Nested | Crossed, Moments]:
     """Return a problem ready for evaluation, in a frame in which the posterior is about N(0, I).
 
     Parameters
@@ -62,26 +66,33 @@ def prepare(
         Default: the cheapest.
     """
     m = moments(problem) if m is None else m
-    route = route_of(problem) if route is None else route
-    if route.sampled:
-        return pilot(m, cross(problem, m, route.primary, route.sampled), rough_start(problem, m)), m
-    packed = pack(problem, m, route.primary)
-    evaluate = evaluator(packed)()
+    model = arrange(problem, m, route_of(problem) if route is None else route)
+    if isinstance(model, Crossed):
+        return pilot(m, model, rough_start(problem, m)), m
+    evaluate = evaluator(model)()
     mode = find_mode(evaluate, rough_start(problem, m))
-    return packed.framed(mode, spread_at(evaluate, mode)), m
+    return model.framed(mode, spread_at(evaluate, mode)), m
 
 
-def evaluator(model: Packed | Crossed) -> Callable[[], Evaluate]:
+def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed:
+    """Return a problem's moments as the arrays of its route, in theta's own coordinates."""
+    if route.sampled:
+        return cross(problem, m, route.primary, route.sampled)
+    return nest(problem, m) if route.nested else pack(problem, m, route.primary)
+
+
+def evaluator(model: Packed | Nested | Crossed) -> Callable[[], Evaluate]:
     """Return a function that makes evaluators, one for each thread."""
 
     def make() -> Evaluate:
         if isinstance(model, Crossed):
             return Density(model)
+        kernel = nested_log_density if isinstance(model, Nested) else log_density
         arguments = (*model.constants, *model.memory())
         grad = np.zeros(model.n_theta)
 
         def evaluate(position: Floats) -> tuple[float, Floats]:
-            return log_density(position, grad, *arguments), grad
+            return kernel(position, grad, *arguments), grad
 
         return evaluate
 
@@ -163,7 +174,7 @@ def sample(
     return complete(problem, model, m.reference, points, found.statistics, seed, cores or available, effects)
 
 
-def unframe(model: Packed | Crossed, positions: Floats) -> Floats:
+def unframe(model: Packed | Nested | Crossed, positions: Floats) -> Floats:
     """Return positions (…, dim) with theta itself in place of its coordinates."""
     packed = model.packed if isinstance(model, Crossed) else model
     n, constants = packed.n_theta, packed.constants
@@ -179,7 +190,7 @@ def log_volume(model: Packed | Crossed) -> float:
 
 def complete(
     problem: GaussianProblem,
-    model: Packed | Crossed,
+    model: Packed | Nested | Crossed,
     about: Reference,
     points: Floats,
     statistics: dict[str, np.ndarray],
@@ -194,6 +205,8 @@ def complete(
     flat = points.reshape(shape[0] * shape[1], points.shape[2])
     if isinstance(model, Crossed):
         drawn = draw_crossed(model, flat, (seed, 1), threads, keep)
+    elif isinstance(model, Nested):
+        drawn = draw_nested(model, flat, (seed, 1), threads, keep)
     else:
         drawn = draw_coefficients(model, flat, (seed, 1), threads, keep)
     values = drawn.values.reshape(*shape, -1)

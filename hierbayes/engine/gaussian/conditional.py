@@ -26,6 +26,7 @@ from hierbayes.engine.gaussian.elimination import (
 from hierbayes.engine.gaussian.hyperparameters import CHOL, LAM, VALUE, Q, constrain
 from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, set_effect
 from hierbayes.engine.gaussian.lanes import add, add_lower_rows, add_product, compiled, fill
+from hierbayes.engine.gaussian.nested import Nested
 from hierbayes.engine.gaussian.packing import Packed
 from hierbayes.engine.gaussian.problem import Floats, Ints
 
@@ -67,7 +68,7 @@ def draw_coefficients(
 
 
 def in_batches(
-    packed: Packed,
+    packed: Packed | Nested,
     draws: int,
     colour_batch: Callable[[slice, Floats, Floats, Floats], None],
     seed: Sequence[int] | int,
@@ -124,7 +125,7 @@ def colour(
             is2, q, lam, panels, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, panel, E
         )
         solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
-        _colour_dense(factors, lams[LAM], squares, vectors, out[draw])
+        colour_dense(factors, lams[LAM], squares, vectors, out[draw])
         if primary >= 0:
             effects = out[draw, factors[primary, START] :]
             for k in range(panels.shape[0]):
@@ -137,7 +138,7 @@ def colour(
 
 
 @compiled
-def _colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats, out: Floats) -> None:
+def colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats, out: Floats) -> None:
     """Replace the dense coefficients' normals by their draw; set MODE and EFFECT to the draw's."""
     m = squares.shape[1]
     half, mode = vectors[HALF], vectors[MODE]

@@ -60,9 +60,9 @@ def eliminate_levels(
             fill(panel[i], 0.0)
         for piece in range(panels[k, FIRST], panels[k, END]):
             z = piece * q * q
-            _information(is2, q, lam, ZZ, z, tiles[0], tiles[1])
-            half_log_det += _factor(q, tiles[1], inverses[J], z)
-            _times_transpose(q, lam, inverses[J], inverses[A], z)
+            information(is2, q, lam, ZZ, z, tiles[0], tiles[1])
+            half_log_det += factor_levels(q, tiles[1], inverses[J], z)
+            times_transpose(q, lam, inverses[J], inverses[A], z)
             _project(q, width, inverses[A], z, ZA, starts[piece], H)
             add_gram(flat_H, width, panel)
         for i in range(width):
@@ -76,7 +76,7 @@ def eliminate_levels(
 
 
 @compiled
-def _information(is2: float, q: int, lam: Floats, ZZ: Floats, z: int, ZL: Floats, M: Floats) -> None:
+def information(is2: float, q: int, lam: Floats, ZZ: Floats, z: int, ZL: Floats, M: Floats) -> None:
     """Set the lower triangle of M to I + Λ'Z_g'Z_gΛ/σ² of a piece's levels, whose rows in ZZ start at z."""
     for b in range(q):
         for c in range(q):
@@ -92,7 +92,7 @@ def _information(is2: float, q: int, lam: Floats, ZZ: Floats, z: int, ZL: Floats
 
 
 @compiled
-def _factor(q: int, M: Floats, inverse: Floats, z: int) -> float:
+def factor_levels(q: int, M: Floats, inverse: Floats, z: int) -> float:
     """Factor each level's M = L L' in place and set inverse = L⁻¹; return Σ log|L|."""
     total, product = 0.0, 1.0
     for j in range(q):
@@ -124,7 +124,7 @@ def _factor(q: int, M: Floats, inverse: Floats, z: int) -> float:
 
 
 @compiled
-def _times_transpose(q: int, lam: Floats, inverse: Floats, scaled: Floats, z: int) -> None:
+def times_transpose(q: int, lam: Floats, inverse: Floats, scaled: Floats, z: int) -> None:
     """Set scaled = L⁻¹Λ' for each level."""
     for a in range(q):
         for c in range(q):

@@ -97,7 +97,7 @@ def log_likelihood(
     if not finite(value):
         return value, 0.0
     spread_dense(factors, lams[LAM], squares, vectors)
-    penalty, trace = _score_dense(is2, factors, prior, E, squares, vectors, lams[LAM_SCORE])
+    penalty, trace = score_dense(is2, factors, prior, E, squares, vectors, lams[LAM_SCORE])
     level_penalty, level_trace = _score_levels(
         is2, q, lam, panels, columns, starts, ZZ, ZA, inverses, tiles, rows, panel, squares[W], vectors[EFFECT],
         lams[LAM_SCORE, max(primary, 0)],
@@ -136,7 +136,7 @@ def set_effect(factors: Ints, lams: Floats, vectors: Floats) -> None:
 
 
 @compiled
-def _score_dense(
+def score_dense(
     is2: float, factors: Ints, prior: Floats, E: Floats, squares: Floats, vectors: Floats, scores: Floats
 ) -> tuple[float, float]:
     """Set scores to ∂/∂T = [(e - E T v̂) v̂' - E T V]/σ² summed over each dense factor's levels.

@@ -116,7 +116,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
         origin=np.zeros(problem.n_theta),
         frame=np.eye(problem.n_theta),
         sizes=np.array([primary, levels.levels.size * (q[primary] if primary >= 0 else 0)], np.int64),
-        scalars=np.array([m.n, _constant(problem, m)]),
+        scalars=np.array([m.n, constant(problem, m)]),
         scales=scales,
         scale_priors=scale_priors,
         factors=np.ascontiguousarray(factors),
@@ -134,7 +134,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
     return Packed(constants, levels.levels, problem.n_theta, n_coefficients)
 
 
-def _constant(problem: GaussianProblem, m: Moments) -> float:
+def constant(problem: GaussianProblem, m: Moments) -> float:
     """Return the part of the log density that does not depend on theta; a flat prior has density 1."""
     proper = problem.prior_precision[problem.prior_precision > 0]
     flat = problem.prior_precision.size - proper.size

@@ -1,13 +1,19 @@
 """Which factors' effects are integrated out and which are sampled: the cheaper way, by the sizes alone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
+
+import numpy as np
+
+from hierbayes.engine.gaussian.problem import Ints
 
 MULTIPLICATION = 1 / 1.6e10  # seconds, in the dense loops
 PRODUCT = 1e-9  # seconds of one sparse cross-product, used forwards and back
 LEVEL = 4e-8  # seconds of whitening one effect
 OVERHEAD = 1e-5  # seconds, of an evaluation
+CHAINED = 3e-10  # seconds, in the loops over a chain's levels
+CELL = 1.5e-10  # seconds of a number of a cell, used forwards and back
 SAMPLED = 2.5  # gradients that a draw takes with sampled effects, for one that a draw of theta alone takes
 WORTH = 1.25  # what integrating one more factor out may cost: draws are then less dependent
 FEW = (
@@ -30,15 +36,18 @@ class Route:
         power.
     seconds : float
         Rough time of one gradient.
+    nested : bool
+        Whether the factors form a chain and are eliminated one after another (`nested`); none is sampled then.
     """
 
     primary: int
     sampled: tuple[int, ...]
     columns: int
     seconds: float
+    nested: bool = False
 
 
-def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int) -> Route:
+def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: bool = False) -> Route:
     """Return the cheapest route.
 
     Parameters
@@ -48,12 +57,14 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int) -> Route
     factors : sequence of (int, int)
         Levels and effects of each grouping factor.
     rows : int
+    nested : bool
+        Whether each factor's levels lie in single levels of the next larger one's.
 
     Examples
     --------
     >>> choose_route(2, [(2972, 1), (1128, 1), (14, 1)], 73_421).sampled
     (1, 2)
-    >>> choose_route(2, [(18, 2)], 180).sampled
+    >>> choose_route(2, [(60, 2), (1700, 2)], 7650, nested=True).sampled
     ()
     """
     sizes = [levels * q for levels, q in factors]
@@ -70,8 +81,35 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int) -> Route
         seconds = _dense_seconds(columns, primary, sampled, factors, rows)
         seconds += _sparse_seconds(primary, sampled, factors, rows)
         routes.append(Route(primary, sampled, columns, seconds))
+    if nested:
+        routes.insert(0, Route(primary, (), p, _nested_seconds(p, factors), True))
     cost = [route.seconds * (SAMPLED if route.sampled else 1.0) for route in routes]
     return next(route for route, seconds in zip(routes, cost, strict=True) if seconds <= WORTH * min(cost))
+
+
+def chain_of(levels: Sequence[int], codes: Callable[[int, int], tuple[Ints, Ints]]) -> tuple[int, ...]:
+    """Return the factors from the innermost, if each one's levels lie in single levels of the next; else nothing.
+
+    Parameters
+    ----------
+    levels : sequence of int
+        Each factor's number of levels.
+    codes : callable
+        Levels of two factors, given their numbers, for all rows or for all pairs that share a row.
+    """
+    order = sorted(range(len(levels)), key=lambda k: -levels[k])
+    for inner, outer in pairwise(order):
+        level, parent = codes(inner, outer)
+        if not np.array_equal(parents_of(level, parent, levels[inner])[level], parent):
+            return ()
+    return tuple(order)
+
+
+def parents_of(level: Ints, parent: Ints, n_levels: int) -> Ints:
+    """Return each level's parent, 0 for a level without rows."""
+    out = np.zeros(n_levels, np.int64)
+    out[level] = parent
+    return out
 
 
 def _dense_seconds(
@@ -89,6 +127,17 @@ def _dense_seconds(
         p = columns - sum(other * effects for other, effects in others)
         work += 2.0 * levels * q * (p + 1 + met) ** 2
     return OVERHEAD + work * MULTIPLICATION
+
+
+def _nested_seconds(p: int, factors: Sequence[tuple[int, int]]) -> float:
+    """Return the time that a chain takes if no two levels of the innermost factor can be merged."""
+    inwards = sorted(factors, key=lambda factor: factor[0])
+    total, width = OVERHEAD, p + 1
+    for levels, q in inwards[:-1]:
+        total += levels * q * (q + width) ** 2 * CHAINED
+        width += q
+    levels, q = inwards[-1]
+    return total + levels * (q * (q + 1) // 2) * (width * (width + 1) // 2) * CELL
 
 
 def _sparse_seconds(
