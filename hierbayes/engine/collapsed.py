@@ -1,6 +1,7 @@
 """The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -109,7 +110,7 @@ class Collapsed:
         rows, summed = _rows(design)
         start = time.perf_counter()
         route = route_for(spec, design)
-        _load_kernels(settings, bool(route.sampled))
+        _load_kernels(settings, route)
         ready, threads = time.perf_counter(), settings.threads
         problem = to_problem(spec, rows)
         model, m = prepare(problem, summed, route)
@@ -152,13 +153,18 @@ def _load_kernels(settings: Settings, route: Route) -> None:
     y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
     factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
     crossed = bool(route.sampled)
-    route = Route(0, (1,), 1, 0.0) if crossed else Route(0, (), 1, 0.0, route.nested)
+    kinds = [Route(0, (1,), 1, 0.0)] if crossed else []
+    if route.chained < inf:
+        kinds.append(Route(0, (), 1, inf, chained=0.0))
+    if not crossed and route.seconds < route.chained:  # levels may yet turn out too different to be merged
+        kinds.append(Route(0, (), 1, 0.0))
     tiny = GaussianProblem(
         y, x, factors[: 1 + crossed], np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0
     )
     with say_if_slow(settings, "Compiling the kernels, once on this machine (about half a minute) …"):
-        model, moments = prepare(tiny, route=route)
-        complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
+        for kind in kinds:
+            model, moments = prepare(tiny, route=kind)
+            complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
 
 
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:

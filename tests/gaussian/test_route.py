@@ -1,8 +1,9 @@
 """What is integrated out and what is sampled."""
 
+import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.route import choose_route
+from hierbayes.engine.gaussian.route import chain_of, choose_route
 
 
 @pytest.mark.parametrize(
@@ -35,3 +36,29 @@ def test_a_gradient_is_dearer_with_more_of_anything():
         (2, [(300, 3), (20, 3)], 3000),
     ):
         assert choose_route(p, factors, rows).seconds > base
+
+
+@pytest.mark.parametrize(
+    ("p", "factors", "surely"),
+    [
+        (2, [(18, 2)], True),
+        (2, [(60, 2), (1700, 2)], True),
+        (4, [(131, 1), (2410, 1)], True),
+        (15, [(1000, 2)], False),  # cheaper only if levels can be merged
+    ],
+)
+def test_a_chain_is_eliminated_where_that_is_cheaper(p, factors, surely):
+    route = choose_route(p, factors, 8000, nested=True)
+    assert route.sampled == ()
+    assert (route.seconds == route.chained) is surely
+    assert choose_route(p, factors, 8000).chained == np.inf
+
+
+def test_a_chain_goes_from_the_innermost_factor_outwards():
+    school = np.array([0, 1, 2, 3, 4, 5, 5, 0])
+    town, month = school // 2, np.arange(8) % 2
+    codes = [town, month, school]
+    assert chain_of([3, 6], lambda j, k: (codes[2 * j], codes[2 * k])) == (1, 0)
+    assert chain_of([3, 2, 6], lambda j, k: (codes[j], codes[k])) == ()  # months are crossed with towns
+    assert chain_of([3], lambda j, k: pytest.fail("nothing to compare")) == (0,)
+    assert chain_of([], lambda j, k: pytest.fail("nothing to compare")) == ()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.modes import find_mode, spread_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nestdraws import draw_nested
-from hierbayes.engine.gaussian.nested import Nested, nest
+from hierbayes.engine.gaussian.nested import Nested, nest, seconds_of
 from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.nuts import Evaluate, sample_nuts
 from hierbayes.engine.gaussian.packing import Packed, pack
@@ -78,7 +79,9 @@ def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nest
     """Return a problem's moments as the arrays of its route, in theta's own coordinates."""
     if route.sampled:
         return cross(problem, m, route.primary, route.sampled)
-    return nest(problem, m) if route.nested else pack(problem, m, route.primary)
+    if route.chained < inf and seconds_of(problem, m) <= route.seconds:
+        return nest(problem, m)
+    return pack(problem, m, route.primary)
 
 
 def evaluator(model: Packed | Nested | Crossed) -> Callable[[], Evaluate]:
@@ -154,7 +157,8 @@ def sample(
     route = route_of(problem) if route is None else route
     model, m = prepare(problem, m, route)
     available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
-    worth = available if route.seconds > PARALLEL else 1
+    seconds = seconds_of(problem, m) if isinstance(model, Nested) else route.seconds
+    worth = available if seconds > PARALLEL else 1
     found = sample_nuts(
         evaluator(model),
         model.dim,

@@ -17,7 +17,7 @@ from hierbayes.engine.gaussian.hyperparameters import block_table, scale_table
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.packing import constant
 from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
-from hierbayes.engine.gaussian.route import chain_of, parents_of
+from hierbayes.engine.gaussian.route import chain_of, chained_seconds, parents_of
 
 LANES = 64  # levels worked on together, at most
 REGISTERS = 16  # numbers that an unrolled loop takes at once
@@ -201,6 +201,16 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
     return Nested(
         constants, NestedLevels(ZA, pattern, parent), problem.n_theta, int(p + (all_levels * all_q).sum())
     )
+
+
+def seconds_of(problem: GaussianProblem, m: Moments) -> float:
+    """Return the time that a gradient takes if the factors form a chain: by the cells that are left."""
+    factors = [(f.n_levels, f.q) for f in problem.factors]
+    order = chain_of([levels for levels, _ in factors], lambda j, k: m.pair(j, k)[:2])
+    keys, _ = _merge(m.within[order[0]])
+    if len(order) > 1:
+        keys = keys * factors[order[1]][0] + parents_of(*m.pair(*order[:2])[:2], keys.size)
+    return chained_seconds(problem.X.shape[1], factors, np.unique(keys).size)
 
 
 def _merge(ZZ: Floats) -> tuple[Ints, Floats]:

@@ -1,8 +1,9 @@
 """Which factors' effects are integrated out and which are sampled: the cheaper way, by the sizes alone."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
+from math import inf
 
 import numpy as np
 
@@ -13,7 +14,7 @@ PRODUCT = 1e-9  # seconds of one sparse cross-product, used forwards and back
 LEVEL = 4e-8  # seconds of whitening one effect
 OVERHEAD = 1e-5  # seconds, of an evaluation
 CHAINED = 3e-10  # seconds, in the loops over a chain's levels
-CELL = 1.5e-10  # seconds of a number of a cell, used forwards and back
+CELL = 6e-10  # seconds of a number of a cell, used forwards and back
 SAMPLED = 2.5  # gradients that a draw takes with sampled effects, for one that a draw of theta alone takes
 WORTH = 1.25  # what integrating one more factor out may cost: draws are then less dependent
 FEW = (
@@ -36,15 +37,16 @@ class Route:
         power.
     seconds : float
         Rough time of one gradient.
-    nested : bool
-        Whether the factors form a chain and are eliminated one after another (`nested`); none is sampled then.
+    chained : float
+        The same if factors that form a chain are eliminated one after another (`nested`): at most that, as levels
+        with the same cross-products are merged. Infinite where they don't form one, or some are sampled.
     """
 
     primary: int
     sampled: tuple[int, ...]
     columns: int
     seconds: float
-    nested: bool = False
+    chained: float = inf
 
 
 def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: bool = False) -> Route:
@@ -82,7 +84,9 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: 
         seconds += _sparse_seconds(primary, sampled, factors, rows)
         routes.append(Route(primary, sampled, columns, seconds))
     if nested:
-        routes.insert(0, Route(primary, (), p, _nested_seconds(p, factors), True))
+        most = chained_seconds(p, factors, max(levels for levels, _ in factors))
+        seconds = routes[0].seconds
+        routes[0] = replace(routes[0], chained=most, seconds=most if most <= WORTH * seconds else seconds)
     cost = [route.seconds * (SAMPLED if route.sampled else 1.0) for route in routes]
     return next(route for route, seconds in zip(routes, cost, strict=True) if seconds <= WORTH * min(cost))
 
@@ -129,15 +133,15 @@ def _dense_seconds(
     return OVERHEAD + work * MULTIPLICATION
 
 
-def _nested_seconds(p: int, factors: Sequence[tuple[int, int]]) -> float:
-    """Return the time that a chain takes if no two levels of the innermost factor can be merged."""
+def chained_seconds(p: int, factors: Sequence[tuple[int, int]], cells: int) -> float:
+    """Return the time that a chain takes whose innermost factor's levels are merged into so many cells."""
     inwards = sorted(factors, key=lambda factor: factor[0])
     total, width = OVERHEAD, p + 1
     for levels, q in inwards[:-1]:
         total += levels * q * (q + width) ** 2 * CHAINED
         width += q
-    levels, q = inwards[-1]
-    return total + levels * (q * (q + 1) // 2) * (width * (width + 1) // 2) * CELL
+    q = inwards[-1][1]
+    return total + cells * (q * (q + 1) // 2) * (width * (width + 1) // 2) * CELL
 
 
 def _sparse_seconds(
