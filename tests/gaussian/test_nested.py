@@ -75,6 +75,15 @@ def uneven() -> GaussianProblem:
     return replace(ref.problem(rng, factors, n=300), weights=rng.choice([0.0, 0.5, 1.0, 2.0], 300))
 
 
+def partly_fixed() -> GaussianProblem:
+    """The same with sigma, one sd and the regions' correlations known."""
+    made = uneven()
+    region, school, town = made.factors
+    known = (PriorCode.FIXED, 0.7, 0, 0)
+    factors = [replace(region, cor=0.3), replace(school, sd_priors=[known, ref.EXPONENTIAL]), town]
+    return replace(made, factors=factors, sigma_prior=known)
+
+
 def balanced() -> GaussianProblem:
     """Every child is seen on three or on all four occasions: two patterns, in five schools."""
     rng = np.random.default_rng(23)
@@ -89,7 +98,9 @@ def balanced() -> GaussianProblem:
 CHAINS = {name: ref.PROBLEMS[name] for name in (
     "q = 1", "q = 3", "merged blocks", "two blocks", "nested", "one row a level", "slope constant within levels",
     "predictors of odd scales", "p = 30", "two levels", "no intercept", "other priors",
-)} | {"uneven": uneven, "balanced": balanced, "three deep": lambda: three_deep(2)}  # fmt: skip
+)} | {
+    "uneven": uneven, "partly fixed": partly_fixed, "balanced": balanced, "three deep": lambda: three_deep(2),
+}  # fmt: skip
 
 
 def evaluate(made: GaussianProblem, theta: np.ndarray) -> tuple[float, np.ndarray]:

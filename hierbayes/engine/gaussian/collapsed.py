@@ -186,7 +186,7 @@ def unframe(model: Packed | Nested | Crossed, positions: Floats) -> Floats:
     return np.concatenate([theta, positions[..., n:]], axis=-1)
 
 
-def log_volume(model: Packed | Crossed) -> float:
+def log_volume(model: Packed | Nested | Crossed) -> float:
     """Return the logarithm of the volume in theta of a unit of its coordinates' volume."""
     packed = model.packed if isinstance(model, Crossed) else model
     return float(np.log(np.diagonal(packed.constants.frame)).sum())

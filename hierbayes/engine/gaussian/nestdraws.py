@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hierbayes.engine.gaussian.cells import triangle
 from hierbayes.engine.gaussian.conditional import Coefficients, colour_dense, in_batches
 from hierbayes.engine.gaussian.elimination import EFFECT, LEVELS, START, A
 from hierbayes.engine.gaussian.hyperparameters import CHOL, LAM, VALUE, constrain
@@ -18,7 +19,6 @@ from hierbayes.engine.gaussian.nestkernels import (
     K,
     eliminate_chain,
     later_width,
-    triangle,
 )
 from hierbayes.engine.gaussian.problem import Floats, Ints
 

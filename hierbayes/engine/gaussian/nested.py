@@ -164,8 +164,9 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
         own, at = parent[place, : levels[place]], np.arange(levels[place])
         row = first[place + 1] + own // lanes * entries[place + 1]
         parents[:, pieces[:place].sum() + at // lanes, at % lanes] = row, own % lanes
-    scales, scale_priors = scale_table(problem)
-    blocks, eta = block_table(problem)
+    sigma = problem.sigma_prior[None]
+    scales, scale_priors = scale_table(sigma, problem.factors)
+    blocks, eta = block_table(sigma, problem.factors)
     p, all_q = problem.X.shape[1], np.array([f.q for f in problem.factors])
     all_levels = np.array([f.n_levels for f in problem.factors])
     starts = p + np.cumsum(all_levels * all_q) - all_levels * all_q

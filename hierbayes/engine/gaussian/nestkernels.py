@@ -7,6 +7,16 @@ docs/engine.md, section 1.
 
 import numpy as np
 
+from hierbayes.engine.gaussian.cells import (
+    add_to_parents,
+    from_cells,
+    score_columns,
+    sum_columns,
+    take_from_parents,
+    to_cells,
+    triangle,
+    weighted_log,
+)
 from hierbayes.engine.gaussian.elimination import (
     EFFECT,
     A,
@@ -125,13 +135,13 @@ def eliminate_first(is2: float, c: NestedConstants, memory: NestedMemory) -> flo
             add(memory.solved[OWN, z + i], is2, c.ZZ[z + i])
         shrink(q, lam, z, memory.solved, memory.tiles)
         for a in range(q):
-            total -= _weighted_log(c.counts[piece], memory.solved[J, z + a * q + a])
+            total -= weighted_log(c.counts[piece], memory.solved[J, z + a * q + a])
             for b in range(a + 1):
                 pair = memory.flat[a * (a + 1) // 2 + b, piece * lanes : (piece + 1) * lanes]
                 fill(pair, 0.0)
                 add(pair, is2, memory.solved[K, z + a * q + b])
-    _to_cells(c.patterns, memory.flat, memory.spread)
-    _sum_columns(c.products, memory.spread, memory.sums)
+    to_cells(c.patterns, memory.flat, memory.spread)
+    sum_columns(c.products, memory.spread, memory.sums)
     w = later_width(0, c.chain, c.prior)
     for i in range(w):
         for j in range(i + 1):
@@ -139,7 +149,7 @@ def eliminate_first(is2: float, c: NestedConstants, memory: NestedMemory) -> flo
             if c.chain.shape[0] == 1:
                 memory.E[i, j] -= is2 * memory.sums[entry].sum()
             else:
-                _add_to_parents(c.homes[0], c.homes[1], entry, -is2, memory.sums[entry], memory.information)
+                add_to_parents(c.homes[0], c.homes[1], entry, -is2, memory.sums[entry], memory.information)
     return total
 
 
@@ -162,115 +172,12 @@ def shrink(q: int, lam: Floats, z: int, solved: Floats, tiles: Floats) -> float:
 
 
 @compiled
-def _weighted_log(weights: Floats, row: Floats) -> float:
-    """Return the weighted sum of the logarithms of numbers of at most 1; those of weight 1 are multiplied first."""
-    total, product = 0.0, 1.0
-    for i in range(row.size):
-        if weights[i] == 1.0:
-            product *= row[i]
-            if product < 1e-100:
-                total += np.log(product)
-                product = 1.0
-        elif weights[i] > 0.0:
-            total += weights[i] * np.log(row[i])
-    return total + np.log(product)
-
-
-@compiled
-def _to_cells(patterns: Ints, flat: Floats, spread: Floats) -> None:
-    """Give each cell the numbers of its pattern."""
-    for pair in range(flat.shape[0]):
-        for i in range(patterns.shape[0]):
-            row = spread[pair * patterns.shape[0] + i]
-            for column in range(row.size):
-                row[column] = flat[pair, patterns[i, column]]
-
-
-@compiled
-def _from_cells(patterns: Ints, spread: Floats, flat: Floats) -> None:
-    """Sum the cells' numbers for each pattern."""
-    for pair in range(flat.shape[0]):
-        fill(flat[pair], 0.0)
-        for i in range(patterns.shape[0]):
-            row = spread[pair * patterns.shape[0] + i]
-            for column in range(row.size):
-                flat[pair, patterns[i, column]] += row[column]
-
-
-@compiled
-def _sum_columns(products: Floats, spread: Floats, sums: Floats) -> None:
-    """Set each column's sums to its products weighted with spread, for each entry."""
-    height = spread.shape[0]
-    for entry in range(sums.shape[0]):
-        out, at, i = sums[entry], entry * height, 0
-        fill(out, 0.0)
-        while i + 3 < height:
-            s0, s1, s2, s3 = spread[i], spread[i + 1], spread[i + 2], spread[i + 3]
-            p0, p1, p2, p3 = (
-                products[at + i],
-                products[at + i + 1],
-                products[at + i + 2],
-                products[at + i + 3],
-            )
-            for j in range(out.size):
-                out[j] += s0[j] * p0[j] + s1[j] * p1[j] + s2[j] * p2[j] + s3[j] * p3[j]
-            i += 4
-        while i < height:
-            add_product(out, 1.0, spread[i], products[at + i])
-            i += 1
-
-
-@compiled
-def _score_columns(products: Floats, sums: Floats, spread: Floats) -> None:
-    """Set spread to the products weighted with sums: the transpose of `_sum_columns`."""
-    height = spread.shape[0]
-    for i in range(height):
-        out = spread[i]
-        fill(out, 0.0)
-        for entry in range(0, sums.shape[0], 4):
-            at = entry * height + i
-            s0, s1, s2, s3 = sums[entry], sums[entry + 1], sums[entry + 2], sums[entry + 3]
-            p0, p1, p2, p3 = (
-                products[at],
-                products[at + height],
-                products[at + 2 * height],
-                products[at + 3 * height],
-            )
-            for j in range(out.size):
-                out[j] += s0[j] * p0[j] + s1[j] * p1[j] + s2[j] * p2[j] + s3[j] * p3[j]
-
-
-@compiled
-def _add_to_parents(
-    rows: Ints, lanes: Ints, entry: int, times: float, values: Floats, information: Floats
-) -> None:
-    """Add times values to one entry of the parents' matrices, which begin at ``rows`` in ``lanes``."""
-    for i in range(values.size):
-        information[rows[i] + entry, lanes[i]] += times * values[i]
-
-
-@compiled
-def _take_from_parents(
-    rows: Ints, lanes: Ints, entry: int, times: float, scores: Floats, values: Floats
-) -> None:
-    """Set values to times one entry of the parents' scores: the transpose of `_add_to_parents`."""
-    for i in range(values.size):
-        values[i] = times * scores[rows[i] + entry, lanes[i]]
-
-
-@compiled
 def later_width(place: int, chain: Ints, prior: Floats) -> int:
     """Return the number of columns that follow a factor's own: its ancestors' effects, X and y."""
     width = prior.shape[1] + 1
     for after in range(place + 1, chain.shape[0]):
         width += chain[after, SIZE]
     return width
-
-
-@compiled
-def triangle(i: int, j: int) -> int:
-    """Return the place of an entry in a lower triangle by rows."""
-    return i * (i + 1) // 2 + j if i >= j else j * (j + 1) // 2 + i
 
 
 @compiled
@@ -300,7 +207,7 @@ def eliminate_later(place: int, c: NestedConstants, memory: NestedMemory) -> flo
                     memory.E[i, j] += left.sum()
                 else:
                     home = c.chain[place, FIRST] + piece
-                    _add_to_parents(
+                    add_to_parents(
                         c.parents[0, home], c.parents[1, home], triangle(i, j), 1.0, left, memory.information
                     )
     return total
@@ -338,7 +245,7 @@ def score_later(place: int, c: NestedConstants, memory: NestedMemory) -> None:
                     fill(row, _outer_score(i, j, memory.squares[V], memory.vectors[EFFECT]))
                 else:
                     home = c.chain[place, FIRST] + piece
-                    _take_from_parents(
+                    take_from_parents(
                         c.parents[0, home], c.parents[1, home], triangle(i, j), 1.0, memory.scores, row
                     )
         for i in range(w):  # mean (w, q): the parents' score times the products with the levels' effects
@@ -417,9 +324,9 @@ def score_first(is2: float, c: NestedConstants, memory: NestedMemory) -> None:
             if c.chain.shape[0] == 1:
                 fill(out, times * _outer_score(i, j, memory.squares[V], memory.vectors[EFFECT]))
             else:
-                _take_from_parents(c.homes[0], c.homes[1], entry, times, memory.scores, out)
-    _score_columns(c.products, memory.sums, memory.spread)
-    _from_cells(c.patterns, memory.spread, memory.flat)
+                take_from_parents(c.homes[0], c.homes[1], entry, times, memory.scores, out)
+    score_columns(c.products, memory.sums, memory.spread)
+    from_cells(c.patterns, memory.spread, memory.flat)
     for piece in range(c.chain[0, PIECES]):
         z = piece * q * q
         for a in range(q):
