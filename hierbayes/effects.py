@@ -6,18 +6,20 @@ The names are those of the R package marginaleffects (Arel-Bundock, Greifer & He
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.design import Design
 from hierbayes.draws import Draws
+from hierbayes.encoding import Encoding
 from hierbayes.errors import DataError
 from hierbayes.factors import factorize
-from hierbayes.formula import names_in
-from hierbayes.predict import Request, predict_chunks
+from hierbayes.formula import categories_in, names_in
+from hierbayes.predict import Request, choose_groups, predict_chunks
 from hierbayes.quantities import Quantities
 from hierbayes.spec import ModelSpec
 from hierbayes.tables import read_columns
@@ -42,7 +44,7 @@ class Rows:
     weights : ndarray, (n, k)
         A cell's share of each row.
     training : pandas.DataFrame
-        The training rows, whose range and levels the predictors have.
+        The training rows, whose range and levels the predictors have, as `as_predictors` gives them.
     """
 
     frame: pd.DataFrame
@@ -66,6 +68,7 @@ def read_rows(
     if not len(frame):
         raise DataError("there are no rows to average over; give one at least")
     columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
+    training = as_predictors(spec, training)
     if not columns:
         return Rows(frame, pd.DataFrame(index=[0]), np.full((len(frame), 1), 1 / len(frame)), training)
     labels = read_columns(given, columns, words="the rows")
@@ -124,15 +127,19 @@ def avg_comparisons(
 def avg_slopes(
     spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variables: Any = None
 ) -> Quantities:
-    """Derivatives of the predictions in numeric predictors, averaged over the rows of each cell, in every draw."""
+    """Derivatives of the predictions in numeric predictors, averaged over the rows of each cell, in every draw.
+
+    Where a predictor is a grouping factor too, a row stays in its group.
+    """
     draws = draws.thinned(ENTRIES // (2 * len(rows.frame)))
     labels, columns = [], []
     for name in _choose_numeric(spec, rows, request, variables):
         low, high = _sides(rows, name)
         width = high - low
         weights = rows.weights / width[:, None]
+        own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, rows.frame.assign(**{name: values}), weights, request)
+            _averages(spec, draws, rows.frame.assign(**{name: values}), weights, request, own)
             for values in (high, low)
         )
         labels.append(_labelled_cells(rows, name, "dY/dX"))
@@ -146,8 +153,9 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
     labels, columns = [], []
     for name in _choose_numeric(spec, rows, request, variables):
         low, high = _sides(rows, name)
+        own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, rows.frame.assign(**{name: values}), None, request)
+            _averages(spec, draws, rows.frame.assign(**{name: values}), None, request, own)
             for values in (high, low)
         )
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
@@ -157,10 +165,20 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
 
 
 def _averages(
-    spec: ModelSpec, draws: Draws, frame: pd.DataFrame, weights: Array | None, request: Request
+    spec: ModelSpec,
+    draws: Draws,
+    frame: pd.DataFrame,
+    weights: Array | None,
+    request: Request,
+    own: Design | None = None,
 ) -> Array:
-    """Predictions times weights (n, k) in every draw: (S, k); the predictions themselves without weights."""
+    """Predictions times weights (n, k) in every draw: (S, k); the predictions themselves without weights.
+
+    The levels are those of the frame, or of `own`.
+    """
     design = spec.layout.bind_new(frame, request.groups, request.unknown)
+    if own is not None:
+        design = _with_levels(design, own)
     total = np.zeros((len(draws), len(frame) if weights is None else weights.shape[1]))
     for part, values in predict_chunks(spec, draws, design, request):
         if weights is None:
@@ -168,6 +186,28 @@ def _averages(
         else:
             total += values @ weights[part]
     return total
+
+
+def _own_levels(spec: ModelSpec, rows: Rows, name: str, request: Request) -> Design | None:
+    """The rows as they are, where changing the predictor would put them into other groups."""
+    layouts = spec.layout.predictors.values()
+    factors = [factor for layout in layouts for factor in layout.factors if factor.name in request.groups]
+    if not any(name in factor.levels.columns for factor in factors):
+        return None
+    return spec.layout.bind_new(rows.frame, request.groups, request.unknown)
+
+
+def _with_levels(design: Design, own: Design) -> Design:
+    """The design with the levels of another of as many rows."""
+    predictors = {}
+    for parameter, bound in design.predictors.items():
+        levels = own.predictors[parameter].factors
+        factors = {
+            name: replace(factor, codes=levels[name].codes, new=levels[name].new)
+            for name, factor in bound.factors.items()
+        }
+        predictors[parameter] = replace(bound, factors=factors)
+    return replace(design, predictors=predictors)
 
 
 def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
@@ -182,16 +222,27 @@ def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
 
 def predictor_columns(spec: ModelSpec, request: Request) -> tuple[str, ...]:
     """The columns that enter the model as predictors, offsets apart, in order of appearance."""
+    encodings = _encodings(spec, request.groups)
+    return tuple(dict.fromkeys(name for encoding in encodings for name in names_in(encoding.text)))
+
+
+def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
+    """Rows in which numbers that a formula makes categories of, as ``C(year)`` does, are categories."""
+    encodings = _encodings(spec, choose_groups(spec, "all"))
+    names = {name for encoding in encodings for name in categories_in(encoding.text)}
+    return data.assign(**{name: data[name].astype("category") for name in names if is_numeric(data[name])})
+
+
+def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding]:
     layouts = spec.layout.predictors.values()
-    encodings = [layout.common for layout in layouts]
-    encodings += [
+    varying = [
         encoding
         for layout in layouts
         for factor in layout.factors
-        if factor.name in request.groups
+        if factor.name in groups
         for encoding in factor.encodings
     ]
-    return tuple(dict.fromkeys(name for encoding in encodings for name in names_in(encoding.text)))
+    return [layout.common for layout in layouts] + varying
 
 
 def is_numeric(column: pd.Series) -> bool:

@@ -25,6 +25,7 @@ from hierbayes.syntax import (
     walk,
 )
 from hierbayes.terms import (
+    CATEGORIES,
     CENTRINGS,
     FUNCTIONS,
     NUMPY_FUNCTIONS,
@@ -38,6 +39,7 @@ from hierbayes.terms import (
 from hierbayes.tokens import ReadError, caret, quote
 
 __all__ = [
+    "CATEGORIES",
     "CENTRINGS",
     "FUNCTIONS",
     "NUMPY_FUNCTIONS",
@@ -46,6 +48,7 @@ __all__ = [
     "GroupTerm",
     "Response",
     "caret",
+    "categories_in",
     "names_in",
     "parse",
     "quote",
@@ -182,6 +185,19 @@ def names_in(text: str) -> tuple[str, ...]:
     ('x', 'my col')
     """
     return columns_named(read_expression(text))
+
+
+def categories_in(text: str) -> tuple[str, ...]:
+    """Columns that a canonical text makes categories of, each once, in order of appearance.
+
+    Examples
+    --------
+    >>> categories_in("1 + x * C(year) + factor(`my column`, Sum)")
+    ('year', 'my column')
+    """
+    calls = [node for node in walk(read_expression(text)) if isinstance(node, Call)]
+    firsts = [call.arguments[0] for call in calls if call.function in CATEGORIES and call.arguments]
+    return tuple(dict.fromkeys(first.name for first in firsts if isinstance(first, Name)))
 
 
 # -- parse --------------------------------------------------------------------------------------------------

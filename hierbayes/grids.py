@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hierbayes.draws import Draws
-from hierbayes.effects import is_numeric, levels_of, predictor_columns
+from hierbayes.effects import as_predictors, is_numeric, levels_of, predictor_columns
 from hierbayes.errors import DataError
 from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.predict import Request, choose_groups, predict_chunks
@@ -69,6 +69,7 @@ def make_grid(
     """
     if by is None and variable.count(":") == 1:
         variable, by = variable.split(":")
+    data = as_predictors(spec, data)
     predictors = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
     grouping = tuple(
         c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns

@@ -15,14 +15,13 @@ from hierbayes.design import Layout
 from hierbayes.encoding import Encoding, set_transforms, transformed_values
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.factors import Codes
-from hierbayes.formula import CENTRINGS, WHOLE_COLUMN, Formula
+from hierbayes.formula import CATEGORIES, CENTRINGS, WHOLE_COLUMN, Formula
 from hierbayes.spread import Spread, spread_of
 from hierbayes.syntax import Call, Name, columns_named, read_expression, render, walk
 from hierbayes.tables import Chunk
 
 SAMPLED = 256  # rows of a part that are kept as a sample
 SAMPLE = 8192  # rows of a sample, at most
-CATEGORIES = frozenset({"C", "S", "T", "factor"})
 
 type Transforms = Mapping[str, tuple[Spread, ...]]
 

@@ -38,6 +38,8 @@ FUNCTIONS = FORMULAE_FUNCTIONS | NUMPY_FUNCTIONS | {"factor"}
 
 # what these learn of the training rows is a mean and a standard deviation
 CENTRINGS = frozenset({"center", "scale", "standardize"})
+# functions that make categories of a column, of numbers too
+CATEGORIES = frozenset({"C", "S", "T", "factor"})
 # what these learn takes all rows at once
 WHOLE_COLUMN = frozenset({"bs", "cc", "cr", "poly", "tp"})
 

@@ -126,6 +126,42 @@ def test_an_identity_link_gives_back_its_coefficient(known_fit):
     assert np.isfinite(fit.avg_slopes("w")["mean"]).all()  # a spline ends where the data do
 
 
+def test_the_slope_of_a_predictor_that_groups_too_keeps_each_row_in_its_group(known_fit):
+    data = pd.DataFrame({"y": D["x"], "year": np.arange(N) % 6, "site": np.arange(N) % 5})
+    b, r = RNG.normal(size=(DRAWS, 2)), RNG.normal(size=(DRAWS, 6, 1))
+    model = hb.Model("y ~ year + (1 | year) + (1 | site:year)", data)
+    fit = known_fit(model, {"b": b, "r_year": r, "sd_year": [1.0], "sd_site:year": [1.0], "sigma": 1.0})
+    slope = fit.avg_slopes("year", output="draws").to_numpy().ravel()
+    assert_allclose(slope, b[:, 1], rtol=1e-6)
+    new = {"year": [7, 7], "site": [0, 9]}
+    rows = fit.slopes("year", rows=new, output="draws").to_numpy().reshape(DRAWS, 2)
+    assert_allclose(rows, b[:, [1, 1]], rtol=1e-6)
+    step = fit.avg_comparisons({"year": (0, 1)}, output="draws", groups="year").to_numpy().ravel()
+    assert_allclose(step, b[:, 1] + r[:, 1, 0] - r[:, 0, 0])  # a year later is another year
+
+
+def test_numbers_that_the_formula_makes_categories_have_levels(known_fit):
+    data = D.assign(y=D["x"], period=np.arange(N) // 6 % 3 + 1, dose=np.arange(N) % 4 * 0.5)
+    model = hb.Model("y ~ C(period) + dose + (factor(period) | g)", data)
+    b, r = RNG.normal(size=(DRAWS, 4)), RNG.normal(size=(DRAWS, 6, 3))
+    fit = known_fit(model, {"b": b, "r_g": r, "sd_g": [1.0, 1.0, 1.0], "cor_g": np.eye(3), "sigma": 1.0})
+    found = fit.avg_comparisons()
+    assert found["contrast"].tolist() == ["2 - 1", "3 - 1", "+1"]
+    average = r[:, np.arange(N) % 6, 2].mean(axis=1)
+    assert_summarises(found.iloc[1], b[:, 2] + average)
+    assert fit.avg_slopes()["term"].tolist() == ["dose"]
+    with pytest.raises(DataError, match="'period' is categorical and has no slope"):
+        fit.avg_slopes("period")
+    table = fit.conditional_effects("period")
+    assert table["period"].tolist() == [1, 2, 3]
+    assert_summarises(table.iloc[2], b[:, 0] + b[:, 2] + b[:, 3] * data["dose"].mean())
+    held = fit.conditional_effects("dose", resolution=2)
+    assert_allclose(held["mean"], [b[:, 0].mean(), (b[:, 0] + 1.5 * b[:, 3]).mean()])
+    labels = fit.plot_conditional_effects("period").get_xticklabels()
+    assert [label.get_text() for label in labels] == ["1", "2", "3"]
+    assert fit.plot_groups("g", "dose").shape == (6,)
+
+
 def test_population_averages_of_new_groups(fit):
     table = fit.avg_comparisons("kind", groups="average").set_index("contrast")
     average = fit.predict(D.assign(kind="hi"), groups="average", output="draws").mean("__obs__")

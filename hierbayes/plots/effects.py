@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from hierbayes.design import Design
 from hierbayes.draws import flatten
-from hierbayes.effects import is_numeric
+from hierbayes.effects import as_predictors, is_numeric
 from hierbayes.errors import DataError
 from hierbayes.grids import RESOLUTION, conditional_table, make_grid
 from hierbayes.intervals import get_interval
@@ -80,6 +80,7 @@ def plot_conditional_effects(
     DataError
         For a name that is no column of the model, or more than eight curves.
     """
+    data = as_predictors(spec, data)
     request = make_request(spec, "mean", groups, new_levels, seed)
     grid = make_grid(spec, data, variable, by, at, resolution)
     band = get_interval(prob, interval)

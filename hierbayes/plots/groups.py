@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hierbayes.design import MEAN, Design
 from hierbayes.draws import Draws, flatten
-from hierbayes.effects import is_numeric, predictor_columns
+from hierbayes.effects import as_predictors, is_numeric, predictor_columns
 from hierbayes.errors import DataError
 from hierbayes.factors import Factor
 from hierbayes.formula import names_in
@@ -82,6 +82,7 @@ def plot_groups(
         For an unknown factor or level, or where no predictor is a number.
     """
     factor = find_factor(spec, group)
+    data = as_predictors(spec, data)
     x = _choose_x(spec, data, factor, x)
     effect = x if x in factor.effects else factor.effects[0]
     chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
