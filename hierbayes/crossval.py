@@ -25,6 +25,7 @@ from hierbayes.factors import Codes
 from hierbayes.importance import good_k
 from hierbayes.likelihood import likelihood_chunks
 from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
+from hierbayes.products import has_one_scale, log_marginal_by_products
 from hierbayes.psis import leave_one_out
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
@@ -248,6 +249,9 @@ def group_codes(spec: ModelSpec, design: Design, group: str) -> tuple[NDArray[An
 
 
 def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:
+    if has_one_scale(spec):
+        exact = log_marginal_by_products(spec, draws, design, places)
+        return exact, exact
     fine, coarse = np.empty(len(draws)), np.empty(len(draws))
     for part, held in hold_out(spec, draws, design, places):
         fine[part], coarse[part] = log_marginal(spec, held)

@@ -28,6 +28,7 @@ from hierbayes.predict import CHUNK_ENTRIES, square_roots
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+type Own = dict[tuple[str, str], tuple[Codes, int]]  # by parameter and factor: levels, and effects of each
 NODES = {1: 21, 2: 11}  # Gauss–Hermite nodes an effect
 SAMPLES = 256  # points of the importance sample where there are more effects
 FREEDOM = 5.0  # degrees of freedom of its t distribution
@@ -71,7 +72,7 @@ class HeldOut:
 def hold_out(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> Iterator[tuple[slice, HeldOut]]:
     """The rows at these places with their own effects set aside, for successive slices of the draws."""
     rows = design.rows(places)
-    own = _own_levels(spec, design, places)
+    own = own_levels(spec, design, places)
     total = sum(len(levels) * q for levels, q in own.values())
     step = max(1, CHUNK_ENTRIES // max(1, len(places) * max(total, 1)))
     for start in range(0, len(draws), step):
@@ -79,9 +80,9 @@ def hold_out(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> It
         yield part, _hold_out(spec, draws.part(part), places, rows, own, total)
 
 
-def _own_levels(spec: ModelSpec, design: Design, places: Codes) -> dict[tuple[str, str], tuple[Codes, int]]:
+def own_levels(spec: ModelSpec, design: Design, places: Codes) -> Own:
     """The levels that stand in these rows only, and their number of effects, by parameter and factor."""
-    own = {}
+    own: Own = {}
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             codes = design.predictors[parameter].factors[factor.name].codes
@@ -98,23 +99,20 @@ def _hold_out(
     draws: Draws,
     places: Codes,
     rows: Design,
-    own: Mapping[tuple[str, str], tuple[Codes, int]],
+    own: Own,
     total: int,
 ) -> HeldOut:
     etas: dict[str, Array] = {}
     columns: dict[str, Array] = {}
     first = 0
     for parameter, layout in spec.layout.predictors.items():
-        bound = rows.predictors[parameter]
-        b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
-        terms = []
+        etas[parameter] = rest_of(spec, parameter, draws, rows, own)
         for factor in layout.factors:
-            variables, here = spec.factor_variables(parameter, factor), bound.factors[factor.name]
-            levels, codes = np.unique(here.codes, return_inverse=True)
+            variables, here = (
+                spec.factor_variables(parameter, factor),
+                rows.predictors[parameter].factors[factor.name],
+            )
             alone, q = own[parameter, factor.name]
-            r = np.array(draws.values[variables["r"].name][:, levels])
-            r[:, np.isin(levels, alone)] = 0.0
-            terms.append((codes, here.z, r))
             if not len(alone):
                 continue
             sd = draws.values[variables["sd"].name]
@@ -125,10 +123,23 @@ def _hold_out(
                 at = np.flatnonzero(here.codes == level)
                 block[:, at, first : first + q] = whitened[:, at]
                 first += q
-        eta = linear_predictor(bound.x, bound.offset, b, terms)
-        etas[parameter] = np.broadcast_to(eta, (len(draws), len(rows)))
     aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
     return HeldOut(places, rows, etas, columns, aux)
+
+
+def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Own) -> Array:
+    """A parameter's linear predictor without the effects of those levels: (S, n)."""
+    layout, bound = spec.layout.predictors[parameter], rows.predictors[parameter]
+    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    terms = []
+    for factor in layout.factors:
+        here = bound.factors[factor.name]
+        levels, codes = np.unique(here.codes, return_inverse=True)
+        r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
+        r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
+        terms.append((codes, here.z, r))
+    eta = linear_predictor(bound.x, bound.offset, b, terms)
+    return np.broadcast_to(eta, (len(draws), len(rows)))
 
 
 def is_normal(spec: ModelSpec, held: HeldOut) -> bool:

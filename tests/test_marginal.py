@@ -6,7 +6,7 @@ import pytest
 from scipy import integrate, special, stats
 
 import hierbayes as hb
-from hierbayes import marginal
+from hierbayes import marginal, products
 from hierbayes.draws import flatten
 from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
 
@@ -224,3 +224,26 @@ def test_slices_of_the_draws_are_the_whole_in_pieces(monkeypatch):
     np.testing.assert_allclose(
         np.concatenate([log_marginal(fit.spec, held)[0] for _, held in pieces]), whole[0]
     )
+
+
+@pytest.mark.parametrize(
+    ("formula", "family"),
+    [
+        ("y ~ x + (1 | school) + (1 | item)", "gaussian"),
+        ("y | weights(w) ~ x + (x || school) + (1 | school:room)", "gaussian"),
+        ("y ~ x + (x | school) + (1 | school:room)", "gaussian"),
+        ("above | weights(w) ~ x + (x | school)", "lognormal"),
+        ("y ~ x + (1 | item)", "gaussian"),
+    ],
+)
+def test_products_over_the_rows_give_the_same_density(formula, family, monkeypatch):
+    fit, held = held_out(formula, family)
+    monkeypatch.setattr(products, "CHUNK_ENTRIES", 3 * len(PLACES))
+    found = products.log_marginal_by_products(fit.spec, flatten(fit.spec, fit.posterior), fit.design, PLACES)
+    np.testing.assert_allclose(found, log_marginal(fit.spec, held)[0], rtol=1e-11)
+
+
+def test_products_are_for_one_scale():
+    assert products.has_one_scale(hb.Model("y ~ x + (1 | school)", D).spec)
+    assert not products.has_one_scale(hb.Model({"mu": "y ~ x + (1 | school)", "sigma": "~ x"}, D).spec)
+    assert not products.has_one_scale(hb.Model("count ~ x + (1 | school)", D, family="poisson").spec)
