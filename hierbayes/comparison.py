@@ -12,6 +12,8 @@ from hierbayes.intervals import Interval, labelled, summarise
 from hierbayes.predict import Request, predict_chunks, predict_pairs
 from hierbayes.spec import ModelSpec
 
+ENTRIES = 40_000_000  # draws × rows of averages; of larger tables evenly spaced draws are used
+
 
 def compare(
     spec: ModelSpec, draws: Draws, rows_a: Any, rows_b: Any, request: Request, interval: Interval
@@ -19,7 +21,7 @@ def compare(
     """Posterior of prediction(a) − prediction(b): mean, sd, lower, upper, p_greater.
 
     Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
-    are compared one by one; otherwise each side is averaged within each draw.
+    are compared one by one; otherwise each side is averaged within each draw, of large tables in evenly spaced draws.
     """
     a = spec.layout.read_new(rows_a, request.groups, "rows_a", request.unknown)
     b = spec.layout.read_new(rows_b, request.groups, "rows_b", request.unknown)
@@ -33,6 +35,7 @@ def compare(
             _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
         ]
         return labelled(pd.concat(tables).set_axis(a.index), interval)
+    draws = draws.thinned(ENTRIES // len(both))
     averages = np.zeros((len(draws), 2))
     weights = np.zeros((len(both), 2))
     weights[: len(a), 0], weights[len(a) :, 1] = 1 / len(a), 1 / len(b)

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.design import Design
+from hierbayes.comparison import ENTRIES
 from hierbayes.draws import Draws
 from hierbayes.encoding import Encoding
 from hierbayes.errors import DataError
@@ -25,7 +26,6 @@ from hierbayes.spec import ModelSpec
 from hierbayes.tables import read_columns
 
 Array = NDArray[np.float64]
-ENTRIES = 40_000_000  # draws × rows; of larger tables evenly spaced draws are used
 STEP = 1e-5  # of a predictor's range: half the way over which a slope is taken
 type Side = tuple[Any, Any]  # a key, and a predictor's value or values in the rows
 COMPARISONS: dict[str, Callable[[Array, Array], Array]] = {"difference": np.subtract, "ratio": np.divide}

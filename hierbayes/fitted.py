@@ -447,7 +447,8 @@ class Fit:
         Parameters
         ----------
         rows_a, rows_b : data frame or mapping
-            Equally many rows are compared one by one; otherwise each side is averaged within each draw.
+            Equally many rows are compared one by one; otherwise each side is averaged within each draw (of more than
+            10,000 rows in evenly spaced draws, as the averages of `avg_predictions`).
             A new level that stands on both sides is the same group.
         kind, groups, new_levels, prob, interval, seed
             As in `predict`.
