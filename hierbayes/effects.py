@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.design import Design
 from hierbayes.comparison import ENTRIES
+from hierbayes.design import Design
 from hierbayes.draws import Draws
 from hierbayes.encoding import Encoding
 from hierbayes.errors import DataError
