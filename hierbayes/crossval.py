@@ -135,6 +135,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         p_loo_i=labelled(lppd - elpd),
         influence_pareto_k=labelled(plain),
         method_i=labelled(methods),
+        labels=design.index,
     )
 
 

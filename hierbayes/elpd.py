@@ -23,14 +23,18 @@ class LOO(ELPDDataLOO):  # type: ignore[misc, unused-ignore]
     influence_pareto_k : xarray.DataArray
         Pareto k of plain importance sampling, before anything was integrated or refitted: how much each row
         moves the posterior.
+    labels : pandas.Index
+        The rows as the user's table has them, less those that were left out for missing values.
     """
 
     method_i: xr.DataArray | None = None
+    labels: pd.Index | None = None
 
     @property
     def table(self) -> pd.DataFrame:
-        """One row an observation: elpd, p_loo, pareto_k, method."""
-        return _table(self, {"p_loo": self.p_loo_i, "pareto_k": self.pareto_k, "method": self.method_i})
+        """One row an observation, by its label in the user's table: elpd, p_loo, pareto_k, method."""
+        columns = {"p_loo": self.p_loo_i, "pareto_k": self.pareto_k, "method": self.method_i}
+        return _table(self, columns).set_axis(self.labels, axis="index")
 
 
 @dataclass(kw_only=True, repr=False)

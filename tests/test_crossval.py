@@ -68,6 +68,15 @@ def log_mean(values):
 # -- leave one out ------------------------------------------------------------------------------------------------
 
 
+def test_rows_of_loo_keep_the_labels_of_the_table():
+    sleep = hb.load_dataset("sleepstudy").set_index(np.arange(1000, 1180))
+    sleep.loc[1003, "Reaction"] = np.nan
+    with pytest.warns(hb.DataWarning):
+        fit = hb.fit("Reaction ~ Days + (1 | Subject)", sleep, seed=1, progress=False)
+    assert list(fit.loo().table.index) == list(fit.residuals().index)
+    assert 1003 not in fit.loo().table.index
+
+
 def test_loo_is_arvizs(sleep_fit):
     """Where importance sampling is to be trusted the two are the same number; the rest is integrated."""
     theirs = arviz_stats.loo(sleep_fit.log_likelihood(), pointwise=True)
