@@ -9,8 +9,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hierbayes.data.designrows import DesignRows, design_grid
     from hierbayes.datasets import load_dataset
-    from hierbayes.designrows import DesignRows, design_grid
     from hierbayes.elicitation import elicit, elicit_groups
     from hierbayes.errors import (
         DataError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "DataError": "errors",
     "DataWarning": "errors",
-    "DesignRows": "designrows",
+    "DesignRows": "data.designrows",
     "Fit": "fitted",
     "FormulaError": "errors",
     "HierBayesError": "errors",
@@ -42,7 +42,7 @@ _HOMES = {
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
     "compare_models": "fitted",
-    "design_grid": "designrows",
+    "design_grid": "data.designrows",
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
     "fit": "model",

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.design import MEAN, Layout, PredictorLayout
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Layout, PredictorLayout
+from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Auxiliary, Family
 from hierbayes.links import LINKS

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from hierbayes.design import MEAN, Design, PredictorLayout
-from hierbayes.encoding import INTERCEPT
-from hierbayes.factors import Factor
+from hierbayes.data.design import MEAN, Design, PredictorLayout
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor
+from hierbayes.data.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
-from hierbayes.streamed import Streamed
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
 SHOWN_TERMS = 12

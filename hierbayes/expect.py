@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, Design
-from hierbayes.draws import Draws
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import Request, choose_groups, predict_draws
+from hierbayes.data.design import MEAN, Design
 from hierbayes.errors import PriorError
 from hierbayes.implied import icc, r2
-from hierbayes.predict import Request, choose_groups, predict_draws
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from scipy import special
 
 from hierbayes.errors import UnsupportedError
+from hierbayes.formula.terms import suggest
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
-from hierbayes.terms import suggest
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Any]

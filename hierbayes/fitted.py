@@ -7,40 +7,30 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
-from hierbayes import (
-    comparison,
-    effects,
-    grids,
-    likelihood,
-    partition,
-    pooling,
-    predict,
-    ranks,
-    sensitivity,
-    simulation,
-    summary,
-)
-from hierbayes.checks import Finding, check_draws, describe_approximation, is_approximate
-from hierbayes.design import MEAN, Design
-from hierbayes.draws import Draws, flatten
+from hierbayes import simulation
+from hierbayes.answers import comparison, effects, grids, partition, pooling, predict, ranks, summary
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.intervals import get_interval, labelled
+from hierbayes.answers.predict import Request
+from hierbayes.answers.quantities import Output, check_output
+from hierbayes.criticism import likelihood, sensitivity
+from hierbayes.criticism.checks import Finding, check_draws, describe_approximation, is_approximate
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.sources import Source
+from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.intervals import get_interval, labelled
-from hierbayes.predict import Request
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, read_priors
-from hierbayes.quantities import Output, check_output
 from hierbayes.reprs import fit_html, fit_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
-from hierbayes.sources import Source
 from hierbayes.spec import ModelSpec
 from hierbayes.store import read_fit, write_fit
-from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.axes import Axes
 
-    from hierbayes.elpd import LOGO, LOO
+    from hierbayes.criticism.elpd import LOGO, LOO
 
 
 type Kind = Literal["linear", "mean", "response"]
@@ -351,7 +341,7 @@ class Fit:
             *sensitivity.check_boundary(self.spec, self.posterior),
         ]
         if thorough:
-            from hierbayes import crossval
+            from hierbayes.criticism import crossval
 
             posterior = self._reweightable("check(thorough=True)")
             findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
@@ -718,7 +708,7 @@ class Fit:
             ArviZ's record (elpd, se, p, elpd_i, pareto_k), which ``az.compare`` and ``az.plot_khat`` take; its
             `table` has a row an observation.
         """
-        from hierbayes import crossval
+        from hierbayes.criticism import crossval
 
         posterior = self._reweightable("loo()")
         return crossval.loo(self.spec, self._rows(), posterior, self._refit if refit else None)
@@ -747,7 +737,7 @@ class Fit:
         DataError
             For a name that is no grouping factor.
         """
-        from hierbayes import crossval
+        from hierbayes.criticism import crossval
 
         posterior = self._reweightable("logo()")
         return crossval.logo(self.spec, self._rows(), posterior, group, self._refit if refit else None)
@@ -784,7 +774,7 @@ class Fit:
             One row an observation: observed, fitted, sd (of its simulations), residual, pearson (residual / sd),
             quantile (uniform on (0, 1) where the model fits).
         """
-        from hierbayes import residuals  # scipy.stats takes its time
+        from hierbayes.criticism import residuals  # scipy.stats takes its time
 
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).table
 
@@ -806,7 +796,7 @@ class Fit:
         pandas.DataFrame
             One row a test: observed, expected, ratio, p_value.
         """
-        from hierbayes import residuals  # scipy.stats takes its time
+        from hierbayes.criticism import residuals  # scipy.stats takes its time
 
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).tests
 
@@ -985,7 +975,7 @@ def compare_models(
     DataError
         For fewer than two fits, or fits to different rows or responses.
     """
-    from hierbayes import crossval
+    from hierbayes.criticism import crossval
 
     models: dict[str, Fit] = {}
     for fit in fits:

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.factors import Factor
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 

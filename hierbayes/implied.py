@@ -3,15 +3,15 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.summary import correlated_pairs
+from hierbayes.answers.variance import latent_components, row_weights
 from hierbayes.covariance import shift_covariance
-from hierbayes.design import MEAN, Design
-from hierbayes.draws import Draws
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import correlated_pairs
-from hierbayes.variance import latent_components, row_weights
 
 Array = NDArray[np.float64]
 

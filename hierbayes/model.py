@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pandas as pd
 
 from hierbayes import truth
-from hierbayes.checks import Finding
+from hierbayes.answers.predict import choose_groups
+from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.designchecks import check_design, structure
+from hierbayes.data.design import MEAN, PACKAGE, Design
+from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.sources import Source, find_source
+from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
-from hierbayes.design import MEAN, PACKAGE, Design
-from hierbayes.designchecks import check_design, structure
 from hierbayes.engine import Settings, choose
 from hierbayes.errors import (
     DataError,
@@ -23,17 +27,13 @@ from hierbayes.expect import Simulation, simulate_all
 from hierbayes.families import Family, get_family
 from hierbayes.fitted import Fit
 from hierbayes.formula import Formula, parse
-from hierbayes.learning import complete_rows, learn
-from hierbayes.predict import choose_groups
 from hierbayes.prior_comparison import PriorComparison
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
-from hierbayes.sources import Source, find_source
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     import pymc as pm

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from hierbayes.answers.intervals import get_interval, labelled
+from hierbayes.answers.summary import correlated_pairs, estimates
+from hierbayes.data.design import MEAN
 from hierbayes.defaults import resolve_priors
-from hierbayes.design import MEAN
-from hierbayes.intervals import get_interval, labelled
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import correlated_pairs, estimates
 
 if TYPE_CHECKING:
     from hierbayes.fitted import Fit

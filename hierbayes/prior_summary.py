@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN
+from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation
 from hierbayes.implied import icc, r2, sds_at_means
 from hierbayes.reprs import format_table

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hierbayes.designrows import DesignRows, design_grid
+from hierbayes.data.designrows import DesignRows, design_grid
 from hierbayes.errors import HierBayesError, PriorError
 from hierbayes.expect import Expectation, Simulation, Verdict, check, read_expectation
 from hierbayes.model import Model

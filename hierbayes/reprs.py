@@ -5,11 +5,11 @@ import html
 import pandas as pd
 import xarray as xr
 
-from hierbayes.checks import describe_approximation, is_approximate
+from hierbayes.criticism.checks import describe_approximation, is_approximate
+from hierbayes.data.design import Design
+from hierbayes.data.streamed import Streamed
 from hierbayes.describe import describe_model, equations, prior_table
-from hierbayes.design import Design
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed
 
 COUNTS = ("ess_bulk", "ess_tail")
 

@@ -5,13 +5,13 @@ import warnings
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from hierbayes.checks import check_draws
-from hierbayes.design import PACKAGE, Design
+from hierbayes.criticism.checks import check_draws
+from hierbayes.criticism.importance import FEWEST, smoothed_weights
+from hierbayes.data.design import PACKAGE, Design
+from hierbayes.data.streamed import Streamed
 from hierbayes.engine import Plan, Settings, choose
 from hierbayes.errors import SamplingWarning, UnsupportedError
-from hierbayes.importance import FEWEST, smoothed_weights
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,12 +6,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import Request, choose_groups, predict_draws
 from hierbayes.covariance import shift_covariance, shift_effects
-from hierbayes.design import OBS, Design
-from hierbayes.draws import Draws
+from hierbayes.data.design import OBS, Design
+from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
-from hierbayes.factors import Factor
-from hierbayes.predict import Request, choose_groups, predict_draws
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]

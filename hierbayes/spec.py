@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import MEAN, Layout
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Layout
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
 from hierbayes.families import Family
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior

@@ -11,12 +11,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hierbayes.design import MEAN, OBS, Design
+from hierbayes.data.design import MEAN, OBS, Design
+from hierbayes.data.factors import factorize
+from hierbayes.data.learning import learn
 from hierbayes.errors import DataError
-from hierbayes.factors import factorize
 from hierbayes.families import get_family
 from hierbayes.formula import parse
-from hierbayes.learning import learn
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec, ResolvedPrior
 

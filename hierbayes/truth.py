@@ -9,16 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, Design
-from hierbayes.draws import Draws
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import Request, choose_groups, predict_chunks, square_roots
+from hierbayes.answers.summary import correlated_pairs
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
+from hierbayes.data.learning import complete_rows, learn
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
-from hierbayes.learning import complete_rows, learn
-from hierbayes.predict import Request, choose_groups, predict_chunks, square_roots
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import correlated_pairs
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]

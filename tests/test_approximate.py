@@ -9,11 +9,11 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hierbayes as hb
+from hierbayes.answers.summary import summary_draws
 from hierbayes.engine.gaussian.normal import draw_normal, nearest_mean
 from hierbayes.engine.gaussian.route import Route
 from hierbayes.engine.whitened import posterior_arrays
 from hierbayes.engine.whitening.sample import expand
-from hierbayes.summary import summary_draws
 from tests.test_graph import compile_quickly
 from tests.whitening.points import Whitened
 

@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import special, stats
 
 import hierbayes as hb
-from hierbayes.averaging import expect
+from hierbayes.answers.averaging import expect
 from hierbayes.errors import DataError, UnsupportedError
 
 RNG = np.random.default_rng(11)

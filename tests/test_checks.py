@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import hierbayes as hb
-from hierbayes.checks import Finding
+from hierbayes.criticism.checks import Finding
 
 from .test_predict import prior_fit, tame_fit, to_fit, values_of
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from hierbayes.convergence import diagnostics
+from hierbayes.answers.convergence import diagnostics
 
 
 def autoregressive(phi, chains, draws, quantities, seed=0):

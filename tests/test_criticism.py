@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.criticism import (
+from hierbayes.answers.intervals import Interval
+from hierbayes.criticism.discrepancies import (
     Replicates,
     frequencies,
     level_means,
@@ -16,7 +17,6 @@ from hierbayes.criticism import (
     share_of_zeros,
     statistic,
 )
-from hierbayes.intervals import Interval
 
 mpl.use("Agg")  # before pyplot: these tests need no screen
 

@@ -8,8 +8,8 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hierbayes as hb
-from hierbayes import crossval
-from hierbayes.crossval import psis
+from hierbayes.criticism import crossval
+from hierbayes.criticism.crossval import psis
 
 from .conftest import SLEEP
 from .test_predict import tame_fit, values_of

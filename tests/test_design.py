@@ -16,9 +16,9 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
-from hierbayes.design import linear_predictor
-from hierbayes.factors import learn_levels
-from hierbayes.tables import read_columns
+from hierbayes.data.design import linear_predictor
+from hierbayes.data.factors import learn_levels
+from hierbayes.data.tables import read_columns
 
 N = 120
 RNG = np.random.default_rng(1)

@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 from scipy import special
 
 import hierbayes as hb
+from hierbayes.answers.intervals import get_interval
 from hierbayes.errors import DataError
-from hierbayes.intervals import get_interval
 
 RNG = np.random.default_rng(5)
 N, DRAWS = 60, 40

@@ -753,9 +753,9 @@ ALGEBRA = st.recursive(
 def test_formulae_has_just_our_terms(added, removed):
     from formulae import model_description
 
-    from hierbayes.syntax import formulae_name, read_expression, summands
-    from hierbayes.terms import Terms
-    from hierbayes.tokens import ReadError
+    from hierbayes.formula.syntax import formulae_name, read_expression, summands
+    from hierbayes.formula.terms import Terms
+    from hierbayes.formula.tokens import ReadError
 
     terms = Terms()
     try:
@@ -793,8 +793,8 @@ def test_encodings_and_splines_are_those_of_formulae():
     from formulae.terms.terms import _NON_INTERACTABLE_TRANSFORMS
     from formulae.transforms import TRANSFORMS
 
-    from hierbayes.syntax import ENCODINGS
-    from hierbayes.terms import SPLINES
+    from hierbayes.formula.syntax import ENCODINGS
+    from hierbayes.formula.terms import SPLINES
 
     assert set(THEIRS) == ENCODINGS
     assert _NON_INTERACTABLE_TRANSFORMS & set(TRANSFORMS) == SPLINES

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.draws import flatten
-from hierbayes.likelihood import likelihood_chunks
+from hierbayes.answers.draws import flatten
+from hierbayes.criticism.likelihood import likelihood_chunks
 
 from .test_predict import tame_fit, values_of
 

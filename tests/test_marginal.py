@@ -6,9 +6,9 @@ import pytest
 from scipy import integrate, special, stats
 
 import hierbayes as hb
-from hierbayes import marginal, products
-from hierbayes.draws import flatten
-from hierbayes.marginal import hold_out, is_normal, log_marginal, normal_conditional
+from hierbayes.answers.draws import flatten
+from hierbayes.criticism import marginal, products
+from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
 
 from .test_predict import tame_fit
 

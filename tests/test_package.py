@@ -12,17 +12,10 @@ import hierbayes as hb
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "tokens", "syntax", "terms", "formula", "distributions", "priors", "elicitation", "links", "families",
-    "covariance", "tables", "designrows", "sources", "encoding", "factors", "response", "design", "spread", "learning",
-    "facts", "survey", "streamed", "spec", "defaults",
-    "graph", "intervals", "convergence", "importance", "quantities", "averaging", "summary", "draws", "predict",
-    "comparison",
-    "effects", "grids",
-    "ranks", "variance", "partition", "checks", "likelihood", "marginal", "products", "elpd", "psis", "crossval",
-    "engine",
-    "simulation", "truth", "climbing", "pooling", "residuals", "criticism", "sensitivity", "rowchecks", "designchecks",
-    "sampling", "describe", "reprs", "implied", "expect", "prior_summary", "plots",
-    "prior_comparison", "store", "fitted", "model", "priorfile", "datasets", "cli",
+    "errors", "distributions", "formula", "priors", "elicitation", "links", "families", "covariance", "data",
+    "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
+    "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "store", "fitted",
+    "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

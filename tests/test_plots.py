@@ -6,10 +6,10 @@ import pandas as pd
 import pytest
 
 import hierbayes as hb
+from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.pooling import shrinkage_table
 from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import DataError
-from hierbayes.intervals import get_interval
-from hierbayes.pooling import shrinkage_table
 
 mpl.use("Agg")  # before pyplot: these tests need no screen
 

@@ -8,12 +8,8 @@ import pytest
 from scipy import optimize, special
 
 import hierbayes as hb
-from hierbayes.engine.draws import to_dataset
-from hierbayes.errors import DataError
-from hierbayes.families import FAMILIES
-from hierbayes.intervals import Interval
-from hierbayes.links import LINKS
-from hierbayes.pooling import (
+from hierbayes.answers.intervals import Interval
+from hierbayes.answers.pooling import (
     between_covariance,
     complete_pooling,
     no_pooling,
@@ -21,8 +17,12 @@ from hierbayes.pooling import (
     population,
     shrinkage_table,
 )
-from hierbayes.ranks import find_factor
-from hierbayes.summary import coef
+from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.summary import coef
+from hierbayes.engine.draws import to_dataset
+from hierbayes.errors import DataError
+from hierbayes.families import FAMILIES
+from hierbayes.links import LINKS
 
 # the designs below are made small or lopsided on purpose
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")

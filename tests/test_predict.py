@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
-from hierbayes import predict
+from hierbayes.answers import predict
 from hierbayes.engine.draws import to_tree
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS

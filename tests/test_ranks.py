@@ -6,8 +6,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hierbayes as hb
+from hierbayes.answers.intervals import get_interval
 from hierbayes.errors import DataError
-from hierbayes.intervals import get_interval
 
 RNG = np.random.default_rng(2)
 LEVELS = [10, 2, 33, 4, 5, 61]

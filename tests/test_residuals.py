@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes import residuals as module
-from hierbayes.residuals import residuals
+from hierbayes.criticism import residuals as module
+from hierbayes.criticism.residuals import residuals
 
 from .test_predict import to_fit, values_of
 

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.draws import flatten
-from hierbayes.sensitivity import centred_covariance, log_effects, log_prior
+from hierbayes.answers.draws import flatten
+from hierbayes.criticism.sensitivity import centred_covariance, log_effects, log_prior
 
 from .conftest import SLEEP
 from .test_predict import tame_fit, to_fit, values_of

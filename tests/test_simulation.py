@@ -258,7 +258,7 @@ def test_default_priors_can_be_simulated(family, link):
 
 
 def test_posterior_predictive_keeps_chains_and_draws(model):
-    from hierbayes.draws import flatten
+    from hierbayes.answers.draws import flatten
 
     prior = sample_prior(model.spec, 30, seed=1)
     shaped = {

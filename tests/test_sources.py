@@ -12,10 +12,10 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
-from hierbayes import sources
+from hierbayes.data import sources
+from hierbayes.data.sources import find_source
 from hierbayes.engine.collapsed import to_problem
 from hierbayes.engine.gaussian.moments import Moments, moments
-from hierbayes.sources import find_source
 
 N = 5000
 RNG = np.random.default_rng(3)

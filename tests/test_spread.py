@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from hierbayes.spread import spread_of
+from hierbayes.data.spread import spread_of
 
 RNG = np.random.default_rng(1)
 COLUMNS = np.column_stack(

@@ -10,7 +10,7 @@ import pytest
 from scipy import special, stats
 
 import hierbayes as hb
-from hierbayes.design import MEAN
+from hierbayes.data.design import MEAN
 from hierbayes.engine import choose
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening.pilot import find_pilot

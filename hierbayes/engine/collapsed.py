@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hierbayes.covariance import shift_covariance, shift_effects
-from hierbayes.design import MEAN, Design
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor as FactorLayout
+from hierbayes.data.streamed import Streamed
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 from hierbayes.engine.settings import Settings, say_if_slow
-from hierbayes.factors import Factor as FactorLayout
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws

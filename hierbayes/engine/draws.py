@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from hierbayes.design import OBS, Design
+from hierbayes.data.design import OBS, Design
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's

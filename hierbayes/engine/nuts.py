@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.design import Design
+from hierbayes.data.design import Design
+from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.draws import largest_block, to_tree
 from hierbayes.engine.settings import Settings, say
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed, in_memory
 
 TUNE = {"nutpie": 1000, "pymc": 1000, "numpyro": 1000}
 TARGET = 0.9

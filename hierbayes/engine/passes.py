@@ -1,6 +1,6 @@
 """Gaussian models whose rows stay in their source: two passes, and then the cross-products stand for the rows.
 
-The first pass surveys the rows (`hierbayes.survey`), the second sums up means, spreads and cross-products. These are
+The first pass surveys the rows (`data.survey`), the second sums up means, spreads and cross-products. These are
 taken about a provisional point, the least-squares fit of a sample, and moved to the exact one afterwards; as the two
 are near each other, no digits are lost.
 """
@@ -14,23 +14,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, Design, Layout, columns_of
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Design, Layout, columns_of
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor as FactorLayout
+from hierbayes.data.facts import FactorFacts, factor_facts
+from hierbayes.data.learning import Measures, check_rank, draft, measure, report_gaps, settle, settle_types
+from hierbayes.data.sources import Progress, Source, join
+from hierbayes.data.spread import Spread, spread_of
+from hierbayes.data.streamed import Streamed
+from hierbayes.data.survey import Survey, keys_of, survey, with_transforms
+from hierbayes.data.tables import Chunk, check_columns, used_categories
 from hierbayes.engine.collapsed import takes_prior
 from hierbayes.engine.gaussian.moments import Moments, Reference, least_squares, moments, reference
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.factors import Factor as FactorLayout
-from hierbayes.facts import FactorFacts, factor_facts
 from hierbayes.families import Family
 from hierbayes.formula import Formula
-from hierbayes.learning import Measures, check_rank, draft, measure, report_gaps, settle, settle_types
 from hierbayes.priors import PriorSet
-from hierbayes.sources import Progress, Source, join
-from hierbayes.spread import Spread, spread_of
-from hierbayes.streamed import Streamed
-from hierbayes.survey import Survey, keys_of, survey, with_transforms
-from hierbayes.tables import Chunk, check_columns, used_categories
 
 Array = NDArray[np.float64]
 KINDS = ("Intercept", "b", "sd", "cor", "sigma")

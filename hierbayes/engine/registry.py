@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from hierbayes.design import Design
+from hierbayes.data.design import Design
+from hierbayes.data.streamed import Streamed
 from hierbayes.engine.collapsed import Collapsed
 from hierbayes.engine.nuts import Nuts
 from hierbayes.engine.settings import Settings
 from hierbayes.engine.whitened import Whitened
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed
 
 
 class Strategy(Protocol):

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hierbayes.covariance import shift_covariance, shift_effects
-from hierbayes.design import MEAN, Design
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Floats
@@ -18,7 +19,6 @@ from hierbayes.engine.whitening.problem import Predictor, Problem
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.streamed import Streamed, in_memory
 
 if TYPE_CHECKING:
     from hierbayes.engine.whitening.pilot import Pilot

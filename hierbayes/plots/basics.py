@@ -10,7 +10,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from hierbayes.design import Design
+from hierbayes.data.design import Design
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

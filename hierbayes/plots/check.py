@@ -10,11 +10,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.criticism import replicate, share_of_zeros, statistic
-from hierbayes.design import Design
+from hierbayes.criticism.discrepancies import replicate, share_of_zeros, statistic
+from hierbayes.criticism.residuals import residuals
+from hierbayes.data.design import Design
 from hierbayes.plots.ppc import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
 from hierbayes.plots.residuals import draw_fitted, draw_levels, draw_quantile, draw_scale
-from hierbayes.residuals import residuals
 from hierbayes.spec import ModelSpec
 
 EFFECTS_ON_PAGE = 4

@@ -8,12 +8,13 @@ import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 
-from hierbayes.design import Design
-from hierbayes.draws import flatten
-from hierbayes.effects import as_predictors, is_numeric
+from hierbayes.answers.draws import flatten
+from hierbayes.answers.effects import as_predictors, is_numeric
+from hierbayes.answers.grids import RESOLUTION, conditional_table, make_grid
+from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.predict import make_request
+from hierbayes.data.design import Design
 from hierbayes.errors import DataError
-from hierbayes.grids import RESOLUTION, conditional_table, make_grid
-from hierbayes.intervals import get_interval
 from hierbayes.plots.basics import (
     CROWD,
     GREY,
@@ -25,7 +26,6 @@ from hierbayes.plots.basics import (
     set_text,
     shares,
 )
-from hierbayes.predict import make_request
 from hierbayes.spec import ModelSpec
 
 BANDS = {"predictive": "a new response", "expected": "the mean"}

@@ -10,16 +10,16 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, Design
-from hierbayes.draws import Draws, flatten
-from hierbayes.effects import as_predictors, is_numeric, predictor_columns
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.effects import as_predictors, is_numeric, predictor_columns
+from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.predict import Request, choose_groups, predict_table
+from hierbayes.answers.ranks import find_factor, level_numbers
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
 from hierbayes.formula import names_in
-from hierbayes.intervals import get_interval
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares, wrap
-from hierbayes.predict import Request, choose_groups, predict_table
-from hierbayes.ranks import find_factor, level_numbers
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]

@@ -10,8 +10,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.patches import FancyArrowPatch
 from numpy.typing import NDArray
 
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
 from hierbayes.plots.basics import GREY, PALE_GREY, wrap
 
 Array = NDArray[np.float64]

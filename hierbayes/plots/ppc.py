@@ -9,7 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hierbayes.criticism import (
+from hierbayes.answers.intervals import get_interval
+from hierbayes.criticism.discrepancies import (
     Replicates,
     Statistic,
     frequencies,
@@ -18,9 +19,8 @@ from hierbayes.criticism import (
     share_of_zeros,
     statistic,
 )
-from hierbayes.design import Design
+from hierbayes.data.design import Design
 from hierbayes.errors import DataError
-from hierbayes.intervals import get_interval
 from hierbayes.plots.basics import (
     BLUE,
     GREY,

@@ -8,14 +8,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.draws import flatten
+from hierbayes.answers.draws import flatten
+from hierbayes.answers.summary import summary_draws
 from hierbayes.errors import DataError
 from hierbayes.implied import quantities_at_means
 from hierbayes.plots.basics import BLUE, GREY
 from hierbayes.plots.priors import finish
 from hierbayes.simulation import sample_prior
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import summary_draws
 
 Array = NDArray[np.float64]
 MOST_PANELS = 12

@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN
-from hierbayes.encoding import INTERCEPT
+from hierbayes.data.design import MEAN
+from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION

@@ -8,11 +8,11 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN
-from hierbayes.intervals import Interval, get_interval
+from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.answers.ranks import find_factor
+from hierbayes.data.design import MEAN
 from hierbayes.plots.basics import BLUE, POOLED, axis_words, head, ink, set_text
 from hierbayes.plots.levels import choose_effects, choose_rows
-from hierbayes.ranks import find_factor
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 

@@ -5,13 +5,13 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.criticism import Scores, level_scores
-from hierbayes.design import MEAN, Design
+from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.criticism.discrepancies import Scores, level_scores
+from hierbayes.criticism.residuals import Residuals, residuals
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
-from hierbayes.intervals import Interval, get_interval
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, VERMILLION, finish, ink, new_axes, points
-from hierbayes.residuals import Residuals, residuals
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

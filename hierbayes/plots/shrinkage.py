@@ -9,15 +9,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.design import MEAN, Design
+from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.answers.pooling import between_covariance, population, shrinkage_table
+from hierbayes.answers.ranks import find_factor
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.factors import Factor
-from hierbayes.intervals import Interval, get_interval
 from hierbayes.plots.basics import OWN, PALE_BLUE, POOLED, axis_words, head, ink, new_axes, set_text
 from hierbayes.plots.levels import LevelRows, choose_effects, choose_rows, draw_arrows
 from hierbayes.plots.plane import ALL_NAMED, Shrinkage, draw_plane, near_levels, write_names
-from hierbayes.pooling import between_covariance, population, shrinkage_table
-from hierbayes.ranks import find_factor
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

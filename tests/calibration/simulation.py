@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hierbayes as hb
-from hierbayes.design import MEAN
-from hierbayes.draws import Draws, flatten
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.summary import correlated_pairs
+from hierbayes.data.design import MEAN
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
-from hierbayes.summary import correlated_pairs
 from tests.calibration.designs import Setting
 
 Array = NDArray[np.float64]

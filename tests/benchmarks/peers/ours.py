@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 import hierbayes as hb
-from hierbayes.convergence import diagnostics
+from hierbayes.answers.convergence import diagnostics
 from tests.benchmarks.table import read_table
 
 LEVELS_LOOKED_AT = 5000  # effective draws of more levels' effects take longer than the fits

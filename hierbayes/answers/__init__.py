@@ -1,0 +1,1 @@
+"""Answers: numbers and tables from the draws."""

@@ -1,0 +1,51 @@
+"""Differences between situations, as posteriors."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.predict import Request, predict_chunks, predict_pairs
+from hierbayes.errors import DataError
+from hierbayes.spec import ModelSpec
+
+ENTRIES = 40_000_000  # draws × rows of averages; of larger tables evenly spaced draws are used
+
+
+def compare(
+    spec: ModelSpec, draws: Draws, rows_a: Any, rows_b: Any, request: Request, interval: Interval
+) -> pd.DataFrame:
+    """Posterior of prediction(a) − prediction(b): mean, sd, lower, upper, p_greater.
+
+    Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
+    are compared one by one; otherwise each side is averaged within each draw, of large tables in evenly spaced draws.
+    """
+    a = spec.layout.read_new(rows_a, request.groups, "rows_a", request.unknown)
+    b = spec.layout.read_new(rows_b, request.groups, "rows_b", request.unknown)
+    if not (len(a) and len(b)):
+        raise DataError(
+            f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side"
+        )
+    both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups, request.unknown)
+    if len(a) == len(b):
+        tables = [
+            _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
+        ]
+        return labelled(pd.concat(tables).set_axis(a.index), interval)
+    draws = draws.thinned(ENTRIES // len(both))
+    averages = np.zeros((len(draws), 2))
+    weights = np.zeros((len(both), 2))
+    weights[: len(a), 0], weights[len(a) :, 1] = 1 / len(a), 1 / len(b)
+    for part, values in predict_chunks(spec, draws, both, request):
+        averages += values @ weights[part]
+    difference = averages[:, [0]] - averages[:, [1]]
+    return labelled(_summarise(difference, interval).set_axis(["average"]), interval)
+
+
+def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
+    """Draws of differences (S, k) as k rows; a tie counts half."""
+    greater = np.mean(difference > 0, axis=0) + 0.5 * np.mean(difference == 0, axis=0)
+    return pd.DataFrame(summarise(difference, interval)).assign(p_greater=greater)

@@ -1,0 +1,152 @@
+"""Predictions along a predictor, the others held: a grid with expected and predictive intervals."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.predict import Request, choose_groups, predict_chunks
+from hierbayes.answers.quantities import Quantities
+from hierbayes.errors import DataError
+from hierbayes.spec import ModelSpec
+
+RESOLUTION = 100  # points of a numeric predictor
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Rows that differ in a few columns.
+
+    Attributes
+    ----------
+    rows : pandas.DataFrame
+        With every column that predictions read; grouping columns that were not given are missing.
+    columns : tuple of str
+        Those that differ: the predictor first, then the one that the curves differ by, then what was held.
+    """
+
+    rows: pd.DataFrame
+    columns: tuple[str, ...]
+
+    @property
+    def labels(self) -> pd.DataFrame:
+        """The columns that differ."""
+        return self.rows[list(self.columns)]
+
+
+def make_grid(
+    spec: ModelSpec,
+    data: pd.DataFrame,
+    variable: str,
+    by: str | None = None,
+    at: Mapping[str, Any] | None = None,
+    resolution: int = RESOLUTION,
+) -> Grid:
+    """The rows of a conditional effect.
+
+    Parameters
+    ----------
+    data : pandas.DataFrame
+        The training rows.
+    variable : str
+        A predictor: `resolution` values over its range, or its levels. ``"x:z"`` is ``"x"`` by ``"z"``.
+    by : str, optional
+        Another predictor, at its mean and one standard deviation either side, or at its levels.
+    at : mapping of str to values, optional
+        Columns held at these values, every combination. Other numbers are at their mean, categories at their first
+        level, and grouping factors at no level.
+
+    Raises
+    ------
+    DataError
+        For a name that is no column of the model, or a column named twice.
+    """
+    if by is None and variable.count(":") == 1:
+        variable, by = variable.split(":")
+    data = as_predictors(spec, data)
+    predictors = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+    grouping = tuple(
+        c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns
+    )
+    held = dict(at or {})
+    axes: dict[str, list[Any]] = {}
+    for name in (variable, by):
+        if name is None:
+            continue
+        if name not in predictors or name in axes:
+            have = ", ".join(map(repr, predictors)) or "none"
+            what = "stands twice" if name in axes else "is no predictor of this model"
+            raise DataError(f"{name!r} {what}; its predictors are {have}")
+        axes[name] = _several(held.pop(name)) if name in held else _values(data[name], resolution, not axes)
+    columns = spec.layout.columns
+    unknown = [name for name in held if name not in columns]
+    if unknown:
+        raise DataError(
+            f"at names {unknown[0]!r}, which is no column of this model; it has {', '.join(columns)}"
+        )
+    axes |= {name: _several(values) for name, values in held.items()}
+    rows = pd.DataFrame(list(itertools.product(*axes.values())), columns=list(axes))
+    trials = set(spec.layout.response.trial_columns)
+    reading = [*dict.fromkeys([*_read(spec), *grouping, *trials])]
+    for name in reading:
+        if name in axes:
+            continue
+        if name in trials and name not in predictors:
+            rows[name] = float(np.round(data[name].median()))
+        elif name in _read(spec):
+            rows[name] = data[name].mean() if is_numeric(data[name]) else levels_of(data[name])[0]
+        else:
+            rows[name] = None
+    return Grid(rows, tuple(axes))
+
+
+def conditional_effects(spec: ModelSpec, draws: Draws, grid: Grid, request: Request) -> Quantities:
+    """The prediction in every row of the grid, in every draw."""
+    design = spec.layout.bind_new(grid.rows, request.groups, request.unknown)
+    values = np.empty((len(draws), len(design)))
+    for part, piece in predict_chunks(spec, draws, design, request):
+        values[:, part] = piece
+    if request.kind == "response" and design.trials is not None:
+        values /= design.trials
+    return Quantities(grid.labels, values, draws.chains, request.kind)
+
+
+def conditional_table(
+    spec: ModelSpec, draws: Draws, grid: Grid, request: Request, interval: Interval
+) -> pd.DataFrame:
+    """The grid's columns, mean, sd, lower, upper of the expected response, and the bounds of a new response.
+
+    A new response out of trials is a share of them.
+    """
+    table = conditional_effects(spec, draws, grid, request).table(interval)
+    if request.kind != "mean":
+        return table
+    simulated = conditional_effects(spec, draws, grid, replace(request, kind="response"))
+    bounds = summarise(simulated.values, interval)
+    return labelled(
+        table.assign(predictive_lower=bounds["lower"], predictive_upper=bounds["upper"]), interval
+    )
+
+
+def _read(spec: ModelSpec) -> tuple[str, ...]:
+    """Every predictor and offset column."""
+    return spec.layout.columns_for(choose_groups(spec, "all"))[0]
+
+
+def _several(values: Any) -> list[Any]:
+    return [values] if np.isscalar(values) or values is None else list(values)
+
+
+def _values(column: pd.Series, resolution: int, first: bool) -> list[Any]:
+    if not is_numeric(column):
+        return levels_of(column)
+    if first:
+        return list(np.linspace(column.min(), column.max(), resolution))
+    mean, sd = column.mean(), column.std()
+    return [mean - sd, mean, mean + sd] if sd > 0 else [mean]

@@ -1,0 +1,238 @@
+"""Tables of where the variance lies: varcorr, intraclass correlations, and the variance explained."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
+from hierbayes.answers.quantities import Quantities
+from hierbayes.answers.summary import correlated_pairs
+from hierbayes.answers.variance import (
+    EVALUATIONS,
+    Components,
+    evaluations,
+    latent_components,
+    response_components,
+    row_weights,
+    second_moments,
+)
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
+from hierbayes.data.streamed import Streamed
+from hierbayes.errors import DataError
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+RESIDUAL = "Residual"
+TOTAL = "total"
+ENTRIES = 20_000_000  # draws × rows; of larger tables evenly spaced draws are used
+SCALES = ("both", "latent", "response")
+DEFINITIONS = ("adjusted", "unadjusted")
+
+
+def varcorr(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, interval: Interval, method: str = "lognormal"
+) -> pd.DataFrame:
+    """Standard deviations and correlations of group effects, and the residual's: one row an estimate.
+
+    Columns parameter, group, effect, effect2 (empty for a standard deviation); mean, sd, lower, upper of the standard
+    deviation or correlation; variance (for a correlation the covariance) and share with their bounds.
+    """
+    weights = row_weights(design)
+    parts = latent_components(spec, draws, design, weights, method)
+    total = parts.between + parts.residual
+    labels: list[tuple[str, str, str, str]] = []
+    columns: list[tuple[Array, Array, Array]] = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            moments = second_moments(design, parameter, factor, weights / weights.sum())
+            divisor = total if parameter == MEAN else np.full(len(draws), np.nan)
+            for i, j, column in _estimates(spec, parameter, factor, draws, moments, divisor):
+                second = "" if i == j else factor.effects[j]
+                labels.append((parameter, factor.name, factor.effects[i], second))
+                columns.append(column)
+    if "sigma" in spec.plain_auxiliaries:
+        sigma = draws.values["sigma"]
+        labels.append((MEAN, RESIDUAL, "sigma", ""))
+        columns.append((sigma, sigma**2, parts.own / total))
+    table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
+    if columns:
+        stacked = [np.stack(values, axis=-1) for values in zip(*columns, strict=True)]
+        numbers = summarise(stacked[0], interval)
+        for name, values in zip(("variance", "share"), stacked[1:], strict=True):
+            summary = summarise(values, interval)
+            numbers |= {name: summary["mean"]}
+            numbers |= {f"{name}_{bound}": summary[bound] for bound in ("lower", "upper")}
+        table = table.assign(**numbers)
+    return labelled(table, interval)
+
+
+def _estimates(
+    spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, moments: Array, total: Array
+) -> list[tuple[int, int, tuple[Array, Array, Array]]]:
+    """Of each standard deviation and correlation of a factor: effects, itself, its (co)variance, its share."""
+    variables = spec.factor_variables(parameter, factor)
+    sd, covariance = draws.values[variables["sd"].name], covariances(spec, parameter, factor, draws)
+    pairs = [(j, j) for j in range(len(factor.effects))] + correlated_pairs(factor)
+    found = []
+    for i, j in pairs:
+        value = sd[:, i] if i == j else draws.values[variables["cor"].name][:, i, j]
+        share = (1 if i == j else 2) * covariance[:, i, j] * moments[i, j] / total
+        found.append((i, j, (value, covariance[:, i, j], share)))
+    return found
+
+
+# -- intraclass correlations ------------------------------------------------------------------------------------
+
+
+def icc(
+    spec: ModelSpec,
+    draws: Draws,
+    design: Design,
+    data: pd.DataFrame,
+    at: Mapping[str, Any] | None = None,
+    scale: str = "both",
+    definition: str = "adjusted",
+    method: str = "lognormal",
+) -> Quantities:
+    """Intraclass correlations, one a grouping factor, scale and value of `at`; of several factors also their total.
+
+    Parameters
+    ----------
+    design, data : Design, pandas.DataFrame
+        The training rows.
+    at : mapping of str to values, optional
+        Predictors held at these values in all rows, every combination; the rows' own values unless given.
+    scale : {"both", "latent", "response"}
+        Of the link, or of the response itself. With an identity link they are one.
+    definition : {"adjusted", "unadjusted"}
+        Whether the population-level part's variance is left out of the total or counts in it.
+    method : str
+        As in `variance.latent_components`.
+
+    Raises
+    ------
+    ValueError, DataError
+    """
+    for word, value, allowed in (("scale", scale, SCALES), ("definition", definition, DEFINITIONS)):
+        if value not in allowed:
+            raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
+    scales = _scales(spec, scale)
+    if "response" in scales and spec.link_name != "identity":
+        draws = draws.thinned(EVALUATIONS // evaluations(spec, design) or 1)
+    weights = row_weights(design)
+    labels: list[dict[str, Any]] = []
+    columns: list[Array] = []
+    for values, rows in _held(spec, design, data, at):
+        for where in scales:
+            parts = (
+                latent_components(spec, draws, rows, weights, method)
+                if where == "latent" or _identity(spec)
+                else response_components(spec, draws, rows, weights)
+            )
+            for group, share in _shares(parts, definition).items():
+                labels.append({"group": group, **values, "scale": where})
+                columns.append(share)
+    frame = pd.DataFrame(labels, columns=["group", *(at or {}), "scale"])
+    stacked = np.stack(columns, axis=-1) if columns else np.empty((len(draws), 0))
+    return Quantities(frame, stacked, draws.chains, "icc")
+
+
+def _identity(spec: ModelSpec) -> bool:
+    return spec.link_name == "identity" and not spec.family.log_response
+
+
+def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
+    if _identity(spec):
+        return ("response",)
+    if scale != "both":
+        return (scale,)
+    # 1/eta has no mean over normal effects: the response's scale has no variance there
+    return ("latent",) if spec.link_name == "inverse" else ("latent", "response")
+
+
+def _shares(parts: Components, definition: str) -> dict[str, Array]:
+    total = parts.between + parts.residual + (parts.fixed if definition == "unadjusted" else 0.0)
+    together = (
+        {} if len(parts.groups) == 1 else {TOTAL: parts.between}
+    )  # of one factor it would say the same twice
+    return {group: values / total for group, values in {**parts.groups, **together}.items()}
+
+
+def _held(
+    spec: ModelSpec, design: Design, data: pd.DataFrame, at: Mapping[str, Any] | None
+) -> list[tuple[dict[str, Any], Design]]:
+    """The training rows with predictors held at each combination of values."""
+    if not at:
+        return [({}, design)]
+    groups = choose_groups(spec, "all")
+    predictors, _ = spec.layout.columns_for(groups)
+    unknown = [name for name in at if name not in predictors]
+    if unknown:
+        have = ", ".join(map(repr, predictors)) or "none"
+        raise DataError(f"at names {unknown[0]!r}, which is no predictor of this model; it has {have}")
+    several = {
+        name: [values] if np.isscalar(values) or values is None else list(values)
+        for name, values in at.items()
+    }
+    found = []
+    for combination in itertools.product(*several.values()):
+        values = dict(zip(several, combination, strict=True))
+        found.append((values, spec.layout.bind_new(data.assign(**values), groups)))
+    return found
+
+
+# -- variance explained -----------------------------------------------------------------------------------------
+
+
+def r2(spec: ModelSpec, draws: Draws, design: Design, method: str = "lognormal") -> Quantities:
+    """Shares of variance explained, marginal (population-level part) and conditional (group effects too).
+
+    ``gelman``: of the expected responses of these rows and the variance about them (Gelman, Goodrich, Gabry &
+    Vehtari 2019, The American Statistician 73(3), eq. 3). What the marginal one leaves is what the group effects
+    add in these rows, and the distribution's own variance. ``nakagawa``: of new rows of new groups, on the link's
+    scale (Nakagawa & Schielzeth 2013, Methods in Ecology and Evolution 4(2), eq. 29-30; Johnson 2014 for slopes;
+    Nakagawa, Johnson & Schielzeth 2017).
+    """
+    draws = draws.thinned(ENTRIES // len(design))
+    weights = row_weights(design)
+    parts = latent_components(spec, draws, design, weights, method)
+    total = parts.fixed + parts.between + parts.residual
+    nakagawa = [parts.fixed / total, (parts.fixed + parts.between) / total]
+    columns = np.stack([*_gelman(spec, draws, design, weights), *nakagawa], axis=-1)
+    labels = pd.DataFrame(
+        itertools.product(("gelman", "nakagawa"), ("marginal", "conditional")), columns=["definition", "kind"]
+    )
+    return Quantities(labels, columns, draws.chains, "r2")
+
+
+def _gelman(spec: ModelSpec, draws: Draws, design: Design, weights: Array) -> Sequence[Array]:
+    """Marginal and conditional: (S,), (S,)."""
+    family, link = spec.family, spec.link
+    nobody = Request("linear", (), "mean", 0)
+    everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
+    found = np.empty((2, len(draws)))
+    share, scale = weights / weights.sum(), weights.sum() / max(weights.sum() - 1, 1.0)
+
+    def variance(values: Array) -> Array:
+        return np.square(values - (values @ share)[:, None]) @ share * scale
+
+    step = max(1, CHUNK_ENTRIES // len(design))
+    for start in range(0, len(draws), step):
+        part = slice(start, start + step)
+        some = draws.part(part)
+        eta, aux = evaluate_predictors(spec, some, design, nobody)
+        marginal = np.broadcast_to(family.mean(eta, aux, link), eta.shape)
+        eta, aux = evaluate_predictors(spec, some, design, everybody)
+        conditional = np.broadcast_to(family.mean(eta, aux, link), eta.shape)
+        residual = np.broadcast_to(family.variance(eta, aux, link), eta.shape) @ share
+        explained = np.stack([variance(marginal), variance(conditional)])
+        found[:, part] = explained / (explained + residual)
+        found[0, part] = explained[0] / (explained[0] + variance(conditional - marginal) + residual)
+    return list(found)

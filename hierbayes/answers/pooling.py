@@ -1,0 +1,298 @@
+"""What each level says alone, beside what it says in company: no, partial and complete pooling.
+
+The no-pooling estimates are each level's maximum-likelihood coefficients from its own rows, the complete-pooling ones
+those of all rows as if they were one level (`climbing`). Pooling factors are Gelman & Pardoe's (2006),
+Technometrics 48(2).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from hierbayes.answers.climbing import LevelRows, climb, level_products, orthonormal
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.summary import level_coefficients
+from hierbayes.data.design import MEAN, Design, linear_predictor
+from hierbayes.data.factors import Codes, Factor
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+
+COLUMNS = [
+    *("group", "level", "effect", "n", "no_pooling", "partial_pooling", "lower", "upper", "population"),
+    *("complete_pooling", "pooling", "pooling_factor"),
+]
+
+
+# -- public -------------------------------------------------------------------------------------------------
+
+
+def no_pooling(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor_name: str | None = None
+) -> pd.DataFrame:
+    """Each level's coefficients by maximum likelihood from its own rows.
+
+    A coefficient is population-level plus deviation, as in lme4's ``coef``. Everything else of the mean's
+    linear predictor (other population-level columns, offsets, other factors' effects) and the family's own
+    parameters are held at their posterior means. Where the likelihood has several maxima (Student's t), it is
+    the one reached from the partial-pooling estimate.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    factor_name : str, optional
+        A grouping factor of the mean's formula; the first unless given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a level and effect: level, effect, estimate, n. `n` counts the level's rows, less those whose
+        weight or trials are 0. The estimate is NaN where the rows do not settle it: too few of them, columns
+        that depend on each other within the level, or a maximum at infinity (separation) or, with an identity
+        or inverse link, at the edge of what the mean may be.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the mean's formula.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
+    >>> posterior = model.prior_predictive(draws=10)["prior"].to_dataset()  # any draws of the schema
+    >>> no_pooling(model.spec, model.design, posterior).round(2).head(2)
+      level     effect  estimate   n
+    0   308  Intercept    244.19  10
+    1   308       Days     21.76  10
+    """
+    factor = find_factor(spec, factor_name)
+    means = posterior_means(spec, posterior)
+    counts = _informative(design)
+    codes = design.predictors[MEAN].factors[factor.name].codes[counts]
+    estimate = _estimate(spec, design, means, factor, codes, _coefficients(spec, means, factor))
+    n = np.bincount(codes, minlength=len(factor.levels))
+    return _level_frame(factor, {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))})
+
+
+def complete_pooling(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor_name: str | None = None
+) -> Array:
+    """A factor's coefficients by maximum likelihood from all rows as if they were one level: (q,).
+
+    What is held at its posterior mean is as in `no_pooling`. NaN where the rows do not settle it.
+    """
+    factor = find_factor(spec, factor_name)
+    means = posterior_means(spec, posterior)
+    codes = np.zeros(int(_informative(design).sum()), dtype=np.int64)
+    return _estimate(spec, design, means, factor, codes, population(spec, posterior, factor)[None])[0]
+
+
+def pooling_factors(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor: Factor
+) -> tuple[Array, Array]:
+    """How much each level is pooled (G, q), and each effect as a whole (q,): 0 not at all, 1 completely.
+
+    A level's is the share of an effect's variance between levels that its own rows leave open, var(r | rows) / σ², at
+    the posterior means: with one effect Gelman & Pardoe's (2006) ω = (σ_y²/n) / (σ² + σ_y²/n), the weight of the
+    population in the level's estimate. The effect's is their λ = 1 − V(E(r)) / E(V(r)), V the variance over the
+    levels (their equation 7).
+    """
+    means = posterior_means(spec, posterior)
+    counts = _informative(design)
+    bound = design.predictors[MEAN].factors[factor.name]
+    codes, z = bound.codes[counts], bound.z[counts]
+    rows = _rows(spec, design, means, z, codes, counts)
+    eta = _rest(spec, design, means, factor)[counts] + (z * _coefficients(spec, means, factor)[codes]).sum(
+        axis=1
+    )
+    information = level_products(rows, rows.weights * rows.information(eta), len(factor.levels))
+    between = between_covariance(spec, posterior, factor)
+    left = np.linalg.solve(np.eye(len(between)) + between @ information, between)
+    variance = np.diagonal(between)
+    levels = np.ones((len(left), len(between)))
+    np.divide(np.diagonal(left, axis1=1, axis2=2), variance, out=levels, where=variance > 0)
+    variable = spec.factor_variables(MEAN, factor)["r"]
+    r = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
+    r = r.reshape(-1, *r.shape[2:])
+    each = r.var(axis=1).mean(axis=0)
+    whole = 1 - np.divide(r.mean(axis=0).var(axis=0), each, out=np.zeros_like(each), where=each > 0)
+    return levels, whole
+
+
+def _estimate(
+    spec: ModelSpec, design: Design, means: Mapping[str, Array], factor: Factor, codes: Codes, start: Array
+) -> Array:
+    """Maximum-likelihood coefficients of each level from `start` (G, q), where `codes` are the informative rows'."""
+    counts = _informative(design)
+    z = design.predictors[MEAN].factors[factor.name].z[counts]
+    basis, root, full = orthonormal(z, codes, len(start))
+    eta = _rest(spec, design, means, factor)[counts] + (z * start[codes]).sum(axis=1)
+    shift, found = climb(_rows(spec, design, means, basis, codes, counts), eta, full)
+    estimate = np.full(start.shape, np.nan)
+    estimate[found] = start[found] + np.linalg.solve(root[found], shift[found][..., None])[..., 0]
+    return estimate
+
+
+def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
+    """Population-level coefficients (posterior means) of a factor's effects, 0 where there is none: (q,)."""
+    layout = spec.layout.predictors[MEAN]
+    centre = np.zeros(len(factor.effects))
+    if layout.coefficients:
+        b = posterior_means(spec, posterior)[spec.coefficient_variable(MEAN).name]
+        for place, effect in enumerate(factor.effects):
+            if effect in layout.coefficients:
+                centre[place] = b[layout.coefficients.index(effect)]
+    return centre
+
+
+def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
+    """Posterior mean of the covariance matrix of a factor's effects between levels: (q, q)."""
+    variables = spec.factor_variables(MEAN, factor)
+    sd = np.asarray(posterior[variables["sd"].name].transpose(*CHAIN_DIMS, ...))
+    if factor.correlated:
+        cor = np.asarray(posterior[variables["cor"].name].transpose(*CHAIN_DIMS, ...))
+    else:
+        cor = np.eye(len(factor.effects))
+    products: Array = sd[..., :, None] * cor * sd[..., None, :]
+    return products.mean(axis=(0, 1))
+
+
+def shrinkage_table(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, interval: Interval, group: str | None = None
+) -> pd.DataFrame:
+    """No, partial and complete pooling of every level side by side.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    interval : Interval
+        Of the partial-pooling estimates.
+    group : str, optional
+        One grouping factor of the mean's formula; all of them unless given.
+
+    Returns
+    -------
+    pandas.DataFrame
+        group, level, effect, n, no_pooling (as `no_pooling`), partial_pooling (posterior mean of the level's
+        coefficient) with its lower and upper, population (the population-level coefficient, 0 where there is
+        none), complete_pooling (as `complete_pooling`), pooling and pooling_factor (as `pooling_factors`).
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the mean's formula.
+    """
+    chosen = spec.layout.predictors[MEAN].factors if group is None else (find_factor(spec, group),)
+    tables = [_shrinkage(spec, design, posterior, interval, factor) for factor in chosen]
+    if not tables:
+        return labelled(pd.DataFrame(columns=COLUMNS), interval)
+    if len({table["level"].dtype for table in tables}) > 1:
+        tables = [table.astype({"level": object}) for table in tables]
+    return labelled(pd.concat(tables, ignore_index=True), interval)
+
+
+def posterior_means(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
+    """Posterior mean of every variable of the schema."""
+    return {v.name: np.asarray(posterior[v.name].mean(CHAIN_DIMS).transpose(*v.dims)) for v in spec.variables}
+
+
+# -- tables -------------------------------------------------------------------------------------------------
+
+
+def _shrinkage(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, interval: Interval, factor: Factor
+) -> pd.DataFrame:
+    alone = no_pooling(spec, design, posterior, factor.name)
+    levels, whole = pooling_factors(spec, design, posterior, factor)
+    together = summarise(level_coefficients(spec, posterior, MEAN, factor), interval)
+    columns = {
+        "n": alone["n"].to_numpy(),
+        "no_pooling": alone["estimate"].to_numpy(),
+        "partial_pooling": together["mean"],
+        "lower": together["lower"],
+        "upper": together["upper"],
+        "population": np.tile(population(spec, posterior, factor), len(factor.levels)),
+        "complete_pooling": np.tile(
+            complete_pooling(spec, design, posterior, factor.name), len(factor.levels)
+        ),
+        "pooling": levels.ravel(),
+        "pooling_factor": np.tile(whole, len(factor.levels)),
+    }
+    table = _level_frame(factor, columns)
+    table.insert(0, "group", factor.name)
+    return table
+
+
+def _level_frame(factor: Factor, columns: Mapping[str, Any]) -> pd.DataFrame:
+    labels = {
+        "level": np.repeat(factor.levels.labels, len(factor.effects)),
+        "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
+    }
+    return pd.DataFrame(labels | dict(columns))
+
+
+# -- what is held fixed -------------------------------------------------------------------------------------
+
+
+def _coefficients(spec: ModelSpec, means: Mapping[str, Array], factor: Factor) -> Array:
+    """Posterior-mean coefficients of each level: (G, q)."""
+    layout = spec.layout.predictors[MEAN]
+    total = means[spec.factor_variables(MEAN, factor)["r"].name].copy()
+    for place, effect in enumerate(factor.effects):
+        if effect in layout.coefficients:
+            total[:, place] += means[spec.coefficient_variable(MEAN).name][layout.coefficients.index(effect)]
+    return total
+
+
+def _rest(
+    spec: ModelSpec, design: Design, means: Mapping[str, Array], factor: Factor | None, parameter: str = MEAN
+) -> Array:
+    """A linear predictor at the posterior mean, less the factor's coefficients: (n,)."""
+    layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
+    b = None
+    if layout.coefficients:
+        varying = () if factor is None else factor.effects
+        kept = np.array([label not in varying for label in layout.coefficients])
+        b = means[spec.coefficient_variable(parameter).name] * kept
+    others = []
+    for other in layout.factors:
+        if factor is None or other.name != factor.name:
+            rows = bound.factors[other.name]
+            others.append((rows.codes, rows.z, means[spec.factor_variables(parameter, other)["r"].name]))
+    return np.asarray(linear_predictor(bound.x, bound.offset, b, others))
+
+
+def _informative(design: Design) -> Mask:
+    """The rows that say anything: weight and trials above 0."""
+    counts = np.ones(len(design), dtype=bool)
+    for values in (design.weights, design.trials):
+        if values is not None:
+            counts &= values > 0
+    return counts
+
+
+def _rows(
+    spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
+) -> LevelRows:
+    assert design.y is not None, "training rows have a response"
+    aux = {name: np.full(int(counts.sum()), means[name]) for name in spec.plain_auxiliaries}
+    for parameter in design.predictors:
+        if parameter != MEAN:
+            eta = _rest(spec, design, means, None, parameter)
+            aux[parameter] = np.asarray(spec.parameter_link(parameter).mean(eta))[counts]
+    weights = np.ones(len(codes)) if design.weights is None else design.weights[counts]
+    trials = None if design.trials is None else design.trials[counts]
+    return LevelRows(spec, design.y[counts], trials, weights, aux, basis, codes)

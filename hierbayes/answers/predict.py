@@ -1,0 +1,356 @@
+"""Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.answers.averaging import average_mean
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
+from hierbayes.data.factors import Codes, Factor
+from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+KINDS = ("linear", "mean", "response")
+NEW_LEVELS = ("sample", "mean", "average", "error")
+CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
+LEVEL_ENTRIES = 16_000_000  # draws × effects gathered at a time: 128 MB
+FEW_COLUMNS = 8
+type Effects = Mapping[
+    tuple[str, str], tuple[Codes, Array]
+]  # by parameter and factor: levels (L,), (S, L, q)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to predict.
+
+    Attributes
+    ----------
+    kind : {"linear", "mean", "response"}
+    groups : tuple of str
+        The grouping factors that count.
+    new_levels : {"sample", "mean", "average", "error"}
+    seed : int
+    unknown : tuple of str
+        Those of `groups` whose level is unknown in every row, whatever the rows say.
+    """
+
+    kind: str
+    groups: tuple[str, ...]
+    new_levels: str
+    seed: int
+    unknown: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
+            if value not in allowed:
+                raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
+        if not isinstance(self.seed, Integral) or isinstance(self.seed, bool) or self.seed < 0:
+            raise ValueError(f"seed must be a whole number, 0 or more; got {self.seed!r}")
+
+
+def make_request(spec: ModelSpec, kind: str, groups: Any, new_levels: str, seed: int) -> Request:
+    """A request in the user's words; ``groups="average"`` is every factor, at unknown levels that are averaged over.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the model.
+    """
+    if isinstance(groups, str) and groups == "average":
+        names = choose_groups(spec, "all")
+        return Request(kind, names, "average", seed, names)
+    return Request(kind, choose_groups(spec, groups), new_levels, seed)
+
+
+def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
+    """The names of the grouping factors that count: ``"all"``, ``"none"``, one name or a list of names.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor of the model.
+    """
+    names = tuple(dict.fromkeys(f.name for layout in spec.layout.predictors.values() for f in layout.factors))
+    if isinstance(groups, str) and groups in ("all", "none"):
+        return names if groups == "all" else ()
+    if groups is None:
+        return ()
+    chosen = (groups,) if isinstance(groups, str) else tuple(groups)
+    unknown = [name for name in chosen if name not in names]
+    if unknown:
+        have = ", ".join(names) or "none"
+        raise DataError(
+            f"groups names {unknown[0]!r}, which is no grouping factor of this model; it has {have}. "
+            "groups='all' counts them all, groups='none' none, groups='average' averages over new ones"
+        )
+    return chosen
+
+
+def predict_chunks(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> Iterator[tuple[Codes, Array]]:
+    """Predictions chunk by chunk: the places of some rows, and (S, those rows); every row once, in any order.
+
+    A new level's effects are drawn once per posterior draw and shared by all its rows, whichever chunk they fall in;
+    a row whose level is missing has effects of its own.
+    """
+    _check_request(spec, design, request)
+    for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
+        rng = np.random.default_rng([request.seed, 1, number])
+        yield places, _predict_rows(spec, draws, rows, request, rng, effects)
+
+
+def row_chunks(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, entries: int | None = None
+) -> Iterator[tuple[Codes, Design, Effects]]:
+    """Every row once, chunk by chunk: the places of some rows, those rows, and the effects of their levels.
+
+    Rows of a level follow each other, so that its effects are gathered or drawn once. A chunk has about `entries` draws
+    × rows, `CHUNK_ENTRIES` unless given.
+    """
+    codes = [f.codes for p in design.predictors.values() for n, f in p.factors.items() if n in request.groups]
+    order = np.arange(len(design))
+    if codes:  # most levels change least often
+        order = np.lexsort(sorted(codes, key=lambda each: len(np.unique(each))))
+    each = sum(f.z.shape[1] for p in design.predictors.values() for f in p.factors.values())
+    step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
+    block = max(step, LEVEL_ENTRIES // (len(draws) * max(each, 1)))
+    for first in range(0, len(order), block):
+        places = order[first : first + block]
+        rows = design.rows(places)
+        effects = gather_effects(spec, draws, rows, request)
+        for start in range(0, len(places), step):
+            part = slice(start, start + step)
+            yield places[part], rows.rows(part), effects
+
+
+def predict_pairs(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> Iterator[tuple[Array, Array]]:
+    """Predictions of the design's first half beside those of its second, chunk by chunk: (S, k), (S, k)."""
+    _check_request(spec, design, request)
+    pairs = len(design) // 2
+    step = max(1, CHUNK_ENTRIES // (2 * len(draws)))
+    for start in range(0, pairs, step):
+        first = np.arange(start, min(start + step, pairs))
+        rng = np.random.default_rng([request.seed, 1, start])
+        values = _predict_rows(spec, draws, design.rows(np.concatenate([first, pairs + first])), request, rng)
+        yield values[:, : len(first)], values[:, len(first) :]
+
+
+def _check_request(spec: ModelSpec, design: Design, request: Request) -> None:
+    if request.kind == "response" and spec.family.needs_trials and design.trials is None:
+        columns = ", ".join(map(repr, spec.layout.response.trial_columns))
+        raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
+    _check_new_levels(design, request)
+
+
+def predict_table(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval
+) -> pd.DataFrame:
+    """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
+    columns = {name: np.empty(len(design)) for name in ("mean", "sd", "lower", "upper")}
+    for places, values in predict_chunks(spec, draws, design, request):
+        for name, numbers in summarise(values, interval).items():
+            columns[name][places] = numbers
+    return labelled(pd.DataFrame(columns, index=design.index), interval)
+
+
+def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
+    """Every draw of every prediction: a DataArray (chain, draw, row)."""
+    import xarray as xr
+
+    values = np.empty((len(design), len(draws)))  # as chunks come
+    for places, piece in predict_chunks(spec, draws, design, request):
+        values[places] = piece.T
+    coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: np.arange(len(design))}
+    shape = (draws.chains, draws.draws, len(design))
+    name = spec.layout.response.name if request.kind == "response" else request.kind
+    return xr.DataArray(values.T.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
+
+
+def evaluate_predictors(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None = None
+) -> tuple[Array, Mapping[str, Array]]:
+    """The mean's linear predictor (S, n), and the auxiliary parameters as arrays that broadcast against it.
+
+    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them.
+    """
+    effects = gather_effects(spec, draws, design, request) if effects is None else effects
+    etas = {
+        parameter: _linear_predictor(spec, parameter, draws, bound, effects)
+        for parameter, bound in design.predictors.items()
+    }
+    aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+    for parameter, eta in etas.items():
+        if parameter != MEAN:
+            aux[parameter] = spec.parameter_link(parameter).mean(eta)
+    return etas[MEAN], aux
+
+
+def _predict_rows(
+    spec: ModelSpec,
+    draws: Draws,
+    design: Design,
+    request: Request,
+    rng: np.random.Generator,
+    effects: Effects | None = None,
+) -> Array:
+    eta, aux = evaluate_predictors(spec, draws, design, request, effects)
+    if request.kind == "linear":
+        return eta
+    if request.kind == "mean":
+        if request.new_levels == "average":
+            variance = _unknown_variance(spec, draws, design, request)
+            return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
+        return np.broadcast_to(spec.family.mean(eta, aux, spec.link), eta.shape)
+    return spec.family.simulate(rng, eta, aux, spec.link, design.trials)
+
+
+def _linear_predictor(
+    spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, effects: Effects
+) -> Array:
+    layout = spec.layout.predictors[parameter]
+    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    factors = []
+    for factor in layout.factors:
+        if (parameter, factor.name) in effects:
+            rows, (levels, r) = bound.factors[factor.name], effects[parameter, factor.name]
+            factors.append((np.searchsorted(levels, rows.codes), rows.z, r))
+    base = _population_part(bound, b, len(draws))
+    return np.asarray(linear_predictor(bound.x, base, None, factors))
+
+
+def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Array:
+    """offset + X b in every draw, (S, n), with the draws side by side in memory, as gathered group effects are.
+
+    Sums of arrays that lie differently take several times as long.
+    """
+    base = np.empty((len(bound.offset), draws))
+    base[:] = bound.offset[:, None]
+    if b is not None and b.shape[1] <= FEW_COLUMNS:  # a product of thin matrices is slower than its terms
+        for j in range(b.shape[1]):
+            base += np.multiply.outer(bound.x[:, j], b[:, j])
+    elif b is not None:
+        base += bound.x @ b.T
+    return base.T
+
+
+def gather_effects(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Effects:
+    """The effects of the levels that these rows have, new ones included, for the factors that count."""
+    return {
+        (parameter, factor.name): _effects(
+            spec, parameter, factor, draws, bound.factors[factor.name], request
+        )
+        for parameter, bound in design.predictors.items()
+        for factor in spec.layout.predictors[parameter].factors
+        if factor.name in request.groups
+    }
+
+
+def _effects(
+    spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor, request: Request
+) -> tuple[Codes, Array]:
+    """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
+    levels = np.unique(rows.codes)
+    variables = spec.factor_variables(parameter, factor)
+    known = levels[levels < len(factor.levels)]
+    r = np.zeros((len(levels), len(factor.effects), len(draws)))
+    r[: len(known)] = draws.values[variables["r"].name][:, known].transpose(1, 2, 0)
+    averaged = request.new_levels == "average" and request.kind != "response"
+    if len(known) == len(levels) or request.new_levels == "mean" or averaged:
+        return levels, r.transpose(2, 0, 1)
+    scales = draws.values[variables["sd"].name]
+    root = np.eye(scales.shape[1])[None]
+    if factor.correlated:
+        root = square_roots(draws.values[variables["cor"].name])
+    root = np.ascontiguousarray((scales[:, :, None] * root).transpose(1, 2, 0))
+    used = [(i, j) for i, j in np.ndindex(*root.shape[:2]) if root[i, j].any()]
+    for place, level in enumerate(levels[len(known) :], start=len(known)):
+        number = level - len(factor.levels)
+        generator = _level_generator(request.seed, parameter, factor, rows.new[number], number)
+        z = generator.normal(size=(len(draws), len(root)))
+        for i, j in used:
+            r[place, i] += root[i, j] * z[:, j]
+    return levels, r.transpose(2, 0, 1)
+
+
+def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:
+    """Covariance matrix of a factor's effects in every draw: (S, q, q)."""
+    variables = spec.factor_variables(parameter, factor)
+    sd = draws.values[variables["sd"].name]
+    cor = draws.values[variables["cor"].name] if factor.correlated else np.eye(sd.shape[1])
+    products: Array = sd[:, :, None] * cor * sd[:, None, :]
+    return products
+
+
+def effect_variance(covariance: Array, z: Array) -> Array:
+    """Variance z Σ z' that a factor's effects give to each row's linear predictor, in every draw: (S, n)."""
+    total = np.zeros((len(covariance), len(z)))
+    for i in range(z.shape[1]):
+        for j in range(i + 1):
+            if z[:, i].any() and z[:, j].any():
+                total += covariance[:, [i], j] * ((1 if i == j else 2) * z[:, i] * z[:, j])
+    return np.maximum(total, 0.0)
+
+
+def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Array:
+    """Variance of each row's linear predictor over the effects of its new and unknown levels: (S, n)."""
+    total = np.zeros((len(draws), len(design)))
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            if factor.name not in request.groups:
+                continue
+            rows = design.predictors[parameter].factors[factor.name]
+            z = rows.z * (rows.codes >= len(factor.levels))[:, None]
+            if parameter == MEAN:
+                total += effect_variance(covariances(spec, parameter, factor, draws), z)
+            elif spec.family.log_response and z.any():
+                raise UnsupportedError(
+                    f"the mean of family {spec.family.name!r} grows with {parameter}, whose logarithm varies by "
+                    f"{factor.name!r}: its average over new groups is infinite. Take groups='none'"
+                )
+    return total
+
+
+def _level_generator(
+    seed: int, parameter: str, factor: Factor, label: Any, number: int
+) -> np.random.Generator:
+    """A generator of a new level's own: the same label gives the same effects, whatever other rows there are."""
+    identity = f"row {number}" if label is None else repr(tuple(map(str, label)))
+    digest = hashlib.blake2b(f"{parameter}/{factor.name}/{identity}".encode(), digest_size=16).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest)])
+
+
+def square_roots(correlations: Array) -> Array:
+    """A matrix square root of each correlation matrix (S, q, q), also where rounding left it barely indefinite."""
+    try:
+        return np.linalg.cholesky(correlations)
+    except np.linalg.LinAlgError:
+        values, vectors = np.linalg.eigh(correlations)
+        return vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]
+
+
+def _check_new_levels(design: Design, request: Request) -> None:
+    if request.new_levels != "error":
+        return
+    for bound in design.predictors.values():
+        for name, factor in bound.factors.items():
+            if name in request.groups and factor.new:
+                shown = ", ".join(
+                    "a missing value" if v is None else ":".join(map(str, v)) for v in factor.new[:5]
+                )
+                raise DataError(
+                    f"the new rows have levels of {name!r} that training didn't: {shown}; "
+                    "new_levels='sample' draws their effects from the population"
+                )

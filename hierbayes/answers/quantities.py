@@ -1,0 +1,71 @@
+"""Several quantities of a posterior, their labels beside their draws: a table of them, or a labelled array."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.spec import CHAIN_DIMS
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+Array = NDArray[np.float64]
+type Output = Literal["table", "draws"]
+QUANTITY = "quantity"
+
+
+@dataclass(frozen=True, eq=False)
+class Quantities:
+    """k quantities in every draw.
+
+    Attributes
+    ----------
+    labels : pandas.DataFrame, (k, …)
+        What each is: group, level, effect, …; the index is that of the table.
+    values : ndarray, (S, k)
+        Draws, chains one after the other.
+    chains : int
+    name : str
+        What the values are.
+    """
+
+    labels: pd.DataFrame
+    values: Array
+    chains: int
+    name: str
+
+    def table(self, interval: Interval) -> pd.DataFrame:
+        """One row a quantity: its labels, then mean, sd, lower, upper."""
+        numbers = pd.DataFrame(summarise(self.values, interval), index=self.labels.index)
+        return labelled(pd.concat([self.labels, numbers], axis=1), interval)
+
+    def differences(self, interval: Interval, null: float = 0.0) -> pd.DataFrame:
+        """As `table`, and p_greater: the posterior probability that it is above `null`, a tie counting half."""
+        greater = np.mean(self.values > null, axis=0) + 0.5 * np.mean(self.values == null, axis=0)
+        return labelled(self.table(interval).assign(p_greater=greater), interval)
+
+    def array(self) -> "xr.DataArray":
+        """Every draw: (chain, draw, quantity), the labels as coordinates of the last dimension."""
+        import xarray as xr
+
+        shape = (self.chains, len(self.values) // self.chains, self.values.shape[1])
+        coords: dict[str, Any] = {
+            str(name): (QUANTITY, self.labels[name].to_numpy()) for name in self.labels.columns
+        }
+        coords |= {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+        return xr.DataArray(self.values.reshape(shape), coords, (*CHAIN_DIMS, QUANTITY), self.name)
+
+
+def check_output(output: str) -> None:
+    """Refuse an output that is neither a table nor draws.
+
+    Raises
+    ------
+    ValueError
+    """
+    if output not in ("table", "draws"):
+        raise ValueError(f"output must be 'table' or 'draws'; got {output!r}")

@@ -1,0 +1,154 @@
+"""Tables from draws: population-level effects, standard deviations, correlations, levels.
+
+Each function takes a specification and a posterior dataset, computes the quantity in every draw, and summarises
+last. Tables are tidy: one row an estimate, a level keeps its own value and type.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from hierbayes.answers.convergence import diagnostics
+from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.data.design import MEAN
+from hierbayes.data.factors import Factor
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+
+
+def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
+    """The scalar quantities of a model by their printed names, each (chain, draw): all but the levels' effects.
+
+    The names are the addresses of the priors: ``"Days"``, ``"sd[Subject, Days]"``,
+    ``"cor[Subject, Intercept, Days]"``, ``"sigma"``; those of another parameter's formula begin with its name and a
+    dot.
+    """
+    found: dict[str, Array] = {}
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = "" if parameter == MEAN else f"{parameter}."
+        if layout.coefficients:
+            b = _values(posterior, spec.coefficient_variable(parameter).name)
+            found |= {f"{prefix}{label}": b[..., j] for j, label in enumerate(layout.coefficients)}
+        for factor in layout.factors:
+            found |= _factor_draws(spec, posterior, parameter, prefix, factor)
+    return found | {name: _values(posterior, name) for name in spec.plain_auxiliaries}
+
+
+def _factor_draws(
+    spec: ModelSpec, posterior: xr.Dataset, parameter: str, prefix: str, factor: Factor
+) -> dict[str, Array]:
+    variables = spec.factor_variables(parameter, factor)
+    sd = _values(posterior, variables["sd"].name)
+    found = {f"{prefix}sd[{factor.name}, {effect}]": sd[..., j] for j, effect in enumerate(factor.effects)}
+    if factor.correlated:
+        cor = _values(posterior, variables["cor"].name)
+        for i, j in correlated_pairs(factor):
+            found[f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = cor[..., i, j]
+    return found
+
+
+def correlated_pairs(factor: Factor) -> list[tuple[int, int]]:
+    """The pairs of effects that are correlated, each once."""
+    return [(i, j) for block in factor.blocks for place, i in enumerate(block) for j in block[place + 1 :]]
+
+
+def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean."""
+    stacked = np.stack(list(summary_draws(spec, posterior).values()), axis=-1)
+    return labelled(estimates(spec, posterior, interval).assign(**diagnostics(stacked)), interval)
+
+
+def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """One row a scalar quantity: mean, sd, lower, upper."""
+    draws = summary_draws(spec, posterior)
+    flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
+    table = pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
+    return labelled(table, interval)
+
+
+def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """Population-level coefficients: parameter, effect, mean, sd, lower, upper."""
+    tables = [
+        pd.DataFrame(
+            {"parameter": parameter, "effect": layout.coefficients}
+            | summarise(_flat(_values(posterior, spec.coefficient_variable(parameter).name)), interval)
+        )
+        for parameter, layout in spec.layout.predictors.items()
+        if layout.coefficients
+    ]
+    columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
+    return labelled(
+        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval
+    )
+
+
+def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """Deviations of each level from the population: group, level, effect, mean, sd, lower, upper."""
+    return _level_table(
+        spec, interval, lambda parameter, layout, factor: _deviations(spec, posterior, parameter, factor)
+    )
+
+
+def coef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
+    """Coefficients of each level, population-level plus deviation: group, level, effect, mean, sd, lower, upper.
+
+    As lme4's ``coef``: a varying effect without a population-level coefficient is its deviation alone.
+    """
+    return _level_table(
+        spec,
+        interval,
+        lambda parameter, layout, factor: level_coefficients(spec, posterior, parameter, factor),
+    )
+
+
+def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:
+    """Draws of each level's coefficients, flat: (S, G, q)."""
+    layout = spec.layout.predictors[parameter]
+    total = _deviations(spec, posterior, parameter, factor).copy()
+    if not layout.coefficients:
+        return total
+    b = _flat(_values(posterior, spec.coefficient_variable(parameter).name))
+    for place, effect in enumerate(factor.effects):
+        if effect in layout.coefficients:
+            total[:, :, place] += b[:, [layout.coefficients.index(effect)]]
+    return total
+
+
+def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:
+    several = len(spec.layout.predictors) > 1
+    tables = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            draws = draws_of(parameter, layout, factor)
+            labels: Mapping[str, Any] = {
+                "group": factor.name,
+                "level": np.repeat(factor.levels.labels, len(factor.effects)),
+                "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
+            }
+            named = {"parameter": parameter} | dict(labels) if several else dict(labels)
+            tables.append(pd.DataFrame(named | summarise(draws, interval)))
+    columns = ["group", "level", "effect", "mean", "sd", "lower", "upper"]
+    if not tables:
+        return labelled(pd.DataFrame(columns=columns), interval)
+    if len({table["level"].dtype for table in tables}) > 1:
+        tables = [table.astype({"level": object}) for table in tables]
+    return labelled(pd.concat(tables, ignore_index=True), interval)
+
+
+def _deviations(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:
+    return _flat(_values(posterior, spec.factor_variables(parameter, factor)["r"].name))
+
+
+def _values(posterior: xr.Dataset, name: str) -> Array:
+    """A variable's draws, chain and draw first."""
+    return np.asarray(posterior[name].transpose(*CHAIN_DIMS, ...))
+
+
+def _flat(values: Array) -> Array:
+    """Chain and draw in one axis: (S, …)."""
+    return values.reshape(-1, *values.shape[2:])

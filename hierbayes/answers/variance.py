@@ -1,0 +1,296 @@
+"""Where the variance lies: between the levels of each factor, along the predictors, and in what is left.
+
+Everything is computed in every draw and averaged over rows, each counted as often as its weight and its trials say:
+a binomial row is its trials, a weight of 2 is the row twice. A factor's effects give row i the variance z_i Σ z_i'
+(Johnson 2014, Methods in Ecology and Evolution 5(9), eq. 10-11), which for a varying intercept is its variance. A
+factor with a level for each row (lme4's observation-level effects) is part of what is left. docs/variance.md has the
+formulas.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierbayes.answers.averaging import average_mean, expect, grows_exponentially
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import (
+    CHUNK_ENTRIES,
+    Request,
+    choose_groups,
+    covariances,
+    effect_variance,
+    evaluate_predictors,
+)
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
+from hierbayes.data.streamed import Streamed
+from hierbayes.families import Values
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+NEEDS_ROWS = "rows that stay in their source are those of Gaussian models"
+METHODS = ("lognormal", "delta", "trigamma")
+EVALUATIONS = 100_000_000  # draws × rows × nodes; of a larger problem evenly spaced draws are used
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Variances in every draw, each (S,), on one scale.
+
+    Attributes
+    ----------
+    groups : mapping of str to ndarray
+        Of each grouping factor of the mean's formula that has fewer levels than rows.
+    between : ndarray
+        Of all of these together.
+    fixed : ndarray
+        Of the population-level part over the rows.
+    residual : ndarray
+        What is left.
+    own : ndarray
+        The response distribution's part of it, observation-level effects apart.
+    """
+
+    groups: Mapping[str, Array]
+    between: Array
+    fixed: Array
+    residual: Array
+    own: Array
+
+
+def row_weights(design: Design | Streamed) -> Array:
+    """How often each training row counts: its weight times its trials, (n,); one for rows that stay in their source."""
+    if isinstance(design, Streamed):
+        return np.ones(1)
+    weights = np.ones(len(design))
+    for values in (design.weights, design.trials):
+        weights = weights if values is None else weights * values
+    return weights
+
+
+def structural_factors(spec: ModelSpec, design: Design | Streamed) -> tuple[Factor, ...]:
+    """The grouping factors of the mean's formula that have fewer levels than there are rows."""
+    return tuple(f for f in spec.layout.predictors[MEAN].factors if len(f.levels) < len(design))
+
+
+# -- the link's scale -------------------------------------------------------------------------------------------
+
+
+def latent_components(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, weights: Array, method: str = "lognormal"
+) -> Components:
+    """Components on the link's scale, where what is left is the distribution's own variance.
+
+    Nakagawa, Johnson & Schielzeth (2017), J. R. Soc. Interface 14: table 1 and equations 6 to 9.
+
+    Parameters
+    ----------
+    design : Design
+        n rows; their levels matter only to parameters with a formula of their own.
+    weights : ndarray, (n,)
+    method : {"lognormal", "delta", "trigamma"}
+        How a variance on the response's scale becomes one on the log scale; other links take the delta method.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method.
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    layout = spec.layout.predictors[MEAN]
+    share = weights / weights.sum()
+    every = {
+        factor.name: np.einsum(
+            "sij,ij->s",
+            covariances(spec, MEAN, factor, draws),
+            second_moments(design, MEAN, factor, share),
+        )
+        for factor in layout.factors
+    }
+    groups = {factor.name: every[factor.name] for factor in structural_factors(spec, design)}
+    between = sum(groups.values(), start=np.zeros(len(draws)))
+    fixed = np.zeros(len(draws))
+    if layout.coefficients:
+        if isinstance(design, Streamed):
+            products, total = design.column_products(), design.moments.n
+        else:
+            x = design.predictors[MEAN].x
+            centred = x - share @ x
+            products, total = (centred.T * weights) @ centred, weights.sum()
+        spread = products / max(total - 1, 1.0)  # R's var has n − 1 below
+        b = draws.values[spec.coefficient_variable(MEAN).name]
+        fixed = np.einsum("si,ij,sj->s", b, spread, b)
+    own = _distribution_variance(spec, draws, design, share, method)
+    residual = own + sum((every[name] for name in every if name not in groups), start=np.zeros(len(draws)))
+    return Components(groups, between, fixed, residual, own)
+
+
+def second_moments(design: Design | Streamed, parameter: str, factor: Factor, share: Array) -> Array:
+    """Σ share · z z' over the rows, z the columns of a factor's effects: (q, q)."""
+    if isinstance(design, Streamed):
+        return design.second_moments(factor)
+    z = design.predictors[parameter].factors[factor.name].z
+    moments: Array = (z.T * share) @ z
+    return moments
+
+
+def _distribution_variance(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, share: Array, method: str
+) -> Array:
+    """Variance of a response about its linear predictor, on the link's scale: (S,)."""
+    family, link = spec.family, spec.link
+    if family.threshold:
+        assert link.latent_variance is not None, f"{link.name} is no link of probabilities"
+        return np.full(len(draws), link.latent_variance)
+    exponential = grows_exponentially(family, link)
+    # the scale of a normal or Student's t response, or of its logarithm, is the same at every mean
+    constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.auxiliaries)
+    centre = np.zeros((len(draws), 1))
+    if not constant:
+        assert isinstance(design, Design), NEEDS_ROWS
+        average = np.zeros(len(draws))
+        inverse = link.name == "inverse"  # whose mean over normal effects does not exist
+        for part, rows in each_rows(spec, draws, design, auxiliaries=False):
+            mean = rows.eta if inverse else average_mean(family, link, rows.eta, rows.variance(), rows.aux)
+            average += mean @ share[part]
+        centre = np.asarray(average if inverse else link.link(average))[:, None]
+    if all(name == MEAN for name in spec.layout.predictors):
+        aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+        return _on_the_link(spec, centre, aux, exponential, method)[:, 0]
+    assert isinstance(design, Design), NEEDS_ROWS
+    total = np.zeros(len(draws))
+    for part, rows in each_rows(spec, draws, design):
+        values = _on_the_link(spec, centre, rows.aux, exponential, method)
+        total += np.broadcast_to(values, rows.eta.shape) @ share[part]
+    return total
+
+
+def _on_the_link(spec: ModelSpec, eta: Array, aux: Values, exponential: bool, method: str) -> Array:
+    """The family's variance at linear predictor `eta`, carried over to the link's scale."""
+    from scipy import special
+
+    family, link = spec.family, spec.link
+    variance = family.variance(eta, aux, link)
+    if not exponential:
+        return np.asarray(variance / link.slope(eta) ** 2)
+    relative = variance / family.mean(eta, aux, link) ** 2
+    match method:
+        case "delta":
+            # the logarithm's own variance is known exactly where the response is lognormal
+            return np.log1p(relative) if family.log_response else relative
+        case "trigamma" if not family.log_response:
+            return np.asarray(special.polygamma(1, 1 / relative))
+    return np.log1p(relative)
+
+
+# -- rows -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class RowDraws:
+    """Some rows in every draw: the linear predictor without group effects, its variance by factor, the auxiliaries."""
+
+    eta: Array
+    variances: Mapping[str, Array]
+    aux: Values
+
+    def variance(self, names: Sequence[str] | None = None) -> Array:
+        """Variance of the linear predictor by the named factors' effects, all by default: as `eta`."""
+        chosen = self.variances if names is None else {name: self.variances[name] for name in names}
+        return sum(chosen.values(), start=np.zeros(self.eta.shape))
+
+
+def each_rows(
+    spec: ModelSpec, draws: Draws, design: Design, auxiliaries: bool = True
+) -> Iterator[tuple[slice, RowDraws]]:
+    """Successive slices of the rows, in bounded memory.
+
+    With `auxiliaries` the parameters that have a formula are those of each row and its own levels.
+    """
+    nobody = Request("linear", (), "mean", 0)
+    everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
+    factors = spec.layout.predictors[MEAN].factors
+    matrices = {factor.name: covariances(spec, MEAN, factor, draws) for factor in factors}
+    step = max(1, CHUNK_ENTRIES // len(draws))
+    for start in range(0, len(design), step):
+        part = slice(start, min(start + step, len(design)))
+        rows = design.rows(part)
+        eta, aux = evaluate_predictors(spec, draws, rows, nobody)
+        if auxiliaries and len(spec.layout.predictors) > 1:
+            aux = evaluate_predictors(spec, draws, rows, everybody)[1]
+        bound = rows.predictors[MEAN].factors
+        variances = {name: effect_variance(matrices[name], bound[name].z) for name in matrices}
+        yield part, RowDraws(eta, variances, aux)
+
+
+# -- the response's scale ---------------------------------------------------------------------------------------
+
+
+def response_components(spec: ModelSpec, draws: Draws, design: Design, weights: Array) -> Components:
+    """Components of the response itself, by integration over the group effects.
+
+    A factor's is Var(E(y | its effects)): what two responses share that have its level in common and no other, so
+    that its ratio to the total variance is their correlation (Goldstein, Browne & Rasbash 2002, Understanding
+    Statistics 1(4), method B, by quadrature; de Villemereuil, Schielzeth, Nakagawa & Morrissey 2016, Genetics 204,
+    eq. 14-22). In closed form for the identity and log links. The draws should be few enough for `evaluations`.
+
+    Raises
+    ------
+    UnsupportedError
+        For the inverse link.
+    """
+    family, link = spec.family, spec.link
+    names = [factor.name for factor in structural_factors(spec, design)]
+    subsets = {name: (name,) for name in names} | {"": tuple(names)}
+    found = {key: np.zeros(len(draws)) for key in subsets}
+    share = weights / weights.sum()
+    own, everything, mean, square = (np.zeros(len(draws)) for _ in range(4))
+    for part, rows in each_rows(spec, draws, design):
+        average = average_mean(family, link, rows.eta, rows.variance(), rows.aux)
+        for key, subset in subsets.items():
+            found[key] += _between(spec, rows, subset) @ share[part]
+        spread = np.sqrt(rows.variance())
+        own += expect(_variance_given(spec, rows.aux), rows.eta, spread) @ share[part]
+        everything += _between(spec, rows, tuple(rows.variances)) @ share[part]
+        mean += average @ share[part]
+        square += average**2 @ share[part]
+    between = found.pop("")
+    fixed = np.maximum(square - mean**2, 0.0) * weights.sum() / max(weights.sum() - 1, 1.0)
+    return Components(found, between, fixed, own + everything - between, own)
+
+
+def _variance_given(spec: ModelSpec, aux: Values) -> Callable[[Array], Array]:
+    return lambda eta: spec.family.variance(eta, aux, spec.link)
+
+
+def evaluations(spec: ModelSpec, design: Design) -> int:
+    """About how many evaluations one draw of `response_components` takes."""
+    factors = len(spec.layout.predictors[MEAN].factors)
+    closed = spec.link_name == "identity" or grows_exponentially(spec.family, spec.link)
+    each = 20 * (1 if closed else 2 if factors < 2 else 20 * (factors + 2))
+    return each * len(design)
+
+
+def _between(spec: ModelSpec, rows: RowDraws, subset: tuple[str, ...]) -> Array:
+    """Var(E(y | effects of these factors)) of each row in every draw."""
+    family, link = spec.family, spec.link
+    inside, total = rows.variance(subset), rows.variance()
+    if not inside.any():
+        return inside
+    if grows_exponentially(family, link):
+        return np.asarray(average_mean(family, link, rows.eta, total, rows.aux) ** 2 * np.expm1(inside))
+    if link.name == "identity":
+        return inside
+    rest = np.maximum(total - inside, 0.0)
+
+    def given(eta: Array) -> Array:
+        if len(subset) == len(rows.variances):
+            return family.mean(eta, rows.aux, link)
+        return average_mean(family, link, eta, rest, rows.aux)
+
+    spread = np.sqrt(inside)
+    first = average_mean(family, link, rows.eta, total, rows.aux)
+    return np.maximum(expect(lambda eta: (given(eta) - first) ** 2, rows.eta, spread), 0.0)

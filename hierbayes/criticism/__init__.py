@@ -1,0 +1,1 @@
+"""Criticism: are the draws, the design and the model any good."""

@@ -1,0 +1,318 @@
+"""Cross-validation from one fit: leave one row out, leave one group out, and comparison of models by either.
+
+Leaving rows out changes the posterior by the factor 1 / p(rows | draw), so importance sampling of the draws with
+Pareto smoothing (PSIS) gives what a refit would, wherever the Pareto k of the weights is small (Vehtari, Gelman &
+Gabry 2017, Statistics and Computing 27; Vehtari et al. 2024, JMLR 25(72)). Group effects that few rows inform make
+those weights wild; integrated out (`criticism.marginal`), they don't: p(rows | draw) is then the density of the rows
+given coefficients, standard deviations and the rows that stay (Merkle, Furr & Rabe-Hesketh 2019, Psychometrika 84).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.importance import good_k
+from hierbayes.criticism.likelihood import likelihood_chunks
+from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
+from hierbayes.criticism.products import has_one_scale, log_marginal_by_products
+from hierbayes.criticism.psis import leave_one_out
+from hierbayes.data.design import OBS, Design
+from hierbayes.data.encoding import describe_rows
+from hierbayes.data.factors import Codes
+from hierbayes.errors import DataError
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+if TYPE_CHECKING:
+    from hierbayes.criticism.elpd import LOGO, LOO
+
+Array = NDArray[np.float64]
+type Refit = Callable[[Design], Draws]
+ESS_LEVELS = 200  # levels of a factor that the draws' efficiency is judged by
+
+
+def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]:
+    """Leave-one-out density of each column: log densities (S, k) → elpd, Pareto k, p = lppd − elpd, each (k,).
+
+    A column that is the same in every draw, as that of a row of weight 0, has nothing to smooth: k is −inf. One that is
+    impossible in some draw has no density without it: elpd −inf, k +inf.
+    """
+    usable, k = _usable(log_likelihood)
+    elpd = np.where(np.isposinf(k), -np.inf, log_likelihood[0])
+    lppd = elpd.copy()
+    if not usable.all():
+        some = log_likelihood[:, np.isposinf(k)]
+        lppd[np.isposinf(k)] = logsumexp(some, axis=0) - np.log(len(some))
+    if usable.any():
+        rows = np.ascontiguousarray((log_likelihood if usable.all() else log_likelihood[:, usable]).T)
+        elpd[usable], k[usable], lppd[usable] = leave_one_out(rows, efficiency)
+    return elpd, k, lppd - elpd
+
+
+def _usable(log_likelihood: Array) -> tuple[NDArray[np.bool_], Array]:
+    """The columns that have weights to smooth, and Pareto k of the others: −inf, +inf of impossible ones."""
+    low, high = log_likelihood.min(axis=0), log_likelihood.max(axis=0)
+    possible = ~np.isneginf(low)
+    with np.errstate(invalid="ignore"):
+        usable = possible & (high - low > 1e-12)
+    return usable, np.where(possible, -np.inf, np.inf)
+
+
+def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
+    """Effective draws of the posterior's means over the number of draws, averaged over its quantities; 1 for a chain.
+
+    As ArviZ's, but of a factor with many levels only some are looked at.
+    """
+    from arviz_stats.base import array_stats
+
+    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    if chains == 1 or draws < 4:
+        return 1.0
+    found = []
+    for variable in spec.variables:
+        values = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
+        values = values.reshape(chains, draws, -1)
+        some = np.linspace(0, values.shape[2] - 1, min(values.shape[2], ESS_LEVELS)).astype(int)
+        found.append(array_stats.ess(values[..., some], chain_axis=0, draw_axis=1, method="mean").ravel())
+    return float(np.nanmean(np.concatenate(found)) / (chains * draws)) if found else 1.0
+
+
+def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | None = None) -> "LOO":
+    """Leave-one-out cross-validation of every row.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    refit : callable, optional
+        ``refit(design)``: draws of the posterior of other rows, for rows that nothing else helps.
+
+    Returns
+    -------
+    LOO
+        ArviZ's record: elpd, se, p, elpd_i, pareto_k, …
+    """
+    from hierbayes.criticism.elpd import LOO, summed
+
+    draws = flatten(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    elpd, k, p = (np.empty(len(design)) for _ in range(3))
+    for part, values in likelihood_chunks(spec, draws, design):
+        elpd[part], k[part], p[part] = psis(values, efficient)
+    plain, lppd = k.copy(), elpd + p
+    methods = np.full(len(design), "psis", dtype=object)
+    alone = _alone(design)
+    for place in np.flatnonzero((k > limit) | alone):
+        values, without = _integrated(spec, draws, design, int(place))
+        new_elpd, new_k, _ = psis(values[:, None], efficient)
+        if without and (new_k[0] < k[place] or (alone[place] and new_k[0] <= limit)):
+            elpd[place], k[place], methods[place] = new_elpd[0], new_k[0], "integrated"
+    if refit is not None:
+        for place in np.flatnonzero(k > limit):
+            others = np.delete(np.arange(len(design)), place)
+            elpd[place] = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
+            k[place], methods[place] = -np.inf, "refit"
+    dims, coords = (OBS,), {OBS: np.arange(len(design))}
+
+    def labelled(values: Any) -> xr.DataArray:
+        return xr.DataArray(values, dims=dims, coords=coords)
+
+    return LOO(
+        **summed(elpd, lppd - elpd),
+        n_samples=len(draws),
+        warning=bool((k > limit).any()),
+        good_k=limit,
+        elpd_i=labelled(elpd),
+        pareto_k=labelled(k),
+        p_loo_i=labelled(lppd - elpd),
+        influence_pareto_k=labelled(plain),
+        method_i=labelled(methods),
+        labels=design.index,
+    )
+
+
+def _alone(design: Design) -> NDArray[np.bool_]:
+    """Rows that are the only one of a level: an effect of their own follows them, whatever Pareto's k says."""
+    alone = np.zeros(len(design), dtype=bool)
+    for predictor in design.predictors.values():
+        for bound in predictor.factors.values():
+            alone |= np.bincount(bound.codes)[bound.codes] == 1
+    return alone
+
+
+def _integrated(spec: ModelSpec, draws: Draws, design: Design, place: int) -> tuple[Array, bool]:
+    """Log density of one row given the other rows of its group, the group's effects integrated: (S,).
+
+    The group is that of the row's factor with the fewest rows a level. False where the row is in no group.
+    """
+    groups = [bound.codes for predictor in design.predictors.values() for bound in predictor.factors.values()]
+    if not groups:
+        return np.zeros(len(draws)), False
+    together = min((np.flatnonzero(codes == codes[place]) for codes in groups), key=len)
+    at = int(np.flatnonzero(together == place)[0])
+    values = np.empty(len(draws))
+    for part, held in hold_out(spec, draws, design, together):
+        if held.effects and is_normal(spec, held):
+            values[part] = normal_conditional(spec, held).log_leave_one_out()[:, at]
+            continue
+        weights = np.ones(len(together)) if held.rows.weights is None else held.rows.weights.copy()
+        whole = log_marginal(spec, held)[0]
+        weights[at] = 0.0
+        values[part] = whole - log_marginal(spec, held.weighted(weights))[0]
+    return values, True
+
+
+def logo(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, group: str, refit: Refit | None = None
+) -> "LOGO":
+    """Leave-one-group-out cross-validation: all rows of a level are held out and its effects integrated.
+
+    Answers how well the model predicts a *new* level, where `loo` asks for a new row of a known one.
+
+    Parameters
+    ----------
+    spec : ModelSpec
+    design : Design
+        The training rows.
+    posterior : xarray.Dataset
+    group : str
+        A grouping factor of any of the formulas.
+    refit : callable, optional
+        ``refit(design)``: draws of the posterior of other rows, for levels whose Pareto k is too large.
+
+    Returns
+    -------
+    LOGO
+        ArviZ's record with one entry a level.
+
+    Raises
+    ------
+    DataError
+        For a name that is no grouping factor.
+    """
+    from hierbayes.criticism.elpd import LOGO, summed
+
+    labels, codes = group_codes(spec, design, group)
+    draws = flatten(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    order = np.argsort(codes, kind="stable")
+    edges = np.searchsorted(codes[order], np.arange(len(labels) + 1))
+    elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))
+    methods = np.full(len(labels), "psis", dtype=object)
+    for level in range(len(labels)):
+        places = order[edges[level] : edges[level + 1]]
+        fine, coarse = _marginals(spec, draws, design, places)
+        both, ks, ps = psis(np.column_stack([fine, coarse]), efficient)
+        elpd[level], k[level], p[level] = both[0], ks[0], ps[0]
+        errors[level] = 0.0 if np.array_equal(fine, coarse) else abs(both[0] - both[1])
+        if refit is not None and k[level] > limit:
+            others = np.setdiff1d(np.arange(len(design)), places)
+            p[level] += elpd[level]
+            elpd[level] = _refitted(spec, refit(design.rows(others)), design, places)
+            p[level] -= elpd[level]
+            k[level], methods[level] = -np.inf, "refit"
+
+    def labelled(values: Any) -> xr.DataArray:
+        return xr.DataArray(values, dims=(group,), coords={group: labels})
+
+    return LOGO(
+        **summed(elpd, p),
+        n_samples=len(draws),
+        warning=bool((k > limit).any()),
+        good_k=limit,
+        elpd_i=labelled(elpd),
+        pareto_k=labelled(k),
+        p_loo_i=labelled(p),
+        rows_i=labelled(np.diff(edges)),
+        error_i=labelled(errors),
+        method_i=labelled(methods),
+    )
+
+
+def group_codes(spec: ModelSpec, design: Design, group: str) -> tuple[NDArray[Any], Codes]:
+    """Labels of a factor's levels, and the level of each row: (G,), (n,)."""
+    names: list[str] = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            if factor.name == group:
+                return factor.levels.labels, design.predictors[parameter].factors[group].codes
+            names.append(factor.name)
+    have = ", ".join(dict.fromkeys(names)) or "none"
+    raise DataError(f"{group!r} is no grouping factor of this model; it has {have}")
+
+
+def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:
+    if has_one_scale(spec):
+        exact = log_marginal_by_products(spec, draws, design, places)
+        return exact, exact
+    fine, coarse = np.empty(len(draws)), np.empty(len(draws))
+    for part, held in hold_out(spec, draws, design, places):
+        fine[part], coarse[part] = log_marginal(spec, held)
+    return fine, coarse
+
+
+def _refitted(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> float:
+    """Log density of held-out rows under draws that never saw them, the effects that only they have integrated."""
+    values, _ = _marginals(spec, draws, design, places)
+    return float(logsumexp(values) - np.log(len(draws)))
+
+
+def compare_models(
+    records: Mapping[str, Any], responses: Sequence[Array | None], method: str | None = None
+) -> pd.DataFrame:
+    """ArviZ's comparison of cross-validation records, after checking that they are about the same responses.
+
+    Raises
+    ------
+    DataError
+        For models of different rows or responses: their densities are not comparable.
+    """
+    import arviz_stats
+
+    names = list(records)
+    first = responses[0]
+    for name, y in zip(names[1:], responses[1:], strict=True):
+        if first is None or y is None or not (len(y) == len(first) and np.array_equal(y, first)):
+            raise DataError(
+                f"{names[0]!r} and {name!r} were fitted to different responses or rows, so their predictive densities "
+                "cannot be compared; fit both to the rows that are complete for both, and the same response"
+            )
+    table: pd.DataFrame = arviz_stats.compare(dict(records), method=method, round_to="none")
+    return table
+
+
+def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
+    """Levels and rows that move the posterior so far that importance sampling cannot follow: by Pareto k."""
+    names = dict.fromkeys(
+        factor.name for layout in spec.layout.predictors.values() for factor in layout.factors
+    )
+    for name in names:
+        if len(group_codes(spec, design, name)[0]) < 2:
+            continue
+        table = (found := logo(spec, design, posterior, name)).table
+        moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
+        if len(moved):
+            shown = ", ".join(str(level) for level in moved.index[:4])
+            yield Finding(
+                "influential-level",
+                f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
+                f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
+                "Look at those levels' rows, and compare with a fit without them",
+            )
+    rows = (found := loo(spec, design, posterior)).table
+    moved = np.flatnonzero(rows["pareto_k"].to_numpy() > found.good_k)
+    if len(moved):
+        yield Finding(
+            "influential-rows",
+            f"the posterior hangs on {describe_rows(design.index[moved])} (Pareto k up to "
+            f"{rows['pareto_k'].max():.2f})",
+            "Look at them; a family with heavier tails, such as student, is moved less",
+        )

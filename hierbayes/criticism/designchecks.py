@@ -1,0 +1,293 @@
+"""Findings about a design, before any sampling: facts about the data that limit what the model can say."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.rowchecks import check_rows
+from hierbayes.data.design import MEAN, BoundFactor, Design
+from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.factors import Factor
+from hierbayes.data.facts import FactorFacts, factor_facts
+from hierbayes.data.streamed import Streamed, in_memory
+from hierbayes.spec import ModelSpec
+
+Codes = NDArray[np.int64]
+FEW_LEVELS = 5
+FAR_FROM_ZERO = 10.0
+SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
+
+
+def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, ...]:
+    """Facts about the data that limit what the model can say.
+
+    Of rows that stay in their source only what each factor's facts tell: not how two factors or effects stand.
+    """
+    findings: list[Finding] = []
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            facts = _facts(design, parameter, factor)
+            findings += _check_factor(spec, factor, facts)
+            findings += _check_slopes(spec, factor, facts, parameter)
+            findings += _check_amount(spec, factor, facts, parameter)
+            if isinstance(design, Design):
+                findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
+        if isinstance(design, Design):
+            findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
+    return (*findings, *check_rows(spec, design))
+
+
+def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorFacts:
+    if isinstance(design, Streamed):
+        return design.facts[factor.name]
+    return factor_facts(design.predictors[parameter].factors[factor.name], len(factor.levels))
+
+
+def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterator[Finding]:
+    levels, n = len(factor.levels), int(facts.counts.sum())
+    if levels == 1:
+        yield Finding(
+            "one-level",
+            f"{factor.name!r} has a single level",
+            "Its standard deviation is known from the prior alone; leave the group term out",
+        )
+    elif levels < FEW_LEVELS:
+        yield Finding(
+            "few-levels",
+            f"{factor.name!r} has only {levels} levels",
+            "Its standard deviation rests largely on its prior; "
+            f"look at {factor.name!r} as a population-level factor too",
+        )
+    if levels > 1 and facts.counts.max() == 1:
+        binary = spec.family.support.two_levels
+        # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
+        if _numeric(factor) and (
+            spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"
+        ):
+            yield Finding(
+                "numeric-factor",
+                f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
+                "Was a continuous predictor meant? Then write it as a term, not behind a bar",
+            )
+        elif _spread_unknown(spec):
+            yield Finding(
+                "one-row-a-level",
+                f"every level of {factor.name!r} has one row",
+                "Its standard deviation can hardly be told from the residual's; "
+                "leave the term out or collect replicates",
+            )
+        elif binary:
+            yield Finding(
+                "one-row-a-level",
+                f"every level of {factor.name!r} has one row",
+                "One 0 or 1 says nothing of how levels differ; leave the term out or collect replicates",
+            )
+
+
+def _spread_unknown(spec: ModelSpec) -> bool:
+    """Whether the family has a parameter of its own to learn: not one that an offset or a Fixed prior states."""
+    stated = [
+        name for name, layout in spec.layout.predictors.items() if not (layout.coefficients or layout.factors)
+    ]
+    fixed = [name for name in spec.plain_auxiliaries if spec.prior(name, parameter=name).fixed is not None]
+    return any(auxiliary.name not in (*stated, *fixed) for auxiliary in spec.family.auxiliaries)
+
+
+def _numeric(factor: Factor) -> bool:
+    return len(factor.levels.columns) == 1 and factor.levels.values[0].dtype.kind in "iuf"
+
+
+def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
+    layout = spec.layout.predictors[parameter]
+    for place, effect in enumerate(factor.effects):
+        if effect == INTERCEPT:
+            continue
+        if INTERCEPT in factor.effects and len(factor.levels) > 1 and not facts.varying[place]:
+            yield Finding(
+                "constant-slope",
+                f"{effect!r} doesn't vary within any level of {factor.name!r}",
+                "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
+            )
+        mean, sd = float(facts.columns.means[place]), float(facts.columns.deviations[place])
+        apart = INTERCEPT in factor.effects and not factor.centres[place]
+        if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
+            yield Finding(
+                "far-from-zero",
+                f"{effect!r} lies far from 0 (mean {mean:.6g}, sd {sd:.3g}), and its slopes are uncorrelated with "
+                f"the intercepts of {factor.name!r} at 0, which no data are near",
+                f"Let them correlate, ({effect} | {factor.name}), or centre it, "
+                f"(center({effect}) || {factor.name})",
+            )
+    if (
+        layout.intercept is None
+        and parameter == MEAN
+        and INTERCEPT in factor.effects
+        and not layout.coefficients
+    ):
+        yield Finding(
+            "no-population-mean",
+            f"the effects of {factor.name!r} have no population-level mean",
+            "They are drawn from a distribution around 0; add the intercept unless that is meant",
+        )
+
+
+def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
+    """As many effects as rows, and slopes that few levels show."""
+    n, levels, q = int(facts.counts.sum()), len(factor.levels), len(factor.effects)
+    residual = parameter == MEAN and _spread_unknown(spec)
+    if residual and q > 1 and levels > 1 and n <= levels * q:
+        yield Finding(
+            "more-effects-than-rows",
+            f"{factor.name!r} has {levels * q:,} effects ({levels:,} levels, {q} each) for {n:,} rows",
+            "Their standard deviations can hardly be told from the residual's; let fewer effects vary",
+        )
+    for place, effect in enumerate(factor.effects):
+        if INTERCEPT not in factor.effects or effect == INTERCEPT or levels < FEW_LEVELS:
+            continue
+        varying = int(facts.varying[place])
+        if 0 < varying < FEW_LEVELS:
+            yield Finding(
+                "few-slopes",
+                f"{effect!r} varies within only {varying} of the {levels:,} levels of {factor.name!r}",
+                "Those few levels alone tell how slopes differ; look at a model without the varying slope too",
+            )
+
+
+def _check_correlations(factor: Factor, bound: BoundFactor) -> Iterator[Finding]:
+    """Pairs of effects that no level has together."""
+    for block in factor.blocks:
+        for i, j in combinations(block, 2):
+            apart = INTERCEPT not in (factor.effects[i], factor.effects[j])
+            if apart and not _together(bound, i, j, len(factor.levels)):
+                yield Finding(
+                    "correlation-unseen",
+                    f"no level of {factor.name!r} shows both {factor.effects[i]!r} and {factor.effects[j]!r}",
+                    f"Their correlation is known from its prior alone; write (… || {factor.name}) or one term each",
+                )
+
+
+def _together(bound: BoundFactor, i: int, j: int, levels: int) -> bool:
+    """Whether the rows of any level tell two effects apart: their columns there are no multiples of each other."""
+    first, second = bound.z[:, i], bound.z[:, j]
+    squares, crossed = (
+        [np.bincount(bound.codes, weights=z * z, minlength=levels) for z in (first, second)],
+        np.bincount(bound.codes, weights=first * second, minlength=levels),
+    )
+    product = squares[0] * squares[1]
+    return bool((product - crossed**2 > 1e-9 * product).any())
+
+
+# -- pairs of factors -----------------------------------------------------------------------------------------------
+
+
+def relation(inner: Codes, outer: Codes) -> str:
+    """How two groupings of the same rows stand: "the same", "nested in", "contains", "crossed" or "partly crossed".
+
+    Nested where each inner level has rows in one outer level only; crossed where every pair of levels has rows.
+
+    Examples
+    --------
+    >>> relation(np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]))
+    'nested in'
+    >>> relation(np.array([0, 1, 0, 1]), np.array([0, 0, 1, 1]))
+    'crossed'
+    """
+    pairs = _cells(inner, outer)
+    counts = len(np.unique(inner)), len(np.unique(outer))
+    if len(pairs) == counts[0] == counts[1]:
+        return "the same"
+    if len(pairs) == counts[0]:
+        return "nested in"
+    if len(pairs) == counts[1]:
+        return "contains"
+    return "crossed" if len(pairs) == counts[0] * counts[1] else "partly crossed"
+
+
+def _cells(inner: Codes, outer: Codes) -> Codes:
+    """The combinations of two groupings that have rows, as one number each."""
+    return np.unique(outer * (inner.max() + 1) + inner)
+
+
+def structure(spec: ModelSpec, design: Design | Streamed) -> pd.DataFrame:
+    """How each pair of grouping factors stands, by looking at the rows: factor, relation, other, pairs, possible.
+
+    Columns pairs and possible count the combinations of levels that have rows, and all there could be.
+    """
+    rows = []
+    design = in_memory(design, "how two factors stand to each other")
+    seen: dict[str, Codes] = {}
+    for bound in design.predictors.values():
+        seen |= {name: rows.codes for name, rows in bound.factors.items()}
+    for (first, inner), (second, outer) in combinations(seen.items(), 2):
+        words = relation(inner, outer)
+        if words == "contains":
+            first, inner, second, outer, words = second, outer, first, inner, "nested in"
+        pairs = len(_cells(inner, outer))
+        rows.append((first, words, second, pairs, len(np.unique(inner)) * len(np.unique(outer))))
+    return pd.DataFrame(rows, columns=["factor", "relation", "other", "pairs", "possible"])
+
+
+def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
+    for first, second in combinations(factors, 2):
+        if set(first.levels.columns) & set(second.levels.columns):
+            if relation(bound[first.name].codes, bound[second.name].codes) == "the same":
+                yield _aliased(first, second)
+            continue
+        a, b = bound[first.name].codes, bound[second.name].codes
+        if relation(a, b) == "the same":
+            yield _aliased(first, second)
+        for inner, outer in ((first, second), (second, first)):
+            even = relation(a, b) == "crossed"  # then a truly crossed design looks the same
+            if _numbered_anew(inner, bound[inner.name].codes, bound[outer.name].codes, even):
+                labels = [str(label) for label in inner.levels.labels[:3]]
+                yield Finding(
+                    "nested-labels",
+                    f"the levels of {inner.name!r} ({', '.join(labels)}, …) seem to be numbered anew in every level of "
+                    f"{outer.name!r}, and as written {inner.name} {labels[0]} is one and the same in all of them",
+                    f"If they are different ones, write (1 | {outer.name}/{inner.name}); "
+                    "if they are the same, all is well",
+                    question=even,
+                )
+
+
+def _aliased(first: Factor, second: Factor) -> Finding:
+    return Finding(
+        "same-groups",
+        f"{first.name!r} and {second.name!r} divide the rows in the same way",
+        "Their standard deviations cannot be told apart; leave one of them out",
+    )
+
+
+def _numbered_anew(factor: Factor, inner: Codes, outer: Codes, even: bool) -> bool:
+    """Whether labels look like 1, 2, … or a, b, … begun again in every outer level.
+
+    Each outer level has an initial piece of the numbering; and either pieces differ in length, or every combination
+    has several rows, as pupils of a class have and answers to a test item have not.
+    """
+    labels = list(factor.levels.labels)
+    if not 2 <= len(labels) <= SMALL_NUMBERING or not _is_numbering(labels):
+        return False
+    cells, counts = np.unique(outer * len(labels) + inner, return_counts=True)
+    outers, inners = np.divmod(cells, len(labels))
+    sizes = np.bincount(outers)
+    last = np.zeros(len(sizes), dtype=np.int64)
+    np.maximum.at(last, outers, inners)
+    present = sizes > 0
+    if not (last[present] + 1 == sizes[present]).all() or present.sum() <= len(labels) or sizes.max() < 2:
+        return False
+    return bool(counts.min() > 1) if even else bool((sizes[present] > 1).mean() > 0.5)
+
+
+def _is_numbering(labels: list[object]) -> bool:
+    """Whether labels are 1 … k, 0 … k − 1 or the first letters."""
+    texts = [str(label).strip().lower() for label in labels]
+    letters = [chr(ord("a") + place) for place in range(len(texts))]
+    numbers = [str(place) for place in range(len(texts) + 1)]
+    return texts in (letters, numbers[1:], numbers[:-1])
+
+
+# -- the response -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,107 @@
+"""Findings about the response and the population-level predictors, before any sampling."""
+
+import re
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import xlogy
+
+from hierbayes.criticism.checks import Finding
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.streamed import Streamed
+from hierbayes.spec import ModelSpec
+
+MANY_CATEGORIES = 10
+NUMBER = re.compile(r"\s*[-+]?(\d+([.,]\d*)?|[.,]\d+)(e[-+]?\d+)?\s*", re.IGNORECASE)
+
+
+def check_rows(spec: ModelSpec, design: Design | Streamed) -> Iterator[Finding]:
+    """Facts about the rows that are not about their groups; of rows that stay in their source only the categories."""
+    for layout in spec.layout.predictors.values():
+        yield from _check_categories(spec, layout.coefficients, design)
+    if isinstance(design, Design):
+        yield from _check_response(spec, design)
+        yield from _check_offset(spec, design)
+        yield from _check_trials(spec, design)
+
+
+def _check_categories(
+    spec: ModelSpec, labels: tuple[str, ...], design: Design | Streamed
+) -> Iterator[Finding]:
+    """A text predictor with a coefficient for each of many values: numbers stored as text, or the names of groups."""
+    for name in (name for name, kind in spec.layout.kinds.items() if kind == "text"):
+        own = [label for label in labels if label.startswith(f"{name}[") and "]:" not in label]
+        values = [label[len(name) + 1 : -1] for label in own]
+        if len(values) < MANY_CATEGORIES:
+            continue
+        if all(NUMBER.fullmatch(value) for value in values):
+            yield Finding(
+                "numbers-as-text",
+                f"{name!r} is text whose values are numbers, and has {len(values):,} coefficients, one a value",
+                f"Convert it unless it is a code: pandas.to_numeric(data[{name!r}])",
+            )
+        elif isinstance(design, Design) and 2 * len(values) >= len(design):
+            yield Finding(
+                "many-categories",
+                f"{name!r} has {len(values):,} coefficients, one a value, for {len(design):,} rows",
+                f"If its values are groups of rows, let them vary: (1 | {name})",
+            )
+
+
+def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """Nothing but failures, nothing but successes, or no count at all: the mean is bounded by the prior on one side."""
+    y, name = design.y, spec.layout.response.name
+    if y is None or spec.family.support.contains(np.array([0.5]), np.ones(1)).all():
+        return
+    most = (
+        design.trials
+        if design.trials is not None
+        else np.ones(len(y))
+        if spec.family.support.two_levels
+        else None
+    )
+    if not y.any() or (most is not None and (y == most).all()):
+        yield Finding(
+            "constant-response",
+            f"the response {name!r} is {'0' if not y.any() else 'as large as it can be'} in every row",
+            "How near the mean comes to that end is decided by the priors; say so where it is reported",
+        )
+
+
+def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """An exposure that was not logged: a log link, positive offsets, and responses in proportion to them as they are.
+
+    Compared by Poisson's deviance of a mean in proportion to the offset's exponential, and to the offset itself.
+    """
+    offset, y = design.predictors[MEAN].offset, design.y
+    texts = [encoding.text for encoding in spec.layout.predictors[MEAN].offsets]
+    if spec.link_name != "log" or not texts or y is None or any("log" in text for text in texts):
+        return
+    if offset.min() <= 0 or np.ptp(offset) < 1 or y.sum() <= 0:
+        return
+    as_written, as_exposure = np.exp(offset - offset.max()), offset
+
+    def deviance(exposure: NDArray[np.float64]) -> float:
+        mu = np.maximum(exposure * (y.sum() / exposure.sum()), 1e-12)
+        return float(2 * (xlogy(y, np.maximum(y, 1e-12) / mu) - (y - mu)).sum())
+
+    if deviance(as_exposure) < deviance(as_written):
+        names = " + ".join(text.removeprefix("0 + ") for text in texts)
+        yield Finding(
+            "offset-not-logged",
+            f"the offset {names} reaches {offset.max():.6g}, so that means would differ by a factor of "
+            f"{np.exp(min(np.ptp(offset), 700.0)):.3g}, and the responses grow with the offset itself",
+            f"With a log link an exposure enters by its logarithm: offset(log({names}))",
+        )
+
+
+def _check_trials(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """One trial a row says nothing of how the trials of a row go together."""
+    if spec.family.auxiliaries and design.trials is not None and design.trials.max() <= 1:
+        names = " and ".join(auxiliary.name for auxiliary in spec.family.auxiliaries)
+        yield Finding(
+            "one-trial-a-row",
+            f"no row has more than one trial, and {names} is about how the trials of a row go together",
+            "Its posterior is its prior; take family='bernoulli', or make each row the trials that belong together",
+        )

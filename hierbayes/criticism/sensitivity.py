@@ -1,0 +1,196 @@
+"""The log prior of every draw, and what it decides: sensitivity of the posterior to the prior by power-scaling.
+
+Power-scaling raises the prior, or the likelihood, to a power near 1 by reweighting the draws and looks at how far
+each quantity's posterior moves (Kallioinen, Paananen, Bürkner & Vehtari 2024, Statistics and Computing 34). The
+prior is that of coefficients, standard deviations, correlations and the family's own parameters. The distribution of
+group effects given their standard deviations goes with the likelihood, p(y | r, θ) p(r | θ): given the effects the
+rows alone say next to nothing of a coefficient that varies by level, and every prior would look strong.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.summary import correlated_pairs, summary_draws
+from hierbayes.covariance import shift_covariance
+from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.likelihood import likelihood_chunks
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Factor
+from hierbayes.priors import Prior
+from hierbayes.spec import CHAIN_DIMS, ModelSpec
+
+Array = NDArray[np.float64]
+THRESHOLD = 0.05  # Kallioinen et al., section 4.2
+AT_ZERO = 0.12  # of 5% quantile to median; 0.09 for a half-normal distribution, 0.25 for one that is 0 at 0
+AT_ONE = 0.95
+ENOUGH = 100  # draws, for a 5% quantile
+
+
+def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
+    """Log prior density of each draw, by class of parameter: b, sd, cor, and the family's own; each (S,).
+
+    The densities are of what the priors are stated about: the intercept at the predictors' means, and standard
+    deviations and correlations of a correlated block where its predictors are at their means. A fixed value has none.
+    """
+    found: dict[str, Array] = {}
+
+    def add(kind: str, prior: Prior, values: Array) -> None:
+        density = np.zeros(len(draws)) if prior.fixed is not None else prior.logpdf(values)
+        found[kind] = found.get(kind, np.zeros(len(draws))) + density
+
+    for parameter, layout in spec.layout.predictors.items():
+        if layout.coefficients:
+            b = draws.values[spec.coefficient_variable(parameter).name].copy()
+            if layout.intercept is not None:
+                b[:, layout.intercept] += b @ layout.centres
+            for place, prior in enumerate(spec.coefficient_priors(parameter)):
+                add("b", prior, b[:, place])
+        for factor in layout.factors:
+            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            for place, effect in enumerate(factor.effects):
+                prior = spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+                add("sd", prior, sd[:, place])
+            for block in factor.blocks if factor.correlated else ():
+                if len(block) > 1:
+                    prior = spec.prior("cor", group=factor.name, parameter=parameter)
+                    add("cor", prior, cor[:, block][:, :, block])
+    for name in spec.plain_auxiliaries:
+        add(name, spec.prior(name, parameter=name), draws.values[name])
+    return found
+
+
+def centred_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Factor) -> tuple[Array, Array]:
+    """Standard deviations and correlations where the predictors are at their means: (S, q), (S, q, q).
+
+    The posterior holds them at the user's zero; the shift from one to the other is undone.
+    """
+    variables = spec.factor_variables(parameter, factor)
+    sd, q = draws.values[variables["sd"].name], len(factor.effects)
+    if not factor.correlated:
+        return sd, np.broadcast_to(np.eye(q), (len(sd), q, q))
+    cor = draws.values[variables["cor"].name]
+    if factor.shift is None:
+        return sd, cor
+    return shift_covariance(2 * np.eye(q) - factor.shift, sd, cor)  # the inverse: (A − I)² = 0
+
+
+def log_effects(spec: ModelSpec, draws: Draws) -> Array:
+    """Log density of all group effects given their standard deviations and correlations, in each draw: (S,)."""
+    total = np.zeros(len(draws))
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
+            sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
+            scaled = r / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
+            size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
+            if factor.correlated:
+                # eigenvalues kept above 0: a correlation that rounds to 1 is a density as large as rounding allows
+                values, vectors = np.linalg.eigh(draws.values[variables["cor"].name])
+                values = np.maximum(values, 1e-14)
+                scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
+                size = size + np.log(values).sum(axis=1)
+            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + len(factor.levels) * size)
+    return total
+
+
+def prior_sensitivity(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, threshold: float = THRESHOLD
+) -> pd.DataFrame:
+    """How far each quantity moves when the prior, or the likelihood, is raised to a power near 1: ArviZ's psense.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row a quantity, as in the summary: prior, likelihood (sensitivities) and diagnosis: "" where all is well,
+        "prior-data conflict" where both exceed the threshold, "strong prior or weak likelihood" where only the
+        prior does.
+    """
+    from arviz_stats import psense
+
+    draws = flatten(spec, posterior)
+    shape = (draws.chains, draws.draws)
+    total = log_effects(spec, draws)
+    for _, values in likelihood_chunks(spec, draws, design):
+        total = total + values.sum(axis=1)
+    prior = np.sum(list(log_prior(spec, draws).values()), axis=0)
+    # what is fixed doesn't move, but by rounding where it is shifted to the user's zero
+    quantities = {
+        name: values
+        for name, values in summary_draws(spec, posterior).items()
+        if np.ptp(values) > 1e-9 * np.abs(values).max()
+    }
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": _dataset(quantities),
+            "log_prior": _dataset({"prior": prior.reshape(shape)}),
+            "log_likelihood": _dataset({"likelihood": total.reshape(shape)}),
+        }
+    )
+    table = pd.DataFrame(index=pd.Index(list(quantities), name="quantity"))
+    for group in ("prior", "likelihood"):
+        moved = psense(tree, group=group)
+        table[group] = [float(moved[name]) for name in quantities]
+    conflict = (table["prior"] >= threshold) & (table["likelihood"] >= threshold)
+    strong = (table["prior"] >= threshold) & (table["likelihood"] < threshold)
+    words = np.where(conflict, "prior-data conflict", np.where(strong, "strong prior or weak likelihood", ""))
+    return table.assign(diagnosis=words)
+
+
+def _dataset(arrays: dict[str, Array]) -> xr.Dataset:
+    chains, draws = next(iter(arrays.values())).shape
+    coords = {"chain": np.arange(chains), "draw": np.arange(draws)}
+    return xr.Dataset({name: (CHAIN_DIMS, values) for name, values in arrays.items()}, coords=coords)
+
+
+def sensitivity_findings(table: pd.DataFrame) -> Iterator[Finding]:
+    """Findings of a table of `prior_sensitivity`."""
+    conflict = list(table.index[table["diagnosis"] == "prior-data conflict"])
+    if conflict:
+        yield Finding(
+            "prior-conflict",
+            f"prior and data pull apart for {', '.join(conflict[:4])}{', …' if len(conflict) > 4 else ''}",
+            "Look at whether that prior says what was meant (model.priors), and compare with a wider one",
+        )
+    strong = list(table.index[table["diagnosis"] == "strong prior or weak likelihood"])
+    if strong:
+        yield Finding(
+            "strong-prior",
+            f"the prior rather than the data decides {', '.join(strong[:4])}{', …' if len(strong) > 4 else ''}",
+            "Say so where the numbers are reported, or learn it from more data",
+        )
+
+
+def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
+    """Standard deviations that may be 0 and correlations at ±1: a part of the model that the data may not ask for."""
+    draws = flatten(spec, posterior)
+    if len(draws) < ENOUGH:
+        return
+    for parameter, layout in spec.layout.predictors.items():
+        prefix = "" if parameter == MEAN else f"{parameter}: "
+        for factor in layout.factors:
+            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            low, middle = np.quantile(sd, [0.05, 0.5], axis=0)
+            for place, effect in enumerate(factor.effects):
+                if low[place] < AT_ZERO * middle[place]:
+                    yield Finding(
+                        "sd-at-zero",
+                        f"{prefix}sd[{factor.name}, {effect}] is piled up at 0 (median {middle[place]:.3g}, "
+                        f"5% below {low[place]:.2g})",
+                        "The data agree with equal levels, and with levels that differ as much as its interval says; "
+                        "the model is right to keep it",
+                    )
+            for i, j in correlated_pairs(factor):
+                extreme = float(np.mean(np.abs(cor[:, i, j]) > AT_ONE))
+                if extreme > 0.5:
+                    yield Finding(
+                        "cor-at-one",
+                        f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}] lies beyond ±{AT_ONE} "
+                        f"in {extreme:.0%} of the draws",
+                        "The two effects are all but one; look for a term that says the same thing twice, or "
+                        "leave one of them out",
+                    )

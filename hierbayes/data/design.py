@@ -1,0 +1,376 @@
+"""Formula + table → Layout (learnt, no rows); Layout.bind(table) → Design; and the one linear predictor.
+
+A `Layout` holds all that training taught: levels, centres, spline knots, scales. It binds any table of rows into a
+`Design`, plain arrays that the graph, the samplers and the predictions share. Group effects stay indexed: a row
+carries the number of its level, never an indicator column.
+"""
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.data.encoding import INTERCEPT, Encoding, describe_rows
+from hierbayes.data.factors import MISSING, NEW, Codes, Factor
+from hierbayes.data.response import ResponseLayout, addition_values, response_values
+from hierbayes.data.tables import read_columns
+from hierbayes.errors import DataError
+from hierbayes.formula import Formula, names_in
+
+Array = NDArray[np.float64]
+MEAN = "mu"
+OBS = "__obs__"
+UNKNOWN_LEVEL = (
+    "add it (a level, or None where it is unknown), or say which grouping factors count: groups='none', "
+    "groups='average' or a list without {0!r}"
+)
+RESERVED = {"chain", "draw", "coef", "sample", OBS}
+PACKAGE = (
+    f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PredictorLayout:
+    """What was learnt of one linear predictor.
+
+    Attributes
+    ----------
+    common : Encoding
+        The population-level columns, p of them.
+    means, scales : ndarray, (p,)
+        Their means and standard deviations over the training rows (1 for a constant column).
+    factors : tuple of Factor
+        The grouping factors with their varying effects.
+    offsets : tuple of Encoding
+        The offsets; they are summed.
+    offset_mean : float
+        The mean of that sum over the training rows, which the intercept need not make up.
+    """
+
+    common: Encoding
+    means: Array
+    scales: Array
+    factors: tuple[Factor, ...]
+    offsets: tuple[Encoding, ...]
+    offset_mean: float
+
+    @property
+    def coefficients(self) -> tuple[str, ...]:
+        """Labels of the population-level coefficients."""
+        return self.common.labels
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """Names of the grouping factors."""
+        return tuple(factor.name for factor in self.factors)
+
+    @property
+    def intercept(self) -> int | None:
+        """Place of the intercept among the coefficients, None where there is none."""
+        return self.coefficients.index(INTERCEPT) if INTERCEPT in self.coefficients else None
+
+    @property
+    def centres(self) -> Array:
+        """What is subtracted from each column inside the model: the means where there is an intercept, else 0: (p,)."""
+        if self.intercept is None:
+            return np.zeros(len(self.means))
+        centres = self.means.copy()
+        centres[self.intercept] = 0.0
+        return centres
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Everything learnt from the training rows, and none of the rows.
+
+    Attributes
+    ----------
+    formulas : mapping of str to Formula
+        The formula of each parameter that has one; ``"mu"`` always.
+    predictors : mapping of str to PredictorLayout
+        What was learnt for each.
+    response : ResponseLayout
+        What was learnt of the left-hand side.
+    kinds : mapping of str to str
+        What each predictor's column holds: ``"numbers"``, ``"text"``, ``"categories of numbers"``, …
+    """
+
+    formulas: Mapping[str, Formula]
+    predictors: Mapping[str, PredictorLayout]
+    response: ResponseLayout
+    kinds: Mapping[str, str]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Every column that any part of the model reads, in order of appearance."""
+        return columns_of(self.formulas)
+
+    def bind(self, data: Any) -> "Design":
+        """Training-like rows, response included, as arrays. Rows must be complete.
+
+        Parameters
+        ----------
+        data : pandas.DataFrame
+            Rows as `complete_rows` returns them.
+        """
+        bound = {
+            name: _bind_predictor(layout, data, layout.factor_names)
+            for name, layout in self.predictors.items()
+        }
+        return Design(
+            predictors=MappingProxyType(bound),
+            index=data.index,
+            y=response_values(self.response, data),
+            trials=addition_values(self.response.trials, data, "trials"),
+            weights=addition_values(self.response.weights, data, "weights"),
+        )
+
+    def columns_for(
+        self, groups: Container[str], unknown: Container[str] = ()
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """What predictions with these grouping factors read: the predictors' columns, and the factors' own.
+
+        Of factors that are `unknown` in every row, the effects' columns are read and the levels' are not.
+        """
+        layouts = self.predictors.values()
+        factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
+        encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
+        encodings += [encoding for factor in factors for encoding in factor.encodings]
+        predictors = distinct(names_in(encoding.text) for encoding in encodings)
+        return predictors, distinct(factor.levels.columns for factor in factors if factor.name not in unknown)
+
+    def read_new(
+        self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
+    ) -> pd.DataFrame:
+        """The columns of new rows that predictions read; those of the trials may be absent.
+
+        Parameters
+        ----------
+        data : data frame or mapping
+        groups : container of str
+            The grouping factors that count.
+        words : str
+            What messages call the rows.
+        unknown : container of str
+            Those of `groups` whose level is unknown in every row.
+        """
+        predictors, grouping = self.columns_for(groups, unknown)
+        trials = self.response.trial_columns
+        spare = set(trials) - {*predictors, *grouping}
+        ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
+        return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words, ways=ways)
+
+    def bind_new(self, data: Any, groups: Container[str], unknown: Container[str] = ()) -> "Design":
+        """New rows as arrays; no response is needed, and levels may be new or missing.
+
+        Parameters
+        ----------
+        data : data frame or mapping
+            Any table with the predictors' columns, n rows.
+        groups : container of str
+            The grouping factors that count; the columns of others need not be there.
+        unknown : container of str
+            Those of `groups` whose level is unknown in every row: their columns need not be there either.
+
+        Returns
+        -------
+        Design
+            `y` and `weights` are None; `trials` is None where the column is absent.
+
+        Raises
+        ------
+        DataError
+            For an absent column, a missing predictor or an unseen level of a population-level factor.
+        """
+        trials = self.response.trial_columns
+        predictors, _ = self.columns_for(groups, unknown)
+        frame = self.read_new(data, groups, "the new rows", unknown)
+        _refuse_missing(
+            frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
+        )
+        _check_kinds(frame, {name: self.kinds[name] for name in predictors})
+        has_trials = all(name in frame for name in trials)
+        _refuse_missing(
+            frame,
+            [name for name in trials if name in frame],
+            "fill it, or leave the column out: means need no trials",
+        )
+        bound = {
+            name: _bind_predictor(layout, frame, groups, unknown) for name, layout in self.predictors.items()
+        }
+        return Design(
+            predictors=MappingProxyType(bound),
+            index=frame.index,
+            y=None,
+            trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
+            weights=None,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class BoundFactor:
+    """One grouping factor over given rows.
+
+    Attributes
+    ----------
+    codes : ndarray of int, (n,)
+        Level of each row: below G a known level, from G on the new levels in `new`.
+    z : ndarray, (n, q)
+        The varying effects' columns.
+    new : tuple
+        Labels of the new levels, each a tuple of the columns' values; None for a row whose level is missing.
+    """
+
+    codes: Codes
+    z: Array
+    new: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class BoundPredictor:
+    """One linear predictor over given rows: X (n, p), offset (n,), and the factors that count, by name."""
+
+    x: Array
+    offset: Array
+    factors: Mapping[str, BoundFactor]
+
+    def rows(self, part: slice | Codes) -> "BoundPredictor":
+        """The same for some of the rows: a slice, or their places."""
+        factors = {name: BoundFactor(f.codes[part], f.z[part], f.new) for name, f in self.factors.items()}
+        return BoundPredictor(self.x[part], self.offset[part], factors)
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Rows as arrays: the linear predictors, the response y (n,), trials (n,) and weights (n,)."""
+
+    predictors: Mapping[str, BoundPredictor]
+    index: pd.Index
+    y: Array | None
+    trials: Array | None
+    weights: Array | None
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def rows(self, part: slice | Codes) -> "Design":
+        """The same for some of the rows: a slice, or their places."""
+        predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
+        y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
+        return Design(predictors, self.index[part], y, trials, weights)
+
+
+def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, Any, Any]]) -> Any:
+    """offset + X b + Σ Z · r[level], for NumPy draws and the PyTensor graph alike.
+
+    Parameters
+    ----------
+    x : (n, p)
+        Population-level columns.
+    offset : (n,)
+    b : (…, p) or None
+        Coefficients, None where p = 0.
+    factors : iterable of (codes (n,), z (n, q), r (…, G, q))
+        Level numbers, effect columns and effects of each grouping factor.
+
+    Returns
+    -------
+    (…, n)
+    """
+    eta = offset if b is None else offset + b @ x.T
+    for codes, z, r in factors:
+        for effect in range(z.shape[1]):
+            eta = eta + z[:, effect] * r[..., effect][..., codes]
+    return eta
+
+
+# -- columns ----------------------------------------------------------------------------------------------------
+
+
+def columns_of(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
+    """Every column that the formulas name, in order of appearance."""
+    return distinct([name for name, _ in formula.columns] for formula in formulas.values())
+
+
+def distinct(columns: Iterable[Iterable[str]]) -> tuple[str, ...]:
+    """Every name once, in order of appearance."""
+    return tuple(dict.fromkeys(name for names in columns for name in names))
+
+
+def kind_of(column: pd.Series) -> str:
+    """What a predictor's column holds, in words."""
+    categorical = isinstance(column.dtype, pd.CategoricalDtype)
+    values = pd.Series(column.cat.categories) if categorical else column
+    if pd.api.types.is_numeric_dtype(values):
+        return "categories of numbers" if categorical else "numbers"
+    if pd.api.types.is_string_dtype(values):
+        return "text"
+    return f"{type(values.iloc[0]).__name__} values"
+
+
+def _check_kinds(frame: pd.DataFrame, kinds: Mapping[str, str]) -> None:
+    """Refuse new rows with text where training had numbers, and the like: arithmetic on it would be nonsense."""
+    for name, kind in kinds.items():
+        found = kind_of(frame[name]) if len(frame) else kind
+        if found != kind and (kind, found) != ("categories of numbers", "numbers"):
+            raise DataError(
+                f"column {name!r} holds {found} in the new rows where training had {kind}; convert it"
+            )
+
+
+def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -> None:
+    for name in columns:
+        missing = frame[name].isna().to_numpy()
+        if missing.any():
+            raise DataError(
+                f"column {name!r} is missing in {describe_rows(frame.index[missing])} of the new rows; {way_out}"
+            )
+
+
+# -- binding ----------------------------------------------------------------------------------------------------
+
+
+def _bind_predictor(
+    layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str], unknown: Container[str] = ()
+) -> BoundPredictor:
+    offset = offset_of(layout.offsets, frame)
+    factors = {
+        factor.name: _bind_unknown(factor, frame) if factor.name in unknown else _bind_factor(factor, frame)
+        for factor in layout.factors
+        if factor.name in groups
+    }
+    return BoundPredictor(layout.common.matrix(frame), offset, factors)
+
+
+def offset_of(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
+    """The sum of the offsets in each row: (n,)."""
+    return sum((encoding.matrix(frame)[:, 0] for encoding in offsets), start=np.zeros(len(frame)))
+
+
+def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
+    """As for rows that all miss their level: each has a new one of its own."""
+    codes = len(factor.levels) + np.arange(len(frame), dtype=np.int64)
+    return BoundFactor(codes, factor.matrix(frame), (None,) * len(frame))
+
+
+def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
+    """Level numbers with new levels numbered after the known ones; a missing value is a level of its own."""
+    codes, z = factor.levels.codes(frame), factor.matrix(frame)
+    if codes.min(initial=0) >= 0:
+        return BoundFactor(codes, z)
+    new: dict[Any, int] = {}
+    codes = codes.copy()
+    columns = [frame[name].to_numpy() for name in factor.levels.columns]
+    for row in np.flatnonzero(codes < 0):
+        label = None if codes[row] == MISSING else tuple(column[row] for column in columns)
+        key = (row,) if label is None else ("level", *label)
+        codes[row] = len(factor.levels) + new.setdefault(key, len(new))
+    assert NEW not in codes
+    labels = tuple(None if key[0] != "level" else key[1:] for key in new)
+    return BoundFactor(codes, z, labels)

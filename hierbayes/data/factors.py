@@ -1,0 +1,263 @@
+"""Grouping factors: their levels, their varying effects and which of those are correlated."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.data.encoding import INTERCEPT, Encoding, learn_encoding
+from hierbayes.errors import DataError, FormulaError
+from hierbayes.formula import Formula, GroupTerm, caret
+
+Array = NDArray[np.float64]
+Codes = NDArray[np.int64]
+NEW, MISSING = -1, -2
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The observed levels of one grouping factor: values of a column, or observed combinations of several.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        The columns whose values (or combinations) are the levels.
+    values : tuple of pandas.Index
+        The distinct values of each column, in order.
+    cells : ndarray of int, (G,)
+        The observed combinations, as ravelled codes into `values`, ascending.
+    """
+
+    columns: tuple[str, ...]
+    values: tuple[pd.Index, ...]
+    cells: Codes
+
+    @property
+    def name(self) -> str:
+        """The factor's name: ``"batch:cask"``."""
+        return ":".join(self.columns)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    @cached_property
+    def labels(self) -> NDArray[Any]:
+        """One label a level: the data's own value for one column, ``"A:a"`` for a combination."""
+        if len(self.columns) == 1:
+            return np.asarray(self.values[0])
+        codes = np.unravel_index(self.cells, [len(v) for v in self.values])
+        parts = [
+            [str(v) for v in np.asarray(values)[code]]
+            for values, code in zip(self.values, codes, strict=True)
+        ]
+        labels = [":".join(level) for level in zip(*parts, strict=True)]
+        if len(set(labels)) < len(labels):
+            labels = [":".join(map(repr, level)) for level in zip(*parts, strict=True)]
+        return np.asarray(labels, dtype=object)
+
+    def codes(self, frame: pd.DataFrame) -> Codes:
+        """Level number of each row, `NEW` where training didn't have it, `MISSING` where a value is missing: (n,)."""
+        each = [
+            _column_codes(frame[name], values) for name, values in zip(self.columns, self.values, strict=True)
+        ]
+        if len(each) == 1:
+            return each[0]
+        lowest = np.minimum.reduce(each)
+        cell = np.ravel_multi_index([np.maximum(code, 0) for code in each], [len(v) for v in self.values])
+        found = np.searchsorted(self.cells, cell).clip(max=len(self.cells) - 1)
+        codes = np.where(self.cells[found] == cell, found, NEW)
+        return np.where(lowest == MISSING, MISSING, np.where(lowest == NEW, NEW, codes)).astype(np.int64)
+
+
+def learn_levels(columns: tuple[str, ...], frame: pd.DataFrame) -> Levels:
+    """Levels of the columns' observed combinations; categories keep their order, other values are sorted."""
+    values, codes = zip(*(factorize(frame[name]) for name in columns), strict=True)
+    if len(columns) == 1:
+        return Levels(columns, values, np.arange(len(values[0])))
+    cells = np.unique(np.ravel_multi_index(codes, [len(v) for v in values]))
+    return Levels(columns, values, cells.astype(np.int64))
+
+
+def factorize(column: pd.Series) -> tuple[pd.Index, Codes]:
+    """Distinct values of a complete column in order, and the number of each row's: categories keep their order."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        present = column.cat.remove_unused_categories()
+        return pd.Index(present.cat.categories), np.asarray(present.cat.codes, dtype=np.int64)
+    try:
+        codes, values = pd.factorize(column)
+    except TypeError as error:
+        kind = type(column.iloc[0]).__name__
+        raise DataError(
+            f"column {column.name!r} holds {kind} values, which cannot be the levels of a grouping factor; "
+            "make it a column of text or numbers"
+        ) from error
+    values, codes = pd.Index(values), np.asarray(codes, dtype=np.int64)
+    try:
+        order = values.argsort()
+    except TypeError:  # values of several types have no order of their own
+        order = np.array(sorted(range(len(values)), key=lambda j: _mixed_order(values[j])))
+    rank = np.empty(len(order), dtype=np.int64)
+    rank[order] = np.arange(len(order))
+    return values[order], rank[codes]
+
+
+def _mixed_order(value: Any) -> tuple[str, float, str]:
+    number = isinstance(value, int | float | np.number)
+    return ("number" if number else type(value).__name__, float(value) if number else 0.0, str(value))
+
+
+def _column_codes(column: pd.Series, values: pd.Index) -> Codes:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        each = values.get_indexer(_comparable(str(column.name), column.cat.categories, values))
+        own = np.asarray(column.cat.codes, dtype=np.int64)
+        return np.where(own < 0, MISSING, np.append(each, MISSING)[own]).astype(np.int64)
+    missing = column.isna().to_numpy()
+    known = _comparable(str(column.name), pd.Index(column[~missing]), values)
+    codes = np.full(len(column), MISSING, dtype=np.int64)
+    codes[~missing] = values.get_indexer(known)
+    return codes
+
+
+def _comparable(name: str, index: pd.Index, values: pd.Index) -> pd.Index:
+    """New values in a form that can equal the training values, or an error where, say, text stands for numbers."""
+    if _kind(index) == _kind(values) or not len(index):
+        return index
+    spelt = {spelling: value for value in values for spelling in _spellings(value)}
+    same = {(type(value), value) for value in values.astype(object)}
+    for value in index.astype(object).unique():
+        alike = next((spelt[spelling] for spelling in _spellings(value) if spelling in spelt), None)
+        if alike is not None and (type(value), value) not in same:
+            raise DataError(
+                f"{name!r} holds {_type_name(value)} {value!r} where the training data had {_type_name(alike)} "
+                f"{alike!s}; convert the column to the training type, or the level would count as new"
+            )
+    return index.astype(object)
+
+
+def _kind(values: pd.Index) -> str:
+    numbers = ("integer", "floating", "mixed-integer-float")
+    inferred = values.inferred_type
+    return "number" if inferred in numbers else inferred
+
+
+def _spellings(value: Any) -> set[str]:
+    """Texts by which a value would be recognised under another type: 1.0 as "1", midnight as its date, True as "1"."""
+    spellings = {str(value)}
+    if isinstance(value, bool | np.bool_) or (isinstance(value, float) and value.is_integer()):
+        spellings.add(str(int(value)))
+    return spellings | {text.removesuffix(" 00:00:00") for text in spellings}
+
+
+def _type_name(value: Any) -> str:
+    return type(value.item() if isinstance(value, np.generic) else value).__name__
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A grouping factor with all the effects that vary by it, merged from every term of a formula.
+
+    Attributes
+    ----------
+    levels : Levels
+        Its G levels.
+    effects : tuple of str
+        Labels of its q varying effects, the intercept as ``"Intercept"``.
+    blocks : tuple of tuple of int
+        Effects in one block are correlated with each other, and independent of other blocks.
+    encodings : tuple of Encoding
+        How the columns of Z are made, one a term.
+    means, scales : tuple of float
+        The mean and the standard deviation (1 for a constant column) of each effect's column over the training rows.
+    """
+
+    levels: Levels
+    effects: tuple[str, ...]
+    blocks: tuple[tuple[int, ...], ...]
+    encodings: tuple[Encoding, ...]
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    @property
+    def name(self) -> str:
+        """The factor's name: ``"Subject"``, ``"batch:cask"``."""
+        return self.levels.name
+
+    @property
+    def correlated(self) -> bool:
+        """Whether any two effects are correlated."""
+        return any(len(block) > 1 for block in self.blocks)
+
+    @property
+    def centres(self) -> tuple[float, ...]:
+        """Subtracted from each column inside: its mean where it is correlated with a varying intercept, else 0.
+
+        The priors of such a block are about the intercept at these values: shifting a predictor changes nothing.
+        """
+        centred = {
+            place
+            for block in self.blocks
+            for place in block
+            if self.effects[place] != INTERCEPT and any(self.effects[j] == INTERCEPT for j in block)
+        }
+        return tuple(mean if place in centred else 0.0 for place, mean in enumerate(self.means))
+
+    @property
+    def shift(self) -> Array | None:
+        """The (q, q) matrix A of r = A r_c: effects at the user's zero from those at `centres`; None for no change."""
+        if not any(self.centres):
+            return None
+        shift = np.eye(len(self.effects))
+        for block in self.blocks:
+            for place in block:
+                if self.centres[place]:
+                    shift[next(j for j in block if self.effects[j] == INTERCEPT), place] = -self.centres[
+                        place
+                    ]
+        return shift
+
+    def matrix(self, frame: pd.DataFrame) -> Array:
+        """Z for the rows of `frame`: (n, q)."""
+        return np.hstack([encoding.matrix(frame) for encoding in self.encodings])
+
+
+def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
+    """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet."""
+    terms: dict[tuple[str, ...], list[GroupTerm]] = {}
+    for term in formula.groups:
+        key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
+        terms.setdefault(key, []).append(term)
+    return tuple(_merge(formula, columns, group, frame) for columns, group in terms.items())
+
+
+def _merge(
+    formula: Formula,
+    columns: tuple[str, ...],
+    terms: Sequence[GroupTerm],
+    frame: pd.DataFrame,
+) -> Factor:
+    encodings: list[Encoding] = []
+    effects: list[str] = []
+    blocks: list[tuple[int, ...]] = []
+    for term in terms:
+        encoding = learn_encoding(term.effects, frame)
+        repeated = [label for label in encoding.labels if label in effects]
+        if repeated:
+            raise FormulaError(
+                caret(
+                    formula.text,
+                    term.position,
+                    f"the effect {repeated[0]!r} of {':'.join(columns)!r} stands twice; leave it out of one term, "
+                    "as in (1 | g) + (0 + x | g)",
+                )
+            )
+        places = tuple(range(len(effects), len(effects) + len(encoding.labels)))
+        blocks += [places] if term.correlated else [(place,) for place in places]
+        effects += encoding.labels
+        encodings.append(encoding)
+    q = len(effects)
+    levels = learn_levels(columns, frame)
+    return Factor(levels, tuple(effects), tuple(blocks), tuple(encodings), (0.0,) * q, (1.0,) * q)

@@ -1,0 +1,223 @@
+"""The left-hand side: the response, what stands for 0 and 1, its trials and weights."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.data.encoding import Encoding, describe_rows, learn_number
+from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.families import FAMILIES, Family, response_scale
+from hierbayes.formula import Formula, names_in, quote
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class ResponseLayout:
+    """What was learnt of the left-hand side.
+
+    Attributes
+    ----------
+    name : str
+        The response as written: ``"Reaction"``, ``"log(y)"``.
+    column : str or None
+        The column it is, None when it is computed.
+    encoding : Encoding or None
+        How it is computed, None when it is a column.
+    levels : tuple or None
+        The two values that stand for 0 and 1.
+    trials, weights : Encoding, float or None
+        The additions ``trials(…)`` and ``weights(…)``; a number where they are constant.
+    location, scale : float
+        Centre and spread of the training response on the link's scale.
+    spread : float
+        Standard deviation of the training response (of its logarithm where the family says so).
+    absent : bool
+        Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
+        but for links to a scale of their own, where they are those of the middle and 1.
+    """
+
+    name: str
+    column: str | None
+    encoding: Encoding | None
+    levels: tuple[Any, Any] | None
+    trials: Encoding | float | None
+    weights: Encoding | float | None
+    location: float
+    scale: float
+    spread: float
+    absent: bool = False
+
+    @property
+    def trial_columns(self) -> tuple[str, ...]:
+        """The columns that ``trials(…)`` reads."""
+        return names_in(self.trials.text.removeprefix("0 + ")) if isinstance(self.trials, Encoding) else ()
+
+
+def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: str) -> ResponseLayout:
+    """Learn the left-hand side from complete training rows, and check it against the family's support."""
+    response = formula.response
+    assert response is not None, "the mean's formula has a response"
+    additions = dict(response.additions)
+    if "cens" in additions:
+        raise UnsupportedError("cens(…) is read but censored responses are not fitted yet; leave it out")
+    if family.needs_trials and "trials" not in additions:
+        raise DataError(
+            f"family {family.name!r} needs the number of trials of each row: write "
+            f"`{response.expression} | trials(n) ~ …` with n a column or a number"
+        )
+    if "trials" in additions and not family.needs_trials:
+        taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
+        raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
+    absent = not set(formula.response_columns) <= set(frame.columns)
+    column = next((name for name in formula.response_columns if quote(name) == response.expression), None)
+    draft = ResponseLayout(
+        name=column or response.expression,
+        column=column,
+        encoding=None if column or absent else learn_number(response.expression, frame, "the response"),
+        levels=_two_levels(frame[column], family) if column and not absent else None,
+        trials=_learn_addition(additions.get("trials"), frame, "trials"),
+        weights=_learn_addition(additions.get("weights"), frame, "weights"),
+        location=0.0,
+        scale=1.0,
+        spread=1.0,
+        absent=absent,
+    )
+    if absent:
+        location, scale = family.typical_location_and_scale(link)
+        return replace(draft, location=location, scale=scale, spread=np.nan)
+    return _with_response_scales(draft, frame, family, link)
+
+
+def _with_response_scales(
+    draft: ResponseLayout, frame: pd.DataFrame, family: Family, link: str
+) -> ResponseLayout:
+    y = response_values(draft, frame)
+    assert y is not None, "there is a response to learn from"
+    trials = addition_values(draft.trials, frame, "trials")
+    weights = addition_values(draft.weights, frame, "weights")
+    weights = np.ones(len(frame)) if weights is None else weights
+    if not weights.sum() > 0:
+        raise DataError(
+            "the weights are all 0, so no row would count; check the column, or leave weights(…) out"
+        )
+    if trials is not None and not trials.any():
+        raise DataError("the trials are 0 in every row, so there is nothing to count; check the column")
+    inside = family.support.contains(y, trials)
+    if not inside.all():
+        rows = np.flatnonzero(~inside)
+        values = ", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100]))
+        raise DataError(
+            f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
+            f"found {_shortened(values)} in {describe_rows(frame.index[rows])}. {_way_out(y, family)}"
+        )
+    continuous = family.support.contains(np.array([0.5]), np.ones(1)).all()
+    if continuous and np.ptp(y) == 0:
+        raise DataError(
+            f"the response {draft.name!r} is {y[0]:g} in every row; there is nothing to model: check the column"
+        )
+    location, scale = family.location_and_scale(y, trials, weights, link)
+    spread = response_scale(np.log(y) if family.log_response else y, weights)
+    return replace(draft, location=location, scale=scale, spread=spread)
+
+
+def _shortened(values: str, shown: int = 3) -> str:
+    parts = values.split(", ")
+    return ", ".join(parts[:shown]) + (", …" if len(parts) > shown else "")
+
+
+def _way_out(y: Array, family: Family) -> str:
+    if not np.isfinite(y).all():
+        return "Leave those rows out, or correct them"
+    if family.support.two_levels:
+        values = np.unique(y)
+        if len(values) == 2:
+            return f"Recode it in the data: 1 where it is {values[1]:g}, else 0"
+        return "Recode it to 0 and 1, or take family='binomial' for counts out of trials"
+    fitting = [
+        name
+        for name, other in FAMILIES.items()
+        if not other.needs_trials and other.support.contains(y, None).all()
+    ]
+    return f"Correct those rows, or take a family for such values: {', '.join(fitting)}"
+
+
+def _learn_addition(text: str | None, frame: pd.DataFrame, word: str) -> Encoding | float | None:
+    if text is None:
+        return None
+    try:
+        return float(text)
+    except ValueError:
+        return learn_number(f"I({text})", frame, word)
+
+
+def _two_levels(column: pd.Series, family: Family) -> tuple[Any, Any] | None:
+    """The values standing for 0 and 1 in a response that is not numeric."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return None
+    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else _distinct(column)
+    categories = [value.item() if isinstance(value, np.generic) else value for value in values]
+    shown = ", ".join(map(repr, categories[:5])) + (", …" if len(categories) > 5 else "")
+    if not family.support.two_levels:
+        if len(categories) == 2:
+            way_out = "For a yes/no response take family='bernoulli', or recode it as numbers"
+        elif pd.api.types.is_datetime64_any_dtype(column):
+            way_out = "Make it a number, such as the days since a date"
+        else:
+            way_out = "If these are numbers stored as text, convert them: pandas.to_numeric(data[…])"
+        raise DataError(
+            f"the response {column.name!r} of family {family.name!r} must be {family.support.words}; it holds {shown}. "
+            + way_out
+        )
+    if len(categories) != 2:
+        raise DataError(
+            f"a response of family {family.name!r} has two values; {column.name!r} has {len(categories)}: {shown}. "
+            f"Recode it to two in the data, such as {column.name} == {categories[0]!r}"
+        )
+    return (categories[0], categories[1])
+
+
+def _distinct(column: pd.Series) -> list[Any]:
+    try:
+        return sorted(column.unique())
+    except TypeError:
+        kinds = sorted({type(value).__name__ for value in column})
+        raise DataError(
+            f"the response {column.name!r} holds {' and '.join(kinds)} values; make it a column of numbers"
+        ) from None
+
+
+def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array | None:
+    """The response of given rows as numbers: (n,), or None for a design without one."""
+    if response.absent:
+        return None
+    if response.encoding is not None:
+        return response.encoding.matrix(frame)[:, 0]
+    column = frame[response.column]
+    if response.levels is not None:
+        unknown = ~column.isin(response.levels).to_numpy()
+        if unknown.any():
+            raise DataError(
+                f"the response {response.name!r} must be one of {response.levels}; "
+                f"it isn't in {describe_rows(frame.index[unknown])}"
+            )
+        return (column == response.levels[1]).to_numpy(dtype=np.float64)
+    return column.to_numpy(dtype=np.float64)
+
+
+def addition_values(addition: Encoding | float | None, frame: pd.DataFrame, word: str) -> Array | None:
+    """The values of ``trials(…)`` or ``weights(…)`` for given rows: (n,), or None where the formula has none."""
+    if addition is None:
+        return None
+    values = addition.matrix(frame)[:, 0] if isinstance(addition, Encoding) else np.full(len(frame), addition)
+    if (values < 0).any():
+        raise DataError(
+            f"{word} must be 0 or more; negative in {describe_rows(frame.index[values < 0])}. Correct those rows"
+        )
+    if word == "trials" and (values != np.floor(values)).any():
+        rows = describe_rows(frame.index[values != np.floor(values)])
+        raise DataError(f"trials must be whole numbers; they are not in {rows}. Give successes out of trials")
+    return np.ascontiguousarray(values)

@@ -1,0 +1,400 @@
+"""Formula text to values: response, population-level part, group terms and offsets, read to the last sign.
+
+Each side of a bar goes on to formulae as canonical text; the grammar, the bars and the algebra are ours.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from hierbayes.errors import FormulaError
+from hierbayes.formula.syntax import (
+    BARS,
+    Binary,
+    Call,
+    Constant,
+    Group,
+    Name,
+    Node,
+    Unary,
+    columns_named,
+    read,
+    read_expression,
+    render,
+    summands,
+    walk,
+)
+from hierbayes.formula.terms import (
+    CATEGORIES,
+    CENTRINGS,
+    FUNCTIONS,
+    NUMPY_FUNCTIONS,
+    WHOLE_COLUMN,
+    Terms,
+    as_term,
+    check_expression,
+    expand,
+    suggest,
+)
+from hierbayes.formula.tokens import ReadError, caret, quote
+
+__all__ = [
+    "CATEGORIES",
+    "CENTRINGS",
+    "FUNCTIONS",
+    "NUMPY_FUNCTIONS",
+    "WHOLE_COLUMN",
+    "Formula",
+    "GroupTerm",
+    "Response",
+    "caret",
+    "categories_in",
+    "names_in",
+    "parse",
+    "quote",
+]
+
+ADDITIONS = ("trials", "weights", "cens")
+_UNSUPPORTED_ADDITIONS = frozenset(
+    {"se", "trunc", "mi", "cat", "dec", "rate", "thres", "subset", "index", "vreal", "vint"}
+)
+
+
+# -- values -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GroupTerm:
+    """Effects that vary by the levels of a grouping factor.
+
+    Attributes
+    ----------
+    effects : str
+        Canonical right-hand side as formulae reads it, the intercept explicit: ``"1 + Days"``, ``"0 + x"``.
+    factor : tuple of str
+        The columns whose observed combinations are the levels.
+    correlated : bool
+        Whether the effects of one level are correlated; False for ``||``.
+    position : int
+        Offset of the term in the source text.
+    """
+
+    effects: str
+    factor: tuple[str, ...]
+    correlated: bool
+    position: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        """Canonical text."""
+        bar = "|" if self.correlated else "||"
+        return f"({_implicit(self.effects)} {bar} {':'.join(map(quote, self.factor))})"
+
+
+@dataclass(frozen=True)
+class Response:
+    """The left side: an expression, and what brms calls additions.
+
+    Attributes
+    ----------
+    expression : str
+        Canonical text, arithmetic inside ``I()``: ``"y"``, ``"log(y)"``, ``"I(y / 10)"``.
+    additions : tuple of (str, str)
+        Names and arguments in a fixed order: ``(("trials", "n"), ("weights", "w"))``.
+    """
+
+    expression: str
+    additions: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        """Canonical text."""
+        additions = " + ".join(f"{name}({argument})" for name, argument in self.additions)
+        return f"{self.expression} | {additions}" if additions else self.expression
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula, read. ``str()`` gives its canonical text, which `parse` reads to an equal value.
+
+    Attributes
+    ----------
+    response : Response or None
+        None for the formula of another parameter, ``"~ x"``.
+    common : str
+        The population-level part as formulae reads it, the intercept explicit: ``"1 + a * b"``.
+    groups : tuple of GroupTerm
+        ``a/b`` and the like are written out; in order of appearance.
+    offsets : tuple of str
+        Arguments of ``offset()``, arithmetic inside ``I()``: ``("log(e)",)``.
+    text : str
+        The source text.
+    columns : tuple of (str, int)
+        Every column named anywhere with the offset where it is first named, in order of appearance.
+    """
+
+    response: Response | None
+    common: str
+    groups: tuple[GroupTerm, ...]
+    offsets: tuple[str, ...]
+    text: str = field(default="", compare=False)
+    columns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
+
+    @property
+    def encoded_texts(self) -> tuple[str, ...]:
+        """The texts that encodings are learnt from, as they are given to formulae."""
+        response = self.response.expression if self.response else "0"
+        weights = [
+            text for name, text in (self.response.additions if self.response else ()) if names_in(text)
+        ]
+        numbers = [f"0 + {text}" for text in (response, *self.offsets, *(f"I({text})" for text in weights))]
+        return tuple(dict.fromkeys((self.common, *(term.effects for term in self.groups), *numbers)))
+
+    @property
+    def response_columns(self) -> tuple[str, ...]:
+        """Columns of the response's expression."""
+        return names_in(self.response.expression) if self.response else ()
+
+    @property
+    def predictor_columns(self) -> tuple[str, ...]:
+        """Columns of the population-level part, of the varying effects and of the offsets."""
+        texts = (self.common, *(term.effects for term in self.groups), *self.offsets)
+        return tuple(dict.fromkeys(name for text in texts for name in names_in(text)))
+
+    @property
+    def grouping_columns(self) -> tuple[str, ...]:
+        """Columns of the grouping factors."""
+        return tuple(dict.fromkeys(name for term in self.groups for name in term.factor))
+
+    def __str__(self) -> str:
+        """Canonical text."""
+        offsets = [f"offset({argument})" for argument in self.offsets]
+        right = " + ".join([_implicit(self.common), *offsets, *map(str, self.groups)])
+        return f"{self.response} ~ {right}" if self.response else f"~ {right}"
+
+
+def _implicit(terms: str) -> str:
+    """A canonical sum as people write it, without the ``1 +``."""
+    return terms.removeprefix("1 + ")
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Columns that a canonical text names, each once, in order of appearance.
+
+    Examples
+    --------
+    >>> names_in("1 + log(x) * `my col`")
+    ('x', 'my col')
+    """
+    return columns_named(read_expression(text))
+
+
+def categories_in(text: str) -> tuple[str, ...]:
+    """Columns that a canonical text makes categories of, each once, in order of appearance.
+
+    Examples
+    --------
+    >>> categories_in("1 + x * C(year) + factor(`my column`, Sum)")
+    ('year', 'my column')
+    """
+    calls = [node for node in walk(read_expression(text)) if isinstance(node, Call)]
+    firsts = [call.arguments[0] for call in calls if call.function in CATEGORIES and call.arguments]
+    return tuple(dict.fromkeys(first.name for first in firsts if isinstance(first, Name)))
+
+
+# -- parse --------------------------------------------------------------------------------------------------
+
+
+def parse(text: str, *, response: bool = True) -> Formula:
+    """Read a formula in the syntax of lme4 and brms, to the end of the text.
+
+    Parameters
+    ----------
+    text : str
+        ``"y ~ x + (x | g)"``.
+    response : bool
+        Whether the formula has a response. False for the formula of another parameter: ``"~ x + (1 | g)"``.
+
+    Raises
+    ------
+    FormulaError
+        When any part cannot be read; the message has a caret under the place.
+
+    Examples
+    --------
+    >>> formula = parse("y | trials(n) ~ a*b + (x || g/h)")
+    >>> formula.common
+    '1 + a * b'
+    >>> for term in formula.groups:
+    ...     print(term)
+    (x || g)
+    (x || g:h)
+    >>> print(formula)
+    y | trials(n) ~ a * b + (x || g) + (x || g:h)
+    """
+    example = "y ~ x + (x | g)" if response else "~ x + (1 | g)"
+    if not isinstance(text, str):
+        order = "; the formula comes before the data" if hasattr(text, "columns") else ""
+        raise FormulaError(f"a formula is a text such as {example!r}; this is {_describe(text)}{order}")
+    if not text.strip():
+        raise FormulaError(f"the formula is empty; write one such as {example!r}")
+    try:
+        return _formula(text, response)
+    except ReadError as problem:
+        raise FormulaError(caret(text, problem.position, problem.message)) from None
+    except RecursionError:
+        raise FormulaError(f"the formula is nested too deeply to be read: {text[:60]} …") from None
+
+
+def _describe(value: Any) -> str:
+    shown = repr(value)
+    return f"{type(value).__name__} {shown if len(shown) <= 60 else shown[:60] + '…'}"
+
+
+def _formula(text: str, has_response: bool) -> Formula:
+    left, tilde, right = read(text)
+    if has_response and left is None:
+        raise ReadError(tilde, "there is no response before the `~`")
+    if not has_response and left is not None:
+        start = len(text) - len(text.lstrip())
+        raise ReadError(start, "the formula of a parameter has no response; begin it with `~`")
+    response = _read_response(left) if left else None
+    common, groups, offsets = _read_predictors(right)
+    names = [part for side in (left, right) if side for part in walk(side) if isinstance(part, Name)]
+    columns: dict[str, int] = {}
+    for part in sorted(names, key=lambda part: part.position):
+        columns.setdefault(part.name, part.position)
+    return Formula(response, common, groups, offsets, text, tuple(columns.items()))
+
+
+# -- left side ----------------------------------------------------------------------------------------------
+
+
+def _read_response(node: Node) -> Response:
+    match node:
+        case Binary("|", Binary("|" | "||"), position=position):
+            raise ReadError(
+                position, "a second bar; additions are joined by +: y | trials(n) + weights(w) ~ …"
+            )
+        case Binary("|", left, right):
+            return Response(_read_outcome(left), _read_additions(right))
+        case Binary("||", position=position):
+            raise ReadError(position, "additions follow one bar: y | trials(n) ~ …")
+        case Group(position=position):
+            raise ReadError(position, "additions stand without parentheses: y | trials(n) ~ …")
+    return Response(_read_outcome(node), ())
+
+
+def _read_outcome(node: Node) -> str:
+    match node:
+        case Call("cbind", (first, second), (), position):
+            good, bad = render(first), render(second)
+            raise ReadError(position, f"cbind() is not supported; write {good} | trials({good} + {bad}) ~ …")
+    check_expression(node, predictor=False)
+    if not columns_named(node):
+        raise ReadError(node.position, "the response names no column")
+    return as_term(node)
+
+
+def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for sign, item in summands(node):
+        if not isinstance(item, Call) or sign < 0:
+            known = " + ".join(f"{name}(…)" for name in ADDITIONS)
+            raise ReadError(item.position, f"after the bar of a response stand {known}, joined by +")
+        name = item.function
+        if name not in ADDITIONS:
+            hint = "not supported" if name in _UNSUPPORTED_ADDITIONS else f"unknown{suggest(name, ADDITIONS)}"
+            way = "; write + offset(log(…)) on the right" if name == "rate" else ""
+            raise ReadError(
+                item.position, f"the addition {name}() is {hint}{way}; there are {', '.join(ADDITIONS)}"
+            )
+        if name in found:
+            raise ReadError(item.position, f"{name}() is given twice")
+        if len(item.arguments) != 1 or item.keywords:
+            raise ReadError(item.position, f"{name}() takes one argument, a column or an expression")
+        argument = item.arguments[0]
+        check_expression(argument, predictor=True)
+        if not columns_named(argument) and not (isinstance(argument, Constant) and argument.kind == "number"):
+            raise ReadError(
+                argument.position, f"{name}() takes a column, an expression of columns or a number"
+            )
+        found[name] = render(argument)
+    return tuple((name, found[name]) for name in ADDITIONS if name in found)
+
+
+# -- right side ---------------------------------------------------------------------------------------------
+
+
+def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str, ...]]:
+    """The population-level part, the group terms and the offsets of the right side."""
+    common = Terms()
+    groups: dict[Any, GroupTerm] = {}
+    offsets: list[str] = []
+    for sign, item in summands(node):
+        match item:
+            case Group() | Call("offset") if sign < 0:
+                raise ReadError(
+                    item.position, "this cannot be subtracted; leave it out of the formula instead"
+                )
+            case Group():
+                _read_group(item, groups)
+            case Call("offset"):
+                offsets.append(_read_offset(item))
+            case _:
+                common.put(sign, item)
+    return common.text, tuple(groups.values()), tuple(offsets)
+
+
+def _read_offset(call: Call) -> str:
+    if len(call.arguments) != 1 or call.keywords:
+        raise ReadError(call.position, "offset() takes one argument: offset(log(e))")
+    argument = call.arguments[0]
+    check_expression(argument, predictor=True)
+    if not columns_named(argument):
+        raise ReadError(argument.position, "this offset names no column; a constant belongs to the intercept")
+    return as_term(argument)
+
+
+def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
+    """Add the terms of one parenthesis, one for each combination of columns right of its bar."""
+    effects = Terms()
+    for sign, item in summands(group.left):
+        if isinstance(item, Group):
+            raise ReadError(item.position, "a group term cannot stand inside another")
+        if isinstance(item, Call) and item.function == "offset":
+            raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
+        effects.put(sign, item)
+    if not effects.intercept and not effects.present:
+        raise ReadError(
+            group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
+        )
+    for part in _factor_sum(group.right):
+        for term in expand(part):
+            factor = tuple(column.name for column in term if isinstance(column, Name))
+            key = (effects.key, frozenset(factor))
+            if key in seen:
+                first = seen[key].position == group.position
+                place = part.position if first else group.position
+                raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
+            seen[key] = GroupTerm(effects.text, factor, group.correlated, group.position)
+
+
+def _factor_sum(node: Node) -> Iterable[Node]:
+    """The summands right of a bar, checked to be columns joined by ``/ : * +``."""
+    for part in walk(node):
+        match part:
+            case Name() | Binary("/" | ":" | "*" | "+"):
+                continue
+            case Call("gr" | "mm" as function):
+                reason = f"{function}() is not supported; name the columns that make the groups"
+            case Call(function):
+                reason = (
+                    f"right of a bar stand columns, not calls; make {render(part)} a column of the data first"
+                )
+            case Binary(operator) if operator in BARS:
+                reason = "a group term has one bar"
+            case Binary(operator) | Unary(operator):
+                reason = f"`{operator}` has no meaning right of a bar; columns are joined by / : * +"
+            case _:
+                reason = "right of a bar stand columns, joined by / : * +"
+        raise ReadError(part.position, reason)
+    return [item for _, item in summands(node)]
