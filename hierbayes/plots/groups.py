@@ -96,7 +96,7 @@ def plot_groups(
     y = shares(design)
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
-    size = figsize or (max(PANEL[0] * columns, 4.2) + 0.5, PANEL[1] * height + 1.0)
+    size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
     figure, axes = plt.subplots(
         height, columns, sharex=True, sharey=True, squeeze=False, layout="constrained", figsize=size
     )
@@ -113,13 +113,13 @@ def plot_groups(
         ax.set_visible(False)
     for column in range(columns):  # the lowest panel of a column carries its numbers
         axes[(len(chosen) - 1 - column) // columns, column].tick_params(labelbottom=True)
-    middle = (columns - 1) // 2
-    set_text(axes[(len(chosen) - 1 - middle) // columns, middle].set_xlabel, x, 40)
+    set_text(figure.supxlabel, x, 60)
     set_text(figure.supylabel, response_words(spec), 60)
     title = f"{response_words(spec)} by {factor.name}" + (f": {note}" if note else "")
     set_text(figure.suptitle, title, int(11 * size[0]))
-    style: dict[str, Any] = {"ncols": 4, "frameon": False, "fontsize": "small"}
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", **style)
+    # at the side: below, it would lie on a label of the user's own
+    style: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", **style)
     return np.asarray(axes.flat[: len(chosen)])
 
 
