@@ -120,7 +120,7 @@ def test_estimates_maximise_the_familys_log_density(name, link):
     )
     base = {"identity": 5.0, "inverse": 1.5, "log": 1.0}.get(link, 0.1)
     r = rng.normal(size=(levels, 2)) * 0.2
-    trials = rng.integers(1, 9, levels * rows).astype(float) if name == "binomial" else None
+    trials = rng.integers(1, 9, levels * rows).astype(float) if family.needs_trials else None
     aux = {a.name: AUX[a.name] for a in family.auxiliaries}
     eta = base + r[codes, 0] + (0.1 + r[codes, 1]) * x + 0.1 * w
     data = pd.DataFrame({"x": x, "w": w, "g": codes, "n": 1.0 if trials is None else trials})

@@ -31,7 +31,7 @@ UNKNOWN_LEVEL = (
 )
 RESERVED = {"chain", "draw", "coef", "sample", OBS}
 PACKAGE = (
-    f"{Path(__file__).parent}/"  # warnings point at the caller's line, whichever function they come from
+    f"{Path(__file__).parents[1]}/"  # warnings point at the caller's line, whichever function they come from
 )
 
 
