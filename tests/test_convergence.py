@@ -42,6 +42,11 @@ def test_autoregressive_chains(phi, chains):
         assert_arvizs(autoregressive(phi, chains, draws, 3))
 
 
+def test_many_quantities_and_none():
+    assert_arvizs(autoregressive(0.5, 2, 60, 120))
+    assert [values.shape for values in diagnostics(np.zeros((2, 60, 0))).values()] == [(0,)] * 4
+
+
 def test_ties():
     draws = autoregressive(0.5, 4, 200, 3)
     assert_arvizs(np.round(draws))

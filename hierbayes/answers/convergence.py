@@ -14,6 +14,7 @@ Array = NDArray[np.float64]
 FEWEST = 4  # draws of a chain
 RESOLUTION = 1e-15  # of a quantity that never moves
 TAILS = 0.05, 0.95
+AT_ONCE = 50  # quantities, whose spectra must find room in memory
 
 
 def diagnostics(draws: Array) -> dict[str, Array]:
@@ -27,6 +28,11 @@ def diagnostics(draws: Array) -> dict[str, Array]:
     >>> {name: values.round(2).tolist() for name, values in diagnostics(draws).items()}
     {'ess_bulk': [3740.6, 4104.03], 'ess_tail': [4043.25, 4012.41], 'r_hat': [1.0, 1.0], 'mcse_mean': [0.02, 0.02]}
     """
+    parts = [_diagnose(draws[..., at : at + AT_ONCE]) for at in range(0, max(draws.shape[2], 1), AT_ONCE)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _diagnose(draws: Array) -> dict[str, Array]:
     names = "ess_bulk", "ess_tail", "r_hat", "mcse_mean"
     found = {name: np.full(draws.shape[2], np.nan) for name in names}
     usable = ~np.isnan(draws).any(axis=(0, 1))
