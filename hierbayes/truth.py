@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks, square_roots
-from hierbayes.answers.summary import correlated_pairs
+from hierbayes.answers.summary import correlated_pairs, level_table
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
@@ -71,21 +71,11 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
 
     Where several formulas have any, the column parameter comes first.
     """
-    columns = ["group", "level", "effect", "value"]
-    tables = []
-    for parameter, layout in spec.layout.predictors.items():
-        for factor in layout.factors:
-            labels = {
-                "group": factor.name,
-                "level": np.repeat(factor.levels.labels, len(factor.effects)),
-                "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
-            }
-            r = draws.values[spec.factor_variables(parameter, factor)["r"].name][0]
-            named = {"parameter": parameter} if len(spec.layout.predictors) > 1 else {}
-            tables.append(pd.DataFrame({**named, **labels, "value": r.ravel()}))
-    if len({table["level"].dtype for table in tables}) > 1:
-        tables = [table.astype({"level": object}) for table in tables]
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns)
+
+    def drawn(parameter: str, factor: Factor) -> dict[str, Array]:
+        return {"value": draws.values[spec.factor_variables(parameter, factor)["r"].name][0].ravel()}
+
+    return level_table(spec, drawn, ("value",))
 
 
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:

@@ -6,7 +6,6 @@ Technometrics 48(2).
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.climbing import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.ranks import find_factor
-from hierbayes.answers.summary import level_coefficients
+from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
@@ -81,7 +80,8 @@ def no_pooling(
     codes = design.predictors[MEAN].factors[factor.name].codes[counts]
     estimate = _estimate(spec, design, means, factor, codes, _coefficients(spec, means, factor))
     n = np.bincount(codes, minlength=len(factor.levels))
-    return _level_frame(factor, {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))})
+    columns = {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))}
+    return pd.DataFrame(level_labels(factor) | columns).drop(columns="group")
 
 
 def complete_pooling(
@@ -197,11 +197,7 @@ def shrinkage_table(
     """
     chosen = spec.layout.predictors[MEAN].factors if group is None else (find_factor(spec, group),)
     tables = [_shrinkage(spec, design, posterior, interval, factor) for factor in chosen]
-    if not tables:
-        return labelled(pd.DataFrame(columns=COLUMNS), interval)
-    if len({table["level"].dtype for table in tables}) > 1:
-        tables = [table.astype({"level": object}) for table in tables]
-    return labelled(pd.concat(tables, ignore_index=True), interval)
+    return labelled(stack_levels(tables, COLUMNS), interval)
 
 
 def posterior_means(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -231,17 +227,7 @@ def _shrinkage(
         "pooling": levels.ravel(),
         "pooling_factor": np.tile(whole, len(factor.levels)),
     }
-    table = _level_frame(factor, columns)
-    table.insert(0, "group", factor.name)
-    return table
-
-
-def _level_frame(factor: Factor, columns: Mapping[str, Any]) -> pd.DataFrame:
-    labels = {
-        "level": np.repeat(factor.levels.labels, len(factor.effects)),
-        "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
-    }
-    return pd.DataFrame(labels | dict(columns))
+    return pd.DataFrame(level_labels(factor) | columns)
 
 
 # -- what is held fixed -------------------------------------------------------------------------------------

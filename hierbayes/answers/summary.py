@@ -4,7 +4,7 @@ Each function takes a specification and a posterior dataset, computes the quanti
 last. Tables are tidy: one row an estimate, a level keeps its own value and type.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,16 +59,19 @@ def correlated_pairs(factor: Factor) -> list[tuple[int, int]]:
 
 def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean."""
-    stacked = np.stack(list(summary_draws(spec, posterior).values()), axis=-1)
-    return labelled(estimates(spec, posterior, interval).assign(**diagnostics(stacked)), interval)
+    draws = summary_draws(spec, posterior)
+    stacked = np.stack(list(draws.values()), axis=-1)
+    return labelled(_estimates(draws, interval).assign(**diagnostics(stacked)), interval)
 
 
 def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """One row a scalar quantity: mean, sd, lower, upper."""
-    draws = summary_draws(spec, posterior)
+    return labelled(_estimates(summary_draws(spec, posterior), interval), interval)
+
+
+def _estimates(draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-    table = pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
-    return labelled(table, interval)
+    return pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -90,7 +93,7 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
 def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """Deviations of each level from the population: group, level, effect, mean, sd, lower, upper."""
     return _level_table(
-        spec, interval, lambda parameter, layout, factor: _deviations(spec, posterior, parameter, factor)
+        spec, interval, lambda parameter, factor: _deviations(spec, posterior, parameter, factor)
     )
 
 
@@ -102,7 +105,7 @@ def coef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataF
     return _level_table(
         spec,
         interval,
-        lambda parameter, layout, factor: level_coefficients(spec, posterior, parameter, factor),
+        lambda parameter, factor: level_coefficients(spec, posterior, parameter, factor),
     )
 
 
@@ -120,24 +123,48 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
 
 
 def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:
+    def columns_of(parameter: str, factor: Factor) -> Mapping[str, Any]:
+        return summarise(draws_of(parameter, factor), interval)
+
+    return labelled(level_table(spec, columns_of, ("mean", "sd", "lower", "upper")), interval)
+
+
+def level_table(
+    spec: ModelSpec, columns_of: Callable[[str, Factor], Mapping[str, Any]], columns: tuple[str, ...]
+) -> pd.DataFrame:
+    """One row a level and effect of every factor: group, level, effect, and the columns of ``columns_of``.
+
+    Where several parameters have formulas, the column parameter comes first.
+    """
     several = len(spec.layout.predictors) > 1
-    tables = []
-    for parameter, layout in spec.layout.predictors.items():
-        for factor in layout.factors:
-            draws = draws_of(parameter, layout, factor)
-            labels: Mapping[str, Any] = {
-                "group": factor.name,
-                "level": np.repeat(factor.levels.labels, len(factor.effects)),
-                "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
-            }
-            named = {"parameter": parameter} | dict(labels) if several else dict(labels)
-            tables.append(pd.DataFrame(named | summarise(draws, interval)))
-    columns = ["group", "level", "effect", "mean", "sd", "lower", "upper"]
+    tables = [
+        pd.DataFrame(
+            ({"parameter": parameter} if several else {})
+            | level_labels(factor)
+            | dict(columns_of(parameter, factor))
+        )
+        for parameter, layout in spec.layout.predictors.items()
+        for factor in layout.factors
+    ]
+    return stack_levels(tables, ("group", "level", "effect", *columns))
+
+
+def level_labels(factor: Factor) -> dict[str, Any]:
+    """Columns group, level, effect: of each level its effects in turn."""
+    return {
+        "group": factor.name,
+        "level": np.repeat(factor.levels.labels, len(factor.effects)),
+        "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
+    }
+
+
+def stack_levels(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
+    """Tables of factors one below the other, a level with its own value and type; of none, an empty one."""
     if not tables:
-        return labelled(pd.DataFrame(columns=columns), interval)
+        return pd.DataFrame(columns=list(columns))
     if len({table["level"].dtype for table in tables}) > 1:
         tables = [table.astype({"level": object}) for table in tables]
-    return labelled(pd.concat(tables, ignore_index=True), interval)
+    return pd.concat(tables, ignore_index=True)
 
 
 def _deviations(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:

@@ -26,10 +26,6 @@ from hierbayes.formula.syntax import (
 )
 from hierbayes.formula.terms import (
     CATEGORIES,
-    CENTRINGS,
-    FUNCTIONS,
-    NUMPY_FUNCTIONS,
-    WHOLE_COLUMN,
     Terms,
     as_term,
     check_expression,
@@ -37,22 +33,6 @@ from hierbayes.formula.terms import (
     suggest,
 )
 from hierbayes.formula.tokens import ReadError, caret, quote
-
-__all__ = [
-    "CATEGORIES",
-    "CENTRINGS",
-    "FUNCTIONS",
-    "NUMPY_FUNCTIONS",
-    "WHOLE_COLUMN",
-    "Formula",
-    "GroupTerm",
-    "Response",
-    "caret",
-    "categories_in",
-    "names_in",
-    "parse",
-    "quote",
-]
 
 ADDITIONS = ("trials", "weights", "cens")
 _UNSUPPORTED_ADDITIONS = frozenset(

@@ -14,7 +14,6 @@ from hierbayes.data.design import Design
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 # Okabe and Ito's blue and vermillion are told apart with every kind of colour vision
 BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", "#666666", "#E5E5E5"

@@ -15,7 +15,6 @@ from hierbayes.errors import DataError
 from hierbayes.plots.basics import GREY, PALE_GREY, wrap
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 CROWD = 200  # from so many levels on, arrow heads only clutter
 NAME_WIDTH = 36  # characters of a level's name in one line

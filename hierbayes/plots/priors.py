@@ -1,6 +1,5 @@
 """Pictures of what priors imply: simulated responses, groups, sds, correlations."""
 
-import textwrap
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -13,11 +12,11 @@ from hierbayes.data.design import MEAN
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
-from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, SCALES, VERMILLION
+from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
 from hierbayes.prior_summary import implied_effects, shares
 
 Array = NDArray[np.float64]
-GREEN = "#009E73"  # Okabe and Ito's third, told apart from the other two
+GREEN = OKABE_ITO[2]
 WORLDS = ((BLUE, "-"), (VERMILLION, "--"), (GREEN, ":"))
 LINES = 12  # levels drawn of one simulated data set
 SHOWN = 0.99  # of the simulated values, the middle that a histogram shows
@@ -250,7 +249,7 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
             color=colors[number],
             linestyle=styles[number],
             linewidth=1.5,
-            label=_wrap(shown.removesuffix(f", {INTERCEPT}"), 28),
+            label=wrap(shown.removesuffix(f", {INTERCEPT}"), 28),
         )
     left_out = len(values) - len(colors)
     title = f"{heading} (4 of {len(values)})" if left_out > 0 else heading
@@ -272,12 +271,8 @@ def _legend(ax: Axes) -> None:
 
 def finish(ax: Axes, title: str, x: str, y: str) -> None:
     """Title and labels of a panel, long ones on several lines."""
-    ax.set_title(_wrap(title, 40), parse_math=False, fontsize="medium")
-    ax.set_xlabel(_wrap(x, 42), parse_math=False)
-    ax.set_ylabel(_wrap(y, 34), parse_math=False)
+    ax.set_title(wrap(title, 40), parse_math=False, fontsize="medium")
+    ax.set_xlabel(wrap(x, 42), parse_math=False)
+    ax.set_ylabel(wrap(y, 34), parse_math=False)
     if ax.get_xscale() == "linear":
         ax.locator_params(axis="x", nbins=6)
-
-
-def _wrap(text: str, width: int) -> str:
-    return textwrap.fill(text, width, break_on_hyphens=False)
