@@ -56,7 +56,7 @@ class Target:
     dimension: int = 0
 
 
-def resolve_priors(layout: Layout, family: Family, link: str, user: PriorSet) -> tuple[ResolvedPrior, ...]:
+def resolve_priors(layout: Layout, family: Family, user: PriorSet) -> tuple[ResolvedPrior, ...]:
     """Every prior of a model: the user's most specific entry, else the default.
 
     Raises
@@ -65,7 +65,7 @@ def resolve_priors(layout: Layout, family: Family, link: str, user: PriorSet) ->
         For an address that matches nothing in this model (the message lists what there is), a distribution
         whose support does not suit the quantity, or, without a response, a prior whose default needs its scale.
     """
-    targets = tuple(_targets(layout, family, link))
+    targets = tuple(_targets(layout, family))
     _check_addresses(targets, user)
     _check_complete(targets, user)
     return tuple(_resolve(target, user) for target in targets)
@@ -155,7 +155,7 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
         )
 
 
-def _targets(layout: Layout, family: Family, link: str) -> Iterator[Target]:
+def _targets(layout: Layout, family: Family) -> Iterator[Target]:
     response = layout.response
     for parameter, predictor in layout.predictors.items():
         if parameter == MEAN:

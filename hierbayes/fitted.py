@@ -669,7 +669,7 @@ class Fit:
             The groups of `tree` and ``posterior_predictive``: what ``az.plot_ppc_dist`` and its kin take.
         """
         design = self._rows("give some rows: predict(rows, kind='response', output='draws')")
-        thinned = simulation.thin(self.spec, self.posterior, draws)
+        thinned = simulation.thin(self.posterior, draws)
         flat = flatten(self.spec, thinned)
         simulated = simulation.simulate_responses(self.spec, flat, design, seed)
         simulated = simulated.assign_coords(draw=thinned["draw"].to_numpy())

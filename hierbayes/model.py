@@ -120,7 +120,7 @@ class Model:
             self.data = source
             self.design = stream(formulas, source, found, link_name, prior_set, progress)
             layout = self.design.layout
-        resolved = resolve_priors(layout, found, link_name, prior_set)
+        resolved = resolve_priors(layout, found, prior_set)
         self.spec = ModelSpec(layout, found, link_name, resolved)
         self.spec.check_names()
         if isinstance(self.data, pd.DataFrame):
@@ -167,7 +167,7 @@ class Model:
         pandas.DataFrame
             One row a pair: factor, relation, other, pairs (combinations of levels that have rows), possible.
         """
-        return structure(self.spec, self.design)
+        return structure(self.design)
 
     def graph(self, parameterization: str = "noncentered") -> "pm.Model":
         """The model as a `pymc.Model`, with dims and coords, usable as any PyMC model.

@@ -93,7 +93,7 @@ def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> 
     return tree
 
 
-def thin(spec: ModelSpec, posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
+def thin(posterior: xr.Dataset, draws: int | None) -> xr.Dataset:
     """Evenly spaced draws of each chain, about `draws` in all; all of them for None."""
     if draws is None:
         return posterior

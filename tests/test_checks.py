@@ -258,6 +258,6 @@ def test_an_interrupted_run_says_so(fit):
     assert "500 draws of 4 chains" in stopped.check()[0].found
 
 
-def test_too_few_draws_for_diagnostics_are_no_error(fit):
+def test_too_few_draws_for_diagnostics_are_no_error():
     short = prior_fit(hb.Model("y ~ x + (x | g)", D), draws=3, chains=1)
     assert short.check() == ()

@@ -237,7 +237,7 @@ def test_a_new_level_has_the_covariance_of_each_draw(terms):
     assert (expected[0, 1] > 0.05) == (terms == "(x | g)")
 
 
-def test_new_levels_exceed_what_was_observed(slopes):
+def test_new_levels_exceed_what_was_observed():
     fit = tame_fit(hb.Model(f"y ~ {SLOPES}", D), draws=4000)
     values = {v.name: values_of(fit, v.name).copy() for v in fit.spec.variables}
     values["r_g"][:] = 0.0  # six levels that happen to be alike say nothing of what sd says
@@ -548,7 +548,7 @@ def test_rows_are_compared_one_by_one(slopes):
     assert_allclose(reverse["p_greater"].to_numpy(), 1 - table["p_greater"].to_numpy())
 
 
-def test_a_new_level_on_both_sides_is_one_group(slopes):
+def test_a_new_level_on_both_sides_is_one_group():
     fit = prior_fit(hb.Model("y ~ x + (1 | g)", D))
     table = fit.compare({"x": [1.0], "g": ["q"]}, {"x": [0.0], "g": ["q"]})
     slope = values_of(fit, "b")[:, 1]

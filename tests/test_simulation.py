@@ -285,7 +285,7 @@ def test_thin_spreads_what_it_keeps_over_each_chain(model, wanted, kept):
     posterior = xr.Dataset(
         {"sigma": (("chain", "draw"), np.zeros((4, 100)))}, coords={"draw": np.arange(100)}
     )
-    thinned = thin(model.spec, posterior, wanted)
+    thinned = thin(posterior, wanted)
     assert dict(thinned.sizes) == {"chain": 4, "draw": kept}
     places = thinned["draw"].to_numpy()
     assert len(set(places)) == kept
@@ -299,4 +299,4 @@ def test_thinning_to_no_draws_is_refused(model, draws):
     prior = sample_prior(model.spec, 8, seed=1)
     posterior = to_dataset(model.spec, {name: values[None] for name, values in prior.values.items()})
     with pytest.raises(ValueError, match=r"1 or more, or None for all; got"):
-        thin(model.spec, posterior, draws)
+        thin(posterior, draws)

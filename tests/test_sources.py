@@ -45,7 +45,6 @@ def make_rows() -> pd.DataFrame:
 
 
 ROWS = make_rows()
-COLUMNS = list(ROWS.columns)
 FORMULAS = {
     "slopes": "y ~ x * kind + yes + (x | g)",
     "everything": "y | weights(w) ~ scale(log(z)) + center(x) + C(room) + offset(o) + (1 + x + z | g) + (x || school)",
@@ -226,7 +225,7 @@ def test_gaps_are_left_out_and_told_as_of_the_frame(tmp_path):
     assert_same(quiet(formula, partitions), quiet(formula, pandas))
 
 
-def test_only_the_columns_of_the_formula_are_read(folder):
+def test_only_the_columns_of_the_formula_are_read():
     def never(values: pl.Series) -> pl.Series:
         raise AssertionError("the column was read")
 
@@ -388,7 +387,7 @@ def test_paths_that_lead_nowhere(tmp_path):
 # -- progress, memory, clusters --------------------------------------------------------------------------------
 
 
-def test_progress_is_told_where_it_takes_long_and_is_wanted(capsys, monkeypatch):
+def test_progress_is_told_where_it_takes_long_and_is_wanted(capsys):
     chunks = list(find_source(pl.from_pandas(ROWS).lazy()).chunks(["y"]))
     for shown in (True, False):
         told = list(sources.Progress("Reading", N, shown).over(iter(chunks), wait=-1.0, every=0.0))

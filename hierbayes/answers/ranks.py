@@ -15,7 +15,6 @@ from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
-Array = NDArray[np.float64]
 ALL_PAIRS = 100  # up to so many levels every pair is compared unless told which
 
 

@@ -212,7 +212,7 @@ def _cells(inner: Codes, outer: Codes) -> Codes:
     return np.unique(outer * (inner.max() + 1) + inner)
 
 
-def structure(spec: ModelSpec, design: Design | Streamed) -> pd.DataFrame:
+def structure(design: Design | Streamed) -> pd.DataFrame:
     """How each pair of grouping factors stands, by looking at the rows: factor, relation, other, pairs, possible.
 
     Columns pairs and possible count the combinations of levels that have rows, and all there could be.

@@ -49,7 +49,7 @@ class Replicates:
 def replicate(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int, seed: int) -> Replicates:
     """About `draws` simulated sets of responses, of evenly spaced draws; 8 bytes × draws × rows."""
     assert design.y is not None, "only rows with a response can be checked"
-    flat = flatten(spec, thin(spec, posterior, draws))
+    flat = flatten(spec, thin(posterior, draws))
     (values,) = simulate_responses(spec, flat, design, seed).data_vars.values()
     return Replicates(design.y, values.to_numpy().reshape(-1, len(design)), design.trials)
 
@@ -152,7 +152,6 @@ class Scores:
     mean: Array
     lower: Array
     upper: Array
-    order: NDArray[np.int64]
 
 
 def level_scores(
@@ -167,8 +166,8 @@ def level_scores(
     r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()[..., place]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])
-    lower, upper = interval.bounds(np.sort(scores, axis=1))
+    ordered = np.sort(scores, axis=1)
+    lower, upper = interval.bounds(ordered)
     levels = r.shape[-1]
     expected = special.ndtri((np.arange(1, levels + 1) - 0.375) / (levels + 0.25))
-    means = np.sort(scores, axis=1).mean(axis=0)
-    return Scores(expected, means, lower, upper, np.argsort(scores.mean(axis=0), kind="stable"))
+    return Scores(expected, ordered.mean(axis=0), lower, upper)

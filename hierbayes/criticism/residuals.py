@@ -64,7 +64,7 @@ def residuals(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
     """
     y = design.y
     assert y is not None, "only rows with a response have residuals"
-    flat = flatten(spec, thin(spec, posterior, draws))
+    flat = flatten(spec, thin(posterior, draws))
     request = Request("linear", choose_groups(spec, "all"), "error", seed)
     fitted, sd, below, upto, k = (np.empty(len(y)) for _ in range(5))
     squares, zeros = np.zeros(len(flat)), np.zeros(len(flat))  # of each set of independent replicates

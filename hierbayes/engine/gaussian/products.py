@@ -101,7 +101,7 @@ def cross(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int
     products = Products(
         with_primary=sparse(
             pieces * q * lanes,
-            [_entries(m, problem, primary, k, rows, _effects(problem, k, first[k])) for k in order],
+            [_entries(m, primary, k, rows, _effects(problem, k, first[k])) for k in order],
         ),
         with_sampled=sparse(D, _sampled_entries(m, problem, order, first)),
         with_dense=sparse(D, _dense_entries(m, problem, order, first, c.factors[:, 2], m_dense - p)),
@@ -120,7 +120,7 @@ def _effects(problem: GaussianProblem, k: int, first: int) -> Ints:
     return first + np.arange(f.n_levels * f.q, dtype=np.int64).reshape(f.n_levels, f.q)
 
 
-def _entries(m: Moments, problem: GaussianProblem, j: int, k: int, rows: Ints, columns: Ints) -> Entries:
+def _entries(m: Moments, j: int, k: int, rows: Ints, columns: Ints) -> Entries:
     """Return two factors' cross-products, given the places (levels, q) of their effects."""
     level, other, values = m.pair(j, k)
     row, column = np.broadcast_arrays(rows[level][:, :, None], columns[other][:, None, :])
@@ -136,9 +136,7 @@ def _sampled_entries(
         row, column = np.broadcast_arrays(at[:, :, None], at[:, None, :])
         parts.append((row, column, m.within[k]))
         parts += [
-            _entries(m, problem, k, other, at, _effects(problem, other, first[other]))
-            for other in order
-            if other != k
+            _entries(m, k, other, at, _effects(problem, other, first[other])) for other in order if other != k
         ]
     return parts
 
@@ -160,5 +158,5 @@ def _dense_entries(
         for other in np.flatnonzero(columns >= 0).tolist():
             f = problem.factors[other]
             places = columns[other] + np.arange(f.n_levels * f.q).reshape(f.q, f.n_levels).T
-            parts.append(_entries(m, problem, k, other, at, places))
+            parts.append(_entries(m, k, other, at, places))
     return parts

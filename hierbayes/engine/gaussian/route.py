@@ -81,7 +81,7 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: 
         sampled = tuple(sorted(falling[:count]))
         columns = p + sum(size for k, size in enumerate(sizes) if k != primary and k not in sampled)
         seconds = _dense_seconds(columns, primary, sampled, factors, rows)
-        seconds += _sparse_seconds(primary, sampled, factors, rows)
+        seconds += _sparse_seconds(sampled, factors, rows)
         routes.append(Route(primary, sampled, columns, seconds))
     if nested:
         most = chained_seconds(p, factors, max(levels for levels, _ in factors))
@@ -144,9 +144,7 @@ def chained_seconds(p: int, factors: Sequence[tuple[int, int]], cells: int) -> f
     return total + cells * (q * (q + 1) // 2) * (width * (width + 1) // 2) * CELL
 
 
-def _sparse_seconds(
-    primary: int, sampled: tuple[int, ...], factors: Sequence[tuple[int, int]], rows: int
-) -> float:
+def _sparse_seconds(sampled: tuple[int, ...], factors: Sequence[tuple[int, int]], rows: int) -> float:
     """Return the time that sampled effects take; two factors have at most as many pairs as there are rows."""
     total = sum(factors[k][0] * factors[k][1] ** 2 for k in sampled) * LEVEL
     for j, k in combinations(range(len(factors)), 2):
