@@ -148,6 +148,8 @@ class Fit:
             standard deviation or correlation; variance (for a correlation: covariance) and share with their bounds.
             Shares are of the variance about the population-level part, averaged over the rows, on the link's
             scale: z_j² Σ_jj for an effect, 2 z_i z_j Σ_ij for a covariance; with the residual's they add to 1.
+            Where sigma has a formula the residual's variance is σ_i² averaged over the training rows, as in `icc`
+            and `r2`, and its standard deviation the root of that.
         """
         interval = get_interval(prob, kind)
         return partition.varcorr(self.spec, self._draws(), self.design, interval, method)

@@ -227,7 +227,7 @@ def test_varcorr(fit):
     assert_numbers(table.loc[7], values_of(fit, "sigma"))
 
 
-def test_varcorr_of_a_parameter_with_a_formula_has_no_residual(distributional):
+def test_varcorr_of_a_parameter_with_a_formula(distributional):
     table = distributional.varcorr()
     assert list(zip(table["parameter"], table["group"], table["effect"], table["effect2"], strict=True)) == [
         ("mu", "g", "Intercept", ""),
@@ -235,7 +235,26 @@ def test_varcorr_of_a_parameter_with_a_formula_has_no_residual(distributional):
         ("mu", "g", "Intercept", "x"),
         ("sigma", "g", "Intercept", ""),
         ("sigma", "h", "x", ""),
+        ("mu", "Residual", "sigma", ""),
     ]
+    eta = sigmas(distributional)  # of a row, averaged over the rows of D, which count alike
+    assert_numbers(table.iloc[-1], np.sqrt(np.exp(2 * eta).mean(axis=1)))
+
+
+def sigmas(fit: hb.Fit) -> np.ndarray:
+    """log sigma ~ kind + (1 | g) + (0 + x || h) in every draw, row by row: (S, n)."""
+    b, r_g, r_h = (values_of(fit, name) for name in ("b_sigma", "r_sigma_g", "r_sigma_h"))
+    coefficients = fit.fixef().query("parameter == 'sigma'")["effect"].tolist()
+    columns = []
+    for _, row in D.iterrows():
+        eta = b[:, coefficients.index("Intercept")].copy()
+        if f"kind[{row['kind']}]" in coefficients:
+            eta += b[:, coefficients.index(f"kind[{row['kind']}]")]
+        for name, r in (("g", r_g), ("h", r_h)):
+            level = fit.posterior[name].to_numpy().tolist().index(row[name])
+            eta += r[:, level, 0] * (row["x"] if name == "h" else 1.0)
+        columns.append(eta)
+    return np.stack(columns, axis=1)
 
 
 def test_only_correlated_pairs_have_correlations():

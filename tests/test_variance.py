@@ -220,6 +220,32 @@ def test_a_sigma_with_a_formula_is_averaged_over_the_rows(known_fit):
     assert_allclose(number(fit.icc(), group="g"), 4 / (4 + (1 + 9) / 2))
     table = fit.icc(at={"x": [0, 1]})
     assert_allclose([number(table, group="g", x=x) for x in (0, 1)], [4 / 5, 4 / 13])
+    residual = fit.varcorr().set_index("group").loc["Residual"]
+    assert_allclose(residual["mean"], np.sqrt(5))
+    assert_allclose(residual["share"], 5 / 9)
+
+
+@pytest.mark.parametrize("family", ["gaussian", "student", "lognormal"])
+def test_shares_of_a_sigma_with_a_formula_add_to_1(known_fit, family):
+    y, x, g = RNG.gamma(2.0, size=40), np.tile([0.0, 1.0, 2.0, 1.0], 10), np.repeat(np.arange(8), 5)
+    data = pd.DataFrame({"y": y, "x": x, "g": g, "w": np.tile([1, 3], 20)})
+    model = hb.Model({"mu": "y | weights(w) ~ x + (x | g)", "sigma": "~ x + (1 | g)"}, data, family=family)
+    r = RNG.normal(scale=0.4, size=(10, 8, 1))
+    values = {
+        "b": [1.0, 0.5], "sd_g": [0.9, 0.4], "cor_g": [[1, 0.3], [0.3, 1]], "b_sigma": [-0.2, 0.6],
+        "sd_sigma_g": [0.4], "r_sigma_g": r, "nu": 5.0,
+    }  # fmt: skip
+    table = known_fit(model, values).varcorr()
+    assert_allclose(table["share"].sum(), 1.0)
+    variance = np.exp(2 * (-0.2 + 0.6 * x + r[:, g, 0]))
+    average = np.average(variance, axis=1, weights=data["w"])
+    residual = table.set_index("group").loc["Residual"]
+    assert_allclose([residual["mean"], residual["variance"]], [np.sqrt(average).mean(), average.mean()])
+    between = np.average(
+        [[1, x] @ np.array([[0.81, 0.108], [0.108, 0.16]]) @ [1, x] for x in x], weights=data["w"]
+    )
+    own = average * (5 / 3 if family == "student" else 1)
+    assert_allclose(residual["share"], (own / (own + between)).mean())
 
 
 @pytest.mark.parametrize(

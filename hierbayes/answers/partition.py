@@ -16,6 +16,7 @@ from hierbayes.answers.summary import correlated_pairs
 from hierbayes.answers.variance import (
     EVALUATIONS,
     Components,
+    average_square,
     evaluations,
     latent_components,
     response_components,
@@ -42,7 +43,8 @@ def varcorr(
     """Standard deviations and correlations of group effects, and the residual's: one row an estimate.
 
     Columns parameter, group, effect, effect2 (empty for a standard deviation); mean, sd, lower, upper of the standard
-    deviation or correlation; variance (for a correlation the covariance) and share with their bounds.
+    deviation or correlation; variance (for a correlation the covariance) and share with their bounds. Where sigma has a
+    formula its variance is averaged over the rows, and its standard deviation is the root of that.
     """
     weights = row_weights(design)
     parts = latent_components(spec, draws, design, weights, method)
@@ -57,10 +59,10 @@ def varcorr(
                 second = "" if i == j else factor.effects[j]
                 labels.append((parameter, factor.name, factor.effects[i], second))
                 columns.append(column)
-    if "sigma" in spec.plain_auxiliaries:
-        sigma = draws.values["sigma"]
+    square = average_square(spec, draws, design, weights, "sigma")
+    if square is not None:
         labels.append((MEAN, RESIDUAL, "sigma", ""))
-        columns.append((sigma, sigma**2, parts.own / total))
+        columns.append((np.sqrt(square), square, parts.own / total))
     table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
     if columns:
         stacked = [np.stack(values, axis=-1) for values in zip(*columns, strict=True)]

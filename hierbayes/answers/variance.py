@@ -168,6 +168,22 @@ def _distribution_variance(
     return total
 
 
+def average_square(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, weights: Array, name: str
+) -> Array | None:
+    """A parameter's square averaged over the rows, (S,); None where the family hasn't got it."""
+    if name in spec.plain_auxiliaries:
+        return np.square(draws.values[name])
+    if name not in spec.layout.predictors:
+        return None
+    assert isinstance(design, Design), NEEDS_ROWS
+    share = weights / weights.sum()
+    total = np.zeros(len(draws))
+    for part, rows in each_rows(spec, draws, design):
+        total += np.square(rows.aux[name]) @ share[part]
+    return total
+
+
 def _on_the_link(spec: ModelSpec, eta: Array, aux: Values, exponential: bool, method: str) -> Array:
     """The family's variance at linear predictor `eta`, carried over to the link's scale."""
     from scipy import special
