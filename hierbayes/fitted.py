@@ -248,7 +248,11 @@ class Fit:
         Returns
         -------
         pandas.DataFrame
-            group, level, effect, n, no_pooling, partial_pooling, lower, upper, population.
+            group, level, effect, n; no_pooling (the level's coefficient by maximum likelihood from its own rows, NaN
+            where they don't settle it), partial_pooling (its posterior mean) with lower and upper; population (the
+            population-level coefficient's posterior mean), complete_pooling (by maximum likelihood from all rows as if
+            they were one level); pooling and pooling_factor (of the level, and of the effect as a whole: 0 none, 1
+            complete; Gelman & Pardoe 2006).
         """
         interval = get_interval(prob, kind)
         design = self._rows("ranef() and coef() have each level's partial pooling")
@@ -261,6 +265,8 @@ class Fit:
         descending: bool = False,
         prob: float | None = None,
         kind: str | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
         """The posterior of each level's rank among its factor's levels, by one effect or by each.
 
@@ -274,18 +280,23 @@ class Fit:
             Whether rank 1 is the largest; it is the smallest unless given.
         prob, kind : float, str, optional
             Of the credible interval, as in `summary`.
+        at : mapping of str to values, optional
+            Instead of by coefficients, by where the levels are at these values of the predictors, as in
+            ``at={"Days": [0, 9]}``.
 
         Returns
         -------
         pandas.DataFrame
-            group, level, effect, mean, sd, lower, upper of the rank, p_first and p_last (of rank 1 and of the last).
+            group, level, effect (or the columns of `at`), mean, sd, lower, upper of the rank, p_first and p_last (of
+            rank 1 and of the last). Levels that tie share them.
 
         Raises
         ------
         DataError
-            For an unknown factor or effect.
+            For an unknown factor, effect or predictor, or one that `at` leaves open.
         """
-        return ranks.rank(self.spec, self._draws(), get_interval(prob, kind), group, effect, descending)
+        interval = get_interval(prob, kind)
+        return ranks.rank(self.spec, self._draws(), interval, group, effect, descending, self._held(at))
 
     def contrasts(
         self,
@@ -296,6 +307,8 @@ class Fit:
         output: Output = "table",
         prob: float | None = None,
         kind: str | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
     ) -> Any:
         """Differences between levels of a grouping factor, a − b, and the probability that a is the larger.
 
@@ -312,20 +325,27 @@ class Fit:
         output : {"table", "draws"}
         prob, kind : float, str, optional
             Of the credible interval, as in `summary`.
+        at : mapping of str to values, optional
+            Instead of coefficients, where the levels are at these values of the predictors, on the link's scale.
 
         Returns
         -------
         pandas.DataFrame or xarray.DataArray
-            group, level_a, level_b, effect, mean, sd, lower, upper, p_greater; or draws (chain, draw, quantity).
+            group, level_a, level_b, effect (or the columns of `at`), mean, sd, lower, upper, p_greater; or draws
+            (chain, draw, quantity).
 
         Raises
         ------
         DataError
-            For an unknown factor, effect or level, or too many pairs.
+            For an unknown factor, effect, level or predictor, one that `at` leaves open, or too many pairs.
         """
         check_output(output)
-        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs)
+        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._held(at))
         return found.array() if output == "draws" else found.differences(get_interval(prob, kind))
+
+    def _held(self, at: Mapping[str, Any] | None) -> ranks.Held | None:
+        """The training rows with predictors held at each combination of values."""
+        return None if not at else partition.hold(self.spec, self._rows(), self._frame(), at)
 
     def check(self, thorough: bool = False) -> tuple[Finding, ...]:
         """What is wrong with the draws or the posterior and what to do; empty when all is well.
@@ -477,7 +497,8 @@ class Fit:
         variable : str
             A predictor: `resolution` values over its range, or its levels. ``"x:z"`` is ``"x"`` by ``"z"``.
         by : str, optional
-            Another predictor, at its mean and a standard deviation either side, or at its levels.
+            Another predictor, at its mean and a standard deviation either side, at 0 and 1 where it is one of these in
+            every row, or at its levels.
         at : mapping of str to values, optional
             Columns held at these values, every combination. Other numbers are at their mean, categories at their first
             level; grouping factors at no level, so that one that counts is a new one.
@@ -559,9 +580,9 @@ class Fit:
         Parameters
         ----------
         variables : str, list of str or mapping, optional
-            Predictors, all unless given. A mapping says how each changes: a number by a step (1 unless given) or
-            from one value to another, ``{"age": (20, 30)}``; a category ``"reference"`` (each level against the
-            first), ``"pairwise"`` or ``("control", "treated")``.
+            Predictors, all unless given. A mapping says how each changes: a number by a step (1 unless given; one that
+            is 0 or 1 in every row from 0 to 1) or from one value to another, ``{"age": (20, 30)}``; a category
+            ``"reference"`` (each level against the first), ``"pairwise"`` or ``("control", "treated")``.
         rows, by
             As in `avg_predictions`.
         comparison : {"difference", "ratio"}

@@ -104,6 +104,18 @@ def test_steps_and_pairs_of_a_number_and_truth_values(fit):
     assert fit.avg_comparisons()["term"].tolist() == ["x", "kind", "kind", "smoker"]
 
 
+def test_a_number_that_is_0_or_1_goes_from_0_to_1(known_fit):
+    data = D.assign(smoker=D["smoker"].astype(int))
+    model = hb.Model(FORMULA, data, family="bernoulli")
+    coded = known_fit(model, {"b": B, "r_g": R, "sd_g": [0.8, 0.5], "cor_g": np.eye(2)})
+    (row,) = coded.avg_comparisons("smoker").to_dict("records")
+    assert row["contrast"] == "1 - 0"
+    yes = (probabilities(smoker=1.0) - probabilities(smoker=0.0)).mean(axis=1)
+    assert row["mean"] == pytest.approx(yes.mean())
+    assert coded.avg_comparisons({"smoker": 2})["contrast"].tolist() == ["+2"]
+    assert coded.conditional_effects("x:smoker", resolution=2)["smoker"].tolist() == [0, 1, 0, 1]
+
+
 def test_average_slopes_are_derivatives(fit):
     p, codes = probabilities(), D["g"].map({name: place for place, name in enumerate("abcdef")}).to_numpy()
     derivative = p * (1 - p) * (B[:, [1]] + R[:, codes, 1])

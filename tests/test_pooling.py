@@ -312,6 +312,28 @@ def test_pooling_of_two_effects_is_the_variance_their_rows_leave(sleep):
     np.testing.assert_allclose(levels, np.tile(np.diag(left) / np.diag(between), (18, 1)))
 
 
+def test_nested_factors_are_part_of_a_levels_own_rows():
+    data = pd.DataFrame({"school": np.repeat(list("abcd"), [4, 6, 9, 5])})
+    data["class"] = data["school"] + np.resize(list("123"), 24)
+    data["seat"] = data["class"] + np.resize(list("lmrr"), 24)
+    data["y"], data["x"] = RNG.normal(size=24), RNG.normal(size=24)
+    model = hb.Model("y ~ x + (x | school) + (1 | class) + (1 | seat)", data)
+    means = {"b": [1.0, 0.5], "sd_school": [1.5, 0.7], "sd_class": [0.9], "sd_seat": [0.6], "sigma": 1.2}
+    means |= {"r_class": RNG.normal(size=(12, 1)), "cor_school": [[1.0, -0.2], [-0.2, 1.0]]}
+    posterior = posterior_of(model, means)
+    factor = find_factor(model.spec, "school")
+    found = estimates(model, posterior, "school")
+    levels, _ = pooling_factors(model.spec, model.design, posterior, factor)
+    between = np.outer([1.5, 0.7], [1.5, 0.7]) * [[1.0, -0.2], [-0.2, 1.0]]
+    for place, (_, rows) in enumerate(data.groupby("school")):
+        z = np.column_stack([np.ones(len(rows)), rows["x"]])
+        np.testing.assert_allclose(found[place], np.linalg.lstsq(z, rows["y"], rcond=None)[0], rtol=1e-6)
+        same = [np.equal.outer(rows[name].to_numpy(), rows[name].to_numpy()) for name in ("class", "seat")]
+        noise = 1.2**2 * np.eye(len(rows)) + 0.9**2 * same[0] + 0.6**2 * same[1]
+        left = np.linalg.inv(np.linalg.inv(between) + z.T @ np.linalg.solve(noise, z))
+        np.testing.assert_allclose(levels[place], np.diag(left) / np.diag(between), rtol=1e-9)
+
+
 def test_shrinkage_table_has_every_factor_and_keeps_the_levels_types():
     data = pd.DataFrame({"g": np.repeat([10, 20, 30], 8), "h": np.tile(list("abcd"), 6)})
     data["y"] = np.random.default_rng(6).normal(size=24)

@@ -65,6 +65,40 @@ def test_all_pairs_and_chosen_ones(fit):
     assert_allclose(draws.to_numpy().ravel(), difference)
 
 
+def test_levels_at_values_of_the_predictors(fit):
+    there = R[:, :, 0] + 3.0 * R[:, :, 1]
+    table = fit.contrasts("g", pairs=[(4, 33)], at={"x": [0, 3.0]})
+    assert list(table)[:4] == ["group", "level_a", "level_b", "x"]
+    assert table["x"].tolist() == [0, 3.0]
+    difference = there[:, 1] - there[:, 4]
+    assert_allclose(table.loc[1, ["mean", "sd"]].astype(float), [difference.mean(), difference.std(ddof=1)])
+    assert table.loc[1, "p_greater"] == np.mean(difference > 0)
+    assert table.loc[0, "mean"] == pytest.approx(fit.contrasts("g", "Intercept", pairs=[(4, 33)])["mean"][0])
+    league = fit.rank("g", at={"x": 3.0})
+    assert_allclose(league["mean"], (np.argsort(np.argsort(there, axis=1), axis=1) + 1).mean(axis=0))
+    rows = [{"x": [3.0], "g": [level]} for level in (4, 33)]
+    assert fit.compare(*rows, groups="g")["p_greater"][0] == table.loc[1, "p_greater"]
+    with pytest.raises(DataError, match="give one of them"):
+        fit.rank("g", "x", at={"x": 0})
+    with pytest.raises(DataError, match="at names 'z', which is no predictor"):
+        fit.rank(at={"z": 0})
+
+
+def test_what_at_leaves_open(known_fit):
+    two = known_fit(hb.Model("y ~ x + z + (x + z | g)", D.assign(z=D["x"] ** 2)), {"sigma": 1.0})
+    with pytest.raises(DataError, match="at leaves 'z' open, which varies by 'g'"):
+        two.contrasts(at={"x": 0})
+
+
+def test_levels_that_tie_share_their_ranks(known_fit):
+    tied = np.zeros((40, 6, 1))
+    tied[:, 5] = 1.0
+    table = known_fit(hb.Model("y ~ 1 + (1 | g)", D), {"r_g": tied, "sd_g": [0.0], "sigma": 1.0}).rank()
+    assert table["mean"].tolist() == [3.0] * 5 + [6.0]
+    assert table["p_first"].tolist() == pytest.approx([0.2] * 5 + [0.0])
+    assert table["p_last"].tolist() == [0.0] * 5 + [1.0]
+
+
 def test_requests_that_cannot_be_met(fit, known_fit):
     with pytest.raises(DataError, match="'k' is no grouping factor"):
         fit.rank("k")

@@ -48,6 +48,14 @@ def test_sleepstudy_as_the_r_package_performance_has_it(sleep):
     assert_allclose(number(r2, definition="nakagawa", kind="conditional"), 0.799, atol=5e-4)
 
 
+def test_an_identity_links_scale_is_called_as_it_was_asked_for(sleep):
+    assert [sleep.icc(scale=scale)["scale"].tolist() for scale in ("both", "latent", "response")] == [
+        ["response"],
+        ["latent"],
+        ["response"],
+    ]
+
+
 def test_the_icc_is_a_function_of_the_predictor(sleep):
     table = sleep.icc(at={"Days": [0, 5, 9]})
     s0, s1 = SLEEP["sd_Subject"]

@@ -250,6 +250,11 @@ def is_numeric(column: pd.Series) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column))
 
 
+def is_indicator(column: pd.Series) -> bool:
+    """Whether a predictor is a number that is 0 or 1 in every row, and both in some."""
+    return is_numeric(column) and set(column.unique()) == {0, 1}
+
+
 def levels_of(column: pd.Series) -> list[Any]:
     """The values of a categorical predictor in their order: the first is the reference."""
     if pd.api.types.is_bool_dtype(column):
@@ -311,6 +316,8 @@ def _contrasts(rows: Rows, name: str, wanted: Any, sign: str) -> list[tuple[Side
             raise DataError(
                 f"a contrast of the number {name!r} is a step or a pair (from, to); got {wanted!r}"
             )
+        if wanted is None and is_indicator(column):
+            return [((0, 0), (1, 1), f"1 {sign} 0")]
         step = 1 if wanted is None else wanted
         values = rows.frame[name].to_numpy(dtype=np.float64)
         return [((0, values), (1, values + step), f"+{step:g}")]

@@ -9,7 +9,13 @@ import numpy as np
 import pandas as pd
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
+from hierbayes.answers.effects import (
+    as_predictors,
+    is_indicator,
+    is_numeric,
+    levels_of,
+    predictor_columns,
+)
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities
@@ -57,7 +63,8 @@ def make_grid(
     variable : str
         A predictor: `resolution` values over its range, or its levels. ``"x:z"`` is ``"x"`` by ``"z"``.
     by : str, optional
-        Another predictor, at its mean and one standard deviation either side, or at its levels.
+        Another predictor, at its mean and one standard deviation either side, at 0 and 1 where it is one of these in
+        every row, or at its levels.
     at : mapping of str to values, optional
         Columns held at these values, every combination. Other numbers are at their mean, categories at their first
         level, and grouping factors at no level.
@@ -148,5 +155,7 @@ def _values(column: pd.Series, resolution: int, first: bool) -> list[Any]:
         return levels_of(column)
     if first:
         return list(np.linspace(column.min(), column.max(), resolution))
+    if is_indicator(column):
+        return [0, 1]
     mean, sd = column.mean(), column.std()
     return [mean - sd, mean, mean + sd] if sd > 0 else [mean]

@@ -131,7 +131,7 @@ def icc(
     weights = row_weights(design)
     labels: list[dict[str, Any]] = []
     columns: list[Array] = []
-    for values, rows in _held(spec, design, data, at):
+    for values, rows in hold(spec, design, data, at):
         for where in scales:
             parts = (
                 latent_components(spec, draws, rows, weights, method)
@@ -151,8 +151,8 @@ def _identity(spec: ModelSpec) -> bool:
 
 
 def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
-    if _identity(spec):
-        return ("response",)
+    if _identity(spec):  # the two are one, called as it was asked for
+        return ("response" if scale == "both" else scale,)
     if scale != "both":
         return (scale,)
     # 1/eta has no mean over normal effects: the response's scale has no variance there
@@ -167,10 +167,16 @@ def _shares(parts: Components, definition: str) -> dict[str, Array]:
     return {group: values / total for group, values in {**parts.groups, **together}.items()}
 
 
-def _held(
+def hold(
     spec: ModelSpec, design: Design, data: pd.DataFrame, at: Mapping[str, Any] | None
 ) -> list[tuple[dict[str, Any], Design]]:
-    """The training rows with predictors held at each combination of values."""
+    """The training rows with predictors held at each combination of values.
+
+    Raises
+    ------
+    DataError
+        When `at` names no predictor of the model.
+    """
     if not at:
         return [({}, design)]
     groups = choose_groups(spec, "all")

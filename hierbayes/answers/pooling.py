@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.climbing import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.predict import square_roots
 from hierbayes.answers.ranks import find_factor
 from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels
 from hierbayes.data.design import MEAN, Design, linear_predictor
@@ -39,8 +40,9 @@ def no_pooling(
 
     A coefficient is population-level plus deviation, as in lme4's ``coef``. Everything else of the mean's
     linear predictor (other population-level columns, offsets, other factors' effects) and the family's own
-    parameters are held at their posterior means. Where the likelihood has several maxima (Student's t), it is
-    the one reached from the partial-pooling estimate.
+    parameters are held at their posterior means; but factors nested in this one are left out, since their effects,
+    the classes' of a school, are part of what the level's rows say of it. Where the likelihood has several maxima
+    (Student's t), it is the one reached from the partial-pooling estimate.
 
     Parameters
     ----------
@@ -104,18 +106,18 @@ def pooling_factors(
 
     A level's is the share of an effect's variance between levels that its own rows leave open, var(r | rows) / σ², at
     the posterior means: with one effect Gelman & Pardoe's (2006) ω = (σ_y²/n) / (σ² + σ_y²/n), the weight of the
-    population in the level's estimate. The effect's is their λ = 1 − V(E(r)) / E(V(r)), V the variance over the
-    levels (their equation 7).
+    population in the level's estimate. Effects of factors nested in this one are integrated out. The effect's is
+    their λ = 1 − V(E(r)) / E(V(r)), V the variance over the levels (their equation 7).
     """
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     bound = design.predictors[MEAN].factors[factor.name]
     codes, z = bound.codes[counts], bound.z[counts]
     rows = _rows(spec, design, means, z, codes, counts)
-    eta = _rest(spec, design, means, factor)[counts] + (z * _coefficients(spec, means, factor)[codes]).sum(
-        axis=1
-    )
-    information = level_products(rows, rows.weights * rows.information(eta), len(factor.levels))
+    rest, own = _rest(spec, design, means, factor)[counts], _coefficients(spec, means, factor)[codes]
+    each_row = rows.weights * rows.information(rest + (z * own).sum(axis=1))
+    information = level_products(rows, each_row, len(factor.levels))
+    information -= _shared_with_nested(spec, design, posterior, factor, rows, each_row)
     between = between_covariance(spec, posterior, factor)
     left = np.linalg.solve(np.eye(len(between)) + between @ information, between)
     variance = np.diagonal(between)
@@ -136,11 +138,61 @@ def _estimate(
     counts = _informative(design)
     z = design.predictors[MEAN].factors[factor.name].z[counts]
     basis, root, full = orthonormal(z, codes, len(start))
-    eta = _rest(spec, design, means, factor)[counts] + (z * start[codes]).sum(axis=1)
+    rest = _rest(spec, design, means, factor, without=nested_factors(spec, design, factor))
+    eta = rest[counts] + (z * start[codes]).sum(axis=1)
     shift, found = climb(_rows(spec, design, means, basis, codes, counts), eta, full)
     estimate = np.full(start.shape, np.nan)
     estimate[found] = start[found] + np.linalg.solve(root[found], shift[found][..., None])[..., 0]
     return estimate
+
+
+def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Factor, ...]:
+    """The other factors of the mean's formula each of whose levels has rows in one level of this factor only."""
+    bound = design.predictors[MEAN].factors
+    outer, size = bound[factor.name].codes, len(factor.levels)
+    return tuple(
+        other
+        for other in spec.layout.predictors[MEAN].factors
+        if other.name != factor.name
+        and len(np.unique(bound[other.name].codes * size + outer)) == len(np.unique(bound[other.name].codes))
+    )
+
+
+def _shared_with_nested(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, factor: Factor, rows: LevelRows, each_row: Array
+) -> Array:
+    """What a level's information loses because its rows must tell the effects nested in it too: (G, q, q).
+
+    C (I + N'WN)⁻¹ C' of each level, where W is the information of each row, N the columns of the nested effects times
+    the root of their covariance, and C = Z'WN: a Schur complement (Henderson 1984, chapter 5).
+    """
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    levels, q = len(factor.levels), rows.basis.shape[1]
+    shared = np.zeros((levels, q, q))
+    counts, blocks, owners = _informative(design), [], []
+    for other in nested_factors(spec, design, factor):
+        bound = design.predictors[MEAN].factors[other.name]
+        codes = bound.codes[counts]
+        z = bound.z[counts] @ square_roots(between_covariance(spec, posterior, other)[None])[0]
+        width = z.shape[1]
+        places = codes[:, None] * width + np.arange(width)
+        at = (np.repeat(np.arange(len(codes)), width), places.ravel())
+        blocks.append(sparse.csr_array((z.ravel(), at), shape=(len(codes), len(other.levels) * width)))
+        owner = np.zeros(len(other.levels), dtype=np.int64)
+        owner[codes] = rows.codes
+        owners.append(np.repeat(owner, width))
+    if not blocks:
+        return shared
+    columns, owner = sparse.hstack(blocks, format="csr"), np.concatenate(owners)
+    weighted = columns.T * each_row
+    crossed = weighted @ rows.basis
+    inner = sparse.csc_matrix(weighted @ columns + sparse.eye_array(len(owner)))
+    solved = splu(inner).solve(crossed)
+    for i, j in np.ndindex(q, q):
+        shared[:, i, j] = np.bincount(owner, weights=crossed[:, i] * solved[:, j], minlength=levels)
+    return shared
 
 
 def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
@@ -244,9 +296,14 @@ def _coefficients(spec: ModelSpec, means: Mapping[str, Array], factor: Factor) -
 
 
 def _rest(
-    spec: ModelSpec, design: Design, means: Mapping[str, Array], factor: Factor | None, parameter: str = MEAN
+    spec: ModelSpec,
+    design: Design,
+    means: Mapping[str, Array],
+    factor: Factor | None,
+    parameter: str = MEAN,
+    without: tuple[Factor, ...] = (),
 ) -> Array:
-    """A linear predictor at the posterior mean, less the factor's coefficients: (n,)."""
+    """A linear predictor at the posterior mean, less the factor's coefficients and the effects of others: (n,)."""
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
     b = None
     if layout.coefficients:
@@ -255,7 +312,7 @@ def _rest(
         b = means[spec.coefficient_variable(parameter).name] * kept
     others = []
     for other in layout.factors:
-        if factor is None or other.name != factor.name:
+        if (factor is None or other.name != factor.name) and other not in without:
             rows = bound.factors[other.name]
             others.append((rows.codes, rows.z, means[spec.factor_variables(parameter, other)["r"].name]))
     return np.asarray(linear_predictor(bound.x, bound.offset, b, others))

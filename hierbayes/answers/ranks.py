@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.quantities import Quantities
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
+Array = NDArray[np.float64]
+type Held = Sequence[tuple[dict[str, Any], Design]]
 ALL_PAIRS = 100  # up to so many levels every pair is compared unless told which
 
 
@@ -69,6 +71,45 @@ def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
     return [factor.effects.index(effect)]
 
 
+def level_values(
+    spec: ModelSpec, draws: Draws, factor: Factor, effect: str | None = None, held: Held | None = None
+) -> list[tuple[dict[str, Any], Array]]:
+    """What levels are compared by, each with its labels and its values in every draw (S, G).
+
+    Each varying effect, or one of them; or with predictors held at some values, the deviations of the levels there.
+
+    Parameters
+    ----------
+    held : list of (dict, Design), optional
+        The values, and the training rows with the predictors held at them.
+
+    Raises
+    ------
+    DataError
+        For an unknown effect, an effect beside held predictors, or a predictor of the effects that is not held.
+    """
+    r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
+    if held is None:
+        return [
+            ({"effect": factor.effects[place]}, r[:, :, place]) for place in effect_places(factor, effect)
+        ]
+    if effect is not None:
+        raise DataError(
+            "effect= compares one coefficient, at= the levels at values of predictors: give one of them"
+        )
+    found = []
+    for values, design in held:
+        z = design.predictors[MEAN].factors[factor.name].z
+        loose = [name for name, column in zip(factor.effects, z.T, strict=True) if np.ptp(column) > 0]
+        if loose:
+            raise DataError(
+                f"at leaves {', '.join(map(repr, loose))} open, which varies by {factor.name!r}; "
+                "hold its predictors too"
+            )
+        found.append((values, np.asarray(r @ z[0])))
+    return found
+
+
 def rank(
     spec: ModelSpec,
     draws: Draws,
@@ -76,27 +117,46 @@ def rank(
     group: str | None = None,
     effect: str | None = None,
     descending: bool = False,
+    held: Held | None = None,
 ) -> pd.DataFrame:
     """Each level's rank in every draw, summarised: 1 is the smallest, or the largest if `descending`.
 
-    Columns group, level, effect, mean, sd, lower, upper, p_first and p_last (of being ranked first and last).
+    Columns group, level, effect (or the predictors held), mean, sd, lower, upper, p_first and p_last (of being ranked
+    first and last). Levels that tie share their ranks and the probabilities.
 
     Raises
     ------
     DataError
-        For an unknown factor or effect.
+        For an unknown factor, and as `level_values`.
     """
     factor = find_factor(spec, group)
-    r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
     tables = []
-    for place in effect_places(factor, effect):
-        order = np.argsort(-r[:, :, place] if descending else r[:, :, place], axis=1)
-        ranks = np.empty(order.shape)
-        np.put_along_axis(ranks, order, np.arange(1.0, order.shape[1] + 1)[None, :], axis=1)
-        labels = {"group": factor.name, "level": factor.levels.labels, "effect": factor.effects[place]}
-        more = {"p_first": (ranks == 1).mean(axis=0), "p_last": (ranks == order.shape[1]).mean(axis=0)}
-        tables.append(pd.DataFrame(labels | summarise(ranks, interval) | more))
+    for words, values in level_values(spec, draws, factor, effect, held):
+        signed = -values if descending else values
+        labels = {"group": factor.name, "level": factor.levels.labels, **words}
+        more = {"p_first": _share(signed, signed.min(axis=1)), "p_last": _share(signed, signed.max(axis=1))}
+        tables.append(pd.DataFrame(labels | summarise(_ranks(signed), interval) | more))
     return labelled(pd.concat(tables, ignore_index=True), interval)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks within each draw (S, G), 1 for the smallest; ties have the mean of theirs."""
+    order = np.argsort(values, axis=1)
+    ordered = np.take_along_axis(values, order, axis=1)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        from scipy.stats import rankdata
+
+        return np.asarray(rankdata(values, axis=1), dtype=np.float64)
+    ranks = np.empty(order.shape)
+    np.put_along_axis(ranks, order, np.arange(1.0, order.shape[1] + 1)[None, :], axis=1)
+    return ranks
+
+
+def _share(values: Array, extreme: Array) -> Array:
+    """In how many of the draws each level has the extreme value, (G,); those that tie share a draw."""
+    there = values == extreme[:, None]
+    shares: Array = (there / there.sum(axis=1, keepdims=True)).mean(axis=0)
+    return shares
 
 
 def contrasts(
@@ -106,16 +166,17 @@ def contrasts(
     effect: str | None = None,
     levels: Sequence[Any] | None = None,
     pairs: Sequence[tuple[Any, Any]] | None = None,
+    held: Held | None = None,
 ) -> Quantities:
     """Differences a − b between levels in every draw: of all pairs of some levels, or of chosen pairs.
 
     Raises
     ------
     DataError
-        For an unknown factor, effect or level, or all pairs of more than `ALL_PAIRS` levels.
+        For an unknown factor or level, all pairs of more than `ALL_PAIRS` levels, and as `level_values`.
     """
     factor = find_factor(spec, group)
-    places = effect_places(factor, effect)
+    compared = level_values(spec, draws, factor, effect, held)
     if pairs is not None:
         flat = level_numbers(factor, [label for pair in pairs for label in pair], "pairs")
         chosen = list(zip(flat[::2], flat[1::2], strict=True))
@@ -129,13 +190,9 @@ def contrasts(
             )
         numbers = level_numbers(factor, names, "levels")
         chosen = [(a, b) for place, a in enumerate(numbers) for b in numbers[place + 1 :]]
-    r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
     first, second = (np.array([pair[side] for pair in chosen], dtype=np.int64) for side in (0, 1))
-    columns = [r[:, first, place] - r[:, second, place] for place in places]
-    labels = [
-        pd.DataFrame({**_pair_labels(factor, first, second), "effect": factor.effects[place]})
-        for place in places
-    ]
+    columns = [values[:, first] - values[:, second] for _, values in compared]
+    labels = [pd.DataFrame({**_pair_labels(factor, first, second), **words}) for words, _ in compared]
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "contrast")
 
 
