@@ -25,6 +25,9 @@ FAMILIES = (
 )
 
 
+ERRORS = (HierBayesError, ValueError, OSError)  # what a user can mend
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
     parser = _parser()
@@ -36,13 +39,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning  # type: ignore[assignment]
             status = options.run(options)
-    except (HierBayesError, ValueError, OSError) as error:
-        print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
+    except ERRORS as error:
+        _show_error(error)
         return 2
     except KeyboardInterrupt:
         print("hierbayes: stopped", file=sys.stderr)
         return 130
     return int(status or 0)
+
+
+def _show_error(error: Exception) -> None:
+    print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
@@ -237,31 +244,43 @@ def _check_out(path: Path | None) -> None:
 
 
 def _prior_check(options: argparse.Namespace) -> int:
-    """Check every file; 1 where a statement fails."""
-    from hierbayes.priorfile import find_prior_files, read_prior_file
+    """Check every file; 2 where one cannot be read or simulated from, else 1 where a statement fails."""
+    from hierbayes.priorfile import find_prior_files
 
-    files = [read_prior_file(path) for path in find_prior_files(options.paths)]
+    paths = find_prior_files(options.paths)
     if not options.no_figures:
         options.figures.mkdir(parents=True, exist_ok=True)
-    failures = 0
-    for file in files:
-        _heading(str(file.path))
-        verdicts = file.check(options.draws, options.seed)
-        for verdict in verdicts:
-            print(f"{'pass' if verdict.passed else 'FAIL'}  {verdict}")
-        if not verdicts:
-            print("no statements: add a table [[expect]]")
-        failures += sum(not verdict.passed for verdict in verdicts)
-        if not options.no_figures:
-            place = options.figures / (
-                "-".join(filter(None, (file.path.parent.name, file.path.stem))) + ".png"
-            )
-            _save(file.plot(min(options.draws, 1000), options.seed)[0].figure, place)
-            print(f"figure: {place}")
-        print()
-    statements = sum(len(file.expect) for file in files)
-    print(f"{_count(len(files), 'file')}, {_count(statements, 'statement')}, {failures} failed")
-    return 1 if failures else 0
+    passed: list[bool] = []
+    broken = 0
+    for path in paths:
+        _heading(str(path))
+        try:
+            passed += _check_prior_file(path, options)
+        except ERRORS as error:
+            _show_error(error)
+            broken += 1
+        print(flush=True)
+    failed = f"{passed.count(False)} failed"
+    unchecked = f"; {_count(broken, 'file')} could not be checked" if broken else ""
+    print(f"{_count(len(paths), 'file')}, {_count(len(passed), 'statement')}, {failed}{unchecked}")
+    return 2 if broken else int(not all(passed))
+
+
+def _check_prior_file(path: Path, options: argparse.Namespace) -> list[bool]:
+    """Print what came of each of a file's statements, and draw its figure; whether each holds."""
+    from hierbayes.priorfile import read_prior_file
+
+    file = read_prior_file(path)
+    verdicts = file.check(options.draws, options.seed)
+    for verdict in verdicts:
+        print(f"{'pass' if verdict.passed else 'FAIL'}  {verdict}")
+    if not verdicts:
+        print("no statements: add a table [[expect]]")
+    if not options.no_figures:
+        place = options.figures / ("-".join(filter(None, (path.parent.name, path.stem))) + ".png")
+        _save(file.plot(min(options.draws, 1000), options.seed)[0].figure, place)
+        print(f"figure: {place}")
+    return [verdict.passed for verdict in verdicts]
 
 
 def _count(number: int, what: str) -> str:

@@ -95,6 +95,21 @@ def test_what_is_not_there_is_an_error(tmp_path, capsys):
     assert "absent.toml" in capsys.readouterr().err
 
 
+def test_a_file_that_cannot_be_read_does_not_stop_the_others(tmp_path, capsys):
+    right = WRONG.replace("[100, 600]", "[0.1, 0.6]")
+    (tmp_path / "a_broken.toml").write_text("formula = y ~ x")
+    (tmp_path / "b_right.toml").write_text(right)
+    (tmp_path / "c_without_such_a_column.toml").write_text(right.replace("subject", "person", 1))
+    (tmp_path / "d_wrong.toml").write_text(WRONG)
+    assert main(["prior-check", str(tmp_path), "--draws", "200", "--no-figures"]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.count("PriorError") == 2
+    assert f"Reading {tmp_path / 'a_broken.toml'}" in printed.err
+    assert f"Checking {tmp_path / 'c_without_such_a_column.toml'}" in printed.err
+    assert (printed.out.count("pass  "), printed.out.count("FAIL  ")) == (3, 1)
+    assert "4 files, 4 statements, 1 failed; 2 files could not be checked" in printed.out
+
+
 BAD = [
     ('formula = "y ~ x"', "no table [design]"),
     ('formula = "y ~ x"\n[design]\nx = [1]', "no table [priors]"),
