@@ -874,9 +874,15 @@ class Fit:
         -------
         PriorComparison
             It prints both priors and posteriors and how far each quantity moved; `after` is the new fit.
+
+        Raises
+        ------
+        TypeError
+            For an option that there isn't, such as `chains` of an approximation.
         """
         from hierbayes.engine import Settings
 
+        self._check_options(options, [*Settings.__dataclass_fields__, "strategy"])
         sizes, asked = self.posterior.sizes, dict(options)
         kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
         spec = with_priors(self.spec, None if priors is None else read_priors(priors))
@@ -887,6 +893,16 @@ class Fit:
         strategy = asked.pop("strategy", "auto")
         tree = draw_posterior(spec, self.design, Settings(**{**kept, **asked}), strategy)
         return PriorComparison(self, Fit(spec, self.data, self.design, tree))
+
+    def _check_options(self, given: Mapping[str, Any], options: Sequence[str]) -> None:
+        """Refuse what is no option of drawing this fit anew; `options` are those of a fit."""
+        words = "refit() takes the options of fit()"
+        if is_approximate(self.tree):
+            options = ["draws", "seed", "progress"]
+            words = "refit() of an approximation approximates again; independent draws have no other options"
+        unknown = [name for name in given if name not in options]
+        if unknown:
+            raise TypeError(f"{words}: {', '.join(options)}; got {unknown[0]!r}")
 
     def plot_prior_posterior(self, names: Sequence[str] | None = None, **options: Any) -> Any:
         """Each quantity's prior beside its posterior: see `plots.prior_posterior.plot_prior_posterior`."""

@@ -238,7 +238,9 @@ def test_refitting_approximates_again(glance):
     assert both.after.pareto_k is not None
     assert both.after.posterior.sizes["draw"] == 4000
     assert both.table().loc["sd[herd, Intercept]", "shift"] < -1
-    with pytest.raises(TypeError, match="chains"):
+    with pytest.raises(
+        TypeError, match=r"an approximation approximates again.*draws, seed, progress; got 'chains'"
+    ):
         glance.refit(None, chains=4)
 
 

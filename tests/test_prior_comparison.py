@@ -97,6 +97,8 @@ def test_a_model_refits_with_both_sets(sleep):
 def test_priors_of_a_refit_are_checked(fit):
     with pytest.raises(PriorError, match="matches nothing in this model"):
         fit.refit({"b[Day]": "Normal(0, 1)"})
+    with pytest.raises(TypeError, match=r"options of fit\(\): draws, chains, .* got 'drws'"):
+        fit.refit(None, drws=100)
 
 
 def test_prior_and_posterior_beside_each_other(fit):
