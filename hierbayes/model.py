@@ -33,7 +33,7 @@ from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import ModelSpec, check_names
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -105,6 +105,7 @@ class Model:
     ) -> None:
         found, link_name = get_family(family, link)
         formulas = read_formulas(formula, found)
+        check_names(formulas, found)
         prior_set = read_priors(priors)
         source = find_source(data)
         self.data: pd.DataFrame | Source
@@ -122,7 +123,6 @@ class Model:
             layout = self.design.layout
         resolved = resolve_priors(layout, found, prior_set)
         self.spec = ModelSpec(layout, found, link_name, resolved)
-        self.spec.check_names()
         if isinstance(self.data, pd.DataFrame):
             self.design = layout.bind(self.data)
         for finding in self.check():

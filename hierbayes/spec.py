@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.data.design import MEAN, Layout
+from hierbayes.data.design import MEAN, OBS, RESERVED, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.families import Family
+from hierbayes.formula import Formula, quote
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
 
@@ -69,6 +70,82 @@ class Variable:
     factor: str | None = None
 
 
+def factor_variables(parameter: str, name: str, correlated: bool) -> Mapping[str, Variable]:
+    """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
+    prefix = "" if parameter == MEAN else f"{parameter}_"
+    effect = f"{prefix}{name}_effect"
+    kinds = {"sd": (effect,), "cor": (effect, f"{effect}2"), "r": (name, effect)}
+    if not correlated:
+        del kinds["cor"]
+    return {
+        kind: Variable(f"{kind}_{prefix}{name}", dims, kind, parameter, name) for kind, dims in kinds.items()
+    }
+
+
+def coefficient_variable(parameter: str) -> Variable:
+    """The population-level coefficients of one parameter's formula."""
+    prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
+    return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
+
+
+def check_names(formulas: Mapping[str, Formula], family: Family) -> None:
+    """Refuse a response or a grouping factor that is called like a part of the posterior, before any row is read.
+
+    Raises
+    ------
+    DataError
+    """
+    response = formulas[MEAN].response
+    if response is not None and response.expression in ("chain", "draw", quote(OBS)):
+        raise DataError(
+            f"the response cannot be called {response.expression!r}, a dimension of every posterior; rename it"
+        )
+    variables = _foreseen_variables(formulas, family)
+    names = [variable.name for variable in variables]
+    dims = {dim for variable in variables for dim in variable.dims if dim != variable.factor}
+    for name in dict.fromkeys(variable.factor for variable in variables if variable.factor is not None):
+        if name == "sample":
+            what = "is what ArviZ calls chains and draws in one"
+        elif name in RESERVED:
+            what = "is a dimension of every posterior"
+        elif "/" in name:
+            what = "holds a '/'"
+        elif name in names:
+            what = "is a variable of this posterior"
+        elif name in dims:
+            what = "is a dimension of this posterior"
+        else:
+            continue
+        raise DataError(
+            f"a grouping factor cannot be called {name!r}, which {what}; rename the column, "
+            f"as in data.rename(columns={{{name!r}: '{name.replace('/', '_')}_id'}})"
+        )
+    twice = [name for name in names if names.count(name) > 1]
+    if twice:
+        raise DataError(
+            f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column"
+        )
+
+
+def _foreseen_variables(formulas: Mapping[str, Formula], family: Family) -> list[Variable]:
+    """The variables that a model's posterior may have, as far as its formulas say."""
+    found = [
+        Variable(aux.name, (), "auxiliary", aux.name)
+        for aux in family.auxiliaries
+        if aux.name not in formulas
+    ]
+    for parameter, formula in formulas.items():
+        if formula.common != "0":
+            found.append(coefficient_variable(parameter))
+        correlated: dict[str, bool] = {}
+        for term in formula.groups:
+            name = ":".join(term.factor)
+            correlated[name] = correlated.get(name, False) or (term.correlated and term.effects != "1")
+        for name, several in correlated.items():
+            found += factor_variables(parameter, name, several).values()
+    return found
+
+
 @dataclass(frozen=True, eq=False)
 class ModelSpec:
     """A model, complete: what was learnt of the data, the family, the link and every prior.
@@ -122,20 +199,11 @@ class ModelSpec:
 
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
         """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
-        prefix = "" if parameter == MEAN else f"{parameter}_"
-        effect = f"{prefix}{factor.name}_effect"
-        kinds = {"sd": (effect,), "cor": (effect, f"{effect}2"), "r": (factor.name, effect)}
-        if not factor.correlated:
-            del kinds["cor"]
-        return {
-            kind: Variable(f"{kind}_{prefix}{factor.name}", dims, kind, parameter, factor.name)
-            for kind, dims in kinds.items()
-        }
+        return factor_variables(parameter, factor.name, factor.correlated)
 
     def coefficient_variable(self, parameter: str) -> Variable:
         """The population-level coefficients of one parameter's formula."""
-        prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
-        return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
+        return coefficient_variable(parameter)
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
@@ -166,21 +234,3 @@ class ModelSpec:
                 if factor.correlated:
                     coords[f"{effect}2"] = np.array(factor.effects, dtype=object)
         return coords
-
-    def check_names(self) -> None:
-        """Refuse a grouping factor that is called like a variable of the posterior."""
-        variables = [variable.name for variable in self.variables]
-        own = {name for variable in self.variables for name in variable.dims if name != variable.factor}
-        factors = {factor.name for layout in self.layout.predictors.values() for factor in layout.factors}
-        clash = factors & {*variables, *own}
-        if clash:
-            name = sorted(clash)[0]
-            what = "variable" if name in variables else "dimension"
-            raise DataError(
-                f"a grouping factor cannot be called {name!r}, a {what} of the posterior; rename the column"
-            )
-        twice = sorted(name for name in variables if variables.count(name) > 1)
-        if twice:
-            raise DataError(
-                f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column"
-            )

@@ -18,7 +18,7 @@ from hierbayes.data.learning import complete_rows, learn
 from hierbayes.errors import DataError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import ModelSpec, check_names
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]
@@ -214,6 +214,7 @@ def simulate_design(
         The columns of `data` and the response; of rows with gaps, which are left out, those that the formulas name.
         The group effects, as `effects_table` has them.
     """
+    check_names(formulas, family)
     response = formulas[MEAN].response
     assert response is not None, "the mean's formula has a response"
     column = next(
@@ -226,7 +227,6 @@ def simulate_design(
     rows = _with_a_response(data, column, family)
     frame = complete_rows(formulas, rows)
     spec = ModelSpec(learn(formulas, frame, family, link), family, link, ())
-    spec.check_names()
     design = spec.layout.bind(frame)
     whole = rows if len(rows) == len(frame) else frame
     return simulate(spec, design, whole, parameters, seed)

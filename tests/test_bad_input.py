@@ -442,7 +442,7 @@ FORMULAS = [
         "factor sd_g",
         model("y ~ (1 | g) + (1 | sd_g)", D.assign(sd_g=D["h"])),
         hb.DataError,
-        "'sd_g', a variable",
+        "'sd_g', which is a variable",
     ),
     bad(
         "factor g_effect",

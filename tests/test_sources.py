@@ -319,6 +319,10 @@ REFUSED = {
     "link": ("z ~ x", {"family": "gaussian", "link": "log"}, "link log"),
     "sigma": ({"mu": "y ~ x", "sigma": "~ x"}, {}, "sigma has a formula"),
     "prior": ("y ~ x", {"priors": {"b[x]": "StudentT(3, 0, 1)"}}, "StudentT"),
+    "factor b": ("y ~ x + (1 | b)", {}, "cannot be called 'b', which is a variable"),
+    "factor chain": ("y ~ x + (1 | chain)", {}, "cannot be called 'chain', which is a dimension"),
+    "factor g_effect": ("y ~ x + (1 | g) + (1 | g_effect)", {}, "cannot be called 'g_effect'"),
+    "response draw": ("draw ~ x + (1 | g)", {}, "the response cannot be called 'draw'"),
     "spline": ("y ~ bs(x, df=5)", {}, "whole column"),
     "poly": ("y ~ 1 + (poly(x, 2) | g)", {}, "whole column"),
     "twice": ("y ~ scale(center(x))", {}, "one of the two"),
@@ -334,8 +338,10 @@ def test_a_model_that_needs_the_rows_is_refused_before_they_are_read(name):
         raise AssertionError("a row was read")
 
     columns = pl.col("x", "y", "z").map_batches(never, pl.Float64)
-    lazy = pl.LazyFrame({"x": [1.0], "y": [1.0], "z": [1.0], "yes": [True], "g": [1]}).with_columns(columns)
-    with pytest.raises(hb.UnsupportedError, match=words):
+    rows = {"x": [1.0], "y": [1.0], "z": [1.0], "yes": [True]}
+    rows |= {name: [1] for name in ("g", "b", "chain", "g_effect", "draw")}
+    lazy = pl.LazyFrame(rows).with_columns(columns)
+    with pytest.raises((hb.UnsupportedError, hb.DataError), match=words):
         hb.Model(formula, lazy, **options)
 
 

@@ -16,9 +16,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.design import (
     MEAN,
-    OBS,
     PACKAGE,
-    RESERVED,
     Layout,
     PredictorLayout,
     columns_of,
@@ -34,7 +32,7 @@ from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import plain_columns, read_columns
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.families import Family
-from hierbayes.formula import Formula, quote
+from hierbayes.formula import Formula
 
 Array = NDArray[np.float64]
 
@@ -170,7 +168,6 @@ def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
 
 def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
     """A layout whose columns are not measured yet: means 0, scales 1."""
-    _check_names(formulas)
     _check_predictors(formulas, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
     predictors = {name: _draft_predictor(formula, frame) for name, formula in formulas.items()}
@@ -212,27 +209,6 @@ def settle(layout: PredictorLayout, measures: Measures) -> PredictorLayout:
 
 
 # -- checks before anything is learnt ---------------------------------------------------------------------------
-
-
-def _check_names(formulas: Mapping[str, Formula]) -> None:
-    response = formulas[MEAN].response
-    if response is not None and response.expression in ("chain", "draw", quote(OBS)):
-        raise DataError(
-            f"the response cannot be called {response.expression!r}, a dimension of every posterior; rename it"
-        )
-    for formula in formulas.values():
-        for term in formula.groups:
-            name = ":".join(term.factor)
-            if name in RESERVED or "/" in name:
-                why = "holds a '/'" if "/" in name else "is a dimension of every posterior"
-                if name == "sample":
-                    why = "is what ArviZ calls chains and draws in one"
-                way_out = (
-                    f", as in data.rename(columns={{{name!r}: '{name}_id'}})" if name in RESERVED else ""
-                )
-                raise DataError(
-                    f"a grouping factor cannot be called {name!r}, which {why}; rename the column{way_out}"
-                )
 
 
 def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> None:
