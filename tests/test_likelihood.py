@@ -9,6 +9,7 @@ from scipy import stats
 
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
+from hierbayes.criticism import likelihood, normal
 from hierbayes.criticism.likelihood import likelihood_chunks
 
 from .test_predict import tame_fit, values_of
@@ -98,6 +99,26 @@ def test_a_formula_for_sigma_counts():
     want = stats.norm(b[:, [0]] + b[:, [1]] * x, sigma).logpdf(D["real"])
     values = fit.log_likelihood()["log_likelihood"]["real"].to_numpy().reshape(-1, N)
     np.testing.assert_allclose(values, want, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "formula", ["real ~ x + (x || g) + (1 | h)", "above | weights(w) ~ 0 + (x | g) + (1 | h)"]
+)
+def test_rows_of_one_scale_have_the_familys_density(formula, monkeypatch):
+    """Sums over a table of coefficients and effects, few levels at a time, against the linear predictor."""
+    data = D.assign(h=np.arange(N) % 5)
+    fit = tame_fit(
+        hb.Model(formula, data, family="lognormal" if "above" in formula else "gaussian"), draws=20
+    )
+    draws, (name,) = flatten(fit.spec, fit.posterior), fit.log_likelihood()["log_likelihood"].data_vars
+    monkeypatch.setattr(likelihood, "has_one_scale", lambda spec: False)
+    want = fit.log_likelihood()["log_likelihood"][name].to_numpy().reshape(-1, N)
+    monkeypatch.undo()
+    monkeypatch.setattr(normal, "LEVEL_ENTRIES", 7 * len(draws))
+    found = np.full(want.shape, np.nan)
+    for places, values in likelihood_chunks(fit.spec, draws, fit.design, entries=4 * len(draws)):
+        found[:, places] = values
+    np.testing.assert_allclose(found, want, rtol=1e-12, atol=1e-13)
 
 
 def test_chunks_are_the_whole_in_pieces():

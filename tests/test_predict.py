@@ -412,6 +412,24 @@ def test_chunks_do_not_show(family, monkeypatch):
     assert np.nanmax(np.abs(scores)) < LIMIT
 
 
+def test_blocks_of_levels_are_as_few_as_their_effects_allow(monkeypatch):
+    """Every row once, the levels of a block few enough, and a block more has more than half of them."""
+    rows = D.assign(g=[f"{g}{i % 3}" for i, g in enumerate(D["g"])], h=D.index // 12)
+    fit = tame_fit(hb.Model("y ~ x + (x | g) + (1 | h)", rows), draws=20)
+    codes = [factor.codes for factor in fit.design.predictors["mu"].factors.values()]
+    (whole,) = predict.level_blocks(fit.design, ("g", "h"), 10**6)
+    assert sorted(whole) == list(range(len(rows)))
+    assert (np.diff(codes[0][whole]) >= 0).all()
+    for most in (9, 16):
+        blocks = list(predict.level_blocks(fit.design, ("g", "h"), most))
+        assert list(np.concatenate(blocks)) == list(whole)
+        for places in blocks:
+            assert 2 * len(np.unique(codes[0][places])) + len(np.unique(codes[1][places])) <= most
+    whole = draws_of(fit, rows)
+    monkeypatch.setattr(predict, "LEVEL_ENTRIES", 9 * len(whole))
+    assert_allclose(draws_of(fit, rows), whole, rtol=1e-13)
+
+
 def test_responses_of_different_chunks_are_independent(slopes, monkeypatch):
     monkeypatch.setattr(predict, "CHUNK_ENTRIES", 1)
     rows = {"x": [0.0, 0.0, 0.0], "g": ["a", "a", "q"]}

@@ -46,6 +46,17 @@ def test_the_distribution_that_is_fitted():
     assert abs(scale.mean() - 2.0) < 4 * scale.std() / np.sqrt(50) + 0.02
 
 
+def test_tails_from_flat_to_endless_are_arvizs():
+    """Excesses up to 10³⁰ times their quartile, one weight that is all, and weights that are all but equal."""
+    steep = -RNG.exponential([3.0, 6.0, 12.0, 24.0], size=(1000, 4))
+    one = np.where(np.arange(1000)[:, None] == 7, -40.0, RNG.normal(size=(1000, 1)) * 1e-3)
+    values = np.column_stack([steep, one, RNG.normal(size=(1000, 2)) * 1e-6, -RNG.uniform(size=(1000, 1))])
+    logs, k = array_stats.psislw(np.ascontiguousarray(values.T), r_eff=1.0, axis=-1)
+    elpd, found, _ = psis(values, 1.0)
+    assert_allclose(found, k, rtol=1e-7)
+    assert_allclose(elpd, logsumexp(logs.T + values, axis=0), rtol=1e-9, atol=1e-12)
+
+
 def test_far_apart_densities_neither_overflow_nor_vanish():
     values = np.column_stack(
         [np.linspace(-3000, 0, 1000), np.linspace(-1e-9, 0, 1000), np.repeat([-3000.0, 0], [9, 991])]

@@ -1,7 +1,7 @@
 """Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -118,20 +118,39 @@ def row_chunks(
     Rows of a level follow each other, so that its effects are gathered or drawn once. A chunk has about `entries` draws
     × rows, `CHUNK_ENTRIES` unless given.
     """
-    codes = [f.codes for p in design.predictors.values() for n, f in p.factors.items() if n in request.groups]
-    order = np.arange(len(design))
-    if codes:  # most levels change least often
-        order = np.lexsort(sorted(codes, key=lambda each: len(np.unique(each))))
-    each = sum(f.z.shape[1] for p in design.predictors.values() for f in p.factors.values())
     step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
-    block = max(step, LEVEL_ENTRIES // (len(draws) * max(each, 1)))
-    for first in range(0, len(order), block):
-        places = order[first : first + block]
+    for places in level_blocks(design, request.groups, LEVEL_ENTRIES // len(draws)):
         rows = design.rows(places)
         effects = gather_effects(spec, draws, rows, request)
         for start in range(0, len(places), step):
             part = slice(start, start + step)
             yield places[part], rows.rows(part), effects
+
+
+def level_blocks(design: Design, groups: Container[str], most: int) -> Iterator[Codes]:
+    """The places of all rows in blocks whose levels have `most` effects or so, as few as halving finds.
+
+    Rows of a level follow each other, where one has to be chosen those of the factor with most levels.
+    """
+    factors = [f for p in design.predictors.values() for name, f in p.factors.items() if name in groups]
+    counts = [len(distinct(factor.codes)[0]) for factor in factors]
+    order = np.arange(len(design))
+    if factors:  # most levels change least often
+        order = np.lexsort([factors[place].codes for place in np.argsort(counts, kind="stable")])
+    waiting = [order]
+    while waiting:
+        places = waiting.pop()
+        effects = sum(len(distinct(f.codes[places])[0]) * f.z.shape[1] for f in factors)
+        if len(places) < 2 or effects <= most:
+            yield places
+        else:
+            waiting += [places[len(places) // 2 :], places[: len(places) // 2]]
+
+
+def distinct(codes: Codes) -> tuple[Codes, Codes]:
+    """Levels in order, and the place of each row's among them, without sorting."""
+    here = np.bincount(codes) > 0
+    return np.flatnonzero(here), (np.cumsum(here) - 1)[codes]
 
 
 def predict_pairs(

@@ -19,9 +19,9 @@ from scipy.special import logsumexp
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
-from hierbayes.criticism.likelihood import likelihood_chunks
+from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
 from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
-from hierbayes.criticism.products import has_one_scale, log_marginal_by_products
+from hierbayes.criticism.products import log_marginal_by_products
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
@@ -43,25 +43,8 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
     A column that is the same in every draw, as that of a row of weight 0, has nothing to smooth: k is −inf. One that is
     impossible in some draw has no density without it: elpd −inf, k +inf.
     """
-    usable, k = _usable(log_likelihood)
-    elpd = np.where(np.isposinf(k), -np.inf, log_likelihood[0])
-    lppd = elpd.copy()
-    if not usable.all():
-        some = log_likelihood[:, np.isposinf(k)]
-        lppd[np.isposinf(k)] = logsumexp(some, axis=0) - np.log(len(some))
-    if usable.any():
-        rows = np.ascontiguousarray((log_likelihood if usable.all() else log_likelihood[:, usable]).T)
-        elpd[usable], k[usable], lppd[usable] = leave_one_out(rows, efficiency)
+    elpd, k, lppd = leave_one_out(log_likelihood.T, efficiency)
     return elpd, k, lppd - elpd
-
-
-def _usable(log_likelihood: Array) -> tuple[NDArray[np.bool_], Array]:
-    """The columns that have weights to smooth, and Pareto k of the others: −inf, +inf of impossible ones."""
-    low, high = log_likelihood.min(axis=0), log_likelihood.max(axis=0)
-    possible = ~np.isneginf(low)
-    with np.errstate(invalid="ignore"):
-        usable = possible & (high - low > 1e-12)
-    return usable, np.where(possible, -np.inf, np.inf)
 
 
 def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:

@@ -39,6 +39,12 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, A
     return values if rows.weights is None else np.where(rows.weights > 0, rows.weights * values, 0.0)
 
 
+def has_one_scale(spec: ModelSpec) -> bool:
+    """Whether responses, or their logarithms, are normal with the same standard deviation in every row."""
+    normal = spec.family.name in ("gaussian", "lognormal") and spec.link_name == "identity"
+    return normal and "sigma" in spec.plain_auxiliaries
+
+
 def likelihood_chunks(
     spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None
 ) -> Iterator[tuple[Codes, Array]]:
@@ -46,6 +52,11 @@ def likelihood_chunks(
 
     A chunk has about `entries` numbers, some 500,000 unless given; some ten arrays of that size are in use at once.
     """
+    if has_one_scale(spec):
+        from hierbayes.criticism.normal import density_chunks
+
+        yield from density_chunks(spec, draws, design, entries)
+        return
     request = Request("linear", choose_groups(spec, "all"), "error", 0)
     for places, rows, effects in row_chunks(spec, draws, design, request, entries):
         eta, aux = evaluate_predictors(spec, draws, rows, request, effects)

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import CHUNK_ENTRIES, square_roots
+from hierbayes.criticism.likelihood import has_one_scale
 from hierbayes.criticism.marginal import Own, own_levels, rest_of
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Codes
@@ -19,14 +20,9 @@ from hierbayes.spec import ModelSpec
 Array = NDArray[np.float64]
 
 
-def has_one_scale(spec: ModelSpec) -> bool:
-    """Whether responses, or their logarithms, are normal with the same standard deviation in every row."""
-    normal = spec.family.name in ("gaussian", "lognormal") and spec.link_name == "identity"
-    return normal and "sigma" in spec.plain_auxiliaries
-
-
 def log_marginal_by_products(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> Array:
     """Log density of the rows at these places in each draw, the effects that only they inform integrated: (S,)."""
+    assert has_one_scale(spec), "other responses have no such closed form"
     rows, own = design.rows(places), own_levels(spec, design, places)
     assert rows.y is not None, "only rows with a response have a likelihood"
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights

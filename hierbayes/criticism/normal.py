@@ -1,0 +1,89 @@
+"""Normal responses with one scale: log densities of rows in every draw."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, distinct, level_blocks
+from hierbayes.criticism import normalloops
+from hierbayes.data.design import MEAN, Design
+from hierbayes.data.factors import Codes
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+
+
+def density_chunks(
+    spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None
+) -> Iterator[tuple[Codes, Array]]:
+    """Log densities of the responses chunk by chunk, as `likelihood.likelihood_chunks`."""
+    with np.errstate(divide="ignore"):
+        precision = 1 / np.square(draws.values["sigma"])
+        logs = 0.5 * np.log(precision / (2 * np.pi))
+    step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
+    for block in level_blocks(design, choose_groups(spec, "all"), LEVEL_ENTRIES // len(draws)):
+        sums = sums_of(spec, draws, design.rows(block))
+        for start in range(0, len(block), step):
+            some = slice(start, start + step)
+            values = np.empty((len(block[some]), len(draws)))
+            normalloops.log_densities(
+                sums.y[some], sums.weights[some], sums.constants[some], sums.places[some],
+                sums.coefficients[some], sums.table, logs, precision, values,
+            )  # fmt: skip
+            yield block[some], values.T
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """Linear predictors of n rows as sums over the rows of one table, which has the draws side by side.
+
+    Attributes
+    ----------
+    table : ndarray (T, S)
+        Population-level coefficients, then the effects of the levels that these rows have.
+    places : ndarray of int (n, J)
+        Which rows of the table each row's predictor is the sum of.
+    coefficients : ndarray (n, J)
+        How often.
+    y, weights, constants : ndarray (n,)
+        The response, or its logarithm, less the offset; row weights; −w log y of a lognormal response.
+    """
+
+    table: Array
+    places: Codes
+    coefficients: Array
+    y: Array
+    weights: Array
+    constants: Array
+
+
+def sums_of(spec: ModelSpec, draws: Draws, rows: Design) -> Sums:
+    """The sums that some of the training rows' linear predictors are."""
+    assert rows.y is not None, "only rows with a response have a likelihood"
+    layout, bound = spec.layout.predictors[MEAN], rows.predictors[MEAN]
+    p = len(layout.coefficients)
+    blocks = [draws.values[spec.coefficient_variable(MEAN).name].T] if p else []
+    places = [np.broadcast_to(np.arange(p), bound.x.shape)]
+    first = p
+    for factor in layout.factors:
+        levels, codes = distinct(bound.factors[factor.name].codes)
+        q = len(factor.effects)
+        r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
+        whole = len(levels) == r.shape[1]
+        blocks.append((r if whole else r[:, levels]).reshape(len(r), -1).T)
+        places.append(first + codes[:, None] * q + np.arange(q))
+        first += len(levels) * q
+    table = np.ascontiguousarray(np.concatenate([np.empty((0, len(draws))), *blocks]))
+    y = np.log(rows.y) if spec.family.log_response else rows.y
+    weights = np.ones(len(rows)) if rows.weights is None else rows.weights
+    return Sums(
+        table,
+        np.concatenate(places, axis=1),
+        np.concatenate([bound.x, *(bound.factors[f.name].z for f in layout.factors)], axis=1),
+        y - bound.offset,
+        weights,
+        -weights * y if spec.family.log_response else np.zeros(len(rows)),
+    )
