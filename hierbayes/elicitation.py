@@ -14,7 +14,7 @@ TOLERANCE = 0.005  # of a probability: what an interval may miss
 NODES, WEIGHTS = np.polynomial.laguerre.laggauss(60)
 
 
-def elicit(distribution: str, lower: float, upper: float, mass: float = 0.9, **fixed: float) -> Prior:
+def elicit(distribution: str, lower: float, upper: float, prob: float = 0.9, **fixed: float) -> Prior:
     """The prior with that probability between two values, and as little other information as can be.
 
     Found by PreliZ as the distribution of greatest entropy; needs the extra ``hierbayes[preliz]``.
@@ -25,7 +25,7 @@ def elicit(distribution: str, lower: float, upper: float, mass: float = 0.9, **f
         A name as in `Prior`: ``"Normal"``, ``"HalfNormal"``, ``"Gamma"``, …
     lower, upper : float
         In the quantity's own units.
-    mass : float
+    prob : float
         The probability between them, 0 to 1.
     **fixed
         Arguments that are known, such as ``nu=4`` of a StudentT.
@@ -43,14 +43,14 @@ def elicit(distribution: str, lower: float, upper: float, mass: float = 0.9, **f
 
     Examples
     --------
-    >>> print(elicit("Normal", 200, 500, mass=0.9))
+    >>> print(elicit("Normal", 200, 500, prob=0.9))
     Normal(mu=350, sigma=91.2)
     """
     record = find_distribution(distribution)
     name = record.name
     if record.scaled is None or record.support == "correlation":
         raise PriorError(f"{name} is not found from an interval; write its arguments.")
-    _check_interval(lower, upper, mass)
+    _check_interval(lower, upper, prob)
     try:
         import preliz as pz
     except ImportError as error:
@@ -58,19 +58,19 @@ def elicit(distribution: str, lower: float, upper: float, mass: float = 0.9, **f
     found = getattr(pz, name)(**fixed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what it misses is said below
-        pz.maxent(found, lower, upper, mass, plot=False)
+        pz.maxent(found, lower, upper, prob, plot=False)
     reached = float(found.cdf(upper) - found.cdf(lower))
     arguments = {word: _rounded(getattr(found, word)) for word in record.parameters}
-    if not abs(reached - mass) < TOLERANCE:
+    if not abs(reached - prob) < TOLERANCE:
         raise PriorError(
-            f"{name} cannot have {100 * mass:g} % between {lower:g} and {upper:g}; the nearest, "
+            f"{name} cannot have {100 * prob:g} % between {lower:g} and {upper:g}; the nearest, "
             f"{Prior(name, **arguments)}, has {100 * reached:.3g} %. Take another distribution or interval."
         )
     return Prior(name, **arguments)
 
 
 def elicit_groups(
-    lower: float, upper: float, mass: float = 0.9, *, group: str | None = None
+    lower: float, upper: float, prob: float = 0.9, *, group: str | None = None
 ) -> Mapping[str, Prior]:
     """Priors of an intercept and of a group's sd from where that share of the groups lie.
 
@@ -84,7 +84,7 @@ def elicit_groups(
     ----------
     lower, upper : float
         On the link's scale.
-    mass : float
+    prob : float
         The share of the groups between them.
     group : str, optional
         The grouping factor, for the address ``sd[group, Intercept]``; every sd unless given.
@@ -103,13 +103,13 @@ def elicit_groups(
     """
     from scipy import optimize, stats
 
-    _check_interval(lower, upper, mass)
+    _check_interval(lower, upper, prob)
     half = (upper - lower) / 2
 
     def missing(log_scale: float) -> float:
         scale = np.exp(log_scale)
         inside = 2 * stats.norm.cdf(half / (scale * np.sqrt(1 + NODES**2))) - 1
-        return float(WEIGHTS @ inside) - mass
+        return float(WEIGHTS @ inside) - prob
 
     start = np.log(half)
     scale = float(np.exp(optimize.brentq(missing, start - 15, start + 15)))
@@ -118,11 +118,11 @@ def elicit_groups(
     return {"Intercept": intercept, sd: Prior("Exponential", lam=_rounded(1 / scale))}
 
 
-def _check_interval(lower: float, upper: float, mass: float) -> None:
+def _check_interval(lower: float, upper: float, prob: float) -> None:
     if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
         raise PriorError(f"lower must be below upper, both finite; got {lower!r} and {upper!r}.")
-    if not 0 < mass < 1:
-        raise PriorError(f"mass is a probability between 0 and 1, such as 0.9; got {mass!r}.")
+    if not 0 < prob < 1:
+        raise PriorError(f"prob is a probability between 0 and 1, such as 0.9; got {prob!r}.")
 
 
 def _rounded(value: Any) -> float:

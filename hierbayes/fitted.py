@@ -91,14 +91,14 @@ class Fit:
 
     # -- tables -------------------------------------------------------------------------------------------------
 
-    def summary(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+    def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Population-level effects, sds, correlations and the family's own parameters.
 
         Parameters
         ----------
         prob : float, optional
             Probability of the credible interval; from ``arviz.rcParams`` unless given.
-        kind : {"eti", "hdi"}, optional
+        interval : {"eti", "hdi"}, optional
             Its kind; from ``arviz.rcParams`` unless given.
 
         Returns
@@ -108,35 +108,35 @@ class Fit:
             an approximation (`Model.approximate`) have no use for the last four; what they are is in the table's
             ``attrs["approximation"]``.
         """
-        interval = get_interval(prob, kind)
+        chosen = get_interval(prob, interval)
         if not is_approximate(self.tree):
-            return summary.summary(self.spec, self.posterior, interval)
-        table = summary.estimates(self.spec, self.posterior, interval)
+            return summary.summary(self.spec, self.posterior, chosen)
+        table = summary.estimates(self.spec, self.posterior, chosen)
         table.attrs["approximation"] = describe_approximation(self.tree)
         return table
 
-    def fixef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+    def fixef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Population-level coefficients (lme4's name): parameter, effect, mean, sd, lower, upper."""
-        return summary.fixef(self.spec, self.posterior, get_interval(prob, kind))
+        return summary.fixef(self.spec, self.posterior, get_interval(prob, interval))
 
-    def ranef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+    def ranef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Deviations of each level from the population (lme4's name): group, level, effect, mean, sd, lower, upper."""
-        return summary.ranef(self.spec, self.posterior, get_interval(prob, kind))
+        return summary.ranef(self.spec, self.posterior, get_interval(prob, interval))
 
-    def coef(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+    def coef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Coefficients of each level, population-level plus deviation (lme4's name): as `ranef`."""
-        return summary.coef(self.spec, self.posterior, get_interval(prob, kind))
+        return summary.coef(self.spec, self.posterior, get_interval(prob, interval))
 
     # -- variance -----------------------------------------------------------------------------------------------
 
     def varcorr(
-        self, prob: float | None = None, kind: str | None = None, *, method: Method = "lognormal"
+        self, prob: float | None = None, interval: str | None = None, *, method: Method = "lognormal"
     ) -> pd.DataFrame:
         """Standard deviations and correlations of group effects, and the residual's (lme4's name).
 
         Parameters
         ----------
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible intervals, as in `summary`.
         method : {"lognormal", "delta", "trigamma"}
             As in `icc`: it enters the shares of counts and positive responses.
@@ -151,8 +151,8 @@ class Fit:
             Where sigma has a formula the residual's variance is σ_i² averaged over the training rows, as in `icc`
             and `r2`, and its standard deviation the root of that.
         """
-        interval = get_interval(prob, kind)
-        return partition.varcorr(self.spec, self._draws(), self.design, interval, method)
+        chosen = get_interval(prob, interval)
+        return partition.varcorr(self.spec, self._draws(), self.design, chosen, method)
 
     def icc(
         self,
@@ -163,7 +163,7 @@ class Fit:
         method: Method = "lognormal",
         output: Output = "table",
         prob: float | None = None,
-        kind: str | None = None,
+        interval: str | None = None,
     ) -> Any:
         """Intraclass correlations: the share of each grouping factor in the variance, and of several together.
 
@@ -182,7 +182,7 @@ class Fit:
             How the variance of a count or a positive response is carried to the log scale.
         output : {"table", "draws"}
             A summary, or every draw. Where integration is long, evenly spaced draws are used.
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
 
         Returns
@@ -200,7 +200,7 @@ class Fit:
         check_output(output)
         design = self._rows("varcorr() has the shares of variance")
         found = partition.icc(self.spec, self._draws(), design, self._frame(), at, scale, definition, method)
-        return found.array() if output == "draws" else found.table(get_interval(prob, kind))
+        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
 
     def r2(
         self,
@@ -208,7 +208,7 @@ class Fit:
         method: Method = "lognormal",
         output: Output = "table",
         prob: float | None = None,
-        kind: str | None = None,
+        interval: str | None = None,
     ) -> Any:
         """Shares of variance explained: marginal (population-level part) and conditional (with group effects).
 
@@ -218,7 +218,7 @@ class Fit:
 
         Parameters
         ----------
-        method, output, prob, kind
+        method, output, prob, interval
             As in `icc`.
 
         Returns
@@ -229,12 +229,12 @@ class Fit:
         check_output(output)
         design = self._rows("varcorr() has the shares of variance")
         found = partition.r2(self.spec, self._draws(), design, method)
-        return found.array() if output == "draws" else found.table(get_interval(prob, kind))
+        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
 
     # -- groups -------------------------------------------------------------------------------------------------
 
     def shrinkage(
-        self, group: str | None = None, prob: float | None = None, kind: str | None = None
+        self, group: str | None = None, prob: float | None = None, interval: str | None = None
     ) -> pd.DataFrame:
         """Each level's estimate from its own rows alone, its posterior, and the population's value, side by side.
 
@@ -242,7 +242,7 @@ class Fit:
         ----------
         group : str, optional
             One grouping factor; every one of the mean's formula unless given.
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
 
         Returns
@@ -254,9 +254,9 @@ class Fit:
             they were one level); pooling and pooling_factor (of the level, and of the effect as a whole: 0 none, 1
             complete; Gelman & Pardoe 2006).
         """
-        interval = get_interval(prob, kind)
+        chosen = get_interval(prob, interval)
         design = self._rows("ranef() and coef() have each level's partial pooling")
-        return pooling.shrinkage_table(self.spec, design, self.posterior, interval, group)
+        return pooling.shrinkage_table(self.spec, design, self.posterior, chosen, group)
 
     def rank(
         self,
@@ -264,7 +264,7 @@ class Fit:
         effect: str | None = None,
         descending: bool = False,
         prob: float | None = None,
-        kind: str | None = None,
+        interval: str | None = None,
         *,
         at: Mapping[str, Any] | None = None,
     ) -> pd.DataFrame:
@@ -278,7 +278,7 @@ class Fit:
             One of its varying effects, such as a slope; each in turn unless given.
         descending : bool
             Whether rank 1 is the largest; it is the smallest unless given.
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
         at : mapping of str to values, optional
             Instead of by coefficients, by where the levels are at these values of the predictors, as in
@@ -295,8 +295,8 @@ class Fit:
         DataError
             For an unknown factor, effect or predictor, or one that `at` leaves open.
         """
-        interval = get_interval(prob, kind)
-        return ranks.rank(self.spec, self._draws(), interval, group, effect, descending, self._held(at))
+        chosen = get_interval(prob, interval)
+        return ranks.rank(self.spec, self._draws(), chosen, group, effect, descending, self._held(at))
 
     def contrasts(
         self,
@@ -306,7 +306,7 @@ class Fit:
         pairs: Sequence[tuple[Any, Any]] | None = None,
         output: Output = "table",
         prob: float | None = None,
-        kind: str | None = None,
+        interval: str | None = None,
         *,
         at: Mapping[str, Any] | None = None,
     ) -> Any:
@@ -323,7 +323,7 @@ class Fit:
         pairs : list of tuple, optional
             The pairs to compare instead.
         output : {"table", "draws"}
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
         at : mapping of str to values, optional
             Instead of coefficients, where the levels are at these values of the predictors, on the link's scale.
@@ -341,7 +341,7 @@ class Fit:
         """
         check_output(output)
         found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._held(at))
-        return found.array() if output == "draws" else found.differences(get_interval(prob, kind))
+        return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
 
     def _held(self, at: Mapping[str, Any] | None) -> ranks.Held | None:
         """The training rows with predictors held at each combination of values."""
@@ -984,7 +984,7 @@ def load(path: str | Path) -> Fit:
 
 def compare_models(
     *fits: Fit | Mapping[str, Fit],
-    by: str | None = None,
+    group: str | None = None,
     method: str | None = None,
     refit: bool = False,
     **named: Fit,
@@ -995,7 +995,7 @@ def compare_models(
     ----------
     *fits : Fit or mapping of str to Fit
         Two or more fits to the same rows, called by their formulas; or a mapping of names to fits, as ``az.compare``'s.
-    by : str, optional
+    group : str, optional
         A grouping factor of all: leave a whole level out at a time, as `Fit.logo`; a row, as `Fit.loo`, unless given.
     method : {"stacking", "bb-pseudo-bma", "pseudo-bma"}, optional
         How the column weight is found; from ``arviz.rcParams`` unless given.
@@ -1033,7 +1033,9 @@ def compare_models(
     models |= named
     if len(models) < 2:
         raise DataError(f"a comparison needs two or more fits; got {len(models)}")
-    records = {name: fit.loo(refit) if by is None else fit.logo(by, refit) for name, fit in models.items()}
+    records = {
+        name: fit.loo(refit) if group is None else fit.logo(group, refit) for name, fit in models.items()
+    }
     return crossval.compare_models(
         records, [in_memory(fit.design, "compare_models").y for fit in models.values()], method
     )

@@ -29,12 +29,12 @@ class PriorComparison:
     before: "Fit"
     after: "Fit"
 
-    def table(self, prob: float | None = None, kind: str | None = None) -> pd.DataFrame:
+    def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """One row a quantity: its prior and posterior in both fits, and how far the second moved.
 
         Parameters
         ----------
-        prob, kind : float, str, optional
+        prob, interval : float, str, optional
             Of the credible intervals, as in `Fit.summary`.
 
         Returns
@@ -43,19 +43,19 @@ class PriorComparison:
             prior, mean, lower and upper before and after; shift, the difference of the means in posterior standard
             deviations of the first fit; sd_ratio, the second posterior's standard deviation over the first's.
         """
-        interval = get_interval(prob, kind)
+        chosen = get_interval(prob, interval)
         sides = {"before": self.before, "after": self.after}
         columns: dict[str, Any] = {}
         found = {}
         for word, fit in sides.items():
-            found[word] = estimates(fit.spec, fit.posterior, interval)
+            found[word] = estimates(fit.spec, fit.posterior, chosen)
             priors = prior_texts(fit.spec)
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
             columns |= {f"{name}_{word}": found[word][name] for name in ("mean", "lower", "upper")}
         first, second = found.values()
         columns["shift"] = (second["mean"] - first["mean"]) / first["sd"]
         columns["sd_ratio"] = second["sd"] / first["sd"]
-        return labelled(pd.DataFrame(columns, index=first.index), interval)
+        return labelled(pd.DataFrame(columns, index=first.index), chosen)
 
     def __repr__(self) -> str:
         return format_table(self.table()).T.to_string()

@@ -81,7 +81,7 @@ def test_a_first_fit_and_its_summary_wait_for_no_arviz():
     code = (
         "import sys, hierbayes as hb; "
         "fit = hb.fit('Reaction ~ Days + (Days | Subject)', hb.load_dataset('sleepstudy'), draws=50, tune=50, "
-        "seed=1, progress=False); fit.summary(prob=0.9, kind='eti'); "
+        "seed=1, progress=False); fit.summary(prob=0.9, interval='eti'); "
         "print([m for m in ('arviz', 'arviz_stats', 'scipy.stats', 'matplotlib', 'pymc') if m in sys.modules])"
     )
     done = subprocess.run(

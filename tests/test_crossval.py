@@ -256,11 +256,11 @@ def test_logo_of_cbpp_is_refitting_without_each_herd():
 # -- comparison ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("by", [None, "Subject"])
-def test_models_are_compared_row_by_row_or_group_by_group(slopes, intercepts, by):
-    table = hb.compare_models(slopes, intercepts, by=by)
+@pytest.mark.parametrize("group", [None, "Subject"])
+def test_models_are_compared_row_by_row_or_group_by_group(slopes, intercepts, group):
+    table = hb.compare_models(slopes, intercepts, group=group)
     assert list(table.index) == ["Reaction ~ Days + (Days | Subject)", "Reaction ~ Days + (1 | Subject)"]
-    records = [fit.loo() if by is None else fit.logo(by) for fit in (slopes, intercepts)]
+    records = [fit.loo() if group is None else fit.logo(group) for fit in (slopes, intercepts)]
     difference = (records[1].elpd_i - records[0].elpd_i).to_numpy()
     assert table["elpd_diff"].iloc[1] == pytest.approx(difference.sum(), rel=1e-6)
     assert table["dse"].iloc[1] == pytest.approx(np.sqrt(len(difference) * difference.var()), rel=1e-6)

@@ -43,7 +43,7 @@ def test_what_a_distribution_cannot_have_is_refused():
     [
         (("Normal", 5, 2), "lower must be below upper"),
         (("Normal", 0, np.inf), "lower must be below upper"),
-        (("Normal", 0, 1, 90), "mass is a probability between 0 and 1"),
+        (("Normal", 0, 1, 90), "prob is a probability between 0 and 1"),
         (("LKJ", 0, 1), "LKJ is not found from an interval"),
         (("Flat", 0, 1), "Flat is not found from an interval"),
         (("Nromal", 0, 1), "No prior distribution 'Nromal'"),

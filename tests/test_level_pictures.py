@@ -56,7 +56,9 @@ def test_every_level_has_its_line_its_data_and_the_populations(known_fit, levels
         assert_allclose(drawn["level"][:, 1], 1 + r[level, 0] + (0.5 + r[level, 1]) * x - 2 * z)
         assert_allclose(drawn["population"][:, 1], 1 + 0.5 * x - 2 * z)
         assert ax.get_title() == str(level)
-    assert axes[0].figure.get_suptitle() == "y by g"
+    figure = fit.plot_groups(prob=0.5, interval="hdi")[0].figure
+    assert figure.get_suptitle() == "y by g"
+    assert "50% HDI" in [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_of_many_levels_the_lowest_and_highest_slopes(known_fit):

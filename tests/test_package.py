@@ -1,6 +1,7 @@
 """The package as a whole: its surface, its imports, its command line."""
 
 import ast
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,13 @@ import pandas as pd
 import pytest
 
 import hierbayes as hb
+from hierbayes.plots.effects import plot_conditional_effects
+from hierbayes.plots.groups import plot_groups
+from hierbayes.plots.ppc import plot_ppc
+from hierbayes.plots.ranef import plot_ranef
+from hierbayes.plots.residuals import plot_residuals
+from hierbayes.plots.shrinkage import plot_shrinkage
+from hierbayes.prior_comparison import PriorComparison
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
@@ -25,6 +33,43 @@ def test_the_public_names_are_there():
     assert "Model" in dir(hb)
     with pytest.raises(AttributeError, match="no attribute 'Modell'"):
         hb.Modell  # noqa: B018
+
+
+PICTURES = [plot_conditional_effects, plot_groups, plot_ppc, plot_ranef, plot_residuals, plot_shrinkage]
+SURFACE = [
+    *(getattr(hb, name) for name in hb.__all__ if inspect.isfunction(getattr(hb, name))),
+    *(
+        method
+        for owner in (hb.Fit, hb.Model, PriorComparison)
+        for name, method in vars(owner).items()
+        if inspect.isfunction(method) and not name.startswith("_")
+    ),
+    *PICTURES,
+]
+
+
+def test_the_same_argument_has_the_same_name_everywhere():
+    taken = [inspect.signature(function).parameters for function in SURFACE]
+    others = {
+        "mass",
+        "ci",
+        "hdi_prob",
+        "level",
+        "ci_prob",
+        "ci_kind",
+        "by_group",
+        "random_seed",
+        "rng",
+        "num_draws",
+    }
+    for parameters in taken:
+        assert not others & set(parameters)
+        if "interval" in parameters:
+            assert parameters["interval"].default is parameters["prob"].default is None
+        if "seed" in parameters:
+            assert parameters["seed"].default == 0
+    # the probability of an interval that is given has no kind: elicit(lower, upper, prob)
+    assert sum("prob" in p for p in taken) - sum("interval" in p for p in taken) == 2
 
 
 def test_importing_is_cheap():

@@ -4,6 +4,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
+from arviz_stats.base import array_stats
 
 import hierbayes as hb
 from hierbayes.answers.intervals import get_interval
@@ -320,17 +321,18 @@ def test_ranef_has_a_panel_an_effect_in_one_order(levels):
     assert axes[0].get_title(loc="left") == "Deviations by g"
 
 
-def test_ranef_has_a_thick_and_a_thin_interval():
+@pytest.mark.parametrize("kind", ["eti", "hdi"])
+def test_ranef_has_a_thick_and_a_thin_interval(kind):
     model, posterior = simulated(5)
-    (ax,) = plot_ranef(model.spec, posterior, effects="x", prob=0.8)
+    (ax,) = plot_ranef(model.spec, posterior, effects="x", prob=0.8, interval=kind)
     draws = posterior["r_g"].sel(g_effect="x").stack(sample=("chain", "draw")).to_numpy()
     draws = draws[np.argsort(draws.mean(axis=1))]
     for lines, prob in zip(ax.collections, (0.5, 0.8), strict=True):
         drawn = np.array(lines.get_segments())[..., 0]
-        np.testing.assert_allclose(drawn, np.quantile(draws, [(1 - prob) / 2, (1 + prob) / 2], axis=1).T)
+        np.testing.assert_allclose(drawn, [getattr(array_stats, kind)(level, prob) for level in draws])
     assert ax.collections[0].get_linewidth() > ax.collections[1].get_linewidth()
     words = [text.get_text() for text in ax.get_legend().get_texts()]
-    assert words == ["posterior mean", "50% ETI", "80% ETI"]
+    assert words == ["posterior mean", f"50% {kind.upper()}", f"80% {kind.upper()}"]
 
 
 def test_ranef_of_many_levels_shows_the_extremes_and_says_so():

@@ -111,8 +111,8 @@ def test_intervals_are_as_asked(fit, prob, kind):
     draws = values_of(fit, "b")[:, 1]
     expected = getattr(array_stats, kind)(draws, prob)
     for table in (
-        fit.summary(prob=prob, kind=kind).loc[["x"]],
-        fit.fixef(prob=prob, kind=kind).query("effect == 'x'"),
+        fit.summary(prob=prob, interval=kind).loc[["x"]],
+        fit.fixef(prob=prob, interval=kind).query("effect == 'x'"),
     ):
         assert_allclose(table[["lower", "upper"]].to_numpy()[0], expected)
         assert table.attrs["interval"] == f"{100 * prob:g}% {kind.upper()}"

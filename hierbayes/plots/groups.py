@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.effects import as_predictors, is_numeric, predictor_columns
-from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.answers.predict import Request, choose_groups, predict_table
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
@@ -42,6 +42,7 @@ def plot_groups(
     levels: Sequence[Any] | None = None,
     max_levels: int = 24,
     prob: float | None = None,
+    interval: str | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """Expected responses of each level along a predictor, over the level's own data: a panel a level.
@@ -67,8 +68,8 @@ def plot_groups(
     max_levels : int
         Unless `levels` are given: of more levels the lowest and the highest are shown, half each, by the posterior
         mean of their effect of `x`, or of the first effect where `x` does not vary; the title says so.
-    prob : float, optional
-        Of the band; from ``arviz.rcParams`` unless given, as its kind.
+    prob, interval : float, str, optional
+        Probability and kind of the band; from ``arviz.rcParams`` unless given.
     figsize : tuple of float, optional
         Width and height in inches; made to fit the panels unless given.
 
@@ -89,9 +90,9 @@ def plot_groups(
     codes = design.predictors[MEAN].factors[factor.name].codes
     draws = flatten(spec, posterior)
     rows = _lines(data, codes, chosen, x)
-    interval = get_interval(prob)
-    known = _predicted(spec, draws, rows, (factor.name,), interval)
-    typical = _predicted(spec, draws, rows, (), interval)
+    band = get_interval(prob, interval)
+    known = _predicted(spec, draws, rows, (factor.name,), band)
+    typical = _predicted(spec, draws, rows, (), band)
     grid = rows[x].to_numpy(dtype=np.float64).reshape(len(chosen), POINTS)
     y = shares(design)
     columns = min(len(chosen), MOST_COLUMNS)
@@ -102,7 +103,7 @@ def plot_groups(
     )
     for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
         own, at = codes == level, panel * POINTS + np.arange(POINTS)
-        _draw_panel(ax, grid[panel], known.iloc[at], typical["mean"].iloc[at], str(interval))
+        _draw_panel(ax, grid[panel], known.iloc[at], typical["mean"].iloc[at], str(band))
         crowd = own.sum() >= CROWD
         marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
         marks |= {"markersize": 1.5 if crowd else 3, "alpha": 0.6, "zorder": 2, "label": "data"}
@@ -205,7 +206,7 @@ def _varies(column: pd.Series, codes: Numbers) -> bool:
 
 
 def _predicted(
-    spec: ModelSpec, draws: Draws, rows: pd.DataFrame, groups: tuple[str, ...], interval: Any
+    spec: ModelSpec, draws: Draws, rows: pd.DataFrame, groups: tuple[str, ...], band: Interval
 ) -> pd.DataFrame:
     design = spec.layout.bind_new(rows, groups)
-    return predict_table(spec, draws, design, Request("mean", groups, "mean", 0), interval)
+    return predict_table(spec, draws, design, Request("mean", groups, "mean", 0), band)

@@ -23,6 +23,7 @@ def plot_ranef(
     *,
     effects: str | Sequence[str] | None = None,
     prob: float | None = None,
+    interval: str | None = None,
     figsize: tuple[float, float] | None = None,
     max_levels: int | None = 60,
 ) -> NDArray[Any]:
@@ -40,7 +41,9 @@ def plot_ranef(
     effects : str or list of str, optional
         The varying effects to show; all unless given.
     prob : float, optional
-        Probability of the thin line's interval; from ``arviz.rcParams`` unless given, as the kind of both.
+        Probability of the thin line's interval; from ``arviz.rcParams`` unless given.
+    interval : {"eti", "hdi"}, optional
+        The kind of both; from ``arviz.rcParams`` unless given.
     figsize : tuple of float, optional
         Width and height in inches; made to fit panels and levels unless given.
     max_levels : int or None
@@ -65,7 +68,7 @@ def plot_ranef(
     """
     factor = find_factor(spec, group)
     chosen = factor.effects if effects is None else choose_effects(factor, effects)
-    thin = get_interval(prob)
+    thin = get_interval(prob, interval)
     places = [factor.effects.index(effect) for effect in chosen]
     variable = spec.factor_variables(MEAN, factor)["r"]
     r = posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims)
@@ -77,9 +80,9 @@ def plot_ranef(
         ax.axvline(0, color=ink(), linewidth=1, zorder=1)
         mean = draws[..., place].mean(axis=0)
         ax.plot(mean, rows.heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
-        for interval, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
-            lower, upper = interval.bounds(draws[..., place])
-            ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(interval))
+        for line, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
+            lower, upper = line.bounds(draws[..., place])
+            ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(line))
         set_text(ax.set_xlabel, f"Deviation in {axis_words(spec, effect)}", 46)
         ax.locator_params(axis="x", nbins=5)  # numbers of neighbouring panels must not meet
         rows.finish(ax)
