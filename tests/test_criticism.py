@@ -102,6 +102,7 @@ def test_frequencies():
     np.testing.assert_allclose(found.expected[:-1], want, atol=4 * np.sqrt(500 * 0.25 / 300))
     lower, upper = stats.binom(500, stats.poisson(2.0).pmf(1)).ppf([0.055, 0.945])
     assert found.lower[1] == pytest.approx(lower, abs=4)
+    assert found.more == (simulated.max() > found.values[-1])
     assert found.upper[1] == pytest.approx(upper, abs=4)
 
 
@@ -110,6 +111,8 @@ def test_the_largest_frequencies_are_counted_together():
     found = frequencies(Replicates(y, np.tile(y, (5, 1)), None), ETI, largest=10)
     assert len(found.values) == 11
     assert (found.observed[10], found.expected[10], found.observed.sum()) == (1, 1, 3)
+    assert found.more
+    assert not frequencies(Replicates(y, np.tile(y, (5, 1)), None), ETI, largest=1000).more
 
 
 def test_a_statistic_and_its_p_value():
@@ -177,7 +180,7 @@ def test_a_model_without_groups_has_a_page():
     assert len(fit.plot_check(draws=40)) == 4
     with pytest.raises(hb.DataError, match="no grouping factor"):
         fit.plot_ppc("group")
-    with pytest.raises(hb.DataError, match="it has none"):
+    with pytest.raises(hb.DataError, match="mu's formula has no grouping factor"):
         fit.plot_level_qq()
 
 

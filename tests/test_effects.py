@@ -211,7 +211,10 @@ def test_rows_may_be_any_table(fit):
         (lambda fit: fit.avg_comparisons({"kind": "all"}), "is 'reference', 'pairwise' or a pair"),
         (lambda fit: fit.avg_comparisons({"x": "sd"}), "is a step or a pair"),
         (lambda fit: fit.avg_comparisons({"x": (1, 2, 3)}), "is a pair of values"),
-        (lambda fit: fit.avg_predictions(by="country"), "no column 'country'"),
+        (
+            lambda fit: fit.avg_predictions(by="country"),
+            "the fit keeps the model's columns alone; give the rows with it, rows=data",
+        ),
         (lambda fit: fit.avg_predictions(D.iloc[:0]), "no rows to average over"),
         (lambda fit: fit.conditional_effects("g"), "'g' is no predictor of this model"),
         (lambda fit: fit.conditional_effects("x:x"), "'x' stands twice"),

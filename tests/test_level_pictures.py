@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hierbayes as hb
+from hierbayes.answers.intervals import get_interval
 from hierbayes.errors import DataError
 
 mpl.use("Agg")  # before pyplot: these tests need no screen
@@ -32,7 +33,7 @@ def make(known_fit, levels, family="gaussian", names=None, formula="y ~ x + z + 
             "z": np.repeat(np.arange(levels) % 3, 4) * 1.0,
         }
     )
-    data["y"] = RNG.integers(0, 2, len(data)) if family == "bernoulli" else RNG.normal(size=len(data))
+    data["y"] = RNG.normal(size=len(data)) if family == "gaussian" else RNG.integers(0, 2, len(data))
     model = hb.Model(formula, data, family=family)
     r = np.column_stack([RNG.normal(size=levels), RNG.permutation(levels) / levels])
     values = {"b": [1.0, 0.5, -2.0], "r_g": r, "sd_g": [1.0, 0.3], "cor_g": np.eye(2), "sigma": 0.5}
@@ -134,7 +135,9 @@ def test_the_curve_is_the_tables(known_fit):
     assert_allclose(drawn["expected"], table[["x", "mean"]])
     assert_allclose(drawn["data"], fit.data[["x", "y"]])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "probability of y = 1")
-    assert len(ax.collections) == 2  # the bands of the mean and of a new response
+    assert len(ax.collections) == 1  # the band of the mean; a new response is 0 or 1
+    counted, _ = make(known_fit, 6, family="poisson")
+    assert len(counted.plot_conditional_effects("x").collections) == 2  # and that of a new response
     own = plt.subplots()[1]
     assert fit.plot_conditional_effects("x", show=("expected",), ax=own) is own
     assert len(own.collections) == 1
@@ -146,6 +149,7 @@ def test_several_curves_are_named_and_few(known_fit):
     ax = fit.plot_conditional_effects("x", at={"g": [1, 2]}, groups="all")
     assert {"g = 1", "g = 2"} <= set(lines(ax))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["data", "g = 1", "g = 2"]
+    assert ax.get_title(loc="left") == f"y along x\n{get_interval()} of the mean"
     by = fit.plot_conditional_effects("x:z")
     assert sum(label.startswith("z = ") for label in lines(by)) == 3
     with pytest.raises(DataError, match="12 curves cannot be told apart"):

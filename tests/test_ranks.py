@@ -107,6 +107,8 @@ def test_requests_that_cannot_be_met(fit, known_fit):
             answer(effect="z")
     with pytest.raises(DataError, match="pairs names 7, which is no level of 'g'"):
         fit.contrasts(pairs=[(4, 7)])
+    with pytest.raises(DataError, match=r"pairs is a list of pairs of levels, such as \[\(a, b\)\]; got 4"):
+        fit.contrasts(pairs=(4, 33))
     many = pd.DataFrame({"y": RNG.normal(size=404), "g": np.repeat(np.arange(101), 4)})
     fit = known_fit(hb.Model("y ~ 1 + (1 | g)", many), {"sigma": 1.0})
     with pytest.raises(DataError, match="101 levels of 'g' have 5050 pairs; name some"):

@@ -286,6 +286,14 @@ def test_lognormal_has_its_residual_on_the_log_scale(known_fit):
     assert_allclose(number(fit.icc(scale="response"), group="g"), expected, rtol=1e-8)
 
 
+def test_a_student_residual_without_a_variance_has_all_of_it(known_fit):
+    data = pd.DataFrame({"y": np.tile([1.0, 2, 4], 10), "g": np.repeat(np.arange(6), 5)})
+    fit = known_fit(
+        hb.Model("y ~ 1 + (1 | g)", data, family="student"), {"sd_g": [1.0], "sigma": 1.0, "nu": 1.5}
+    )
+    assert fit.varcorr()["share"].tolist() == [0.0, 1.0]
+
+
 def test_requests_that_cannot_be_met(sleep, known_fit):
     with pytest.raises(DataError, match=r"'Day'.*no predictor of this model; it has 'Days'"):
         sleep.icc(at={"Day": 1})

@@ -71,7 +71,9 @@ def read_rows(
     training = as_predictors(spec, training)
     if not columns:
         return Rows(frame, pd.DataFrame(index=[0]), np.full((len(frame), 1), 1 / len(frame)), training)
-    labels = read_columns(given, columns, words="the rows")
+    kept = "the fit keeps the model's columns alone; give the rows with it, rows=data"
+    ways = {name: kept for name in columns if rows is None}
+    labels = read_columns(given, columns, words="the rows", ways=ways)
     labels = labels.set_axis(frame.index)
     if labels.isna().any(axis=None):
         raise DataError(

@@ -62,7 +62,9 @@ def varcorr(
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
         labels.append((MEAN, RESIDUAL, "sigma", ""))
-        columns.append((np.sqrt(square), square, parts.own / total))
+        # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
+        share = np.divide(parts.own, total, out=np.ones_like(total), where=np.isfinite(parts.own))
+        columns.append((np.sqrt(square), square, share))
     table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
     if columns:
         stacked = [np.stack(values, axis=-1) for values in zip(*columns, strict=True)]

@@ -178,6 +178,13 @@ def contrasts(
     factor = find_factor(spec, group)
     compared = level_values(spec, draws, factor, effect, held)
     if pairs is not None:
+        odd = [
+            pair for pair in pairs if isinstance(pair, str) or np.size(np.asarray(pair, dtype=object)) != 2
+        ]
+        if odd:
+            raise DataError(
+                f"pairs is a list of pairs of levels, such as [(a, b)]; got {odd[0]!r} among them"
+            )
         flat = level_numbers(factor, [label for pair in pairs for label in pair], "pairs")
         chosen = list(zip(flat[::2], flat[1::2], strict=True))
     else:

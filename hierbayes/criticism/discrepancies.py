@@ -76,19 +76,23 @@ def level_means(spec: ModelSpec, design: Design, replicates: Replicates, group: 
 
 @dataclass(frozen=True, eq=False)
 class Frequencies:
-    """How often each value of a discrete response occurs: observed (k,), expected (k,), bounds (k,), (k,)."""
+    """How often each value of a discrete response occurs: observed (k,), expected (k,), bounds (k,), (k,).
+
+    `more` says whether larger values are counted with the last.
+    """
 
     values: Array
     observed: Array
     expected: Array
     lower: Array
     upper: Array
+    more: bool
 
 
 def frequencies(replicates: Replicates, interval: Interval, largest: int = 200) -> Frequencies:
     """Counts of rows with each value 0, 1, …, up to the largest observed or expected in a thousandth of the rows.
 
-    Larger values than `largest` are counted together, as the last.
+    Larger values, and those above `largest`, are counted together, with the last.
     """
     y, simulated = replicates.observed, replicates.simulated
     top = int(min(max(y.max(), np.quantile(simulated, 0.999)), largest))
@@ -100,7 +104,8 @@ def frequencies(replicates: Replicates, interval: Interval, largest: int = 200) 
 
     counts = np.array([count(row) for row in simulated])
     lower, upper = interval.bounds(counts)
-    return Frequencies(values, count(y), counts.mean(axis=0), lower, upper)
+    more = bool(max(y.max(), np.nanmax(simulated)) > top)
+    return Frequencies(values, count(y), counts.mean(axis=0), lower, upper, more)
 
 
 @dataclass(frozen=True, eq=False)

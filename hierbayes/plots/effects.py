@@ -65,7 +65,7 @@ def plot_conditional_effects(
         As in ``Fit.conditional_effects``; up to eight curves.
     show : tuple of {"expected", "predictive", "data"}
         The band of the expected response, that of a new response, and the training rows; a new response's band is
-        drawn for a single curve.
+        drawn for a single curve, and where there are more than the two responses 0 and 1.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     figsize : tuple of float, optional
@@ -92,6 +92,8 @@ def plot_conditional_effects(
         raise DataError(
             f"{len(curves)} curves cannot be told apart; hold some of {', '.join(differing)} by at="
         )
+    if spec.family.support.two_levels:
+        show = tuple(name for name in show if name != "predictive")
     ax = ax or new_axes(figsize or (6.4, 4.6))
     numeric = is_numeric(data[first])
     places = {value: place for place, value in enumerate(dict.fromkeys(table[first]))}
@@ -129,7 +131,8 @@ def plot_conditional_effects(
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color=PALE_GREY, linewidth=0.6)
     ax.set_axisbelow(True)
-    head(ax, f"{response_words(spec)} along {first}", "", columns=2 if len(curves) == 1 else 3)
+    note = f"{band} of the mean" if "expected" in show and len(curves) > 1 else ""
+    head(ax, f"{response_words(spec)} along {first}", note, columns=2 if len(curves) == 1 else 3)
     return ax
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.intervals import get_interval
 from hierbayes.criticism.discrepancies import (
+    Frequencies,
     Replicates,
     Statistic,
     frequencies,
@@ -174,9 +175,14 @@ def _draw_frequencies(ax: Axes, name: str, replicates: Replicates) -> None:
     )
     ax.plot(found.values, found.expected, "o", color=BLUE, markersize=3.5, label="simulated")
     ax.vlines(found.values, found.lower, found.upper, color=BLUE, linewidth=1.2, label=f"its {interval}")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel(name, parse_math=False)
+    _count_axis(ax, name, found)
     ax.set_ylabel("rows")
+
+
+def _count_axis(ax: Axes, name: str, found: Frequencies) -> None:
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    last = f" (the last bar: {found.values[-1]:.0f} or more)" if found.more else ""
+    ax.set_xlabel(f"{name}{last}", parse_math=False)
 
 
 def _draw_cumulative(ax: Axes, name: str, replicates: Replicates) -> None:
@@ -201,8 +207,7 @@ def draw_rootogram(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
     band: dict[str, Any] = {"color": PALE_BLUE, "alpha": 0.6, "zorder": 0.5, "label": f"its {interval}"}
     ax.fill_between(found.values, np.sqrt(found.lower), np.sqrt(found.upper), **band)
     ax.axhline(0, color=ink(), linewidth=1)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.set_xlabel(spec.layout.response.name, parse_math=False)
+    _count_axis(ax, spec.layout.response.name, found)
     ax.set_ylabel("root of the number of rows")
     finish(ax, "Rootogram")
 
@@ -247,5 +252,9 @@ def draw_group(ax: Axes, spec: ModelSpec, design: Design, replicates: Replicates
     else:
         ax.set_xticks([])
         ax.set_xlabel(f"{len(order)} levels of {group}, by observed mean", parse_math=False)
+    low, high = min(lower.min(), observed.min()), max(upper.max(), observed.max())
+    first = slice(0, -(-2 * len(order) // 5))  # where the legend is
+    if max(upper[first].max(), observed[first].max()) > high - 0.2 * (high - low):
+        ax.set_ylim(top=high + 0.25 * (high - low))
     outside = int(((observed < lower) | (observed > upper)).sum())
     finish(ax, f"Means by {group}: {outside} of {len(order)} outside", "upper left")

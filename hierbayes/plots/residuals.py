@@ -103,9 +103,11 @@ def plot_level_qq(
         For a model without grouping factors, or an unknown factor or effect.
     """
     factors = {factor.name: factor for factor in spec.layout.predictors[parameter].factors}
-    name = next(iter(factors), "") if group is None else group
+    if not factors:
+        raise DataError(f"{parameter}'s formula has no grouping factor, whose levels' effects could be drawn")
+    name = next(iter(factors)) if group is None else group
     if name not in factors:
-        have = ", ".join(factors) or "none"
+        have = ", ".join(factors)
         raise DataError(f"{group!r} is no grouping factor of {parameter}'s formula; it has {have}")
     factor = factors[name]
     if effect is not None and effect not in factor.effects:
