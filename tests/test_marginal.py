@@ -243,6 +243,30 @@ def test_products_over_the_rows_give_the_same_density(formula, family, monkeypat
     np.testing.assert_allclose(found, log_marginal(fit.spec, held)[0], rtol=1e-11)
 
 
+@pytest.mark.parametrize(
+    ("formula", "family", "group"),
+    [
+        ("y ~ x + (1 | school) + (1 | item)", "gaussian", "item"),
+        ("y | weights(w) ~ x + (x || school) + (z | school:room) + (x | school:item)", "gaussian", "school"),
+        ("above ~ x + (x | school) + (1 | room:item) + (1 | item)", "lognormal", "school"),
+        ("y ~ 0 + (1 | school:room) + (1 | room:item) + (x | row)", "gaussian", "room:item"),
+    ],
+)
+def test_all_groups_at_once_have_the_density_of_each(formula, family, group, monkeypatch):
+    """Own effects that cross each other inside a group leave fill, those of other groups stay; in small pieces."""
+    fit = tame_fit(hb.Model(formula, D, family=family), draws=5, chains=1)
+    draws, codes = flatten(fit.spec, fit.posterior), fit.design.predictors["mu"].factors[group].codes
+    monkeypatch.setattr(products, "LANES", 2)
+    monkeypatch.setattr(products, "CHUNK_ENTRIES", 2 * len(draws))
+    monkeypatch.setattr(products, "LEVEL_ENTRIES", 20 * len(draws))
+    found = np.full((codes.max() + 1, len(draws)), np.nan)
+    for some, values in products.log_marginals_by_products(fit.spec, draws, fit.design, codes):
+        found[some] = values
+    for level, values in enumerate(found):
+        ((_, held),) = hold_out(fit.spec, draws, fit.design, np.flatnonzero(codes == level))
+        np.testing.assert_allclose(values, log_marginal(fit.spec, held)[0], rtol=1e-10)
+
+
 def test_products_are_for_one_scale():
     assert products.has_one_scale(hb.Model("y ~ x + (1 | school)", D).spec)
     assert not products.has_one_scale(hb.Model({"mu": "y ~ x + (1 | school)", "sigma": "~ x"}, D).spec)

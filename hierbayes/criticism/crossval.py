@@ -21,7 +21,7 @@ from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
 from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
-from hierbayes.criticism.products import log_marginal_by_products
+from hierbayes.criticism.products import log_marginal_by_products, log_marginals_by_products
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
@@ -186,22 +186,17 @@ def logo(
     labels, codes = group_codes(spec, design, group)
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
-    order = np.argsort(codes, kind="stable")
-    edges = np.searchsorted(codes[order], np.arange(len(labels) + 1))
     elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))
     methods = np.full(len(labels), "psis", dtype=object)
-    for level in range(len(labels)):
-        places = order[edges[level] : edges[level + 1]]
-        fine, coarse = _marginals(spec, draws, design, places)
-        both, ks, ps = psis(np.column_stack([fine, coarse]), efficient)
-        elpd[level], k[level], p[level] = both[0], ks[0], ps[0]
-        errors[level] = 0.0 if np.array_equal(fine, coarse) else abs(both[0] - both[1])
-        if refit is not None and k[level] > limit:
-            others = np.setdiff1d(np.arange(len(design)), places)
-            p[level] += elpd[level]
-            elpd[level] = _refitted(spec, refit(design.rows(others)), design, places)
-            p[level] -= elpd[level]
-            k[level], methods[level] = -np.inf, "refit"
+    for some, fine, coarse in _marginals_by_level(spec, draws, design, codes):
+        elpd[some], k[some], p[some] = psis(fine.T, efficient)
+        errors[some] = 0.0 if coarse is fine else np.abs(elpd[some] - psis(coarse.T, efficient)[0])
+    if refit is not None:
+        for level in np.flatnonzero(k > limit):
+            lppd = p[level] + elpd[level]
+            draws_without = refit(design.rows(np.flatnonzero(codes != level)))
+            elpd[level] = _refitted(spec, draws_without, design, np.flatnonzero(codes == level))
+            p[level], k[level], methods[level] = lppd - elpd[level], -np.inf, "refit"
 
     def labelled(values: Any) -> xr.DataArray:
         return xr.DataArray(values, dims=(group,), coords={group: labels})
@@ -214,7 +209,7 @@ def logo(
         elpd_i=labelled(elpd),
         pareto_k=labelled(k),
         p_loo_i=labelled(p),
-        rows_i=labelled(np.diff(edges)),
+        rows_i=labelled(np.bincount(codes, minlength=len(labels))),
         error_i=labelled(errors),
         method_i=labelled(methods),
     )
@@ -230,6 +225,21 @@ def group_codes(spec: ModelSpec, design: Design, group: str) -> tuple[NDArray[An
             names.append(factor.name)
     have = ", ".join(dict.fromkeys(names)) or "none"
     raise DataError(f"{group!r} is no grouping factor of this model; it has {have}")
+
+
+def _marginals_by_level(
+    spec: ModelSpec, draws: Draws, design: Design, codes: Codes
+) -> Iterator[tuple[slice, Array, Array]]:
+    """Log densities of levels' rows, and those with half the quadrature, some levels at a time: (k, S), (k, S)."""
+    if has_one_scale(spec):
+        for some, exact in log_marginals_by_products(spec, draws, design, codes):
+            yield some, exact, exact
+        return
+    order = np.argsort(codes, kind="stable")
+    for level, places in enumerate(np.split(order, np.cumsum(np.bincount(codes))[:-1])):
+        fine, coarse = _marginals(spec, draws, design, places)
+        some, each = slice(level, level + 1), fine[None]
+        yield some, each, each if np.array_equal(fine, coarse) else coarse[None]
 
 
 def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:

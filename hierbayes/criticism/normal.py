@@ -1,13 +1,14 @@
 """Normal responses with one scale: log densities of rows in every draw."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, distinct, level_blocks
+from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, level_blocks
 from hierbayes.criticism import normalloops
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Codes
@@ -20,9 +21,7 @@ def density_chunks(
     spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None
 ) -> Iterator[tuple[Codes, Array]]:
     """Log densities of the responses chunk by chunk, as `likelihood.likelihood_chunks`."""
-    with np.errstate(divide="ignore"):
-        precision = 1 / np.square(draws.values["sigma"])
-        logs = 0.5 * np.log(precision / (2 * np.pi))
+    logs, precision = logs_and_precision(draws)
     step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
     for block in level_blocks(design, choose_groups(spec, "all"), LEVEL_ENTRIES // len(draws)):
         sums = sums_of(spec, draws, design.rows(block))
@@ -34,6 +33,13 @@ def density_chunks(
                 sums.coefficients[some], sums.table, logs, precision, values,
             )  # fmt: skip
             yield block[some], values.T
+
+
+def logs_and_precision(draws: Draws) -> tuple[Array, Array]:
+    """½ log(1 / 2πσ²) and 1 / σ² in every draw: (S,), (S,)."""
+    with np.errstate(divide="ignore"):
+        precision = 1 / np.square(draws.values["sigma"])
+        return 0.5 * np.log(precision / (2 * np.pi)), precision
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +66,11 @@ class Sums:
     constants: Array
 
 
-def sums_of(spec: ModelSpec, draws: Draws, rows: Design) -> Sums:
-    """The sums that some of the training rows' linear predictors are."""
+def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, Any] | None = None) -> Sums:
+    """The sums that some of the training rows' linear predictors are.
+
+    `without` says, by factor, which levels (L,) are left out: their effects' places are −1.
+    """
     assert rows.y is not None, "only rows with a response have a likelihood"
     layout, bound = spec.layout.predictors[MEAN], rows.predictors[MEAN]
     p = len(layout.coefficients)
@@ -69,13 +78,15 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design) -> Sums:
     places = [np.broadcast_to(np.arange(p), bound.x.shape)]
     first = p
     for factor in layout.factors:
-        levels, codes = distinct(bound.factors[factor.name].codes)
-        q = len(factor.effects)
+        q, codes = len(factor.effects), bound.factors[factor.name].codes
+        here = np.bincount(codes, minlength=len(factor.levels)) > 0
+        if without is not None:
+            here &= ~without[factor.name]
         r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
-        whole = len(levels) == r.shape[1]
-        blocks.append((r if whole else r[:, levels]).reshape(len(r), -1).T)
-        places.append(first + codes[:, None] * q + np.arange(q))
-        first += len(levels) * q
+        blocks.append((r if here.all() else r[:, here]).reshape(len(r), -1).T)
+        number = np.where(here, first + (np.cumsum(here) - 1) * q, -1)[codes][:, None]
+        places.append(np.where(number >= 0, number + np.arange(q), -1))
+        first += int(here.sum()) * q
     table = np.ascontiguousarray(np.concatenate([np.empty((0, len(draws))), *blocks]))
     y = np.log(rows.y) if spec.family.log_response else rows.y
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
