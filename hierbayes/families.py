@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from hierbayes.cumulative import betabinomial_cdf, binomial_cdf, negbinomial_cdf, poisson_cdf
 from hierbayes.errors import UnsupportedError
 from hierbayes.formula.terms import suggest
 from hierbayes.links import LINKS, NUMPY_MATH, Link
@@ -102,6 +103,9 @@ class Family:
     variance : callable
         ``variance(eta, aux, link)``: variance of the response about that mean (for families with trials: of one
         trial), infinite where it has none.
+    cdf : callable
+        ``cdf(y, eta, aux, link, trials)``: probability of a response of `y` or less, `y` in the support; NaN for a mean
+        that the distribution cannot have.
     information : callable
         ``information(eta, aux, link, trials)``: Fisher information of a row about `eta`.
     distribution : callable
@@ -112,6 +116,10 @@ class Family:
         Whether the response must state its trials.
     log_response : bool
         Whether location and scale are those of the response's logarithm.
+    has_variance : bool
+        Whether the response has a variance whatever the parameters are.
+    design_effect : callable
+        ``design_effect(aux, trials)``: the variance of a response out of trials over that of independent ones.
     threshold : bool
         Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
         distribution about the linear predictor is the link's.
@@ -125,12 +133,25 @@ class Family:
     simulate: Callable[[np.random.Generator, Array, Values, Link, Array | None], Array]
     mean: Callable[[Array, Values, Link], Array]
     variance: Callable[[Array, Values, Link], Array]
+    cdf: Callable[[Array, Array, Values, Link, Array | None], Array]
     information: Callable[[Array, Values, Link, Array | None], Array]
     distribution: Callable[[Any, Any, Any, Values, Link, Any], tuple[Any, dict[str, Any]]]
     equation: str
     needs_trials: bool = False
     log_response: bool = False
+    has_variance: bool = True
+    design_effect: Callable[[Values, Array], Array] = lambda aux, trials: np.ones_like(trials)
     threshold: bool = False
+
+    def moments(
+        self, eta: Array, aux: Values, link: Link, trials: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Mean and variance of the response itself, out of all its trials; each in the shape of `eta`."""
+        shape = np.shape(eta)
+        mean, variance = self.mean(eta, aux, link), self.variance(eta, aux, link)
+        if trials is not None:
+            mean, variance = trials * mean, trials * self.design_effect(aux, trials) * variance
+        return np.broadcast_to(mean, shape), np.broadcast_to(variance, shape)
 
     def location_and_scale(
         self, y: Array, trials: Array | None, weights: Array, link: str
@@ -325,6 +346,22 @@ def _log_rise(log_x: Array, y: Array) -> Array:
     return np.where(y > 0, log_x + np.where(x < STIRLING, near, far), 0.0)
 
 
+def _gamma_cdf(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
+    mu, shape = link.mean(eta), aux["shape"]
+    with np.errstate(divide="ignore"):  # a mean that vanished
+        return np.where(mu >= 0, special.gammainc(shape, shape * y / np.maximum(mu, 0)), np.nan)
+
+
+def _bernoulli_cdf(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
+    return np.where(y < 1, special.expit(-_log_odds(eta, link)), 1.0)
+
+
+def _betabinomial_cdf(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
+    n = np.ones_like(y) if trials is None else trials
+    mass = np.exp(_betabinomial_log_density(y, eta, aux, link, trials))
+    return betabinomial_cdf(y, n, *_beta_shapes(eta, aux, link), mass)
+
+
 def _where_possible(mu: Array, values: Array) -> Array:
     """Log densities, -inf at a negative mean, which the identity and inverse links can give."""
     return np.where(mu >= 0, values, -np.inf)
@@ -482,6 +519,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_normal_simulate,
             mean=_link_mean,
             variance=lambda eta, aux, link: np.square(aux["sigma"]) + 0 * eta,
+            cdf=lambda y, eta, aux, link, trials: special.ndtr((y - link.mean(eta)) / aux["sigma"]),
             information=lambda eta, aux, link, trials: (link.slope(eta) / aux["sigma"]) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.Normal,
@@ -500,6 +538,9 @@ FAMILIES: dict[str, Family] = {
             ),
             mean=_link_mean,
             variance=_student_variance,
+            cdf=lambda y, eta, aux, link, trials: special.stdtr(
+                aux["nu"], (y - link.mean(eta)) / aux["sigma"]
+            ),
             # Lange, Little & Taylor (1989), appendix B: (ν + 1) / (ν + 3) / σ²
             information=lambda eta, aux, link, trials: (
                 (aux["nu"] + 1) / (aux["nu"] + 3) * (link.slope(eta) / aux["sigma"]) ** 2
@@ -509,6 +550,7 @@ FAMILIES: dict[str, Family] = {
                 {"nu": aux["nu"], "mu": link.inverse(eta, m), "sigma": aux["sigma"]},
             ),
             equation="StudentT(nu, mu, sigma)",
+            has_variance=False,
         ),
         Family(
             name="lognormal",
@@ -521,6 +563,7 @@ FAMILIES: dict[str, Family] = {
             variance=lambda eta, aux, link: (
                 np.expm1(np.square(aux["sigma"])) * _lognormal_mean(eta, aux, link) ** 2
             ),
+            cdf=lambda y, eta, aux, link, trials: special.ndtr((np.log(y) - link.mean(eta)) / aux["sigma"]),
             information=lambda eta, aux, link, trials: (link.slope(eta) / aux["sigma"]) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.LogNormal,
@@ -538,6 +581,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_binomial_simulate,
             mean=_link_mean,
             variance=_bernoulli_variance,
+            cdf=_bernoulli_cdf,
             information=_binomial_information,
             distribution=_bernoulli_distribution,
             equation="Bernoulli(mu)",
@@ -552,6 +596,9 @@ FAMILIES: dict[str, Family] = {
             simulate=_binomial_simulate,
             mean=_link_mean,
             variance=_bernoulli_variance,
+            cdf=lambda y, eta, aux, link, trials: binomial_cdf(
+                y, np.ones_like(y) if trials is None else trials, _log_odds(eta, link)
+            ),
             information=_binomial_information,
             distribution=_bernoulli_distribution,
             equation="Binomial(trials, mu)",
@@ -567,9 +614,11 @@ FAMILIES: dict[str, Family] = {
             simulate=_betabinomial_simulate,
             mean=_link_mean,
             variance=_bernoulli_variance,  # of one trial, whatever phi: its trials vary together, none more
+            cdf=_betabinomial_cdf,
             information=_betabinomial_information,
             distribution=_betabinomial_distribution,
             equation="BetaBinomial(trials, mu·phi, (1 − mu)·phi)",
+            design_effect=lambda aux, trials: 1 + (np.maximum(trials, 1) - 1) / (1 + aux["phi"]),
             threshold=True,
             needs_trials=True,
         ),
@@ -582,6 +631,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_poisson_simulate,
             mean=_link_mean,
             variance=_link_mean,
+            cdf=lambda y, eta, aux, link, trials: poisson_cdf(y, link.mean(eta)),
             information=lambda eta, aux, link, trials: link.slope(eta) ** 2 / link.mean(eta),
             distribution=lambda pm, m, eta, aux, link, trials: (pm.Poisson, {"mu": link.inverse(eta, m)}),
             equation="Poisson(mu)",
@@ -595,6 +645,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_negbinomial_simulate,
             mean=_link_mean,
             variance=lambda eta, aux, link: link.mean(eta) * (1 + link.mean(eta) / aux["shape"]),
+            cdf=lambda y, eta, aux, link, trials: negbinomial_cdf(y, link.mean(eta), aux["shape"]),
             information=lambda eta, aux, link, trials: (
                 link.slope(eta) ** 2 / (link.mean(eta) * (1 + link.mean(eta) / aux["shape"]))
             ),
@@ -613,6 +664,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_gamma_simulate,
             mean=_link_mean,
             variance=lambda eta, aux, link: link.mean(eta) ** 2 / aux["shape"],
+            cdf=_gamma_cdf,
             information=lambda eta, aux, link, trials: aux["shape"] * (link.slope(eta) / link.mean(eta)) ** 2,
             distribution=lambda pm, m, eta, aux, link, trials: (
                 pm.Gamma,
@@ -629,6 +681,7 @@ FAMILIES: dict[str, Family] = {
             simulate=_beta_simulate,
             mean=_link_mean,
             variance=lambda eta, aux, link: _bernoulli_variance(eta, aux, link) / (1 + aux["phi"]),
+            cdf=lambda y, eta, aux, link, trials: special.betainc(*_beta_shapes(eta, aux, link), y),
             information=_beta_information,
             distribution=_beta_distribution,
             equation="Beta(mu·phi, (1 − mu)·phi)",

@@ -781,43 +781,48 @@ class Fit:
         posterior = self._reweightable("prior_sensitivity()")
         return sensitivity.prior_sensitivity(self.spec, self._rows(), posterior, threshold)
 
-    def residuals(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
-        """Residuals of the training rows, quantile residuals among them, from simulated responses (DHARMa's).
+    def residuals(self, draws: int | None = 1000, seed: int = 0) -> pd.DataFrame:
+        """Residuals of the training rows, quantile residuals among them (DHARMa's), each row left out of the posterior.
 
         Parameters
         ----------
-        draws : int
-            About how many responses to simulate for each row.
+        draws : int or None
+            About how many draws of the posterior to use, evenly spaced; None for all.
         seed : int
-            Of the simulations and of the randomised quantiles of discrete responses.
+            Of the randomised quantiles of discrete responses; nothing else here is random.
 
         Returns
         -------
         pandas.DataFrame
-            One row an observation: observed, fitted, sd (of its simulations), residual, pearson (residual / sd),
-            quantile (uniform on (0, 1) where the model fits).
+            One row an observation: observed; fitted and sd, the mean and standard deviation of a response there;
+            residual, pearson (residual / sd), quantile (uniform on (0, 1) where the model fits) and pareto_k of the
+            leave-one-out weights (above 0.7 they are rough; missing where they are nearly even). A Student response
+            with draws of two degrees of freedom or fewer has an infinite sd, and no pearson.
         """
         from hierbayes.criticism import residuals  # scipy.stats takes its time
 
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).table
 
-    def residual_tests(self, draws: int = 1000, seed: int = 0) -> pd.DataFrame:
+    def residual_tests(self, draws: int | None = 1000, seed: int = 0) -> pd.DataFrame:
         """DHARMa's tests of the quantile residuals: uniformity, dispersion, outliers, and for counts zeros.
 
         A ratio of observed to expected above 1 is more than the model says: overdispersion, zero inflation. The
-        group effects have seen the responses, so the tests are mild: a small p-value is a finding, a large one
-        little comfort.
+        parameters were learnt from the same responses, so the tests are mild: a small p-value is a finding, a large
+        one little comfort, and least of all about the dispersion of a family that has a scale of its own.
 
         Parameters
         ----------
-        draws : int
-            About how many responses to simulate for each row.
+        draws : int or None
+            About how many draws of the posterior to use, evenly spaced; None for all.
         seed : int
+            Of the sets of responses that dispersion and zeros are held against, and of the randomised quantiles of
+            discrete responses.
 
         Returns
         -------
         pandas.DataFrame
-            One row a test: observed, expected, ratio, p_value.
+            One row a test: observed, expected, ratio, p_value. Dispersion is the mean squared Pearson residual; of a
+            Student response, which may have no variance, the mean square of the normal scores of the quantiles.
         """
         from hierbayes.criticism import residuals  # scipy.stats takes its time
 

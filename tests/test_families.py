@@ -275,6 +275,73 @@ def test_nothing_breaks_at_a_far_eta(name, link):
             assert not np.isnan(family.log_density(y, eta, aux, LINKS[link], trials_of(name))).any()
 
 
+# -- distribution function -------------------------------------------------------------------------------------
+
+
+@pairs
+def test_cdf_is_scipys_and_moments_are_of_the_response(name, link):
+    eta, y, n = moderate(name, link)[:, None], np.array(RESPONSES[name]), trials_of(name)
+    for aux in AUXILIARIES.get(name, [{}]):
+        exact = SCIPY[name](MEANS[link](eta), aux, TRIALS)
+        found = FAMILIES[name].cdf(y, eta, aux, LINKS[link], n)
+        assert_allclose(found, exact.cdf(y), rtol=1e-10, atol=1e-13)
+        mean, variance = FAMILIES[name].moments(eta, aux, LINKS[link], n)
+        assert_allclose(mean, exact.mean(), rtol=1e-12)
+        assert_allclose(variance, exact.var(), rtol=1e-9)
+
+
+@pairs
+def test_cdf_adds_up_the_density(name, link):
+    family, n = FAMILIES[name], trials_of(name)
+    eta = moderate(name, link)[[1, -1]][:, None]
+    for aux in AUXILIARIES.get(name, [{}]):
+        if family.support.whole:
+            y = np.arange(2.0 if name == "bernoulli" else 8.0)
+            expected = np.exp(family.log_density(y, eta, aux, LINKS[link], n)).cumsum(axis=1)
+            assert_allclose(family.cdf(y, eta, aux, LINKS[link], n), expected, rtol=1e-11)
+            continue
+        exact = SCIPY[name](MEANS[link](eta[0]), aux, TRIALS)
+        nodes, weights = np.polynomial.legendre.leggauss(200)
+        low, high = exact.ppf(0.2), exact.ppf(0.9)
+        y = (low + high + (high - low) * nodes) / 2
+        between = (weights * np.exp(family.log_density(y, eta[0], aux, LINKS[link], n))).sum()
+        cdf = family.cdf(np.array([low, high])[:, 0], eta[0], aux, LINKS[link], n)
+        assert_allclose(between * (high - low) / 2, cdf[1] - cdf[0], rtol=1e-10)
+
+
+@pairs
+def test_cdf_far_out_is_a_probability(name, link):
+    positive = link in ("identity", "inverse") and name in ("poisson", "negbinomial", "gamma")
+    eta = np.array([1e-9, FAR, 800.0] if positive else [-800.0, -FAR, FAR, 800.0])[:, None]
+    for aux in AUXILIARIES.get(name, [{}]):
+        found = FAMILIES[name].cdf(np.array(RESPONSES[name]), eta, aux, LINKS[link], trials_of(name))
+        assert ((found >= 0) & (found <= 1)).all()
+        if name in ("poisson", "negbinomial", "gamma") and link in ("identity", "inverse"):
+            nothing = FAMILIES[name].cdf(np.array([1.0]), np.array([-1.0]), aux, LINKS[link], None)
+            assert np.isnan(nothing).all()
+
+
+@pytest.mark.parametrize("phi", [1e-3, 0.8, 30.0, 1e9])
+def test_cdf_of_many_trials(phi):
+    """Of a U-shaped distribution and of one that is all but binomial, at both ends and in the middle."""
+    eta, n = np.array([-6.0, -1.0, 0.0, 3.0])[:, None], 1000.0
+    y = np.array([0.0, 1.0, 30.0, 500.0, 953.0, 999.0, 1000.0])
+    mu = special.expit(eta)
+    found = FAMILIES["betabinomial"].cdf(y, eta, {"phi": phi}, LINKS["logit"], np.full(7, n))
+    if phi == 1e9:
+        assert_allclose(found, stats.binom(n, mu).cdf(y), rtol=1e-3, atol=1e-12)
+        return
+    log_density = FAMILIES["betabinomial"].log_density
+    exact = np.exp(log_density(np.arange(n + 1), eta, {"phi": phi}, LINKS["logit"], np.array(n)))
+    assert_allclose(found, exact.cumsum(axis=1)[:, y.astype(int)], rtol=1e-9, atol=1e-12)
+
+
+def test_negbinomial_cdf_with_a_huge_shape_is_poissons():
+    y, eta, log = np.array([0.0, 3.0, 40.0]), np.array([[-20.0], [1.5], [4.0]]), LINKS["log"]
+    poisson = FAMILIES["poisson"].cdf(y, eta, {}, log, None)
+    assert_allclose(FAMILIES["negbinomial"].cdf(y, eta, {"shape": 1e12}, log, None), poisson, rtol=1e-8)
+
+
 # -- information ---------------------------------------------------------------------------------------------
 
 

@@ -20,8 +20,8 @@ from hierbayes.prior_comparison import PriorComparison
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "distributions", "formula", "priors", "elicitation", "links", "families", "covariance", "data",
-    "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
+    "errors", "distributions", "formula", "priors", "elicitation", "links", "cumulative", "families", "covariance",
+    "data", "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
     "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "store", "fitted",
     "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip

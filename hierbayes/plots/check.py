@@ -43,7 +43,7 @@ def plot_check(
         The training rows.
     posterior : xarray.Dataset
     draws : int
-        About how many responses to simulate for each row.
+        About how many draws of the posterior the residuals are of; at most 200 simulate responses.
     seed : int
     figsize : tuple of float, optional
         Width and height in inches; made to fit the panels unless given.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.criticism.discrepancies import Scores, level_scores
-from hierbayes.criticism.residuals import Residuals, residuals
+from hierbayes.criticism.residuals import Residuals, normal_scores, residuals
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
@@ -24,7 +24,7 @@ def plot_residuals(
     posterior: xr.Dataset,
     kind: str = "quantile",
     *,
-    draws: int = 1000,
+    draws: int | None = 1000,
     seed: int = 0,
     ax: Axes | None = None,
     figsize: tuple[float, float] | None = None,
@@ -40,9 +40,9 @@ def plot_residuals(
     kind : {"quantile", "fitted", "scale"}
         Quantile residuals against the uniform distribution they have under the model, with the tests' p-values;
         quantile residuals against fitted means, with their running quartiles; or the size of Pearson's
-        residuals against fitted means.
-    draws : int
-        About how many responses to simulate for each row.
+        residuals (of a Student response: of normal scores) against fitted means.
+    draws : int or None
+        About how many draws of the posterior to use; None for all.
     seed : int
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
@@ -152,16 +152,20 @@ def draw_fitted(ax: Axes, found: Residuals, spec: ModelSpec) -> None:
 
 
 def draw_scale(ax: Axes, found: Residuals, spec: ModelSpec) -> None:
-    """Root of the size of Pearson's residuals against fitted means."""
+    """Root of the size of Pearson's residuals, or of normal scores, against fitted means."""
     fitted = found.table["fitted"].to_numpy()
-    size = np.sqrt(np.abs(found.table["pearson"].to_numpy()))
+    pearson = spec.family.has_variance
+    scaled = (
+        found.table["pearson"].to_numpy() if pearson else normal_scores(found.table["quantile"].to_numpy())
+    )
+    size = np.sqrt(np.abs(scaled))
     usable = np.isfinite(size)
     ax.plot(fitted[usable], size[usable], **points(len(fitted)))
     x, running = _running(fitted[usable], size[usable], 0.5)
     ax.plot(x, running, color=VERMILLION, linewidth=1.6, label="running median")
     ax.set_ylim(bottom=0)
     ax.set_xlabel(_fitted_words(spec), parse_math=False)
-    ax.set_ylabel("√ |Pearson residual|")
+    ax.set_ylabel("√ |Pearson residual|" if pearson else "√ |normal score of the residual|")
     finish(ax, "Scale–location")
 
 

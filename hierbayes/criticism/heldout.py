@@ -1,0 +1,150 @@
+"""Each row's predictive distribution without the row itself: its mean, variance, distribution function, responses.
+
+Leaving a row out weights the draws by one over the density of its response (Gelfand, Dey & Chang 1992; Vehtari, Gelman
+& Gabry 2017, Statistics and Computing 27). Given a draw, the family knows the mean, the variance and the distribution
+function of a response; so those of the mixture are weighted averages, and nothing is simulated to find them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierbayes.criticism.importance import FEWEST, smoothed_weights
+from hierbayes.criticism.likelihood import log_densities
+from hierbayes.criticism.psis import smooth
+from hierbayes.data.design import Design
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+EVEN = 0.7  # weights with so large a share of effective draws need no smoothing
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Predictive distributions of k rows, each without its own response, as mixtures over S draws.
+
+    Attributes
+    ----------
+    weights : ndarray (S, k)
+        Of the draws; those of a row sum to 1.
+    pareto_k : ndarray (k,)
+        Missing where the weights are so even that they need no smoothing.
+    mean, variance : ndarray (k,)
+        The variance is infinite, or not a number, where a draw has none.
+    below, upto : ndarray (k,)
+        Probabilities of less than the response, and of no more than it; of a continuous response the same.
+    zero : ndarray (k,)
+        Probability of 0, where responses are whole numbers; else 0.
+    """
+
+    weights: Array
+    pareto_k: Array
+    mean: Array
+    variance: Array
+    below: Array
+    upto: Array
+    zero: Array
+
+
+def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, Array]) -> HeldOut:
+    """The predictive distribution of each row.
+
+    Parameters
+    ----------
+    rows : Design
+        k rows with their response.
+    eta : ndarray (S, k)
+        The mean's linear predictor in each draw.
+    aux : mapping of str to ndarray
+        The family's own parameters, which broadcast against `eta`.
+
+    Notes
+    -----
+    With weights w_s, mean Σ w_s μ_s; variance Σ w_s (V_s + (μ_s − mean)²), the law of total variance; and P(Y ≤ y) =
+    Σ w_s F(y | s).
+    """
+    assert rows.y is not None, "only rows with a response can be held out"
+    family, link, y = spec.family, spec.link, rows.y
+    density = log_densities(spec, replace(rows, weights=None), eta, aux)
+    counted = density if rows.weights is None else np.where(rows.weights > 0, rows.weights * density, 0.0)
+    weights, k = leave_one_out_weights(counted)
+    centres, variances = family.moments(eta, aux, link, rows.trials)
+    with np.errstate(invalid="ignore"):  # draws without weight that have no variance
+        mean = _average(weights, centres)
+        variance = _average(weights, variances + np.square(centres - mean))
+        upto = _average(weights, family.cdf(y, eta, aux, link, rows.trials))
+    below, zero = upto, np.zeros(len(y))
+    if family.support.whole:
+        below = upto - _average(weights, np.exp(density))
+        nothing = replace(rows, y=np.zeros(len(y)), weights=None)
+        zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))
+    # rounding must not reach beyond 0 and 1
+    return HeldOut(weights, k, mean, variance, np.clip(below, 0.0, 1.0), np.clip(upto, 0.0, 1.0), zero)
+
+
+def _average(weights: Array, values: Array) -> Array:
+    """Weighted mean over the draws, which lie side by side in memory: (S, k) → (k,)."""
+    return np.vecdot(weights.T, np.broadcast_to(values, weights.shape).T)
+
+
+def leave_one_out_weights(log_likelihood: Array) -> tuple[Array, Array]:
+    """Leave-one-out weights (S, k), and Pareto k of the columns whose weights were uneven enough to be smoothed."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = np.exp(np.min(log_likelihood, axis=0) - log_likelihood)
+        total = weights.sum(axis=0)
+        effective = total**2 / np.vecdot(weights.T, weights.T)
+    k = np.full(weights.shape[1], np.nan)
+    draws = len(weights)
+    uneven = ~(effective > EVEN * draws)
+    usual = np.flatnonzero(uneven & np.isfinite(effective) & (draws >= FEWEST))
+    if len(usual):
+        raw = np.ascontiguousarray(weights[:, usual].T)
+        tails = smooth(raw, 1.0)
+        np.put_along_axis(raw, tails.places, tails.weights, 1)
+        weights[:, usual], total[usual] = raw.T, raw.sum(axis=1)
+        k[usual] = np.where(np.isnan(tails.pareto_k), np.inf, tails.pareto_k)
+    impossible = np.flatnonzero(~np.isfinite(effective))  # responses that cannot occur in some of the draws
+    if len(impossible):
+        logs, k[impossible] = smoothed_weights(log_likelihood[:, impossible], 1.0)
+        weights[:, impossible], total[impossible] = np.exp(logs), 1.0
+    weights /= total
+    return weights, k
+
+
+def replicate_rows(
+    spec: ModelSpec,
+    rows: Design,
+    eta: Array,
+    aux: Mapping[str, Array],
+    weights: Array,
+    replicates: int,
+    rng: np.random.Generator,
+) -> Array:
+    """Responses drawn from each row's predictive distribution, independently of other rows': (replicates, k)."""
+    places = _draw_places(weights, replicates, rng)
+    picked = np.take_along_axis(eta.T, places, 1).T
+    own = {
+        name: (values.ravel()[places] if values.shape[-1] == 1 else np.take_along_axis(values.T, places, 1)).T
+        for name, values in aux.items()
+    }
+    return spec.family.simulate(rng, picked, own, spec.link, rows.trials)
+
+
+def _draw_places(weights: Array, replicates: int, rng: np.random.Generator) -> Places:
+    """Draws of each column by its weights, begun at a place of its own: (k, replicates).
+
+    Systematic resampling: as often as its weight says, rounded up or down. Columns begin at random draws, so that in
+    one replicate the draws of different columns have nothing to do with each other.
+    """
+    draws, columns = weights.shape
+    edges = np.cumsum(weights.T, axis=1)
+    edges *= replicates / edges[:, -1:]
+    edges -= rng.uniform(1e-9, 1 - 1e-9, size=(columns, 1))  # what rounding leaves at the last edge is less
+    upto = np.ceil(edges).astype(np.intp)
+    counts = np.diff(upto, axis=1, prepend=0)
+    places = np.repeat(np.tile(np.arange(draws), columns), counts.ravel()).reshape(columns, replicates)
+    turned = np.arange(replicates) + rng.integers(replicates, size=(columns, 1))
+    return np.take_along_axis(places, turned % replicates, 1)
