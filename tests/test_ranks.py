@@ -90,6 +90,12 @@ def test_what_at_leaves_open(known_fit):
         two.contrasts(at={"x": 0})
 
 
+def test_levels_of_a_nested_factor_go_by_label_or_values(known_fit):
+    nested = known_fit(hb.Model("y ~ 1 + (1 | g/h)", D), {"sigma": 1.0})
+    joined, apart = (nested.contrasts("g:h", pairs=[pair]) for pair in (("4:a", "2:b"), ((4, "a"), (2, "b"))))
+    pd.testing.assert_frame_equal(joined, apart)
+
+
 def test_levels_that_tie_share_their_ranks(known_fit):
     tied = np.zeros((40, 6, 1))
     tied[:, 5] = 1.0

@@ -41,7 +41,7 @@ def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
 
 
 def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]:
-    """The numbers of levels named by their label, or by its text where that is unambiguous.
+    """The numbers of levels named by their label or its text, or by a tuple of the values that it joins.
 
     Raises
     ------
@@ -49,10 +49,11 @@ def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]
         For a label that is no level.
     """
     known = {str(label): number for number, label in enumerate(factor.levels.labels)}
-    unknown = [label for label in labels if str(label) not in known]
+    texts = [":".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
+    unknown = [label for label, text in zip(labels, texts, strict=True) if text not in known]
     if unknown:
         raise DataError(f"{word} names {unknown[0]!r}, which is no level of {factor.name!r}")
-    return [known[str(label)] for label in labels]
+    return [known[text] for text in texts]
 
 
 def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
@@ -178,9 +179,7 @@ def contrasts(
     factor = find_factor(spec, group)
     compared = level_values(spec, draws, factor, effect, held)
     if pairs is not None:
-        odd = [
-            pair for pair in pairs if isinstance(pair, str) or np.size(np.asarray(pair, dtype=object)) != 2
-        ]
+        odd = [pair for pair in pairs if not _is_pair(pair)]
         if odd:
             raise DataError(
                 f"pairs is a list of pairs of levels, such as [(a, b)]; got {odd[0]!r} among them"
@@ -201,6 +200,10 @@ def contrasts(
     columns = [values[:, first] - values[:, second] for _, values in compared]
     labels = [pd.DataFrame({**_pair_labels(factor, first, second), **words}) for words, _ in compared]
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "contrast")
+
+
+def _is_pair(pair: Any) -> bool:
+    return isinstance(pair, Sequence | np.ndarray) and not isinstance(pair, str) and len(pair) == 2
 
 
 def _pair_labels(factor: Factor, first: NDArray[np.int64], second: NDArray[np.int64]) -> Mapping[str, Any]:
