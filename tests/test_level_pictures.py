@@ -89,6 +89,28 @@ def test_long_and_odd_names_and_unequal_panels(known_fit):
     assert not any(ax.get_tightbbox().overlaps(box) for ax in axes for box in (legend, label))
 
 
+def test_days_are_named_without_their_time(known_fit):
+    days = pd.date_range("2024-02-28", periods=4)
+    data = pd.DataFrame(
+        {"y": RNG.normal(size=16), "x": np.tile([0.0, 1, 2, 3], 4), "day": np.repeat(days, 4)}
+    )
+    fit = known_fit(hb.Model("y ~ x + (x | day)", data), {"sd_day": [1.0, 0.3], "sigma": 0.5})
+    wanted = sorted(str(day.date()) for day in days)
+    assert sorted(ax.get_title() for ax in fit.plot_groups().flat if ax.get_visible()) == wanted
+    assert sorted(text.get_text() for text in fit.plot_ranef()[0].get_yticklabels()) == wanted
+    assert sorted(text.get_text() for text in fit.plot_ppc("group", draws=10).get_xticklabels()) == wanted
+    assert {text.get_text() for text in fit.plot_shrinkage(labels=[days[1]]).texts} == {"2024-02-29"}
+    for pair in (
+        (days[0], days[2]),
+        ("2024-02-28", "2024-03-01"),
+        (days[0].date(), np.datetime64("2024-03-01")),
+    ):
+        (row,) = fit.contrasts(effect="x", pairs=[pair]).to_dict("records")
+        assert (row["level_a"], row["level_b"]) == (days[0], days[2])
+    with pytest.raises(DataError, match="names 'soon', which is no level"):
+        fit.contrasts(levels=["soon", days[0]])
+
+
 def test_a_crossed_factor_and_trials(known_fit):
     data = pd.DataFrame(
         {

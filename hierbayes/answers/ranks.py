@@ -11,7 +11,7 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.quantities import Quantities
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Factor, value_texts
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -48,12 +48,20 @@ def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]
     DataError
         For a label that is no level.
     """
-    known = {str(label): number for number, label in enumerate(factor.levels.labels)}
-    texts = [":".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in labels]
+    dates = len(factor.levels.columns) == 1 and isinstance(factor.levels.values[0], pd.DatetimeIndex)
+    known = {_key(label, dates): number for number, label in enumerate(factor.levels.labels)}
+    texts = [_key(label, dates) for label in labels]
     unknown = [label for label, text in zip(labels, texts, strict=True) if text not in known]
     if unknown:
         raise DataError(f"{word} names {unknown[0]!r}, which is no level of {factor.name!r}")
     return [known[text] for text in texts]
+
+
+def _key(label: Any, date: bool) -> str:
+    """A level in words: a date however it is written, a combination by its values joined."""
+    if isinstance(label, tuple):
+        return ":".join(value_texts(pd.Index([value]))[0] for value in label)
+    return str(pd.to_datetime(label, errors="coerce")) if date else str(label)
 
 
 def effect_places(factor: Factor, effect: str | None = None) -> list[int]:

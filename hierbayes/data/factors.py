@@ -18,6 +18,20 @@ Codes = NDArray[np.int64]
 NEW, MISSING = -1, -2
 
 
+def value_texts(values: pd.Index) -> list[str]:
+    """Values in words: dates without a time of day by their day alone.
+
+    Examples
+    --------
+    >>> value_texts(pd.date_range("2024-02-28", periods=2))
+    ['2024-02-28', '2024-02-29']
+    """
+    if isinstance(values, pd.DatetimeIndex):
+        days = (values == values.normalize()).all()
+        return [value.strftime("%Y-%m-%d") if days else str(value) for value in values]
+    return [str(value) for value in np.asarray(values)]
+
+
 @dataclass(frozen=True, eq=False)
 class Levels:
     """The observed levels of one grouping factor: values of a column, or observed combinations of several.
@@ -51,13 +65,18 @@ class Levels:
             return np.asarray(self.values[0])
         codes = np.unravel_index(self.cells, [len(v) for v in self.values])
         parts = [
-            [str(v) for v in np.asarray(values)[code]]
-            for values, code in zip(self.values, codes, strict=True)
+            [texts[place] for place in code]
+            for texts, code in zip(map(value_texts, self.values), codes, strict=True)
         ]
         labels = [":".join(level) for level in zip(*parts, strict=True)]
         if len(set(labels)) < len(labels):
             labels = [":".join(map(repr, level)) for level in zip(*parts, strict=True)]
         return np.asarray(labels, dtype=object)
+
+    @property
+    def texts(self) -> list[str]:
+        """The labels as they are written beside a picture, a date without its time."""
+        return value_texts(self.values[0] if len(self.columns) == 1 else pd.Index(self.labels))
 
     def codes(self, frame: pd.DataFrame) -> Codes:
         """Level number of each row, `NEW` where training didn't have it, `MISSING` where a value is missing: (n,)."""

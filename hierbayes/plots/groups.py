@@ -101,6 +101,7 @@ def plot_groups(
     figure, axes = plt.subplots(
         height, columns, sharex=True, sharey=True, squeeze=False, layout="constrained", figsize=size
     )
+    texts = factor.levels.texts
     for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
         own, at = codes == level, panel * POINTS + np.arange(POINTS)
         _draw_panel(ax, grid[panel], known.iloc[at], typical["mean"].iloc[at], str(band))
@@ -108,8 +109,7 @@ def plot_groups(
         marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
         marks |= {"markersize": 1.5 if crowd else 3, "alpha": 0.6, "zorder": 2, "label": "data"}
         ax.plot(data[x].to_numpy(dtype=np.float64)[own], y[own], **marks)
-        name = str(factor.levels.labels[level])
-        ax.set_title(wrap(name, NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
+        ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
     for ax in axes.flat[len(chosen) :]:
         ax.set_visible(False)
     for column in range(columns):  # the lowest panel of a column carries its numbers

@@ -90,7 +90,8 @@ def choose_rows(
         gap = (float(low), f"{len(order) - max_levels} levels between")
         order = np.concatenate([order[:low], order[len(order) - high :]])
         heights = np.concatenate([np.arange(low), np.arange(low, low + high) + 1.0])
-    names = tuple(wrap(str(name), NAME_WIDTH) for name in factor.levels.labels[order])
+    texts = factor.levels.texts
+    names = tuple(wrap(texts[level], NAME_WIDTH) for level in order)
     return LevelRows(order, heights, names, note, gap)
 
 

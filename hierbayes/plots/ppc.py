@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
@@ -21,6 +22,7 @@ from hierbayes.criticism.discrepancies import (
     statistic,
 )
 from hierbayes.data.design import Design
+from hierbayes.data.factors import value_texts
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import (
     BLUE,
@@ -242,7 +244,7 @@ def draw_group(ax: Axes, spec: ModelSpec, design: Design, replicates: Replicates
     share = f"share of {response}" if replicates.trials is not None else f"mean {response}"
     ax.set_ylabel(share, parse_math=False)
     if len(order) <= NAMED:
-        names = [str(label) for label in means.labels[order]]
+        names = value_texts(pd.Index(means.labels[order]))
         room = LINE // len(names)  # characters beside each other
         level = max(len(word) for name in names for word in name.split() or [""]) <= room
         shown = [wrap(name, room if level else NAME_WIDTH) for name in names]

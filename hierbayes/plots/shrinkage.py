@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.answers.pooling import between_covariance, population, shrinkage_table
-from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
@@ -110,7 +110,8 @@ def plot_shrinkage(
     set_text(ax.set_xlabel, axis_words(spec, chosen[0]), 60)
     set_text(ax.set_ylabel, axis_words(spec, chosen[1]), 50)
     head(ax, title, draw_plane(ax, values, near), columns=2)
-    write_names(ax, values, [(level, str(factor.levels.labels[level])) for level in named])
+    texts = factor.levels.texts
+    write_names(ax, values, [(level, texts[level]) for level in named])
     return ax
 
 
@@ -159,11 +160,7 @@ def _choose_names(factor: Factor, values: Shrinkage, near: Mask, labels: str | S
     """Numbers of the levels to name in the plane, the most extreme first."""
     order = values.farthest(values.pooled)
     if not isinstance(labels, str):
-        numbers = {str(label): number for number, label in enumerate(factor.levels.labels)}
-        unknown = [label for label in labels if str(label) not in numbers]
-        if unknown:
-            raise DataError(f"labels names {unknown[0]!r}, which is no level of {factor.name!r}")
-        wanted = {numbers[str(label)] for label in labels}
+        wanted = set(level_numbers(factor, labels, "labels"))
         return [level for level in order if level in wanted]
     if labels not in ("auto", "all", "none"):
         raise DataError(f"labels must be 'auto', 'all', 'none' or a list of levels; got {labels!r}")
