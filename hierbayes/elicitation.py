@@ -51,6 +51,10 @@ def elicit(distribution: str, lower: float, upper: float, prob: float = 0.9, **f
     if record.scaled is None or record.support == "correlation":
         raise PriorError(f"{name} is not found from an interval; write its arguments.")
     _check_interval(lower, upper, prob)
+    unknown = [word for word in fixed if word not in record.parameters]
+    if unknown:
+        have = ", ".join(record.parameters)
+        raise PriorError(f"{name} has no argument {unknown[0]!r} to fix; it has {have}.")
     try:
         import preliz as pz
     except ImportError as error:

@@ -318,6 +318,7 @@ RESPONSE = [
         hb.DataError,
         "needs the number of trials",
         "k | trials(n) ~",
+        "family='bernoulli'",
     ),
     bad(
         "trials",
@@ -658,6 +659,8 @@ PREDICTIONS = [
     ),
     bad("output", predicted(ROWS, output="frame"), ValueError, "output", "'table' or 'draws'"),
     bad("prob", predicted(ROWS, prob=95), ValueError, "prob", "such as 0.95", "got 95"),
+    bad("prob as text", predicted(ROWS, prob="g"), ValueError, "prob", "such as 0.95", "got 'g'"),
+    bad("groups as a bool", predicted(ROWS, groups=False), hb.DataError, "False", "groups='none'"),
     bad("interval", predicted(ROWS, interval="hpd"), ValueError, "'eti'", "'hdi'", "'hpd'"),
     bad("seed", predicted(ROWS, seed=-1), ValueError, "seed", "0 or more"),
     bad("no table", predicted([1, 2]), hb.DataError, "the new rows must be a data frame", "list"),

@@ -54,6 +54,11 @@ def test_bad_questions(arguments, message):
         hb.elicit(*arguments)
 
 
+def test_an_argument_that_a_distribution_has_not_got_cannot_be_fixed():
+    with pytest.raises(PriorError, match="Normal has no argument 'mass' to fix; it has mu, sigma"):
+        hb.elicit("Normal", 0, 1, mass=0.5)
+
+
 def test_new_groups_lie_where_they_should():
     priors = hb.elicit_groups(200, 500, 0.9, group="subject")
     rows = hb.design_grid(subject=5, trial=2)

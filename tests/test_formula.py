@@ -216,6 +216,11 @@ BAD = [
     ("y ~ (1 | f ‸- g)", "`-` has no meaning right of a bar"),
     ("y ~ (1 | f‸**2)", "has no meaning right of a bar"),
     ("y ~ (1 | ‸(x | g))", "right of a bar stand columns"),
+    # copied text
+    ("y ~ x ‸− 1", "not the sign that it looks like.*write -"),
+    ("y ~ x ‸– 1", "write -"),
+    ("y ‸∼ x", "write ~"),
+    ("y ~ C(x, Treatment(‸“low”))", 'write "'),
     # repeated terms
     ("y ~ (1|g) + ‸(1|g)", "stands twice"),
     ("y ~ (1|f) + ‸(1|f/g)", r"\(1 \| f\) stands twice"),

@@ -297,6 +297,8 @@ def test_a_student_residual_without_a_variance_has_all_of_it(known_fit):
 def test_requests_that_cannot_be_met(sleep, known_fit):
     with pytest.raises(DataError, match=r"'Day'.*no predictor of this model; it has 'Days'"):
         sleep.icc(at={"Day": 1})
+    with pytest.raises(DataError, match=r"at must be a mapping of columns to values.*got 'Subject'"):
+        sleep.icc("Subject")
     with pytest.raises(ValueError, match="method must be one of"):
         sleep.icc(method="exact")
     with pytest.raises(ValueError, match="scale must be one of"):

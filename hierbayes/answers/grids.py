@@ -81,7 +81,7 @@ def make_grid(
     grouping = tuple(
         c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns
     )
-    held = dict(at or {})
+    held = held_values(at)
     axes: dict[str, list[Any]] = {}
     for name in (variable, by):
         if name is None:
@@ -90,14 +90,14 @@ def make_grid(
             have = ", ".join(map(repr, predictors)) or "none"
             what = "stands twice" if name in axes else "is no predictor of this model"
             raise DataError(f"{name!r} {what}; its predictors are {have}")
-        axes[name] = _several(held.pop(name)) if name in held else _values(data[name], resolution, not axes)
+        axes[name] = held.pop(name) if name in held else _values(data[name], resolution, not axes)
     columns = spec.layout.columns
     unknown = [name for name in held if name not in columns]
     if unknown:
         raise DataError(
             f"at names {unknown[0]!r}, which is no column of this model; it has {', '.join(columns)}"
         )
-    axes |= {name: _several(values) for name, values in held.items()}
+    axes |= held
     rows = pd.DataFrame(list(itertools.product(*axes.values())), columns=list(axes))
     trials = set(spec.layout.response.trial_columns)
     reading = [*dict.fromkeys([*_read(spec), *grouping, *trials])]
@@ -146,8 +146,14 @@ def _read(spec: ModelSpec) -> tuple[str, ...]:
     return spec.layout.columns_for(choose_groups(spec, "all"))[0]
 
 
-def _several(values: Any) -> list[Any]:
-    return [values] if np.isscalar(values) or values is None else list(values)
+def held_values(at: Mapping[str, Any] | None) -> dict[str, list[Any]]:
+    """The values that columns are held at, each a list."""
+    if at is not None and not isinstance(at, Mapping):
+        raise DataError(f"at must be a mapping of columns to values, such as {{'x': [0, 1]}}; got {at!r}")
+    return {
+        name: [values] if np.isscalar(values) or values is None else list(values)
+        for name, values in (at or {}).items()
+    }
 
 
 def _values(column: pd.Series, resolution: int, first: bool) -> list[Any]:

@@ -68,7 +68,7 @@ def get_interval(prob: float | None = None, kind: str | None = None) -> Interval
 
         prob = rcParams["stats.ci_prob"] if prob is None else prob
         kind = rcParams["stats.ci_kind"] if kind is None else kind
-    if not 0 < prob < 1:
+    if not isinstance(prob, int | float | np.floating) or not 0 < prob < 1:
         raise ValueError(f"prob must lie between 0 and 1, such as 0.95; got {prob!r}")
     if kind not in KINDS:
         raise ValueError(f"an interval is 'eti' (equal tails) or 'hdi' (highest density); got {kind!r}")

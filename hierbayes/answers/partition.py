@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
+from hierbayes.answers.grids import held_values
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.answers.quantities import Quantities
@@ -179,18 +180,15 @@ def hold(
     DataError
         When `at` names no predictor of the model.
     """
-    if not at:
+    several = held_values(at)
+    if not several:
         return [({}, design)]
     groups = choose_groups(spec, "all")
     predictors, _ = spec.layout.columns_for(groups)
-    unknown = [name for name in at if name not in predictors]
+    unknown = [name for name in several if name not in predictors]
     if unknown:
         have = ", ".join(map(repr, predictors)) or "none"
         raise DataError(f"at names {unknown[0]!r}, which is no predictor of this model; it has {have}")
-    several = {
-        name: [values] if np.isscalar(values) or values is None else list(values)
-        for name, values in at.items()
-    }
     found = []
     for combination in itertools.product(*several.values()):
         values = dict(zip(several, combination, strict=True))

@@ -1,7 +1,7 @@
 """Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -85,7 +85,8 @@ def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
         return names if groups == "all" else ()
     if groups is None:
         return ()
-    chosen = (groups,) if isinstance(groups, str) else tuple(groups)
+    several = isinstance(groups, Iterable) and not isinstance(groups, str)
+    chosen = tuple(groups) if several else (groups,)
     unknown = [name for name in chosen if name not in names]
     if unknown:
         have = ", ".join(names) or "none"

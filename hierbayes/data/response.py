@@ -67,7 +67,8 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     if family.needs_trials and "trials" not in additions:
         raise DataError(
             f"family {family.name!r} needs the number of trials of each row: write "
-            f"`{response.expression} | trials(n) ~ …` with n a column or a number"
+            f"`{response.expression} | trials(n) ~ …` with n a column or a number. "
+            "For a response of zeros and ones, or yes and no, take family='bernoulli'"
         )
     if "trials" in additions and not family.needs_trials:
         taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)

@@ -117,6 +117,17 @@ _FOREIGN = {
 }
 
 
+_LOOKALIKES = {
+    "-": "\u2010\u2011\u2012\u2013\u2014\u2212",
+    "*": "×∗",
+    '"': "“”„",
+    "'": "‘’",
+    "~": "∼˜",
+    "|": "∣",
+    ":": "∶",
+}
+
+
 def tokenize(text: str) -> list[Token]:
     """The tokens of a formula, the last one of kind ``"end"`` just behind its last character."""
     tokens: list[Token] = []
@@ -147,6 +158,8 @@ def _scan(text: str, at: int) -> tuple[Token, int]:
     if sign := _SIGN.match(text, at):
         return Token("sign", sign[0], at), sign.end()
     message = f"{char!r} has no meaning in a formula; a column name that holds it goes in backquotes"
+    if meant := next((plain for plain, alike in _LOOKALIKES.items() if char in alike), ""):
+        message = f"{char} is not the sign that it looks like, as in copied text; write {meant}"
     raise ReadError(at, _FOREIGN.get(char, message))
 
 
