@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
 
 Array = NDArray[np.float64]
 LARGEST_KEPT = 32_000_000  # bytes, just below glibc's largest
@@ -49,9 +49,19 @@ class Draws:
 def flatten(spec: ModelSpec, posterior: Any) -> Draws:
     """The schema's variables of a posterior dataset, chains and draws in one axis."""
     keep_freed_memory()
-    arrays = {v.name: np.asarray(posterior[v.name].transpose(*CHAIN_DIMS, *v.dims)) for v in spec.variables}
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-    return Draws({name: a.reshape(chains * draws, *a.shape[2:]) for name, a in arrays.items()}, chains, draws)
+    return Draws({v.name: flat_draws(posterior, v) for v in spec.variables}, chains, draws)
+
+
+def draws_of(posterior: Any, variable: Variable) -> Array:
+    """A variable of a posterior dataset: (chain, draw, …), in the schema's order of dimensions."""
+    return np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
+
+
+def flat_draws(posterior: Any, variable: Variable) -> Array:
+    """The same with chains and draws in one axis: (S, …)."""
+    values = draws_of(posterior, variable)
+    return values.reshape(-1, *values.shape[2:])
 
 
 def keep_freed_memory() -> None:

@@ -13,6 +13,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.climbing import LevelRows, climb, level_products, orthonormal
+from hierbayes.answers.draws import flat_draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.ranks import find_factor
@@ -123,9 +124,7 @@ def pooling_factors(
     variance = np.diagonal(between)
     levels = np.ones((len(left), len(between)))
     np.divide(np.diagonal(left, axis1=1, axis2=2), variance, out=levels, where=variance > 0)
-    variable = spec.factor_variables(MEAN, factor)["r"]
-    r = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
-    r = r.reshape(-1, *r.shape[2:])
+    r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
     each = r.var(axis=1).mean(axis=0)
     whole = 1 - np.divide(r.mean(axis=0).var(axis=0), each, out=np.zeros_like(each), where=each > 0)
     return levels, whole
@@ -210,13 +209,10 @@ def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
 def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     """Posterior mean of the covariance matrix of a factor's effects between levels: (q, q)."""
     variables = spec.factor_variables(MEAN, factor)
-    sd = np.asarray(posterior[variables["sd"].name].transpose(*CHAIN_DIMS, ...))
-    if factor.correlated:
-        cor = np.asarray(posterior[variables["cor"].name].transpose(*CHAIN_DIMS, ...))
-    else:
-        cor = np.eye(len(factor.effects))
-    products: Array = sd[..., :, None] * cor * sd[..., None, :]
-    return products.mean(axis=(0, 1))
+    sd = flat_draws(posterior, variables["sd"])
+    cor = flat_draws(posterior, variables["cor"]) if factor.correlated else np.eye(len(factor.effects))
+    products: Array = sd[:, :, None] * cor * sd[:, None, :]
+    return products.mean(axis=0)
 
 
 def shrinkage_table(

@@ -13,10 +13,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import diagnostics
+from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 
@@ -32,21 +33,21 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
     for parameter, layout in spec.layout.predictors.items():
         prefix = "" if parameter == MEAN else f"{parameter}."
         if layout.coefficients:
-            b = _values(posterior, spec.coefficient_variable(parameter).name)
+            b = draws_of(posterior, spec.coefficient_variable(parameter))
             found |= {f"{prefix}{label}": b[..., j] for j, label in enumerate(layout.coefficients)}
         for factor in layout.factors:
             found |= _factor_draws(spec, posterior, parameter, prefix, factor)
-    return found | {name: _values(posterior, name) for name in spec.plain_auxiliaries}
+    return found | {v.name: draws_of(posterior, v) for v in spec.variables if v.kind == "auxiliary"}
 
 
 def _factor_draws(
     spec: ModelSpec, posterior: xr.Dataset, parameter: str, prefix: str, factor: Factor
 ) -> dict[str, Array]:
     variables = spec.factor_variables(parameter, factor)
-    sd = _values(posterior, variables["sd"].name)
+    sd = draws_of(posterior, variables["sd"])
     found = {f"{prefix}sd[{factor.name}, {effect}]": sd[..., j] for j, effect in enumerate(factor.effects)}
     if factor.correlated:
-        cor = _values(posterior, variables["cor"].name)
+        cor = draws_of(posterior, variables["cor"])
         for i, j in correlated_pairs(factor):
             found[f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = cor[..., i, j]
     return found
@@ -79,7 +80,7 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
     tables = [
         pd.DataFrame(
             {"parameter": parameter, "effect": layout.coefficients}
-            | summarise(_flat(_values(posterior, spec.coefficient_variable(parameter).name)), interval)
+            | summarise(flat_draws(posterior, spec.coefficient_variable(parameter)), interval)
         )
         for parameter, layout in spec.layout.predictors.items()
         if layout.coefficients
@@ -115,7 +116,7 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
     total = _deviations(spec, posterior, parameter, factor).copy()
     if not layout.coefficients:
         return total
-    b = _flat(_values(posterior, spec.coefficient_variable(parameter).name))
+    b = flat_draws(posterior, spec.coefficient_variable(parameter))
     for place, effect in enumerate(factor.effects):
         if effect in layout.coefficients:
             total[:, :, place] += b[:, [layout.coefficients.index(effect)]]
@@ -168,14 +169,4 @@ def stack_levels(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.D
 
 
 def _deviations(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:
-    return _flat(_values(posterior, spec.factor_variables(parameter, factor)["r"].name))
-
-
-def _values(posterior: xr.Dataset, name: str) -> Array:
-    """A variable's draws, chain and draw first."""
-    return np.asarray(posterior[name].transpose(*CHAIN_DIMS, ...))
-
-
-def _flat(values: Array) -> Array:
-    """Chain and draw in one axis: (S, …)."""
-    return values.reshape(-1, *values.shape[2:])
+    return flat_draws(posterior, spec.factor_variables(parameter, factor)["r"])

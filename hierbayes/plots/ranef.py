@@ -8,12 +8,13 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.answers.draws import flat_draws
 from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.answers.ranks import find_factor
 from hierbayes.data.design import MEAN
 from hierbayes.plots.basics import BLUE, POOLED, axis_words, head, ink, set_text
 from hierbayes.plots.levels import choose_effects, choose_rows
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import ModelSpec
 
 
 def plot_ranef(
@@ -70,10 +71,9 @@ def plot_ranef(
     chosen = factor.effects if effects is None else choose_effects(factor, effects)
     thin = get_interval(prob, interval)
     places = [factor.effects.index(effect) for effect in chosen]
-    variable = spec.factor_variables(MEAN, factor)["r"]
-    r = posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims)
-    rows = choose_rows(factor, np.asarray(r.mean(CHAIN_DIMS))[:, places[0]], max_levels)
-    draws = np.asarray(r)[:, :, rows.levels].reshape(-1, len(rows.levels), len(factor.effects))
+    r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
+    rows = choose_rows(factor, r.mean(axis=0)[:, places[0]], max_levels)
+    draws = r[:, rows.levels]
     size = figsize or rows.figsize(*[4.4 if len(chosen) == 1 else 3.4] * len(chosen))
     _, axes = plt.subplots(1, len(chosen), sharey=True, squeeze=False, layout="constrained", figsize=size)
     for ax, effect, place in zip(axes[0], chosen, places, strict=True):
