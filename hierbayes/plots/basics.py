@@ -88,13 +88,13 @@ def head(ax: Axes, title: str, note: str, columns: int) -> None:
     ax.set_title(text, loc="left", pad=pad, parse_math=False)
 
 
-def points(n: int) -> dict[str, Any]:
+def points(n: int, colour: str = BLUE) -> dict[str, Any]:
     """How n points are drawn: many of them small and see-through."""
     crowd = n >= CROWD
     return {
         "marker": "o",
         "linestyle": "none",
-        "color": BLUE,
+        "color": colour,
         "markeredgewidth": 0,
         "markersize": 2.0 if crowd else 3.5,
         "alpha": 0.25 if crowd else 0.6,

@@ -1,12 +1,14 @@
 """Predictions along a predictor with their ribbons, over the data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
@@ -16,18 +18,19 @@ from hierbayes.answers.predict import make_request
 from hierbayes.data.design import Design
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import (
-    CROWD,
     GREY,
     OKABE_ITO,
     PALE_GREY,
     head,
     new_axes,
+    points,
     response_words,
     set_text,
     shares,
 )
 from hierbayes.spec import ModelSpec
 
+Array = NDArray[np.float64]
 BANDS = {"predictive": "a new response", "expected": "the mean"}
 MARKER = {"marker": "o", "markeredgecolor": "white"}
 
@@ -85,55 +88,100 @@ def plot_conditional_effects(
     grid = make_grid(spec, data, variable, by, at, resolution)
     band = get_interval(prob, interval)
     table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
-    first, *others = grid.columns
+    curves = _split(table, grid.columns[1:])
+    along = _Along.of(data[grid.columns[0]], table)
+    if len(curves) > 1 or spec.family.support.two_levels:
+        show = tuple(name for name in show if name != "predictive")
+    ax = ax or new_axes(figsize or (6.4, 4.6))
+    if "data" in show:
+        _draw_data(ax, along, data, shares(design))
+    for place, (words, part) in enumerate(curves):
+        bands = [name for name in BANDS if name in show]
+        beside = 0.12 * (place - (len(curves) - 1) / 2)
+        _draw_curve(
+            ax, along.at(part, beside), part, words, OKABE_ITO[place], bands, str(band), along.numeric
+        )
+    _finish(ax, spec, along)
+    note = f"{band} of the mean" if "expected" in show and len(curves) > 1 else ""
+    head(ax, f"{response_words(spec)} along {along.name}", note, columns=2 if len(curves) == 1 else 3)
+    return ax
+
+
+@dataclass(frozen=True)
+class _Along:
+    """The predictor along the axis: a number at its value, a category at its place, the places in order."""
+
+    name: str
+    places: Mapping[Any, int]
+
+    @classmethod
+    def of(cls, column: pd.Series, table: pd.DataFrame) -> "_Along":
+        name = str(column.name)
+        values = [] if is_numeric(column) else dict.fromkeys(table[name])
+        return cls(name, {value: place for place, value in enumerate(values)})
+
+    @property
+    def numeric(self) -> bool:
+        return not self.places
+
+    def at(self, rows: pd.DataFrame, beside: float | Array = 0.0) -> Array:
+        """Where rows stand: (n,); those of one category side by side."""
+        if self.numeric:
+            return rows[self.name].to_numpy(dtype=np.float64)
+        return rows[self.name].map(self.places).to_numpy(dtype=np.float64) + beside
+
+
+def _split(table: pd.DataFrame, others: Sequence[str]) -> list[tuple[str, pd.DataFrame]]:
+    """Each curve's words, none where it is the only one, and its rows."""
     differing = [name for name in others if table[name].nunique() > 1]
-    curves = list(table.groupby(differing, sort=False)) if differing else [((), table)]
+    if not differing:
+        return [("", table)]
+    curves = [
+        (_curve_words(differing, values), part) for values, part in table.groupby(differing, sort=False)
+    ]
     if len(curves) > len(OKABE_ITO):
         raise DataError(
             f"{len(curves)} curves cannot be told apart; hold some of {', '.join(differing)} by at="
         )
-    if spec.family.support.two_levels:
-        show = tuple(name for name in show if name != "predictive")
-    ax = ax or new_axes(figsize or (6.4, 4.6))
-    numeric = is_numeric(data[first])
-    places = {value: place for place, value in enumerate(dict.fromkeys(table[first]))}
-    if "data" in show:
-        x = (
-            data[first].to_numpy(dtype=np.float64)
-            if numeric
-            else data[first].map(places).to_numpy(dtype=np.float64)
-        )
-        if not numeric:  # points of one category side by side
-            x = x + 0.24 * (np.random.default_rng(0).uniform(size=len(x)) - 0.5)
-        crowd = len(x) >= CROWD
-        marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": GREY, "markeredgewidth": 0}
-        size, alpha = (2.0, 0.2) if crowd else (3.5, 0.5)
-        ax.plot(
-            x, shares(design), **marks, markersize=size, alpha=alpha, zorder=1, rasterized=crowd, label="data"
-        )
-    for place, ((values, part), colour) in enumerate(zip(curves, OKABE_ITO, strict=False)):
-        words = _curve_words(differing, values)
-        bands = [name for name in BANDS if name in show and (name == "expected" or not words)]
-        dodge = 0.12 * (place - (len(curves) - 1) / 2)
-        at_x = part[first] if numeric else part[first].map(places).to_numpy(dtype=np.float64) + dodge
-        for name in bands:
-            label = f"{band} of {BANDS[name]}" if not words else "_"  # what begins so is not in the legend
-            draw = _draw_ribbon if numeric else _draw_bars
-            draw(ax, at_x, part, name, colour, label)
-        style: dict[str, Any] = {"color": colour, "label": words or "expected", "zorder": 3}
-        style |= {"linewidth": 1.8} if numeric else {**MARKER, "linestyle": "none", "markersize": 7}
-        ax.plot(at_x, part["mean"], **style)
-    if not numeric:
-        ax.set_xticks(list(places.values()), labels=[str(value) for value in places], parse_math=False)
-        ax.set_xlim(-0.6, len(places) - 0.4)
-    set_text(ax.set_xlabel, first, 60)
+    return curves
+
+
+def _draw_data(ax: Axes, along: _Along, data: pd.DataFrame, y: Array) -> None:
+    beside = 0.24 * (np.random.default_rng(0).uniform(size=len(data)) - 0.5)
+    ax.plot(along.at(data, beside), y, **points(len(data), GREY), zorder=1, label="data")
+
+
+def _draw_curve(
+    ax: Axes,
+    x: Array,
+    part: pd.DataFrame,
+    words: str,
+    colour: str,
+    bands: Sequence[str],
+    interval: str,
+    line: bool,
+) -> None:
+    """Expected responses with their bands, a line or a point a category."""
+    for name in bands:
+        label = f"{interval} of {BANDS[name]}" if not words else "_"  # what begins so is not in the legend
+        draw = _draw_ribbon if line else _draw_bars
+        draw(ax, x, part, name, colour, label)
+    style: dict[str, Any] = {"color": colour, "label": words or "expected", "zorder": 3}
+    style |= {"linewidth": 1.8} if line else {**MARKER, "linestyle": "none", "markersize": 7}
+    ax.plot(x, part["mean"], **style)
+
+
+def _finish(ax: Axes, spec: ModelSpec, along: _Along) -> None:
+    """Labels and frame."""
+    if not along.numeric:
+        names = [str(value) for value in along.places]
+        ax.set_xticks(list(along.places.values()), labels=names, parse_math=False)
+        ax.set_xlim(-0.6, len(names) - 0.4)
+    set_text(ax.set_xlabel, along.name, 60)
     set_text(ax.set_ylabel, response_words(spec), 50)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color=PALE_GREY, linewidth=0.6)
     ax.set_axisbelow(True)
-    note = f"{band} of the mean" if "expected" in show and len(curves) > 1 else ""
-    head(ax, f"{response_words(spec)} along {first}", note, columns=2 if len(curves) == 1 else 3)
-    return ax
 
 
 def _draw_ribbon(ax: Axes, x: Any, part: pd.DataFrame, name: str, colour: str, label: str) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
@@ -94,7 +95,7 @@ def plot_groups(
     known = _predicted(spec, draws, rows, (factor.name,), band)
     typical = _predicted(spec, draws, rows, (), band)
     grid = rows[x].to_numpy(dtype=np.float64).reshape(len(chosen), POINTS)
-    y = shares(design)
+    at, y = data[x].to_numpy(dtype=np.float64), shares(design)
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
     size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
@@ -103,28 +104,43 @@ def plot_groups(
     )
     texts = factor.levels.texts
     for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
-        own, at = codes == level, panel * POINTS + np.arange(POINTS)
-        _draw_panel(ax, grid[panel], known.iloc[at], typical["mean"].iloc[at], str(band))
-        crowd = own.sum() >= CROWD
-        marks: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
-        marks |= {"markersize": 1.5 if crowd else 3, "alpha": 0.6, "zorder": 2, "label": "data"}
-        ax.plot(data[x].to_numpy(dtype=np.float64)[own], y[own], **marks)
+        own, part = codes == level, slice(panel * POINTS, (panel + 1) * POINTS)
+        _draw_lines(ax, grid[panel], known.iloc[part], typical["mean"].iloc[part], str(band))
+        _draw_data(ax, at[own], y[own])
         ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
-    for ax in axes.flat[len(chosen) :]:
-        ax.set_visible(False)
-    for column in range(columns):  # the lowest panel of a column carries its numbers
-        axes[(len(chosen) - 1 - column) // columns, column].tick_params(labelbottom=True)
-    set_text(figure.supxlabel, x, 60)
-    set_text(figure.supylabel, response_words(spec), 60)
+    _leave_out(axes, len(chosen))
     title = f"{response_words(spec)} by {factor.name}" + (f": {note}" if note else "")
-    set_text(figure.suptitle, title, int(11 * size[0]))
-    # at the side: below, it would lie on a label of the user's own
-    style: dict[str, Any] = {"frameon": False, "fontsize": "small"}
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside right upper", **style)
+    _label(figure, axes[0, 0], x, response_words(spec), title)
     return np.asarray(axes.flat[: len(chosen)])
 
 
-def _draw_panel(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
+def _leave_out(axes: NDArray[Any], panels: int) -> None:
+    """Hide what is behind the last panel; the lowest panel of a column carries its numbers."""
+    for ax in axes.flat[panels:]:
+        ax.set_visible(False)
+    columns = axes.shape[1]
+    for column in range(columns):
+        axes[(panels - 1 - column) // columns, column].tick_params(labelbottom=True)
+
+
+def _label(figure: Figure, first: Axes, x: str, y: str, title: str) -> None:
+    """Labels and legend that all panels share."""
+    set_text(figure.supxlabel, x, 60)
+    set_text(figure.supylabel, y, 60)
+    set_text(figure.suptitle, title, int(11 * figure.get_figwidth()))
+    # at the side: below, it would lie on a label of the user's own
+    style: dict[str, Any] = {"frameon": False, "fontsize": "small"}
+    figure.legend(*first.get_legend_handles_labels(), loc="outside right upper", **style)
+
+
+def _draw_data(ax: Axes, x: Array, y: Array) -> None:
+    """A level's own rows, smaller where they crowd."""
+    style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
+    size = 1.5 if len(x) >= CROWD else 3
+    ax.plot(x, y, **style, markersize=size, alpha=0.6, zorder=2, label="data")
+
+
+def _draw_lines(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
     """The lines of one level."""
     ax.fill_between(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=0, label=words)
     ax.plot(x, band["mean"], color=BLUE, linewidth=1.6, label="level", zorder=3)

@@ -13,7 +13,7 @@ from hierbayes.answers.summary import summary_draws
 from hierbayes.errors import DataError
 from hierbayes.implied import quantities_at_means
 from hierbayes.plots.basics import BLUE, GREY
-from hierbayes.plots.priors import finish
+from hierbayes.plots.priors import name_axes
 from hierbayes.simulation import sample_prior
 from hierbayes.spec import ModelSpec
 
@@ -97,6 +97,6 @@ def _beside(ax: Axes, prior: Array, posterior: Array, name: str) -> None:
             linestyle=style,
             label=label,
         )
-    finish(ax, "", name, "density")
+    name_axes(ax, "", name, "density")
     ax.xaxis.label.set_fontsize("small")
     ax.locator_params(axis="x", nbins=4)

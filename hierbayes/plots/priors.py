@@ -144,7 +144,7 @@ def plot_prior_responses(
         for number, end in enumerate(ends):
             note = f"plausible ({100 * outside:.2g} % outside)" if number == 0 else None
             ax.axvline(end, color=VERMILLION, linestyle="--", label=note)
-    finish(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
+    name_axes(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
     _legend(ax)
     return ax
 
@@ -184,7 +184,9 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
                 alpha=0.8,
                 label=name,
             )
-    finish(ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}")
+    name_axes(
+        ax, f"Simulated lines by {group}" if group else "Simulated lines", predictor, f"expected {label}"
+    )
     _legend(ax)
     return ax
 
@@ -203,7 +205,7 @@ def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
     if (values > 0).all() and values.max() > 1000 * np.median(values):
         ax.set_yscale("log")
     ax.locator_params(axis="x", integer=True)
-    finish(ax, title, "simulated data set", label)
+    name_axes(ax, title, "simulated data set", label)
     return ax
 
 
@@ -253,7 +255,7 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
         )
     left_out = len(values) - len(colors)
     title = f"{heading} (4 of {len(values)})" if left_out > 0 else heading
-    finish(ax, title, what, "share")
+    name_axes(ax, title, what, "share")
     _legend(ax)
 
 
@@ -269,7 +271,7 @@ def _legend(ax: Axes) -> None:
         text.set_parse_math(False)
 
 
-def finish(ax: Axes, title: str, x: str, y: str) -> None:
+def name_axes(ax: Axes, title: str, x: str, y: str) -> None:
     """Title and labels of a panel, long ones on several lines."""
     ax.set_title(wrap(title, 40), parse_math=False, fontsize="medium")
     ax.set_xlabel(wrap(x, 42), parse_math=False)
