@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.psis import smooth, tail_size
+from hierbayes.criticism.resampling import pick
 from hierbayes.data.design import Design
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
-Places = NDArray[np.intp]
+Places = NDArray[np.int64]
 EVEN = 0.7  # weights with so large a share of effective draws need no smoothing
 
 
@@ -142,12 +143,8 @@ def _draw_places(weights: Array, replicates: int, rng: np.random.Generator) -> P
     Systematic resampling: as often as its weight says, rounded up or down. Columns begin at random draws, so that in
     one replicate the draws of different columns have nothing to do with each other.
     """
-    draws, columns = weights.shape
-    edges = np.cumsum(weights.T, axis=1)
-    edges *= replicates / edges[:, -1:]
-    edges -= rng.uniform(1e-9, 1 - 1e-9, size=(columns, 1))  # what rounding leaves at the last edge is less
-    upto = np.ceil(edges).astype(np.intp)
-    counts = np.diff(upto, axis=1, prepend=0)
-    places = np.repeat(np.tile(np.arange(draws), columns), counts.ravel()).reshape(columns, replicates)
-    turned = np.arange(replicates) + rng.integers(replicates, size=(columns, 1))
-    return np.take_along_axis(places, turned % replicates, 1)
+    columns = weights.shape[1]
+    places = np.empty((columns, replicates), dtype=np.int64)
+    turns = rng.integers(replicates, size=(columns,))
+    pick(np.ascontiguousarray(weights.T), rng.uniform(size=(columns,)), turns, places)
+    return places
