@@ -133,16 +133,45 @@ def test_a_crossed_factor_and_trials(known_fit):
     assert axes[0].figure.get_supylabel() == "share of k"
 
 
+def test_points_along_a_category_with_trials_that_differ(known_fit):
+    data = pd.DataFrame({"kind": np.tile(["lo", "mid", "hi"], 8), "g": np.repeat(list("abcd"), 6)})
+    data["n"] = RNG.integers(1, 9, 24)
+    data["k"] = RNG.integers(0, data["n"] + 1)
+    r = RNG.normal(size=(4, 1))
+    model = hb.Model("k | trials(n) ~ kind + (1 | g)", data, family="binomial")
+    axes = known_fit(model, {"b": [0.2, 0.5, -1.0], "r_g": r, "sd_g": [1.0]}).plot_groups()
+    drawn = lines(axes[1])  # "hi" is the first category
+    assert_allclose(drawn["level"][:, 0], [0, 1, 2])
+    assert_allclose(drawn["level"][:, 1], 1 / (1 + np.exp(-(r[1, 0] + np.array([0.2, 0.7, -0.8])))))
+    assert_allclose(drawn["population"][:, 1], 1 / (1 + np.exp(-np.array([0.2, 0.7, -0.8]))))
+    assert [text.get_text() for text in axes[1].get_xticklabels()] == ["hi", "lo", "mid"]
+    own = data[data["g"] == "b"]
+    assert_allclose(drawn["data"][:, 0].round(), own["kind"].map({"hi": 0, "lo": 1, "mid": 2}))
+    assert_allclose(drawn["data"][:, 1], own["k"] / own["n"])
+
+
+def test_the_school_counts_in_the_line_of_its_class(known_fit):
+    data = pd.DataFrame({"x": np.tile([0.0, 1, 2, 3], 6), "school": np.repeat(["s", "t"], 12)})
+    data["room"], data["y"] = np.repeat(list("abcabc"), 4), RNG.normal(size=24)
+    model = hb.Model("y ~ x + (1 | school/room)", data)
+    r, rooms = RNG.normal(size=(2, 1)), RNG.normal(size=(6, 1))
+    values = {"b": [1.0, 0.5], "r_school": r, "r_school:room": rooms, "sigma": 1.0}
+    axes = known_fit(model, values).plot_groups("school:room")
+    drawn = lines(axes[4])
+    assert_allclose(drawn["level"][:, 1], 1.0 + 0.5 * drawn["level"][:, 0] + r[1, 0] + rooms[4, 0])
+    assert_allclose(drawn["population"][:, 1], 1.0 + 0.5 * drawn["level"][:, 0])
+
+
 def test_groups_that_cannot_be_drawn(known_fit):
     fit, _ = make(known_fit, 5)
-    with pytest.raises(DataError, match="'w' is no numeric predictor of this model; it has 'x', 'z'"):
+    with pytest.raises(DataError, match="'w' is no predictor of this model; it has 'x', 'z'"):
         fit.plot_groups(x="w")
     with pytest.raises(DataError, match="levels names 9, which is no level of 'g'"):
         fit.plot_groups(levels=[9])
     with pytest.raises(DataError, match="max_levels must be 2 or more"):
         fit.plot_groups(max_levels=1)
     plain = known_fit(hb.Model("y ~ 1 + (1 | g)", fit.data), {"sd_g": [1.0], "sigma": 1.0})
-    with pytest.raises(DataError, match="no predictor of this model is a number"):
+    with pytest.raises(DataError, match="this model has no predictor to draw lines along"):
         plain.plot_groups()
 
 

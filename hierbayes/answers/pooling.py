@@ -19,7 +19,7 @@ from hierbayes.answers.predict import square_roots
 from hierbayes.answers.ranks import find_factor
 from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels
 from hierbayes.data.design import MEAN, Design, linear_predictor
-from hierbayes.data.factors import Codes, Factor
+from hierbayes.data.factors import Codes, Factor, is_nested
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -148,12 +148,10 @@ def _estimate(
 def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Factor, ...]:
     """The other factors of the mean's formula each of whose levels has rows in one level of this factor only."""
     bound = design.predictors[MEAN].factors
-    outer, size = bound[factor.name].codes, len(factor.levels)
     return tuple(
         other
         for other in spec.layout.predictors[MEAN].factors
-        if other.name != factor.name
-        and len(np.unique(bound[other.name].codes * size + outer)) == len(np.unique(bound[other.name].codes))
+        if other.name != factor.name and is_nested(bound[other.name].codes, bound[factor.name].codes)
     )
 
 

@@ -18,6 +18,18 @@ Codes = NDArray[np.int64]
 NEW, MISSING = -1, -2
 
 
+def is_nested(inner: Codes, outer: Codes) -> bool:
+    """Whether the rows of each inner level lie in one outer level, by the level numbers of n rows.
+
+    Examples
+    --------
+    >>> is_nested(np.array([0, 1, 2, 3]), np.array([0, 0, 1, 1]))
+    True
+    """
+    pairs = np.unique(inner * (outer.max(initial=0) + 1) + outer)
+    return len(pairs) == len(np.unique(inner))
+
+
 def value_texts(values: pd.Index) -> list[str]:
     """Values in words: dates without a time of day by their day alone.
 

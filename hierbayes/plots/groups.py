@@ -12,12 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
-from hierbayes.answers.effects import as_predictors, is_numeric, predictor_columns
+from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
 from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.answers.predict import Request, choose_groups, predict_table
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Factor, is_nested
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares, wrap
@@ -49,8 +49,9 @@ def plot_groups(
     """Expected responses of each level along a predictor, over the level's own data: a panel a level.
 
     The line is the posterior mean with the factor's effects, the band its interval, the dashed line the same without
-    those effects: a level at the population's centre. Other predictors are at the level's own mean, categories at
-    its most common value; other grouping factors count in neither line.
+    those effects: a level at the population's centre. Along a category there are points for lines. Other predictors are
+    at the level's own mean, categories at its most common value. Factors that the level lies in, as a class in a
+    school, count in its line; other grouping factors count in neither.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ def plot_groups(
     group : str, optional
         A grouping factor of the mean's formula; the first unless given.
     x : str, optional
-        A numeric predictor; the first of those whose effects vary by the factor, else of all, unless given.
+        A predictor; the first number among those whose effects vary by the factor, else among all, else the first
+        category in that order, unless given.
     levels : list, optional
         The levels to show, in that order.
     max_levels : int
@@ -81,21 +83,25 @@ def plot_groups(
     Raises
     ------
     DataError
-        For an unknown factor or level, or where no predictor is a number.
+        For an unknown factor, level or predictor, or a model without predictors.
     """
     factor = find_factor(spec, group)
     data = as_predictors(spec, data)
     x = _choose_x(spec, data, factor, x)
     effect = x if x in factor.effects else factor.effects[0]
     chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
-    codes = design.predictors[MEAN].factors[factor.name].codes
+    bound = design.predictors[MEAN].factors
+    codes = bound[factor.name].codes
+    counting = tuple(name for name, other in bound.items() if is_nested(codes, other.codes))
     draws = flatten(spec, posterior)
-    rows = _lines(data, codes, chosen, x)
+    values, places, own_x = _axis(data[x])
+    have = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+    trials = [name for name in spec.layout.response.trial_columns if name not in have]
+    rows = _lines(data.drop(columns=trials), codes, chosen, x, values)  # means of trials are no trials
     band = get_interval(prob, interval)
-    known = _predicted(spec, draws, rows, (factor.name,), band)
+    known = _predicted(spec, draws, rows, counting, band)
     typical = _predicted(spec, draws, rows, (), band)
-    grid = rows[x].to_numpy(dtype=np.float64).reshape(len(chosen), POINTS)
-    at, y = data[x].to_numpy(dtype=np.float64), shares(design)
+    y = shares(design)
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
     size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
@@ -104,9 +110,11 @@ def plot_groups(
     )
     texts = factor.levels.texts
     for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
-        own, part = codes == level, slice(panel * POINTS, (panel + 1) * POINTS)
-        _draw_lines(ax, grid[panel], known.iloc[part], typical["mean"].iloc[part], str(band))
-        _draw_data(ax, at[own], y[own])
+        own, part = codes == level, slice(panel * len(values), (panel + 1) * len(values))
+        draw = _draw_lines if is_numeric(data[x]) else _draw_points
+        draw(ax, places, known.iloc[part], typical["mean"].iloc[part], str(band))
+        _finish_panel(ax, None if is_numeric(data[x]) else values)
+        _draw_data(ax, own_x[own], y[own])
         ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
     _leave_out(axes, len(chosen))
     title = f"{response_words(spec)} by {factor.name}" + (f": {note}" if note else "")
@@ -145,28 +153,52 @@ def _draw_lines(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, w
     ax.fill_between(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=0, label=words)
     ax.plot(x, band["mean"], color=BLUE, linewidth=1.6, label="level", zorder=3)
     ax.plot(x, population, color=GREY, linewidth=1.2, linestyle="--", label="population", zorder=2.5)
+
+
+def _draw_points(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
+    """The same along a category."""
+    ax.vlines(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=5, label=words)
+    marks: dict[str, Any] = {"linestyle": "none", "zorder": 3}
+    ax.plot(x, band["mean"], "o", color=BLUE, markersize=4.5, label="level", **marks)
+    ax.plot(x, population, "_", color=GREY, markersize=11, label="population", **marks)
+
+
+def _finish_panel(ax: Axes, categories: list[Any] | None) -> None:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color=PALE_GREY, linewidth=0.5)
     ax.tick_params(labelsize="small")
     ax.locator_params(nbins=4)
+    if categories is not None:
+        names = [wrap(str(value), NAME_WIDTH) for value in categories]
+        level = sum(map(len, names)) + 2 * len(names) <= NAME_WIDTH
+        ax.set_xticks(range(len(names)), labels=names, rotation=0 if level else 90, parse_math=False)
+        ax.set_xlim(-0.6, len(names) - 0.4)
 
 
 def _choose_x(spec: ModelSpec, data: pd.DataFrame, factor: Factor, x: str | None) -> str:
-    have = [
-        name
-        for name in predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
-        if is_numeric(data[name])
-    ]
+    have = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
     if x is not None and x not in have:
-        raise DataError(
-            f"{x!r} is no numeric predictor of this model; it has {', '.join(map(repr, have)) or 'none'}"
-        )
+        raise DataError(f"{x!r} is no predictor of this model; it has {', '.join(map(repr, have)) or 'none'}")
     if not have:
-        raise DataError(
-            "no predictor of this model is a number to draw lines along; plot_ranef shows the levels"
-        )
+        raise DataError("this model has no predictor to draw lines along; plot_ranef shows the levels")
     varying = {name for encoding in factor.encodings for name in names_in(encoding.text)}
-    return x or next((name for name in have if name in varying), have[0])
+    numbers = [name for name in have if is_numeric(data[name])] or list(have)
+    return x or next((name for name in numbers if name in varying), numbers[0])
+
+
+def _axis(column: pd.Series) -> tuple[list[Any], Array, Array]:
+    """Values of a predictor to predict at, their places along the axis, and those of the rows."""
+    if is_numeric(column):
+        grid = np.linspace(column.min(), column.max(), POINTS)
+        return list(grid), grid, column.to_numpy(dtype=np.float64)
+    values = levels_of(column)
+    places = column.map({value: place for place, value in enumerate(values)}).to_numpy(dtype=np.float64)
+    # rows of one category side by side
+    return (
+        values,
+        np.arange(float(len(values))),
+        places + 0.3 * (np.random.default_rng(0).uniform(size=len(column)) - 0.5),
+    )
 
 
 def _choose_levels(
@@ -196,9 +228,8 @@ def _choose_levels(
     return np.concatenate([order[:low], order[total - high :]]), note
 
 
-def _lines(data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str) -> pd.DataFrame:
-    """Rows along the range of `x` for each level, its other columns at what is typical of it."""
-    grid = np.linspace(data[x].min(), data[x].max(), POINTS)
+def _lines(data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str, values: list[Any]) -> pd.DataFrame:
+    """Rows along the values of `x` for each level, its other columns at what is typical of it."""
     blocks = []
     for level in chosen:
         own = data[codes == level]
@@ -207,12 +238,12 @@ def _lines(data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str) -> pd.Da
             for name in data.columns
             if name != x
         }
-        blocks.append(pd.DataFrame({x: grid, **typical}).assign(__level__=level))
+        blocks.append(pd.DataFrame({x: values, **typical}).assign(__level__=level))
     rows = pd.concat(blocks, ignore_index=True)
     firsts = data.iloc[[int(np.flatnonzero(codes == level)[0]) for level in chosen]]
     for name in firsts.columns:  # a level's own labels, whatever their type
         if name != x and not _varies(data[name], codes):
-            rows[name] = np.repeat(firsts[name].to_numpy(), POINTS)
+            rows[name] = np.repeat(firsts[name].to_numpy(), len(values))
     return rows.drop(columns="__level__")
 
 
