@@ -137,7 +137,7 @@ def test_only_the_graph_and_the_nuts_strategy_import_pymc():
         if isinstance(node, ast.Import)
         and any(alias.name.split(".")[0] in ("pymc", "pytensor") for alias in node.names)
     }
-    assert users <= {"graph.py", "engine/nuts.py", "model.py", "families.py"}
+    assert users <= {"graph.py", "engine/nuts.py", "model.py"}
 
 
 def test_help_answers():

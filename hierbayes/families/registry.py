@@ -1,0 +1,62 @@
+"""The table of families, and a family by its name."""
+
+from hierbayes.errors import UnsupportedError
+from hierbayes.families.positive import GAMMA, NEGBINOMIAL, POISSON
+from hierbayes.families.real import GAUSSIAN, LOGNORMAL, STUDENT
+from hierbayes.families.record import Family
+from hierbayes.families.shares import BERNOULLI, BETA, BETABINOMIAL, BINOMIAL
+from hierbayes.formula.terms import suggest
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        GAUSSIAN, STUDENT, LOGNORMAL, BERNOULLI, BINOMIAL, BETABINOMIAL, POISSON, NEGBINOMIAL, GAMMA, BETA,
+    )
+}  # fmt: skip
+
+# What a name that is no family's asks for, by a part of it, and what does it.
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("ordinal", "cumulative", "ratio", "acat", "categorical", "multinomial"),
+        "brms and Bambi have ordinal and categorical responses",
+    ),
+    **dict.fromkeys(
+        ("zeroinflated", "hurdle", "zip", "zinb"), "brms, Bambi and glmmTMB have zero-inflation and hurdles"
+    ),
+    **dict.fromkeys(("weibull", "cox", "frechet", "survival"), "brms and Bambi have models of survival"),
+    "logistic": "for a yes/no response take 'bernoulli'",
+}
+
+
+def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
+    """The family of that name, with the link asked for or its default.
+
+    Raises
+    ------
+    UnsupportedError
+        For a family or a link that is not offered; the message lists those that are.
+
+    Examples
+    --------
+    >>> family, link = get_family("poisson")
+    >>> family.name, link
+    ('poisson', 'log')
+    """
+    aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
+    key = str(name).lower().replace("_", "")
+    family = FAMILIES.get(aliases.get(key, key))
+    if family is None:
+        hint = next((f"; {way}" for word, way in ELSEWHERE.items() if word in key), "") or suggest(
+            key, FAMILIES
+        )
+        end = " " if hint.endswith("?") else "; "
+        raise UnsupportedError(
+            f"there is no family {name!r}{hint}{end}the families are {', '.join(FAMILIES)}"
+        )
+    if link is None:
+        return family, family.links[0]
+    if link not in family.links:
+        raise UnsupportedError(
+            f"family {family.name!r} has no link {link!r}; its links are {', '.join(family.links)}"
+        )
+    return family, link
