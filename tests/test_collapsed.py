@@ -76,6 +76,8 @@ UNCORRELATED = [
     ("y ~ 1 + (z || g) + (1 | h)", {"sd[g]": "Gamma(2, 1)", "sd[h]": "HalfStudentT(3, 1)", "sigma": "LogNormal(0, 1)"}),
     ("y ~ x + (1 | g)", {"sd": "HalfNormal", "sigma": "HalfCauchy(2)", "b[x]": "Normal(1, 0.5)"}),
     ("y ~ x + (1 | g)", {"Intercept": "Normal(40, 3)", "b": "Normal(0, 3)"}),
+    ("y ~ x + z + offset(e) + (1 | g)", {"b[x]": "Fixed(0.7)"}),
+    ("y ~ x + z + (1 | g)", {"Intercept": "Fixed(2)", "b[z]": "Fixed(-1)"}),
     ("y ~ x + (1 | g) + (1 | h)", {"sd[g]": "InverseGamma(3, 1)", "sigma": "InverseGamma(2, 2)"}),
 ]  # fmt: skip
 

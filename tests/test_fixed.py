@@ -1,4 +1,4 @@
-"""Fixed sds and correlations: constants in the graph, in simulations and in the posterior."""
+"""Fixed sds, correlations and coefficients: constants in the graph, in simulations and in the posterior."""
 
 import numpy as np
 import pandas as pd
@@ -7,6 +7,7 @@ import scipy.stats as st
 
 import hierbayes as hb
 from hierbayes.errors import PriorError
+from tests.test_collapsed import _assert_same_posterior
 
 RNG = np.random.default_rng(4)
 FRAME = pd.DataFrame(
@@ -111,3 +112,72 @@ def test_a_fixed_coefficient_is_a_known_effect():
     model = hb.Model("y ~ x", FRAME, priors={"b[x]": "Fixed(3)"})
     assert np.unique(model.prior_predictive(10)["prior"]["b"].sel(coef="x")).tolist() == [3.0]
     assert {variable.name for variable in model.graph().free_RVs} == {"b_intercept", "sigma"}
+
+
+@pytest.mark.parametrize("strategy", ["collapsed", "whitened"])
+@pytest.mark.parametrize(
+    "known", [{"x": 0.5}, {"Intercept": 1.5}, {"Intercept": 1.5, "w": -0.3}, {"Intercept": 1.0, "x": 0.5, "w": 0.2}]
+)
+def test_the_posterior_given_fixed_coefficients_is_the_closed_form(known, strategy):
+    """Sds fixed too, so that all is normal: what is left of y - known columns, by dense matrices."""
+    frame = FRAME.assign(w=np.sin(np.arange(30)))
+    stated = {name if name == "Intercept" else f"b[{name}]": f"Fixed({value})" for name, value in known.items()}
+    priors = {"Intercept": "Normal(1, 2)", "b": "Normal(0, 3)", "sd": "Fixed(2)", "sigma": "Fixed(1.5)"}
+    model = hb.Model("y ~ x + w + (1 | g)", frame, priors=priors | stated)
+    assert "strategy 'collapsed'" in repr(model)
+    fit = model.fit(draws=1000, seed=3, progress=False, strategy=strategy)
+    names = ["Intercept", "x", "w"]
+    x = frame[["x", "w"]].to_numpy()
+    columns = np.column_stack([np.ones(30), x - x.mean(axis=0)])
+    value, free = np.array([known.get(n, 0.0) for n in names]), np.array([n not in known for n in names])
+    rest = frame["y"].to_numpy() - columns @ value
+    same = frame["g"].to_numpy()[:, None] == frame["g"].to_numpy()
+    weight = np.linalg.inv(1.5**2 * np.eye(30) + 4.0 * same)
+    prior, centre = np.diag([1 / 4, 1 / 9, 1 / 9])[np.ix_(free, free)], np.array([1.0, 0, 0])[free]
+    covariance = np.zeros((3, 3))
+    left = columns[:, free]
+    covariance[np.ix_(free, free)] = np.linalg.inv(left.T @ weight @ left + prior)
+    value[free] = covariance[np.ix_(free, free)] @ (left.T @ weight @ rest + prior @ centre)
+    at_zero = np.eye(3)
+    at_zero[0, 1:] = -x.mean(axis=0)  # the posterior's intercept is that where predictors are 0
+    mean, sd = at_zero @ value, np.sqrt(np.diag(at_zero @ covariance @ at_zero.T))
+    table = fit.summary().loc[names]
+    moving = sd > 0
+    assert (table["ess_bulk"][moving] > 1000).all()
+    error = sd[moving] / np.sqrt(table["ess_bulk"][moving])
+    assert (np.abs(table["mean"] - mean)[moving] < 4 * error).all()
+    assert (np.abs(table["sd"][moving] / sd[moving] - 1) < 4 / np.sqrt(2 * table["ess_bulk"][moving])).all()
+    assert np.allclose(table["mean"][~moving], mean[~moving], rtol=1e-12)
+    assert np.allclose(fit.fixef()["mean"], table["mean"], rtol=1e-12)
+    assert np.ptp(fit.posterior["b"].to_numpy()[..., ~moving], axis=(0, 1)).max(initial=0.0) < 1e-12
+
+
+def test_fixed_coefficients_by_every_strategy():
+    """A count: the whitened posterior, all of its variables, is that of NUTS on the graph."""
+    rng = np.random.default_rng(5)
+    frame = FRAME.assign(w=rng.normal(2, 1, 30))
+    frame["k"] = rng.poisson(np.exp(0.5 + 0.3 * (frame["w"] - 2) + np.repeat(rng.normal(size=6), 5)))
+    model = hb.Model(
+        "k ~ x + w + (1 | g)", frame, family="poisson", priors={"b[w]": "Fixed(0.3)", "Intercept": "Fixed(0.5)"}
+    )
+    fit = model.fit(seed=1, draws=2000, progress=False)
+    nuts = model.fit(seed=2, draws=2000, progress=False, strategy="nuts", target_accept=0.99)
+    assert fit.tree.attrs["strategy"] == "whitened"
+    _assert_same_posterior(fit, nuts)
+    assert fit.summary()["sd"]["w"] == 0
+    assert fit.check() == ()
+
+
+def test_where_nothing_is_left_to_learn():
+    frame = FRAME.assign(v=(FRAME["y"] > 0).astype(int))
+    model = hb.Model("v ~ x", frame, family="bernoulli", priors={"Intercept": "Fixed(0.5)", "b": "Fixed(0.3)"})
+    for fit in (model.fit(seed=1, progress=False), model.approximate(seed=1, progress=False)):
+        assert fit.tree.attrs["strategy"] == "whitened"
+        assert np.allclose(fit.fixef()["mean"], [0.5 - 0.3 * 2, 0.3])
+        assert not fit.fixef()["sd"].round(12).any()
+
+
+def test_rows_in_a_file_need_a_coefficient_to_learn(tmp_path):
+    FRAME.to_parquet(tmp_path / "rows.parquet")
+    with pytest.raises(hb.UnsupportedError, match=r"the prior of b\[x\] is Fixed"):
+        hb.Model("y ~ x", str(tmp_path / "rows.parquet"), priors={"b[x]": "Fixed(3)"})

@@ -97,13 +97,6 @@ def test_betabinomial_parameters_are_recovered():
     assert table["sd"].max() < 0.2
 
 
-def test_a_fixed_coefficient_is_left_to_nuts():
-    model = hb.Model("y ~ x + (1 | g)", _rows(), family="bernoulli", priors={"b[x]": "Fixed(0.5)"})
-    plan = choose(model.spec, model.design)
-    assert plan.strategy.name == "nuts"
-    assert "class b is Fixed, not one of Normal" in plan.reason.split("not whitened")[1]
-
-
 def test_draws_are_nearly_independent(cbpp_fit):
     table = cbpp_fit.summary()
     assert table["ess_bulk"].min() > 3000

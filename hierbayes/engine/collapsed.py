@@ -14,6 +14,7 @@ from hierbayes.data.streamed import Streamed
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
+from hierbayes.engine.known import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, say_if_slow
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
@@ -67,7 +68,8 @@ class Collapsed:
         if len(spec.layout.predictors) > 1:
             return "sigma has a formula of its own"
         for prior in spec.priors:
-            if not takes_prior(prior.kind, prior.prior):
+            known = prior.prior.fixed is not None and not isinstance(design, Streamed)
+            if not known and not takes_prior(prior.kind, prior.prior):
                 allowed = ", ".join(_allowed(prior.kind))
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {allowed}"
         return None
@@ -136,7 +138,9 @@ def _rows(design: Design | Streamed) -> tuple[Design, "Moments | None"]:
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names."""
     layout = spec.layout.predictors[MEAN]
-    arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: drawn.b}
+    known = known_values(spec)
+    b = drawn.b if np.isnan(known).all() else all_coefficients(drawn.b, layout, known)
+    arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
     for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
         sd, cor = shift_covariance(factor.shift, sd, cor)
         parts = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
@@ -196,17 +200,25 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     """The model and its rows as the plain arrays of the Gaussian engine."""
     assert design.y is not None, "a posterior is that of rows with a response"
     layout, bound = spec.layout.predictors[MEAN], design.predictors[MEAN]
-    moments = np.array([_normal(prior) for prior in spec.coefficient_priors()]).reshape(-1, 2)
+    known = known_values(spec)
+    free = np.isnan(known)
+    priors = [prior for prior, learnt in zip(spec.coefficient_priors(), free, strict=True) if learnt]
+    moments = np.array([_normal(prior) for prior in priors]).reshape(-1, 2)
+    X, centre, intercept = bound.x, layout.centres, layout.intercept
+    offset = bound.offset if layout.offsets else None
+    if not free.all():
+        X, added = split_columns(bound.x, layout, known)
+        centre, intercept, offset = np.zeros(X.shape[1]), None, bound.offset + added
     return GaussianProblem(
         y=design.y,
-        X=bound.x,
+        X=X,
         factors=tuple(to_factor(spec, factor, design, MEAN) for factor in layout.factors),
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
         sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
-        centre=layout.centres,
-        intercept=layout.intercept,
-        offset=bound.offset if layout.offsets else None,
+        centre=centre,
+        intercept=intercept,
+        offset=offset,
         weights=design.weights,
     )
 

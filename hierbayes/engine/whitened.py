@@ -12,6 +12,7 @@ from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.known import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, say, say_if_slow
 from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
@@ -51,7 +52,7 @@ class Whitened:
             return f"its kernel has no link {spec.link_name}"
         for prior in spec.priors:
             allowed = _allowed(prior.kind)
-            if prior.prior.name not in allowed:
+            if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
         return None
 
@@ -145,9 +146,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     }
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
         if layout.coefficients:
-            b = drawn.b[j].copy()
-            if layout.intercept is not None:
-                b[..., layout.intercept] -= b @ layout.centres
+            b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
             arrays[spec.coefficient_variable(parameter).name] = b
         for k, factor in enumerate(layout.factors):
             sd, cor = shift_covariance(factor.shift, drawn.sd[j][k], drawn.cor[j][k])
@@ -199,12 +198,15 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> P
     else:
         auxiliary = next(a for a in spec.family.auxiliaries if a.name == parameter)
         start = float(LINKS[auxiliary.link].link(auxiliary.typical(spec.layout.response.spread)))
+    known = known_values(spec, parameter)
+    X, added = split_columns(bound.x, layout, known)
+    free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]
     return Predictor(
         parameter=place,
-        X=np.ascontiguousarray(bound.x - layout.centres),
-        offset=bound.offset,
+        X=X,
+        offset=bound.offset + added,
         factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
-        priors=np.array([coefficient_row(p) for p in spec.coefficient_priors(parameter)]).reshape(-1, 4),
+        priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
         start=start,
         sds=tuple(0.5 * scale / np.asarray(factor.scales) for factor in layout.factors),
     )

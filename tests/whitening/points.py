@@ -68,12 +68,15 @@ class Whitened:
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"
             first, end = packed.model.predictors[j]
-            t, kinds = memory.coefs[T, first:end], [p.name for p in spec.coefficient_priors(parameter)]
-            if layout.intercept is not None:
-                found |= named(f"{own}_intercept", [kinds[layout.intercept]], t[layout.intercept])
-            rest = [i for i in range(end - first) if i != layout.intercept]
-            if rest:
-                found |= named(f"{own}_slopes", [kinds[i] for i in rest], t[rest])
+            kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
+            free = kinds != "Fixed"
+            t = np.full(len(kinds), np.nan)
+            t[free] = memory.coefs[T, first:end]
+            apart = np.arange(len(kinds)) == layout.intercept
+            if (apart & free).any():
+                found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
+            if (~apart & free).any():
+                found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
         first_sd = len(spec.plain_auxiliaries)
         start = 0
         for number, (j, k) in enumerate(packed.places):

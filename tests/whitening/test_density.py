@@ -33,14 +33,19 @@ def test_density_of_every_family_link_and_structure(family, link, structure):
 
 
 @pytest.mark.parametrize(
-    ("formula", "family", "link"),
+    ("formula", "family", "link", "priors"),
     [
-        ("binary ~ x + c + (x | g) + (1 | a/level)", "bernoulli", "probit"),
-        ("count | weights(k) ~ x + offset(log(e)) + (x + w || g) + (1 | h)", "negbinomial", "log"),
-        ({"mu": "share ~ x + (x | g)", "phi": "~ w + (1 | g)"}, "beta", "logit"),
+        ("binary ~ x + c + (x | g) + (1 | a/level)", "bernoulli", "probit", {"b[x]": "Fixed(0.4)"}),
+        ("count | weights(k) ~ x + offset(log(e)) + (x + w || g) + (1 | h)", "negbinomial", "log", {}),
+        (
+            {"mu": "share ~ x + (x | g)", "phi": "~ w + (1 | g)"},
+            "beta",
+            "logit",
+            {"Intercept": "Fixed(-0.3)", "phi.b": "Fixed(0.2)"},
+        ),
     ],
 )
-def test_density_of_compiled_graphs(formula, family, link):
+def test_density_of_compiled_graphs(formula, family, link, priors):
     """The same against PyMC itself."""
 
     class Graph:
@@ -50,7 +55,7 @@ def test_density_of_compiled_graphs(formula, family, link):
         def logp(self, point):
             return float(self.logp_of(**point))
 
-    model = hb.Model(formula, FRAME, family=family, link=link)
+    model = hb.Model(formula, FRAME, family=family, link=link, priors=priors)
     assert_density(model, Graph(model.graph()), scale=0.3)
 
 

@@ -111,8 +111,8 @@ def expand(
 ) -> Draws:
     """The model's variables at positions (chain, draw, dim)."""
     shape = positions.shape[:2]
-    flat = positions.reshape(-1, packed.dim)
-    size = len(flat)
+    size = shape[0] * shape[1]
+    flat = positions.reshape(size, packed.dim)
     model = packed.model
     scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.chart.t.size))
     chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
