@@ -30,7 +30,7 @@ def split_columns(x: Floats, layout: PredictorLayout, known: Floats) -> tuple[Fl
 
 
 def all_coefficients(b: Floats, layout: PredictorLayout, known: Floats) -> Floats:
-    """Draws (chain, draw, p) of all coefficients, on the user's columns, from those of the free ones, on centred ones."""
+    """Draws of all coefficients (…, p), those of the user's columns, from draws of the free ones of centred columns."""
     full = np.empty((*b.shape[:-1], len(known)))
     full[..., np.isnan(known)] = b
     full[..., ~np.isnan(known)] = known[~np.isnan(known)]
