@@ -104,6 +104,19 @@ def test_steps_and_pairs_of_a_number_and_truth_values(fit):
     assert fit.avg_comparisons()["term"].tolist() == ["x", "kind", "kind", "smoker"]
 
 
+def test_responses_that_are_compared_have_noise_of_their_own(known_fit):
+    draws = 4000
+    values = {"b": np.tile([1.0, 0.5], (draws, 1)), "sd_g": [2.0], "sigma": np.full(draws, 3.0)}
+    data = D.assign(y=RNG.normal(size=N))
+    noisy = known_fit(hb.Model("y ~ x + (1 | g)", data), values)
+    asked = {"rows": {"x": [0.0], "g": ["new"]}, "kind": "response"}
+    row = noisy.avg_comparisons({"x": (0, 1)}, **asked).iloc[0]
+    # the new group is the same on both sides, the residuals are not
+    assert row["sd"] == pytest.approx(3 * np.sqrt(2), rel=0.05)
+    assert row["p_greater"] == pytest.approx(special.ndtr(0.5 / (3 * np.sqrt(2))), abs=0.03)
+    assert noisy.avg_comparisons({"x": (0, 1)}, rows=asked["rows"])["sd"][0] == pytest.approx(0, abs=1e-9)
+
+
 def test_a_number_that_is_0_or_1_goes_from_0_to_1(known_fit):
     data = D.assign(smoker=D["smoker"].astype(int))
     model = hb.Model(FORMULA, data, family="bernoulli")

@@ -117,8 +117,10 @@ def avg_comparisons(
         contrasts = _contrasts(rows, name, wanted, sign)
         values = {key: value for low, high, _ in contrasts for key, value in (low, high)}
         averages = {
-            key: _averages(spec, draws, rows.frame.assign(**{name: value}), rows.weights, request)
-            for key, value in values.items()
+            key: _averages(
+                spec, draws, rows.frame.assign(**{name: value}), rows.weights, replace(request, side=side)
+            )
+            for side, (key, value) in enumerate(values.items(), start=1)
         }
         for (low, _), (high, _), words in contrasts:
             labels.append(_labelled_cells(rows, name, words))

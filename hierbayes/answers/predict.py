@@ -42,6 +42,8 @@ class Request:
     seed : int
     unknown : tuple of str
         Those of `groups` whose level is unknown in every row, whatever the rows say.
+    side : int
+        Which of several predictions that are compared: each has responses of its own, and the new levels of all.
     """
 
     kind: str
@@ -49,6 +51,7 @@ class Request:
     new_levels: str
     seed: int
     unknown: tuple[str, ...] = ()
+    side: int = 1
 
     def __post_init__(self) -> None:
         for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
@@ -107,7 +110,7 @@ def predict_chunks(
     """
     _check_request(spec, design, request)
     for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
-        rng = np.random.default_rng([request.seed, 1, number])
+        rng = np.random.default_rng([request.seed, request.side, number])
         yield places, _predict_rows(spec, draws, rows, request, rng, effects)
 
 
