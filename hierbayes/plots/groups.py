@@ -176,13 +176,17 @@ def _finish_panel(ax: Axes, categories: list[Any] | None) -> None:
 
 
 def _choose_x(spec: ModelSpec, data: pd.DataFrame, factor: Factor, x: str | None) -> str:
-    have = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+    every = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+    have = [name for name in every if name not in factor.levels.columns]  # along which a level would change
     if x is not None and x not in have:
-        raise DataError(f"{x!r} is no predictor of this model; it has {', '.join(map(repr, have)) or 'none'}")
+        shown = ", ".join(map(repr, have)) or "none"
+        raise DataError(
+            f"{x!r} is no predictor of this model that can vary within a level of {factor.name!r}; it has {shown}"
+        )
     if not have:
         raise DataError("this model has no predictor to draw lines along; plot_ranef shows the levels")
     varying = {name for encoding in factor.encodings for name in names_in(encoding.text)}
-    numbers = [name for name in have if is_numeric(data[name])] or list(have)
+    numbers = [name for name in have if is_numeric(data[name])] or have
     return x or next((name for name in numbers if name in varying), numbers[0])
 
 
