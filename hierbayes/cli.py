@@ -25,6 +25,7 @@ FAMILIES = (
 )
 
 
+WORDS = ("all", "none", "average")
 ERRORS = (HierBayesError, ValueError, OSError)  # what a user can mend
 
 
@@ -62,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         description="Bayesian hierarchical (mixed-effects, multilevel) models from a formula.",
     )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for add in (_add_demo, _add_fit, _add_summary, _add_predict, _add_prior_check):
+        add(commands)
+    return parser
+
+
+def _add_demo(commands: Any) -> None:
     demo = commands.add_parser("demo", help="answer a real question with a real model, start to end")
     demo.add_argument(
         "--out", type=Path, default=Path("hierbayes-demo"), help="folder for the figure and the fit"
@@ -69,6 +76,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampling(demo)
     demo.set_defaults(run=_demo)
 
+
+def _add_fit(commands: Any) -> None:
     fit = commands.add_parser("fit", help="fit a formula to a CSV file")
     fit.add_argument("formula", help='for example "Reaction ~ Days + (Days | Subject)"')
     fit.add_argument("data", type=Path, help="a CSV file with a header")
@@ -86,11 +95,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_sampling(fit)
     fit.set_defaults(run=_fit)
 
+
+def _add_summary(commands: Any) -> None:
     summary = commands.add_parser("summary", help="tables of a saved fit")
     summary.add_argument("fit", type=Path)
     summary.add_argument("--prob", type=float, help="probability of the credible intervals")
     summary.set_defaults(run=_summary)
 
+
+def _add_predict(commands: Any) -> None:
     predict = commands.add_parser("predict", help="predictions of a saved fit for the rows of a CSV file")
     predict.add_argument("fit", type=Path)
     predict.add_argument("rows", type=Path, help="a CSV file; no response column needed")
@@ -98,14 +111,16 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--groups",
         default="all",
-        help="grouping factors that count: all (as unless given), none, or names as in g,h",
+        help="grouping factors that count: all (as unless given), none, average, or names as in g,h",
     )
-    predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "error"))
+    predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "average", "error"))
     predict.add_argument("--prob", type=float, help="probability of the intervals")
     predict.add_argument("--out", type=Path, help="CSV file to write; the screen unless given")
     predict.add_argument("--seed", type=int, default=0)
     predict.set_defaults(run=_predict)
 
+
+def _add_prior_check(commands: Any) -> None:
     check = commands.add_parser(
         "prior-check", help="simulate from prior files and check what they say of the simulated data"
     )
@@ -120,7 +135,6 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--draws", type=int, default=2000, help="data sets to simulate (2000)")
     check.add_argument("--seed", type=int, default=0)
     check.set_defaults(run=_prior_check)
-    return parser
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
@@ -216,7 +230,7 @@ def _predict(options: argparse.Namespace) -> None:
     text = [name for name in data.columns if not _is_number(data[name])]
     header = set(_read_header(options.rows))
     rows = _read_csv(options.rows, [name for name in text if name in header])
-    groups = options.groups if options.groups in ("all", "none") else options.groups.split(",")
+    groups = options.groups if options.groups in WORDS else options.groups.split(",")
     table = fit.predict(
         rows, options.kind, groups=groups, new_levels=options.new_levels, prob=options.prob, seed=options.seed
     )

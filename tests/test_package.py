@@ -235,6 +235,8 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
     assert main(["predict", str(out), str(new), "--out", str(tmp_path / "predicted.csv")]) == 0
     assert main(["predict", str(out), str(new), "--groups", "none"]) == 0
     assert main(["predict", str(out), str(new), "--groups", "Subject"]) == 0
+    new.write_text("Days\n9\n")
+    assert main(["predict", str(out), str(new), "--groups", "average", "--new-levels", "average"]) == 0
     predicted = (tmp_path / "predicted.csv").read_text().splitlines()
     assert predicted[0] == "Days,Subject,mean,mean_predicted,sd,lower,upper"
     assert "Warning" not in capsys.readouterr().err

@@ -8,12 +8,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
 from hierbayes.prior_summary import implied_effects, shares
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 GREEN = OKABE_ITO[2]
@@ -98,46 +99,14 @@ def plot_prior_responses(
     binary = spec.family.support.two_levels
     values = (y.mean(axis=1) if binary else y).ravel()
     values = values[np.isfinite(values)]
-    low, high = np.quantile(values, [(1 - SHOWN) / 2, (1 + SHOWN) / 2])
-    if binary or spec.family.needs_trials:
-        low, high = -0.05, 1.05
-    if bounds is not None and np.isfinite(bounds).all():
-        low, high = min(low, bounds[0]), max(high, bounds[1])
-    log = low > 0 and high > 1000 * max(float(np.quantile(values, 0.25)), 1e-300)
-    whole = spec.family.support.whole and not spec.family.needs_trials and not binary
-    if whole and high - low < 60:
-        edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1)
-    elif whole and high > 30 * (1 + float(np.median(values))):
-        edges = np.r_[-0.5, np.unique(np.floor(np.geomspace(1, high, 24))) - 0.5]
-        ax.set_xscale("symlog", linthresh=1)
-    elif log:
-        edges = np.geomspace(low, high, 51)
-        ax.set_xscale("log")
-    else:
-        bins = 11 if spec.family.needs_trials else 22 if binary else 50
-        edges = np.linspace(low, high if high > low else low + 1, bins + 1)
+    edges, scale = _bins(spec, values, bounds)
+    if scale != "linear":
+        ax.set_xscale(scale, **({"linthresh": 1} if scale == "symlog" else {}))
     inside = values[(values >= edges[0]) & (values <= edges[-1])]
-    ax.hist(
-        inside,
-        edges.tolist(),
-        weights=np.full(len(inside), 1 / len(values)),
-        color=PALE_BLUE,
-        label="simulated",
-    )
-    observed = simulation.design.y
-    if observed is not None and not binary:
-        trials = simulation.design.trials
-        seen = observed if trials is None else observed / np.maximum(trials, 1)
-        ax.hist(
-            seen,
-            edges.tolist(),
-            weights=np.full(len(seen), 1 / len(seen)),
-            histtype="step",
-            color=GREY,
-            label="data",
-        )
-    elif observed is not None:
-        ax.axvline(observed.mean(), color=GREY, label="data")
+    weights = np.full(len(inside), 1 / len(values))
+    ax.hist(inside, edges.tolist(), weights=weights, color=PALE_BLUE, label="simulated")
+    if simulation.design.y is not None:
+        _draw_observed(ax, simulation.design, edges, binary)
     if bounds is not None:
         outside = float(np.mean((y < bounds[0]) | (y > bounds[1]) | np.isnan(y)))
         ends = [end for end in bounds if edges[0] <= end <= edges[-1]]
@@ -147,6 +116,36 @@ def plot_prior_responses(
     name_axes(ax, "Simulated responses", f"proportion of {label}" if binary else label, "share")
     _legend(ax)
     return ax
+
+
+def _bins(spec: ModelSpec, values: Array, bounds: tuple[float, float] | None) -> tuple[Array, str]:
+    """Edges of bins for the middle of the simulated values and what is plausible, and the axis' scale."""
+    binary, trials = spec.family.support.two_levels, spec.family.needs_trials
+    low, high = np.quantile(values, [(1 - SHOWN) / 2, (1 + SHOWN) / 2])
+    if binary or trials:
+        low, high = -0.05, 1.05
+    if bounds is not None and np.isfinite(bounds).all():
+        low, high = min(low, bounds[0]), max(high, bounds[1])
+    whole = spec.family.support.whole and not trials and not binary
+    if whole and high - low < 60:
+        return np.arange(np.floor(low) - 0.5, np.ceil(high) + 1), "linear"
+    if whole and high > 30 * (1 + float(np.median(values))):
+        return np.r_[-0.5, np.unique(np.floor(np.geomspace(1, high, 24))) - 0.5], "symlog"
+    if low > 0 and high > 1000 * max(float(np.quantile(values, 0.25)), 1e-300):
+        return np.geomspace(low, high, 51), "log"
+    bins = 11 if trials else 22 if binary else 50
+    return np.linspace(low, high if high > low else low + 1, bins + 1), "linear"
+
+
+def _draw_observed(ax: Axes, design: Design, edges: Array, binary: bool) -> None:
+    """The data's own responses: an outline, or of two values a line at their mean."""
+    assert design.y is not None
+    if binary:
+        ax.axvline(design.y.mean(), color=GREY, label="data")
+        return
+    seen = design.y if design.trials is None else design.y / np.maximum(design.trials, 1)
+    weights = np.full(len(seen), 1 / len(seen))
+    ax.hist(seen, edges.tolist(), weights=weights, histtype="step", color=GREY, label="data")
 
 
 def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: str | None = None) -> Axes:
