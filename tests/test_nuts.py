@@ -66,6 +66,15 @@ def test_another_seed_gives_other_draws(sleep_fit):
     assert not np.isin(other.posterior["sigma"], sleep_fit.posterior["sigma"]).any()
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C as in a terminal; a shell has its background commands ignore it, and nothing would stop the run."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("strategy", ["nuts", "collapsed", "whitened"])
 def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     import nutpie
