@@ -49,7 +49,7 @@ def _diagnose(draws: Array) -> dict[str, Array]:
     if len(draws) > 1:
         folded = np.abs(halves - np.median(halves, axis=(0, 1)))
         found["r_hat"][usable] = np.maximum(_r_hat(scores), _r_hat(_normal_scores(folded)))
-    found["mcse_mean"][usable] = values.std(axis=(0, 1), ddof=1) / np.sqrt(ess(halves))
+    found["mcse_mean"][usable] = values.std(axis=(0, 1), ddof=1) / np.sqrt(ess_mean(values))
     return found
 
 
@@ -79,6 +79,11 @@ def ess(draws: Array) -> Array:
     tau = np.maximum(-1.0 + 2.0 * monotone + tail, 1 / np.log10(size))
     moves = np.ptp(draws, axis=(0, 1)) >= RESOLUTION
     return np.where(moves, size / tau, size)
+
+
+def ess_mean(draws: Array) -> Array:
+    """Effective sample size of the means of draws (chain, draw, k) whose chains may drift: (k,)."""
+    return ess(_split(draws))
 
 
 def _autocovariance(draws: Array) -> Array:

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from hierbayes.answers.convergence import ess_mean
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
@@ -52,8 +53,6 @@ def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
 
     As ArviZ's, but of a factor with many levels only some are looked at.
     """
-    from arviz_stats.base import array_stats
-
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     if chains == 1 or draws < 4:
         return 1.0
@@ -62,7 +61,7 @@ def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
         values = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
         values = values.reshape(chains, draws, -1)
         some = np.linspace(0, values.shape[2] - 1, min(values.shape[2], ESS_LEVELS)).astype(int)
-        found.append(array_stats.ess(values[..., some], chain_axis=0, draw_axis=1, method="mean").ravel())
+        found.append(ess_mean(values[..., some]))
     return float(np.nanmean(np.concatenate(found)) / (chains * draws)) if found else 1.0
 
 

@@ -45,8 +45,6 @@ def smoothed_weights(log_divisors: Array, efficiency: float = 1.0) -> tuple[Arra
         some draws leaves those alone with any weight, and one that is +inf in nearly all draws has no tail to judge
         by: k is +inf; with no other draws, weights are equal.
     """
-    from arviz_stats.base import array_stats
-
     k = np.full(log_divisors.shape[1], -np.inf)
     endless = np.isneginf(log_divisors)
     k[endless.any(axis=0) | np.isposinf(log_divisors).all(axis=0)] = np.inf
@@ -55,8 +53,8 @@ def smoothed_weights(log_divisors: Array, efficiency: float = 1.0) -> tuple[Arra
         spread = np.ptp(np.where(endless, 0.0, log_divisors), axis=0)
     usable = np.flatnonzero((spread > 1e-12) & np.isneginf(k))
     if len(usable):
-        values = np.ascontiguousarray(log_divisors[:, usable].T)
-        smooth, k[usable] = array_stats.psislw(values, r_eff=efficiency, axis=-1)
-        weights[:, usable] = smooth.T
-        k[np.isnan(k)] = np.inf
+        from hierbayes.criticism.psis import smooth_log_weights  # compiled
+
+        smoothed, k[usable] = smooth_log_weights(-log_divisors[:, usable].T, efficiency)
+        weights[:, usable] = smoothed.T
     return weights - logsumexp(weights, axis=0), k

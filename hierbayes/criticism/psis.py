@@ -30,19 +30,23 @@ def leave_one_out(log_likelihood: Array, efficiency: float) -> tuple[Array, Arra
     return elpd, shapes, lppd
 
 
-def smooth(weights: Array, cutoffs: Array) -> tuple[Array, Array]:
-    """Largest weights of k rows (k, m) in ascending order, the largest 1, and the first that is smaller (k,).
+def smooth_log_weights(log_weights: Array, efficiency: float) -> tuple[Array, Array]:
+    """Importance weights of rows (k, S) with the largest smoothed: log weights (k, S), Pareto k (k,).
 
-    Returns
-    -------
-    smoothed : ndarray, (k, m)
-        On the scale of the raw ones.
-    pareto_k : ndarray, (k,)
-        +inf where no distribution fits; the weights are then as they were.
+    The largest raw weight of a row counts as 1, and no smoothed one is larger. Where no distribution fits the tail
+    weights stay as they are, with k +inf.
     """
-    size = weights.shape[1]
-    smoothed, shapes = np.array(weights, order="C"), np.empty(len(weights))
-    tails.smooth_tails(smoothed, cutoffs, shapes, _remaining(size), _grid(size))
+    size = tail_size(log_weights.shape[1], efficiency)
+    smoothed = log_weights - log_weights.max(axis=1, keepdims=True)
+    places = np.argpartition(-smoothed, size, axis=1)[:, : size + 1]
+    places = np.take_along_axis(places, np.argsort(np.take_along_axis(smoothed, places, 1), axis=1), 1)
+    # as ArviZ's, a weight too small for a number counts as the smallest there is
+    tiny = np.log(np.finfo(float).tiny)
+    weights = np.exp(np.maximum(np.take_along_axis(smoothed, places, 1), tiny))
+    tail, shapes = np.ascontiguousarray(weights[:, 1:]), np.empty(len(weights))
+    tails.smooth_tails(tail, weights[:, 0].copy(), shapes, _remaining(size), _grid(size))
+    fits = np.flatnonzero(shapes < np.inf)
+    smoothed[fits[:, None], places[fits, 1:]] = np.log(tail[fits])
     return smoothed, shapes
 
 
