@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean
-from hierbayes.answers.draws import Draws
+from hierbayes.answers.draws import LARGEST_KEPT, Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
-LEVEL_ENTRIES = 16_000_000  # draws × effects gathered at a time: 128 MB
+LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
 FEW_COLUMNS = 8
 type Effects = Mapping[
     tuple[str, str], tuple[Codes, Array]
@@ -288,23 +288,27 @@ def _effects(
     levels = np.unique(rows.codes)
     variables = spec.factor_variables(parameter, factor)
     known = levels[levels < len(factor.levels)]
-    r = np.zeros((len(levels), len(factor.effects), len(draws)))
+    r = np.empty((len(levels), len(factor.effects), len(draws)))
     r[: len(known)] = draws.values[variables["r"].name][:, known].transpose(1, 2, 0)
     averaged = request.new_levels == "average" and request.kind != "response"
     if len(known) == len(levels) or request.new_levels == "mean" or averaged:
+        r[len(known) :] = 0.0
         return levels, r.transpose(2, 0, 1)
     scales = draws.values[variables["sd"].name]
     root = np.eye(scales.shape[1])[None]
     if factor.correlated:
         root = square_roots(draws.values[variables["cor"].name])
     root = np.ascontiguousarray((scales[:, :, None] * root).transpose(1, 2, 0))
-    used = [(i, j) for i, j in np.ndindex(*root.shape[:2]) if root[i, j].any()]
+    used = [np.flatnonzero(row.any(axis=1)) for row in root]
+    z = np.empty((len(draws), len(root)))
     for place, level in enumerate(levels[len(known) :], start=len(known)):
         number = level - len(factor.levels)
         generator = _level_generator(request.seed, parameter, factor, rows.new[number], number)
-        z = generator.normal(size=(len(draws), len(root)))
-        for i, j in used:
-            r[place, i] += root[i, j] * z[:, j]
+        generator.standard_normal(out=z)
+        for i, columns in enumerate(used):
+            np.multiply(root[i, i], z[:, i], out=r[place, i])
+            for j in columns[columns != i]:
+                r[place, i] += root[i, j] * z[:, j]
     return levels, r.transpose(2, 0, 1)
 
 
