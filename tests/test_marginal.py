@@ -7,7 +7,7 @@ from scipy import integrate, special, stats
 
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
-from hierbayes.criticism import marginal, products
+from hierbayes.criticism import canonical, marginal, products
 from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
 
 from .test_predict import tame_fit
@@ -265,6 +265,46 @@ def test_all_groups_at_once_have_the_density_of_each(formula, family, group, mon
     for level, values in enumerate(found):
         ((_, held),) = hold_out(fit.spec, draws, fit.design, np.flatnonzero(codes == level))
         np.testing.assert_allclose(values, log_marginal(fit.spec, held)[0], rtol=1e-10)
+
+
+COUNTS = [
+    ("yes ~ x + (1 | school) + (1 | item)", "bernoulli", "school"),
+    ("k | trials(8) ~ x + (0 + z | school:room) + (x | item)", "binomial", "school:room"),
+    ("count | weights(w) ~ x + (1 | row) + (1 | school)", "poisson", "row"),
+    ("count ~ x + offset(z) + (1 | school) + (1 | school:room)", "poisson", "school:room"),
+]
+
+
+@pytest.mark.parametrize(("formula", "family", "group"), COUNTS)
+def test_one_effect_a_group_by_compiled_quadrature(formula, family, group, monkeypatch):
+    """Beside the quadrature of any response, which is tested against numerical integrals; in small pieces."""
+    fit = tame_fit(hb.Model(formula, D, family=family), draws=5, chains=1)
+    draws, codes = flatten(fit.spec, fit.posterior), fit.design.predictors["mu"].factors[group].codes
+    draws.values[f"sd_{group}"][0] *= 20.0  # so that Newton's first steps are far too long
+    monkeypatch.setattr(canonical, "LANES", 2)
+    monkeypatch.setattr(canonical, "LEVEL_ENTRIES", 20 * len(draws))
+    seen = []
+    for some, fine, coarse in canonical.log_marginals_of_one(fit.spec, draws, fit.design, codes):
+        for level, values, halved in zip(some, fine, coarse, strict=True):
+            seen.append(level)
+            ((_, held),) = hold_out(fit.spec, draws, fit.design, np.flatnonzero(codes == level))
+            want, half = log_marginal(fit.spec, held)
+            assert (np.abs(values - want) <= 1e-6 + 0.1 * np.abs(want - half)).all()
+            assert (np.abs(halved - half) <= 1e-6 + 0.1 * np.abs(want - half)).all()
+    assert sorted(seen) == list(range(codes.max() + 1))
+
+
+def test_groups_of_several_effects_and_other_links_are_left_to_others():
+    for formula, family, link in [
+        ("yes ~ x + (1 | school) + (1 | school:room)", "bernoulli", None),
+        ("yes ~ x + (x | school)", "bernoulli", None),
+        ("yes ~ x + (1 | school)", "bernoulli", "probit"),
+        ("count ~ x + (1 | school)", "negbinomial", None),
+    ]:
+        fit = tame_fit(hb.Model(formula, D, family=family, link=link), draws=3, chains=1)
+        codes = fit.design.predictors["mu"].factors["school"].codes
+        draws = flatten(fit.spec, fit.posterior)
+        assert not list(canonical.log_marginals_of_one(fit.spec, draws, fit.design, codes))
 
 
 def test_products_are_for_one_scale():

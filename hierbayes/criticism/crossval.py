@@ -18,6 +18,7 @@ from scipy.special import logsumexp
 
 from hierbayes.answers.convergence import ess_mean
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.criticism.canonical import log_marginals_of_one
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
@@ -92,11 +93,11 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     plain, lppd = k.copy(), elpd + p
     methods = np.full(len(design), "psis", dtype=object)
     alone = _alone(design)
-    for place in np.flatnonzero((k > limit) | alone):
-        values, without = _integrated(spec, draws, design, int(place))
-        new_elpd, new_k, _ = psis(values[:, None], efficient)
-        if without and (new_k[0] < k[place] or (alone[place] and new_k[0] <= limit)):
-            elpd[place], k[place], methods[place] = new_elpd[0], new_k[0], "integrated"
+    for places, values in _integrated_rows(spec, draws, design, (k > limit) | alone, alone):
+        new_elpd, new_k, _ = psis(values.T, efficient)
+        better = (new_k < k[places]) | (alone[places] & (new_k <= limit))
+        places = places[better]
+        elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
     if refit is not None:
         for place in np.flatnonzero(k > limit):
             others = np.delete(np.arange(len(design)), place)
@@ -128,6 +129,27 @@ def _alone(design: Design) -> NDArray[np.bool_]:
         for bound in predictor.factors.values():
             alone |= np.bincount(bound.codes)[bound.codes] == 1
     return alone
+
+
+def _integrated_rows(
+    spec: ModelSpec, draws: Draws, design: Design, wanted: NDArray[np.bool_], alone: NDArray[np.bool_]
+) -> Iterator[tuple[Codes, Array]]:
+    """Some of the wanted rows, and their log densities given the rest of their group: (k,), (k, S).
+
+    Rows that are alone are groups of their own, and gone through together where that can be done.
+    """
+    wanted = wanted.copy()
+    single = np.flatnonzero(wanted & alone)
+    if len(single):
+        groups = np.full(len(design), -1)
+        groups[single] = np.arange(len(single))
+        for some, values, _ in _together(spec, draws, design, groups):
+            wanted[single[some]] = False
+            yield single[some], values
+    for place in np.flatnonzero(wanted):
+        each, without = _integrated(spec, draws, design, int(place))
+        if without:
+            yield np.array([place]), each[None]
 
 
 def _integrated(spec: ModelSpec, draws: Draws, design: Design, place: int) -> tuple[Array, bool]:
@@ -228,17 +250,27 @@ def group_codes(spec: ModelSpec, design: Design, group: str) -> tuple[NDArray[An
 
 def _marginals_by_level(
     spec: ModelSpec, draws: Draws, design: Design, codes: Codes
-) -> Iterator[tuple[slice, Array, Array]]:
-    """Log densities of levels' rows, and those with half the quadrature, some levels at a time: (k, S), (k, S)."""
+) -> Iterator[tuple[Codes, Array, Array]]:
+    """Levels, log densities of their rows, and those with half the quadrature: (k,), (k, S), (k, S)."""
+    waiting = np.ones(codes.max() + 1, dtype=bool)
+    for levels, fine, coarse in _together(spec, draws, design, codes):
+        waiting[levels] = False
+        yield levels, fine, coarse
+    for level in np.flatnonzero(waiting):
+        one, half = _marginals(spec, draws, design, np.flatnonzero(codes == level))
+        each = one[None]
+        yield np.array([level]), each, each if np.array_equal(one, half) else half[None]
+
+
+def _together(
+    spec: ModelSpec, draws: Draws, design: Design, groups: Codes
+) -> Iterator[tuple[Codes, Array, Array]]:
+    """The same of those groups of rows (−1 for none) that can be gone through together."""
     if has_one_scale(spec):
-        for some, exact in log_marginals_by_products(spec, draws, design, codes):
-            yield some, exact, exact
-        return
-    order = np.argsort(codes, kind="stable")
-    for level, places in enumerate(np.split(order, np.cumsum(np.bincount(codes))[:-1])):
-        fine, coarse = _marginals(spec, draws, design, places)
-        some, each = slice(level, level + 1), fine[None]
-        yield some, each, each if np.array_equal(fine, coarse) else coarse[None]
+        for some, exact in log_marginals_by_products(spec, draws, design, groups):
+            yield np.arange(some.start, some.stop), exact, exact
+    else:
+        yield from log_marginals_of_one(spec, draws, design, groups)
 
 
 def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:

@@ -260,7 +260,7 @@ def _quadrature(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
     log_scale = -np.log(np.diagonal(root, axis1=1, axis2=2)).sum(axis=1)
     log_scale -= 0.5 * held.effects * np.log(2 * np.pi)
     answers = []
-    for nodes, log_weights in _rules(held.effects):
+    for nodes, log_weights in quadrature_rules(held.effects):
         total = np.full(len(mode), -np.inf)
         for z, log_weight in zip(nodes, log_weights, strict=True):
             total = np.logaddexp(total, log_weight + _log_joint(spec, held, mode + spread @ z))
@@ -269,7 +269,7 @@ def _quadrature(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
 
 
 @cache
-def _rules(effects: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def quadrature_rules(effects: int) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """Points z (k, m) and log weights for ∫ f(z) dz, and a coarser rule of the same kind."""
     if effects in NODES:
         return _hermite(effects, NODES[effects]), _hermite(effects, NODES[effects] // 2 + 1)

@@ -44,6 +44,17 @@ def residual(y: float, places: Ints, coefficients: Floats, table: Floats, out: F
 
 
 @compiled
+def linear_predictors(
+    offsets: Floats, places: Ints, coefficients: Floats, table: Floats, out: Floats
+) -> None:
+    """Set out (k, S) to each row's offset and sum over the table."""
+    for i in range(offsets.size):
+        residual(-offsets[i], places[i], coefficients[i], table, out[i])
+        for draw in range(table.shape[1]):
+            out[i, draw] = -out[i, draw]
+
+
+@compiled
 def sum_residuals(
     y: Floats, weights: Floats, places: Ints, coefficients: Floats, columns: Ints, groups: Ints, table: Floats,
     row: Floats, squares: Floats, sums: Floats,

@@ -74,13 +74,13 @@ def log_marginals_by_products(
     assert has_one_scale(spec), "other responses have no such closed form"
     order = np.argsort(groups, kind="stable")
     edges = np.searchsorted(groups[order], np.arange(groups.max() + 2))
-    columns, firsts = _integrated(spec, design, groups)
+    columns, firsts = integrated_effects(spec, design, groups)
     step = max(1, CHUNK_ENTRIES // len(draws))
     waiting = [(0, len(edges) - 1)]
     while waiting:
         start, end = waiting.pop()
         rows = design.rows(order[edges[start] : edges[end]])
-        if end - start > 1 and _effects(rows.predictors[MEAN]) > LEVEL_ENTRIES // len(draws):
+        if end - start > 1 and effects_of(rows.predictors[MEAN]) > LEVEL_ENTRIES // len(draws):
             middle = (start + end) // 2
             waiting += [(middle, end), (start, middle)]
             continue
@@ -91,12 +91,12 @@ def log_marginals_by_products(
             yield slice(start + at, start + at + len(some)), some
 
 
-def _effects(bound: BoundPredictor) -> int:
+def effects_of(bound: BoundPredictor) -> int:
     """How many effects the rows' levels have."""
     return sum(len(distinct(factor.codes)[0]) * factor.z.shape[1] for factor in bound.factors.values())
 
 
-def _integrated(spec: ModelSpec, design: Design, groups: Codes) -> tuple[Columns, Codes]:
+def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[Columns, Codes]:
     """The effects of levels that stand in one group's rows only, and each group's first: by factor, (G + 1,).
 
     Numbered group by group, and there those first that share rows with the fewest others.
@@ -114,7 +114,7 @@ def _integrated(spec: ModelSpec, design: Design, groups: Codes) -> tuple[Columns
         numbers[factor.name][own] = count + np.arange(len(own) * q).reshape(-1, q)
         owners.append(np.repeat(low[own], q))
         count += len(own) * q
-    pattern = _pattern(_columns_of_rows(design.predictors[MEAN], numbers), count)
+    pattern = _pattern(columns_of_rows(design.predictors[MEAN], numbers), count)
     owner = np.concatenate(owners)
     order = np.lexsort([np.diff(pattern.indptr), owner])
     ranks = np.full(count + 1, -1)
@@ -123,7 +123,7 @@ def _integrated(spec: ModelSpec, design: Design, groups: Codes) -> tuple[Columns
     return columns, np.searchsorted(owner[order], np.arange(groups.max() + 2))
 
 
-def _columns_of_rows(bound: BoundPredictor, columns: Columns) -> Codes:
+def columns_of_rows(bound: BoundPredictor, columns: Columns) -> Codes:
     """Which integrated effects each row has: (n, J), −1 for none."""
     each = [columns[name][bound.factors[name].codes] for name in columns]
     return np.concatenate([np.empty((len(bound.offset), 0), dtype=np.int64), *each], axis=1)
@@ -152,7 +152,7 @@ def _log_marginals(
     local = {name: np.where(each < firsts[0], -1, each - firsts[0]) for name, each in columns.items()}
     count = int(firsts[-1] - firsts[0])
     sums = sums_of(spec, draws, rows, {name: each[:, 0] >= 0 for name, each in local.items()})
-    places = _columns_of_rows(rows.predictors[MEAN], local)
+    places = columns_of_rows(rows.predictors[MEAN], local)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     squares, products = np.zeros((len(sizes), len(draws))), np.zeros((count, len(draws)))
     none = np.full((len(rows), sums.places.shape[1] - places.shape[1]), -1)

@@ -43,10 +43,25 @@ def smooth_log_weights(log_weights: Array, efficiency: float) -> tuple[Array, Ar
     # as ArviZ's, a weight too small for a number counts as the smallest there is
     tiny = np.log(np.finfo(float).tiny)
     weights = np.exp(np.maximum(np.take_along_axis(smoothed, places, 1), tiny))
-    tail, shapes = np.ascontiguousarray(weights[:, 1:]), np.empty(len(weights))
-    tails.smooth_tails(tail, weights[:, 0].copy(), shapes, _remaining(size), _grid(size))
+    tail, shapes = smooth(weights[:, 1:], weights[:, 0])
     fits = np.flatnonzero(shapes < np.inf)
     smoothed[fits[:, None], places[fits, 1:]] = np.log(tail[fits])
+    return smoothed, shapes
+
+
+def smooth(weights: Array, cutoffs: Array) -> tuple[Array, Array]:
+    """Largest weights of k rows (k, m) in ascending order, the largest 1, and the first that is smaller (k,).
+
+    Returns
+    -------
+    smoothed : ndarray, (k, m)
+        On the scale of the raw ones.
+    pareto_k : ndarray, (k,)
+        +inf where no distribution fits; the weights are then as they were.
+    """
+    size = weights.shape[1]
+    smoothed, shapes = np.array(weights, order="C"), np.empty(len(weights))
+    tails.smooth_tails(smoothed, np.ascontiguousarray(cutoffs), shapes, _remaining(size), _grid(size))
     return smoothed, shapes
 
 
