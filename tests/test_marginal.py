@@ -258,7 +258,7 @@ def test_all_groups_at_once_have_the_density_of_each(formula, family, group, mon
     draws, codes = flatten(fit.spec, fit.posterior), fit.design.predictors["mu"].factors[group].codes
     monkeypatch.setattr(products, "LANES", 2)
     monkeypatch.setattr(products, "CHUNK_ENTRIES", 2 * len(draws))
-    monkeypatch.setattr(products, "LEVEL_ENTRIES", 20 * len(draws))
+    monkeypatch.setattr(products, "TABLE_ENTRIES", 20 * len(draws))
     found = np.full((codes.max() + 1, len(draws)), np.nan)
     for some, values in products.log_marginals_by_products(fit.spec, draws, fit.design, codes):
         found[some] = values

@@ -14,7 +14,7 @@ from hierbayes.answers.predict import LEVEL_ENTRIES
 from hierbayes.criticism import canonicalloops, normalloops
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.marginal import quadrature_rules
-from hierbayes.criticism.normal import sums_of
+from hierbayes.criticism.normal import TABLE_ENTRIES, sums_of
 from hierbayes.criticism.products import columns_of_rows, effects_of, integrated_effects
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Codes
@@ -52,8 +52,8 @@ def log_marginals_of_one(
             [np.empty(0, dtype=np.int64), *(order[edges[g] : edges[g + 1]] for g in some)]
         )
         rows = design.rows(places)
-        entries = len(draws) * max(len(rows), effects_of(rows.predictors[MEAN]))
-        if len(some) > 1 and entries > LEVEL_ENTRIES:
+        large = effects_of(rows.predictors[MEAN]) * len(draws) > TABLE_ENTRIES
+        if len(some) > 1 and (large or len(rows) * len(draws) > LEVEL_ENTRIES):
             waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
         elif len(some):
             own = {name: np.where(np.isin(each, firsts[some]), each, -1) for name, each in columns.items()}

@@ -15,6 +15,7 @@ from hierbayes.data.factors import Codes
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+TABLE_ENTRIES = 20_000_000  # draws × effects that groups share: gathered anew for each part of the groups
 
 
 def density_chunks(

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, distinct, square_roots
+from hierbayes.answers.predict import CHUNK_ENTRIES, distinct, square_roots
 from hierbayes.criticism import normalloops
 from hierbayes.criticism.likelihood import has_one_scale
-from hierbayes.criticism.normal import logs_and_precision, sums_of
+from hierbayes.criticism.normal import TABLE_ENTRIES, logs_and_precision, sums_of
 from hierbayes.data.design import MEAN, BoundPredictor, Design
 from hierbayes.data.factors import Codes
 from hierbayes.spec import ModelSpec
@@ -80,7 +80,7 @@ def log_marginals_by_products(
     while waiting:
         start, end = waiting.pop()
         rows = design.rows(order[edges[start] : edges[end]])
-        if end - start > 1 and effects_of(rows.predictors[MEAN]) > LEVEL_ENTRIES // len(draws):
+        if end - start > 1 and effects_of(rows.predictors[MEAN]) > TABLE_ENTRIES // len(draws):
             middle = (start + end) // 2
             waiting += [(middle, end), (start, middle)]
             continue
