@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hierbayes.engine.gaussian.hyperparameters import bend
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.packing import pack
@@ -43,6 +44,29 @@ def test_gradient_is_the_central_difference(name: str, primary: int) -> None:
     theta = ref.random_theta(made, 5)
     expected = ref.differentiate(lambda t: log_density(t, grad, *packed.constants, *memory), theta)
     log_density(theta, grad, *packed.constants, *memory)
+    np.testing.assert_allclose(grad, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["q = 2", "nested", "other priors", "no factor"])
+def test_bent_density_is_the_plain_one_with_its_jacobian(name: str) -> None:
+    made = PROBLEMS[name]()
+    packed = pack(made, moments(made), 0 if made.factors else -1)
+    scales = packed.constants.scales[:, 0]
+    bends = np.random.default_rng(3).uniform([-1.0, 0.5], [1.0, 4.0], (len(scales), 2))
+    bent = packed.bent(bends)
+    memory, grad = bent.memory(), np.empty(made.n_theta)
+    theta = ref.random_theta(made, 6)
+    plain, log_slopes = theta.copy(), 0.0
+    for at, (knee, rate) in zip(scales, bends, strict=True):
+        if at >= 0:
+            plain[at], slope, _ = bend(theta[at], knee, rate)
+            log_slopes += np.log(slope)
+    value = log_density(theta, grad, *bent.constants, *memory)
+    assert value == pytest.approx(
+        log_density(plain, grad, *packed.constants, *memory) + log_slopes, rel=1e-12
+    )
+    expected = ref.differentiate(lambda t: log_density(t, grad, *bent.constants, *memory), theta)
+    log_density(theta, grad, *bent.constants, *memory)
     np.testing.assert_allclose(grad, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.hyperparameters import CHOL, constrain, prior_constant, unconstrain
+from hierbayes.engine.gaussian.hyperparameters import CHOL, bend, constrain, prior_constant, unconstrain
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.engine.gaussian.packing import Memory, pack
+from hierbayes.engine.gaussian.packing import Memory, Packed, pack
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
 from tests.gaussian import problems as ref
 
@@ -31,7 +31,10 @@ def test_every_density_of_a_scale_is_tested() -> None:
 
 def prior_density(made: GaussianProblem) -> tuple[Callable[[np.ndarray], float], Memory]:
     """Return the log prior as a function of theta, and the memory that it fills."""
-    packed = pack(made, moments(made), 0)
+    return density_of(pack(made, moments(made), 0), made)
+
+
+def density_of(packed: Packed, made: GaussianProblem) -> tuple[Callable[[np.ndarray], float], Memory]:
     c, memory, constant = packed.constants, packed.memory(), prior_constant(made)
     arguments = (
         c.scales,
@@ -80,6 +83,35 @@ def test_scale_prior_integrates_to_one(code: PriorCode) -> None:
     assert np.sum([np.exp(density([t, 0.0])) for t in grid]) * (grid[1] - grid[0]) == pytest.approx(
         1.0, abs=1e-6
     )
+
+
+@pytest.mark.parametrize(("knee", "rate"), [(-0.5, 2.0), (3.0, 0.4), (-2.0, 8.0)])
+def test_bend_rises_as_its_slope_says(knee: float, rate: float) -> None:
+    for t in (-30.0, -3.0, -0.6, 0.0, 2.5, 20.0):
+        s, slope, turn = bend(t, knee, rate)
+        assert s == pytest.approx(t - np.logaddexp(0, rate * (knee - t)) ** 2 / 2)
+        before, after = bend(t - 1e-5, knee, rate), bend(t + 1e-5, knee, rate)
+        assert slope == pytest.approx((after[0] - before[0]) / 2e-5, rel=1e-7)
+        assert turn == pytest.approx((np.log(after[1]) - np.log(before[1])) / 2e-5, abs=1e-7)
+    assert bend(1.7, knee, 0.0) == (1.7, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("code", [PriorCode.EXPONENTIAL, PriorCode.GAMMA, PriorCode.UNIFORM])
+def test_bent_scale_keeps_its_prior(code: PriorCode) -> None:
+    """The share of draws below a value is the same in bent coordinates: both integrate to it."""
+    made = one_scale(code)
+    plain, bent = (pack(made, moments(made), 0).bent(np.array([[0.4, rate], [0, 0]])) for rate in (0.0, 1.5))
+    shares = []
+    for packed in (plain, bent):
+        density, memory = density_of(packed, made)
+        grid = np.linspace(-40, 40, 16001)
+        height, value = np.empty(grid.size), np.empty(grid.size)
+        for i, t in enumerate(grid):
+            height[i] = np.exp(density([t, 0.0]))
+            value[i] = memory.scale[0, 0]
+        shares.append([height[value < limit].sum() * (grid[1] - grid[0]) for limit in (0.5, 1.2, np.inf)])
+    np.testing.assert_allclose(shares[0], shares[1], atol=5e-3)
+    assert shares[1][2] == pytest.approx(1.0, abs=1e-6)
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5])

@@ -24,7 +24,10 @@ FACTOR, SIZE, AT, EFFECTS = 0, 1, 2, 3  # columns of a block's row: factor, size
 
 
 def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
-    """Return each scale's index in theta and prior code, and its prior's arguments; own ones first, then the sds."""
+    """Return each scale's index in theta and prior code, and its prior's arguments; own ones first, then the sds.
+
+    Two columns more are for its bend (see `bend`): none yet.
+    """
     indices: list[int] = []
     at = 0
     for priors, correlations in ((own, 0), *((f.sd_priors, f.n_correlations) for f in factors)):
@@ -34,7 +37,7 @@ def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
         at += correlations
     table = np.vstack([own, *(f.sd_priors for f in factors)])
     codes = np.column_stack([indices, table[:, 0]]).astype(np.int64).reshape(-1, 2)
-    return codes, np.ascontiguousarray(table[:, 1:3])
+    return codes, np.column_stack([table[:, 1:3], np.zeros((len(table), 2))])
 
 
 def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
@@ -112,6 +115,23 @@ def start_theta(n_theta: int, scales: Ints, priors: Floats, values: Sequence[flo
 
 
 @compiled
+def bend(t: float, knee: float, rate: float) -> tuple[float, float, float]:
+    """Return s = t - h²/2 with h = softplus(rate (knee - t)), ds/dt and the slope of its logarithm.
+
+    Above the knee s is t, below it falls as -t²: where the density of s has the tail exp(s), as that of log sd has
+    if an sd of 0 is possible, the density of t is about Gaussian. Rate 0: no bend.
+    """
+    if rate == 0.0:
+        return t, 1.0, 0.0
+    x = rate * (knee - t)
+    tail = np.exp(-abs(x))
+    h = max(x, 0.0) + np.log1p(tail)
+    share = (1.0 if x > 0 else tail) / (1.0 + tail)
+    slope = 1.0 + rate * h * share
+    return t - 0.5 * h * h, slope, -rate * rate * share * (share + h * (1.0 - share)) / slope
+
+
+@compiled
 def positive(t: float, code: int, a: float, b: float) -> tuple[float, float, float, float]:
     """Return scale, d scale/dt, log density incl. log-Jacobian without its constant, and that one's slope.
 
@@ -163,11 +183,12 @@ def constrain(
     total = 0.0
     for i in range(scales.shape[0]):
         t = theta[scales[i, 0]] if scales[i, 0] >= 0 else 0.0
+        t, steepness, steeper = bend(t, priors[i, 2], priors[i, 3])
         x, slope, value, score = positive(t, scales[i, 1], priors[i, 0], priors[i, 1])
         scale[VALUE, i] = x
-        scale[SLOPE, i] = slope
-        scale[SCORE, i] = score
-        total += value
+        scale[SLOPE, i] = slope * steepness
+        scale[SCORE, i] = score * steepness + steeper
+        total += value + np.log(steepness)
     for i in range(blocks.shape[0]):
         factor = blocks[i, FACTOR]
         first = factors[factor, FIRST_SCALE]

@@ -1,12 +1,17 @@
 """Where to start: the posterior mode of the hyperparameters and the curvature there."""
 
 from collections.abc import Callable
+from itertools import product
+from math import log
 
 import numpy as np
 
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.gaussian.problem import Floats, Ints
 
 LogDensity = Callable[[Floats], tuple[float, Floats]]
+FURTHEST = 12.0  # how far below its mode a log sd is looked at
+LOWEST = -30.0  # log densities below the mode's by more are as good as none
+GAIN = 0.02  # nats that make a bend worth while
 
 
 def find_mode(log_density: LogDensity, start: Floats, max_steps: int = 200) -> Floats:
@@ -55,3 +60,54 @@ def spread_at(log_density: LogDensity, mode: Floats, widest: float = 1.0) -> Flo
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     variances = 1.0 / np.maximum(values, widest**-2)
     return np.linalg.cholesky((vectors * variances) @ vectors.T)
+
+
+def find_bends(log_density: LogDensity, mode: Floats, spread: Floats, scales: Ints) -> Floats:
+    """Return knee and rate of each scale's bend: a posterior that reaches an sd of 0 has a long tail in log sd.
+
+    ``scales`` is the first table of `hyperparameters.scale_table`.
+    """
+    covariance = spread @ spread.T
+    return np.array(
+        [find_bend(log_density, mode, covariance, at) if at >= 0 else (0.0, 0.0) for at in scales[:, 0]]
+    )
+
+
+def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int) -> tuple[float, float]:
+    """Return knee and rate of the bend that makes number i of theta the most Gaussian; a rate of 0 if none helps.
+
+    The log density is taken along the line of the others' means given number i. A bend's divergence from the
+    Gaussian of the same mean and variance is, but for a constant, log sd(t) + E[log ds/dt].
+    """
+    width = covariance[i, i] ** 0.5
+    top = log_density(mode)[0]
+
+    def height(step: float) -> float:
+        point = mode + covariance[i] / width * np.clip(step, -2, 2)
+        point[i] = mode[i] + width * step
+        return max(log_density(point)[0] - top, LOWEST - 1.0)
+
+    if height(-4.0) < -8.0:  # no heavier than a Gaussian's
+        return 0.0, 0.0
+    steps = np.concatenate([np.arange(-FURTHEST / width, -4, 0.5 / width), np.linspace(-4, 5, 19)])
+    heights = np.array([height(step) for step in steps])
+    within = np.flatnonzero(heights > LOWEST)
+    s = np.linspace(steps[within[0]], steps[within[-1]], 600)
+    p = np.exp(np.interp(s, steps, heights))
+    p /= p.sum()
+    t = np.linspace(-40.0, s[-1] + 1, 2000)
+    found, least = (0.0, 0.0), _log_sd(p, s) - GAIN
+    for knee, rate in product(np.linspace(-4, 2, 13), (0.5, 1.0, 2.0)):
+        x = rate * (knee - t)
+        h = np.logaddexp(0, x)
+        slope = 1 + rate * h / (1 + np.exp(-x)) / width
+        bent = t - 0.5 * h**2 / width
+        divergence = _log_sd(p, np.interp(s, bent, t)) + float(p @ np.log(np.interp(s, bent, slope)))
+        if divergence < least:
+            found, least = (mode[i] + width * knee, rate / width), divergence
+    return found
+
+
+def _log_sd(p: Floats, x: Floats) -> float:
+    """Return the logarithm of the standard deviation of values with probabilities p."""
+    return 0.5 * log(float(p @ x**2 - (p @ x) ** 2))

@@ -101,6 +101,11 @@ class Nested:
         """Return the model with another frame, as `packing.Packed.framed`."""
         return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
 
+    def bent(self, bends: Floats) -> "Nested":
+        """Return the model with other bends of its scales, (1 + Σq, 2)."""
+        priors = np.column_stack([self.constants.scale_priors[:, :2], bends])
+        return replace(self, constants=self.constants._replace(scale_priors=priors))
+
     def memory(self) -> NestedMemory:
         """Return memory for evaluations on one thread."""
         c = self.constants

@@ -23,7 +23,7 @@ class Constants(NamedTuple):
     sizes: Ints  # (2,): primary factor (-1: none), coefficients of the primary factor, empty lanes' included
     scalars: Floats  # (2,): sum of the weights, the log density's part that does not depend on theta
     scales: Ints  # (1 + Σq, 2): index in theta (-1: fixed), prior code; sigma first, then the factors' sds
-    scale_priors: Floats  # (1 + Σq, 2): arguments a, b
+    scale_priors: Floats  # (1 + Σq, 4): arguments a, b; knee and rate of the bend
     factors: Ints  # (K, 5): q, first scale, first dense column, number of levels, start in a draw
     blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta (-1: fixed), effects
     eta: Floats  # (blocks,): LKJ's, or the fixed correlation
@@ -72,6 +72,11 @@ class Packed:
     def framed(self, origin: Floats, frame: Floats) -> "Packed":
         """Return the model with another frame: where its density is taken about, and in which directions."""
         return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
+
+    def bent(self, bends: Floats) -> "Packed":
+        """Return the model with other bends of its scales, (1 + Σq, 2)."""
+        priors = np.column_stack([self.constants.scale_priors[:, :2], bends])
+        return replace(self, constants=self.constants._replace(scale_priors=priors))
 
     def memory(self) -> Memory:
         """Return memory for evaluations on one thread."""

@@ -59,6 +59,10 @@ class Crossed:
         """Return the model in other coordinates of theta."""
         return replace(self, packed=self.packed.framed(origin, frame))
 
+    def bent(self, bends: Floats) -> "Crossed":
+        """Return the model with other bends of its scales."""
+        return replace(self, packed=self.packed.bent(bends))
+
     def memory(self) -> tuple[Memory, Placed, Work]:
         """Return memory for evaluations on one thread."""
         c = self.packed.constants
