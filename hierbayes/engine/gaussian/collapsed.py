@@ -24,8 +24,11 @@ from hierbayes.engine.gaussian.problem import Floats, GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 
-TUNE, TUNE_SAMPLED = 500, 200  # the frame is good from the start; few dimensions are cheap to tune for longer
+TUNE, TUNE_SAMPLED = 500, 150  # the frame is good from the start; few dimensions are cheap to tune for longer
 TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordinates, 0.8 is enough
+# Steps along the circles on which N(0, I) moves: only what departs from it limits them. Seven of half a radian are
+# just more than half a circle, where NUTS turns; longer ones would be unstable where curvatures are a dozen.
+CIRCLES = {"exact_normal_trajectory": True, "max_step_size": 0.5, "step_size_jitter": 0.05}
 PARALLEL = 1.5e-5  # seconds of a gradient below which chains only wait for Python's lock
 
 
@@ -179,7 +182,7 @@ def sample(
         target_accept=(TARGET_SAMPLED if route.sampled else TARGET)
         if target_accept is None
         else target_accept,
-        **settings,
+        **(CIRCLES if route.sampled else {}) | settings,
     )
     points = unframe(model, found.positions)
     return complete(problem, model, m.reference, points, found.statistics, seed, cores or available, effects)

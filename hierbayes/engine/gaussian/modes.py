@@ -85,7 +85,7 @@ def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int)
     def height(step: float) -> float:
         point = mode + covariance[i] / width * np.clip(step, -2, 2)
         point[i] = mode[i] + width * step
-        return max(log_density(point)[0] - top, LOWEST - 1.0)
+        return max(LOWEST - 1.0, log_density(point)[0] - top)
 
     if height(-4.0) < -8.0:  # no heavier than a Gaussian's
         return 0.0, 0.0
@@ -93,7 +93,7 @@ def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int)
     heights = np.array([height(step) for step in steps])
     within = np.flatnonzero(heights > LOWEST)
     s = np.linspace(steps[within[0]], steps[within[-1]], 600)
-    p = np.exp(np.interp(s, steps, heights))
+    p = np.exp(np.interp(s, steps, heights) - heights.max())
     p /= p.sum()
     t = np.linspace(-40.0, s[-1] + 1, 2000)
     found, least = (0.0, 0.0), _log_sd(p, s) - GAIN
