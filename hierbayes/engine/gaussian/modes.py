@@ -91,6 +91,8 @@ def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int)
         return 0.0, 0.0
     steps = np.concatenate([np.arange(-FURTHEST / width, -4, 0.5 / width), np.linspace(-4, 5, 19)])
     heights = np.array([height(step) for step in steps])
+    if heights.max() > 1.0:  # that was no mode: the response has no variation, say
+        return 0.0, 0.0
     within = np.flatnonzero(heights > LOWEST)
     s = np.linspace(steps[within[0]], steps[within[-1]], 600)
     p = np.exp(np.interp(s, steps, heights) - heights.max())
@@ -110,4 +112,4 @@ def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int)
 
 def _log_sd(p: Floats, x: Floats) -> float:
     """Return the logarithm of the standard deviation of values with probabilities p."""
-    return 0.5 * log(float(p @ x**2 - (p @ x) ** 2))
+    return 0.5 * log(float(p @ (x - p @ x) ** 2))
