@@ -75,6 +75,7 @@ def interruptible():
 
 
 @pytest.mark.usefixtures("interruptible")
+@pytest.mark.filterwarnings("ignore::hierbayes.errors.SamplingWarning")  # of few draws, on a slow machine
 @pytest.mark.parametrize("strategy", ["nuts", "collapsed", "whitened"])
 def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     import nutpie
