@@ -38,7 +38,7 @@ class HeldOut:
     below, upto : ndarray (k,)
         Probabilities of less than the response, and of no more than it; of a continuous response the same.
     zero : ndarray (k,)
-        Probability of 0, where responses are whole numbers; else 0.
+        Probability of 0, where responses are counts; else 0.
     """
 
     weights: Array
@@ -80,6 +80,7 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, Array]
     below, zero = upto, np.zeros(len(y))
     if family.support.whole:
         below = upto - _average(weights, np.exp(density))
+    if family.support.whole and not family.support.two_levels:
         nothing = replace(rows, y=np.zeros(len(y)), weights=None)
         zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))
     # rounding must not reach beyond 0 and 1

@@ -52,7 +52,8 @@ def _binomial_log_density(y: Array, eta: Array, aux: Values, link: Link, trials:
     odds = _log_odds(eta, link)
     choose = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
     # y·logit − n·log(1 + exp(logit)), in the form that does not cancel for large logits
-    return choose - y * np.logaddexp(0, -odds) - (n - y) * np.logaddexp(0, odds)
+    far = y * np.maximum(-odds, 0) + (n - y) * np.maximum(odds, 0)
+    return choose - far - n * np.log1p(np.exp(-np.abs(odds)))
 
 
 def _binomial_simulate(
