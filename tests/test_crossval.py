@@ -94,9 +94,11 @@ def test_loo_is_arvizs(sleep_fit):
 def test_loo_of_the_two_strategies_agree(sleep_fit, slopes):
     nuts, collapsed = sleep_fit.loo(), slopes.loo()
     good = (nuts.pareto_k < 0.5) & (collapsed.pareto_k < 0.5)
-    difference = (nuts.elpd_i - collapsed.elpd_i).to_numpy()[good]
-    assert np.abs(difference).max() < 0.1
-    assert np.abs(difference.mean()) < 0.01
+    plain = (nuts.method_i == "psis") & (collapsed.method_i == "psis")
+    difference = (nuts.elpd_i - collapsed.elpd_i).to_numpy()
+    assert np.abs(difference[good & plain]).max() < 0.1
+    assert np.abs(difference[good]).max() < 0.2  # integrated by one, matched by the other
+    assert np.abs(difference[good].mean()) < 0.01
 
 
 def test_rows_that_importance_sampling_gets_wrong_are_right_when_refitted(slopes):

@@ -23,6 +23,7 @@ from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
 from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
+from hierbayes.criticism.matching import group_densities, match_rows, smallest_group
 from hierbayes.criticism.products import log_marginal_by_products, log_marginals_by_products
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
@@ -98,6 +99,11 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         better = (new_k < k[places]) | (alone[places] & (new_k <= limit))
         places = places[better]
         elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
+    left = np.flatnonzero((k > limit) | (alone & (methods == "psis") & np.isfinite(k)))
+    worst_first = left[np.argsort(-k[left], kind="stable")]
+    for row, density, shape in match_rows(spec, draws, design, worst_first, efficient):
+        if shape < k[row] or (alone[row] and shape <= limit):
+            elpd[row], k[row], methods[row] = density, shape, "moment_match"
     if refit is not None:
         for place in np.flatnonzero(k > limit):
             others = np.delete(np.arange(len(design)), place)
@@ -157,20 +163,9 @@ def _integrated(spec: ModelSpec, draws: Draws, design: Design, place: int) -> tu
 
     The group is that of the row's factor with the fewest rows a level. False where the row is in no group.
     """
-    groups = [bound.codes for predictor in design.predictors.values() for bound in predictor.factors.values()]
-    if not groups:
+    if not any(predictor.factors for predictor in design.predictors.values()):
         return np.zeros(len(draws)), False
-    together = min((np.flatnonzero(codes == codes[place]) for codes in groups), key=len)
-    at = int(np.flatnonzero(together == place)[0])
-    values = np.empty(len(draws))
-    for part, held in hold_out(spec, draws, design, together):
-        if held.effects and is_normal(spec, held):
-            values[part] = normal_conditional(spec, held).log_leave_one_out()[:, at]
-            continue
-        weights = np.ones(len(together)) if held.rows.weights is None else held.rows.weights.copy()
-        whole = log_marginal(spec, held)[0]
-        weights[at] = 0.0
-        values[part] = whole - log_marginal(spec, held.weighted(weights))[0]
+    _, values = group_densities(spec, draws, design, smallest_group(design, place), place)
     return values, True
 
 
@@ -332,11 +327,12 @@ def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -
                 "Look at those levels' rows, and compare with a fit without them",
             )
     rows = (found := loo(spec, design, posterior)).table
-    moved = np.flatnonzero(rows["pareto_k"].to_numpy() > found.good_k)
+    # a row that was matched is told all the same: it moves the posterior
+    moved = np.flatnonzero((rows["pareto_k"] > found.good_k) | (rows["method"] == "moment_match"))
     if len(moved):
         yield Finding(
             "influential-rows",
             f"the posterior hangs on {describe_rows(design.index[moved])} (Pareto k up to "
-            f"{rows['pareto_k'].max():.2f})",
+            f"{found.influence_pareto_k.to_numpy()[moved].max():.2f})",
             "Look at them; a family with heavier tails, such as student, is moved less",
         )

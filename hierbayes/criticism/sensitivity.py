@@ -94,7 +94,7 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
-            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + len(factor.levels) * size)
+            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + r.shape[1] * size)
     return total
 
 

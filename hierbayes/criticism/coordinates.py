@@ -1,0 +1,254 @@
+"""The posterior's joint density, and draws as points without bounds that can be moved about.
+
+A point has the coefficients (the intercept at the predictors' means), the logarithms of standard deviations and of the
+family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
+levels. Where a point moves, the effects of all other levels follow along their regression on it over the draws, as they
+would under a normal posterior; a map of points so extended to whole draws has the determinant that it has for points.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import LEVEL_ENTRIES
+from hierbayes.covariance import shift_covariance
+from hierbayes.criticism.likelihood import likelihood_chunks
+from hierbayes.criticism.sensitivity import centred_covariance, log_effects, log_prior
+from hierbayes.data.design import Design
+from hierbayes.data.factors import Codes, Factor
+from hierbayes.spec import ModelSpec
+
+Array = NDArray[np.float64]
+Places = NDArray[np.intp]
+type Levels = Mapping[tuple[str, str], Codes]  # some levels, by parameter and factor
+INSIDE = 1 - 1e-12  # a correlation that rounds to 1 keeps a finite coordinate
+TINY = float(np.finfo(float).tiny)
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Draws and their points.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    draws : Draws
+        S of them.
+    levels : mapping of (parameter, factor) to ndarray of int
+        The levels whose effects are coordinates.
+    points : ndarray (S, d)
+    following : mapping of str to two ndarrays (d, G × q)
+        By variable: how the effects of all levels change with a point's coordinates, in the draws' first half and in
+        their second. Each is learnt of the other half: of thousands of effects that follow, a regression on the same
+        draws would turn what is chance in them into a trend.
+    """
+
+    spec: ModelSpec
+    draws: Draws
+    levels: Levels
+    points: Array
+    following: Mapping[str, tuple[Array, Array]]
+
+    def parts(self) -> Iterator[slice]:
+        """Slices of the draws, none across their middle, whose effects fit into memory."""
+        effects = sum(slopes[0].shape[1] for slopes in self.following.values())
+        step = max(1, LEVEL_ENTRIES // max(1, effects))
+        half, size = len(self.draws) // 2, len(self.draws)
+        for first, last in ((0, half), (half, size)):
+            yield from (slice(start, min(start + step, last)) for start in range(first, last, step))
+
+    def at(self, points: Array, part: slice) -> Draws:
+        """Some of the draws, by a slice of `parts`, each moved to another point: (those draws, d)."""
+        values = dict(self.draws.part(part).values)
+        change = points - self.points[part]
+        for name, slopes in self.following.items():
+            moved = change @ slopes[part.start >= len(self.draws) // 2]
+            values[name] = values[name] + moved.reshape(values[name].shape)
+        _put(self.spec, self.levels, points, values)
+        return Draws(values, 1, len(points))
+
+
+def space_of(spec: ModelSpec, draws: Draws, levels: Levels) -> Space:
+    """The points of draws, with those levels' effects among the coordinates."""
+    points, half = _points(spec, draws, levels), len(draws) // 2
+    following = {}
+    for variable in spec.variables:
+        if variable.kind == "r":
+            r = draws.values[variable.name].reshape(len(draws), -1)
+            following[variable.name] = _slopes(points[half:], r[half:]), _slopes(points[:half], r[:half])
+    return Space(spec, draws, levels, points, following)
+
+
+def _slopes(points: Array, r: Array) -> Array:
+    """Regression of effects on points: (d, G × q)."""
+    centred = points - points.mean(axis=0)
+    scales = np.maximum(centred.std(axis=0), TINY)
+    return (np.linalg.pinv(centred / scales) / scales[:, None]) @ r
+
+
+def log_density(spec: ModelSpec, draws: Draws, design: Design, without: Levels | None = None) -> Array:
+    """Log density of the posterior at each draw, its parameters as coordinates of a point, less a constant: (S,).
+
+    Parameters
+    ----------
+    without : mapping of (parameter, factor) to ndarray of int, optional
+        Levels whose effects don't count; none of the rows has them.
+    """
+    values = dict(draws.values)
+    for (parameter, name), levels in (without or {}).items():
+        factor = next(f for f in spec.layout.predictors[parameter].factors if f.name == name)
+        variable = spec.factor_variables(parameter, factor)["r"].name
+        values[variable] = np.delete(values[variable], levels, axis=1)
+    total = log_effects(spec, Draws(values, draws.chains, draws.draws)) + log_jacobian(spec, draws)
+    for densities in log_prior(spec, draws).values():
+        total = total + densities
+    for _, rows in likelihood_chunks(spec, draws, design):
+        total = total + rows.sum(axis=1)
+    return total
+
+
+def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
+    """Log determinant of the derivatives of sds, correlations and own parameters to their coordinates: (S,).
+
+    Of q effects' correlations to their partials w_ik, k < i, it is Π (1 − w_ik²)^((q − k − 1) / 2), k from 1
+    (Lewandowski, Kurowicka & Joe 2009, J. Multivariate Anal. 100, section 2.3); w = tanh x has the derivative 1 − w².
+    """
+    total = np.zeros(len(draws))
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            total += _log(sd[:, _free_sds(spec, parameter, factor)]).sum(axis=1)
+            for block in _free_blocks(spec, parameter, factor):
+                w = partial_correlations(cor[:, block][:, :, block])
+                powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
+                total += (powers * np.log1p(-np.square(w))).sum(axis=1)
+    for name in _free_auxiliaries(spec):
+        total += _log(draws.values[name])
+    return total
+
+
+# -- correlations -------------------------------------------------------------------------------------------------
+
+
+def partial_correlations(cor: Array) -> Array:
+    """Correlations of effects i and k < i given those before k, row by row: (S, q, q) → (S, q(q−1)/2)."""
+    q = cor.shape[-1]
+    root, found = np.zeros_like(cor), []
+    root[:, 0, 0] = 1.0
+    for i in range(1, q):
+        left = np.ones(len(cor))
+        for k in range(i):
+            rest = cor[:, i, k] - (root[:, i, :k] * root[:, k, :k]).sum(axis=1)
+            w = np.clip(rest / (root[:, k, k] * np.sqrt(left)), -INSIDE, INSIDE)
+            root[:, i, k] = w * np.sqrt(left)
+            left = left * (1 - np.square(w))
+            found.append(w)
+        root[:, i, i] = np.sqrt(left)
+    return np.column_stack(found)
+
+
+def from_partials(partials: Array, q: int) -> Array:
+    """The correlations that have these partials: (S, q, q)."""
+    root = np.zeros((len(partials), q, q))
+    root[:, 0, 0] = 1.0
+    for (i, k), w in zip(zip(*np.tril_indices(q, -1), strict=True), partials.T, strict=True):
+        if k == 0:
+            left = np.ones(len(partials))
+        root[:, i, k] = w * np.sqrt(left)
+        left = left * (1 - np.square(w))
+        root[:, i, k + 1] = np.sqrt(left)  # the diagonal's, once k is the last
+    cor = root @ np.swapaxes(root, 1, 2)
+    cor[:, range(q), range(q)] = 1.0
+    return cor
+
+
+# -- coordinates --------------------------------------------------------------------------------------------------
+
+
+def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
+    columns = [np.empty((len(draws), 0))]
+    for parameter, layout in spec.layout.predictors.items():
+        if layout.coefficients:
+            b = draws.values[spec.coefficient_variable(parameter).name].copy()
+            if layout.intercept is not None:
+                b[:, layout.intercept] += b @ layout.centres
+            columns.append(b[:, _free_coefficients(spec, parameter)])
+        for factor in layout.factors:
+            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            columns.append(_log(sd[:, _free_sds(spec, parameter, factor)]))
+            for block in _free_blocks(spec, parameter, factor):
+                columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
+            r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
+            columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
+    columns += [_log(draws.values[name])[:, None] for name in _free_auxiliaries(spec)]
+    return np.column_stack(columns)
+
+
+def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array]) -> None:
+    """Put the points' coordinates where `_points` has them from."""
+    first = 0
+
+    def take(count: int) -> Array:
+        nonlocal first
+        first += count
+        return points[:, first - count : first]
+
+    draws = Draws(dict(values), 1, len(points))
+    for parameter, layout in spec.layout.predictors.items():
+        if layout.coefficients:
+            name = spec.coefficient_variable(parameter).name
+            b, free = values[name].copy(), _free_coefficients(spec, parameter)
+            if layout.intercept is not None:
+                b[:, layout.intercept] += b @ layout.centres
+            b[:, free] = take(len(free))
+            if layout.intercept is not None:
+                b[:, layout.intercept] -= b @ layout.centres
+            values[name] = b
+        for factor in layout.factors:
+            variables = spec.factor_variables(parameter, factor)
+            sd, cor = (array.copy() for array in centred_covariance(spec, draws, parameter, factor))
+            free = _free_sds(spec, parameter, factor)
+            sd[:, free] = np.exp(take(len(free)))
+            for block in _free_blocks(spec, parameter, factor):
+                partials = np.clip(np.tanh(take(len(block) * (len(block) - 1) // 2)), -INSIDE, INSIDE)
+                cor[np.ix_(range(len(cor)), block, block)] = from_partials(partials, len(block))
+            sd, cor = shift_covariance(factor.shift, sd, cor)
+            values[variables["sd"].name] = sd
+            if factor.correlated:
+                values[variables["cor"].name] = cor
+            own = levels[parameter, factor.name]
+            r = values[variables["r"].name].copy()
+            r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
+            values[variables["r"].name] = r
+    for name in _free_auxiliaries(spec):
+        values[name] = np.exp(take(1)[:, 0])
+
+
+def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:
+    return np.flatnonzero([prior.fixed is None for prior in spec.coefficient_priors(parameter)])
+
+
+def _free_sds(spec: ModelSpec, parameter: str, factor: Factor) -> Places:
+    priors = [
+        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
+        for effect in factor.effects
+    ]
+    return np.flatnonzero([prior.fixed is None for prior in priors])
+
+
+def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:
+    """Effects that are correlated with each other, where the correlations are not fixed."""
+    for block in factor.blocks if factor.correlated else ():
+        if len(block) > 1 and spec.prior("cor", group=factor.name, parameter=parameter).fixed is None:
+            yield list(block)
+
+
+def _free_auxiliaries(spec: ModelSpec) -> list[str]:
+    return [name for name in spec.plain_auxiliaries if spec.prior(name, parameter=name).fixed is None]
+
+
+def _log(values: Array) -> Array:
+    return np.log(np.maximum(values, TINY))
