@@ -285,7 +285,9 @@ def refitted(fit, place):
     others = fit._refit(fit.design.rows(np.delete(np.arange(len(fit.design)), place)))
     draws = flatten(fit.spec, fit.posterior)
     together = matching.smallest_group(fit.design, place)
-    own = [matching.group_densities(fit.spec, each, fit.design, together, place)[1] for each in (others, draws)]
+    own = [
+        matching.group_densities(fit.spec, each, fit.design, together, place)[1] for each in (others, draws)
+    ]
     return by_both(*own)
 
 

@@ -22,7 +22,7 @@ from hierbayes.criticism.canonical import log_marginals_of_one
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.importance import good_k
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
-from hierbayes.criticism.marginal import hold_out, is_normal, log_marginal, normal_conditional
+from hierbayes.criticism.marginal import hold_out, log_marginal
 from hierbayes.criticism.matching import group_densities, match_rows, smallest_group
 from hierbayes.criticism.products import log_marginal_by_products, log_marginals_by_products
 from hierbayes.criticism.psis import leave_one_out
@@ -69,6 +69,9 @@ def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
 
 def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | None = None) -> "LOO":
     """Leave-one-out cross-validation of every row.
+
+    Plain importance sampling; where Pareto k is too large, with the row's group effects integrated out; where it still
+    is, with the draws moved by moment matching; and where that is not enough, and is asked for, by refitting.
 
     Parameters
     ----------

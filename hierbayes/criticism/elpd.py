@@ -19,9 +19,10 @@ class LOO(ELPDDataLOO):  # type: ignore[misc, unused-ignore]
     Attributes
     ----------
     method_i : xarray.DataArray of str
-        ``"psis"``, ``"integrated"`` (the row's group effects integrated out) or ``"refit"``, one a row.
+        One a row: ``"psis"`` (plain importance sampling), ``"integrated"`` (with the row's group effects integrated
+        out), ``"moment_match"`` (and with the draws moved towards the posterior without the row) or ``"refit"``.
     influence_pareto_k : xarray.DataArray
-        Pareto k of plain importance sampling, before anything was integrated or refitted: how much each row
+        Pareto k of plain importance sampling, before anything was integrated, matched or refitted: how much each row
         moves the posterior.
     labels : pandas.Index
         The rows as the user's table has them, less those that were left out for missing values.
