@@ -1,4 +1,4 @@
-"""CPU seconds of what comes after a fit: ``python -m tests.benchmarks.peers.tables tables|criticism|predict``."""
+"""CPU seconds of what comes after a fit: ``python -m tests.benchmarks.peers.tables tables|arrays|predict``."""
 
 import json
 import sys
@@ -32,14 +32,17 @@ TABLES: dict[str, Callable[[hb.Fit], Any]] = {
     "compare": lambda fit: fit.compare(fit.data.iloc[:1000], fit.data.iloc[1000:2000]),
     "compare of averages": lambda fit: fit.compare(fit.data.iloc[:30_000], fit.data.iloc[30_000:]),
     "check": lambda fit: fit.check(),
+    "prior_sensitivity": lambda fit: fit.prior_sensitivity(),
+    "residual_tests": lambda fit: fit.residual_tests(),
+    "loo": lambda fit: fit.loo().table,
+    "logo of d": lambda fit: fit.logo("d").table,
+    "logo of dept": lambda fit: fit.logo("dept").table,
+    "logo of s": lambda fit: fit.logo("s").table,
 }
-CRITICISM: dict[str, Callable[[hb.Fit], Any]] = {
+ARRAYS: dict[str, Callable[[hb.Fit], Any]] = {
     "predict of the 73,421 rows": lambda fit: fit.predict(),
     "posterior_predictive": lambda fit: fit.posterior_predictive(),
     "log_likelihood": lambda fit: fit.log_likelihood(),
-    "residual_tests": lambda fit: fit.residual_tests(),
-    "prior_sensitivity": lambda fit: fit.prior_sensitivity(),
-    "loo": lambda fit: fit.loo(),
 }
 
 
@@ -63,7 +66,7 @@ def main(what: str) -> dict[str, Any]:
             "Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"), seed=1, progress=False
         )
     else:
-        work = TABLES if what == "tables" else CRITICISM
+        work = TABLES if what == "tables" else ARRAYS
         fit = hb.fit(FORMULA, hb.load_dataset("insteval"), seed=1, progress=False)
     import arviz  # noqa: F401 — the tables' own time, not that of imports
 
