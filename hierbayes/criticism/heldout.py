@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.criticism.likelihood import log_densities
-from hierbayes.criticism.psis import smooth, tail_size
+from hierbayes.criticism.psis import largest, smooth, tail_size
 from hierbayes.criticism.resampling import pick
 from hierbayes.data.design import Design
 from hierbayes.spec import ModelSpec
@@ -103,12 +103,10 @@ def leave_one_out_weights(log_likelihood: Array) -> tuple[Array, Array]:
     uneven = ~(effective > EVEN * draws)
     usual = np.flatnonzero(uneven & np.isfinite(effective) & (draws >= FEWEST))
     if len(usual):
-        raw, size = np.ascontiguousarray(weights[:, usual].T), tail_size(draws, 1.0)
-        order = np.argpartition(raw, draws - size - 1, axis=1)[:, draws - size - 1 :]
-        largest = np.take_along_axis(raw, order, 1)
-        ascending = np.argsort(largest, axis=1)
-        places, largest = np.take_along_axis(order, ascending, 1), np.take_along_axis(largest, ascending, 1)
-        smoothed, k[usual] = smooth(largest[:, 1:], largest[:, 0])
+        raw = np.ascontiguousarray(weights[:, usual].T)
+        places = largest(raw, tail_size(draws, 1.0) + 1)
+        tail = np.take_along_axis(raw, places, 1)
+        smoothed, k[usual] = smooth(tail[:, 1:], tail[:, 0])
         np.put_along_axis(raw, places[:, 1:], smoothed, 1)
         weights[:, usual], total[usual] = raw.T, raw.sum(axis=1)
     impossible = np.flatnonzero(~np.isfinite(effective))  # responses that cannot occur in some of the draws

@@ -38,8 +38,7 @@ def smooth_log_weights(log_weights: Array, efficiency: float) -> tuple[Array, Ar
     """
     size = tail_size(log_weights.shape[1], efficiency)
     smoothed = log_weights - log_weights.max(axis=1, keepdims=True)
-    places = np.argpartition(-smoothed, size, axis=1)[:, : size + 1]
-    places = np.take_along_axis(places, np.argsort(np.take_along_axis(smoothed, places, 1), axis=1), 1)
+    places = largest(smoothed, size + 1)
     # as ArviZ's, a weight too small for a number counts as the smallest there is
     tiny = np.log(np.finfo(float).tiny)
     weights = np.exp(np.maximum(np.take_along_axis(smoothed, places, 1), tiny))
@@ -47,6 +46,12 @@ def smooth_log_weights(log_weights: Array, efficiency: float) -> tuple[Array, Ar
     fits = np.flatnonzero(shapes < np.inf)
     smoothed[fits[:, None], places[fits, 1:]] = np.log(tail[fits])
     return smoothed, shapes
+
+
+def largest(values: Array, count: int) -> NDArray[np.intp]:
+    """Places of the largest values of each row, in ascending order of these: (k, S) → (k, count)."""
+    places = np.argpartition(values, -count, axis=1)[:, -count:]
+    return np.take_along_axis(places, np.argsort(np.take_along_axis(values, places, 1), axis=1), 1)
 
 
 def smooth(weights: Array, cutoffs: Array) -> tuple[Array, Array]:

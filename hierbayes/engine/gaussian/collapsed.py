@@ -12,7 +12,7 @@ from hierbayes.engine.gaussian.conditional import draw_coefficients
 from hierbayes.engine.gaussian.crossed import Density, draw_crossed
 from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
 from hierbayes.engine.gaussian.kernels import log_density
-from hierbayes.engine.gaussian.modes import find_bends, find_mode, spread_at
+from hierbayes.engine.gaussian.modes import find_mode, frame_at
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nestdraws import draw_nested
 from hierbayes.engine.gaussian.nested import Nested, nest, seconds_of
@@ -73,16 +73,8 @@ def prepare(
     model = arrange(problem, m, route_of(problem) if route is None else route)
     if isinstance(model, Crossed):
         return pilot(m, model, rough_start(problem, m)), m
-    evaluate = evaluator(model)()
-    mode = find_mode(evaluate, rough_start(problem, m))
-    spread = spread_at(evaluate, mode)
-    bends = find_bends(evaluate, mode, spread, model.constants.scales)
-    if bends.any():
-        model = model.bent(bends)
-        evaluate = evaluator(model)()
-        mode = find_mode(evaluate, mode)
-        spread = spread_at(evaluate, mode)
-    return model.framed(mode, spread), m
+    mode = find_mode(evaluator(model)(), rough_start(problem, m))
+    return frame_at(model, model.constants.scales, lambda model: evaluator(model)(), mode), m
 
 
 def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from itertools import product
 from math import log
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -60,6 +61,40 @@ def spread_at(log_density: LogDensity, mode: Floats, widest: float = 1.0) -> Flo
     values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
     variances = 1.0 / np.maximum(values, widest**-2)
     return np.linalg.cholesky((vectors * variances) @ vectors.T)
+
+
+class Framable(Protocol):
+    """A model whose scales can be bent, and whose coordinates can be framed."""
+
+    def bent(self, bends: Floats) -> Self:
+        """Return the model with other bends of its scales."""
+
+    def framed(self, origin: Floats, frame: Floats) -> Self:
+        """Return the model in other coordinates of theta."""
+
+
+def frame_at[M: Framable](model: M, scales: Ints, density_of: Callable[[M], LogDensity], mode: Floats) -> M:
+    """Return a model in a frame in which theta is about N(0, I), its scales bent where that makes them more Gaussian.
+
+    Parameters
+    ----------
+    model : Packed, Nested or Crossed
+    scales : ndarray of int
+        The first table of `hyperparameters.scale_table`.
+    density_of : callable
+        A model's log density of theta.
+    mode : ndarray
+        Of the model as it is.
+    """
+    log_density = density_of(model)
+    spread = spread_at(log_density, mode)
+    bends = find_bends(log_density, mode, spread, scales)
+    if bends.any():
+        model = model.bent(bends)
+        log_density = density_of(model)
+        mode = find_mode(log_density, mode)
+        spread = spread_at(log_density, mode)
+    return model.framed(mode, spread)
 
 
 def find_bends(log_density: LogDensity, mode: Floats, spread: Floats, scales: Ints) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from hierbayes.engine.gaussian.crossed import Density
 from hierbayes.engine.gaussian.hyperparameters import LAM, VALUE
 from hierbayes.engine.gaussian.information import informations
-from hierbayes.engine.gaussian.modes import find_bends, find_mode, spread_at
+from hierbayes.engine.gaussian.modes import find_mode, frame_at
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.gaussian.products import Crossed
@@ -30,16 +30,8 @@ def pilot(m: Moments, model: Crossed, start: Floats) -> Crossed:
     noise = rng.standard_normal((int(np.clip(1500 // model.size, *PAIRS)), model.size))
     for _ in range(ROUNDS):
         model = whiten(m, model, theta)
-        averaged = _averaged(model, noise)
-        theta = find_mode(averaged, theta)
-    spread = spread_at(averaged, theta)
-    bends = find_bends(averaged, theta, spread, model.packed.constants.scales)
-    if bends.any():
-        model = model.bent(bends)
-        averaged = _averaged(model, noise)
-        theta = find_mode(averaged, theta)
-        spread = spread_at(averaged, theta)
-    return model.framed(theta, spread)
+        theta = find_mode(_averaged(model, noise), theta)
+    return frame_at(model, model.packed.constants.scales, lambda model: _averaged(model, noise), theta)
 
 
 def whiten(m: Moments, model: Crossed, theta: Floats) -> Crossed:
