@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.rowchecks import check_rows
-from hierbayes.data.design import MEAN, BoundFactor, Design
+from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
@@ -29,6 +29,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
     """
     findings: list[Finding] = []
     for parameter, layout in spec.layout.predictors.items():
+        findings += _check_cells(layout)
         for factor in layout.factors:
             facts = _facts(design, parameter, factor)
             findings += _check_factor(spec, factor, facts)
@@ -39,6 +40,19 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
     return (*findings, *check_rows(spec, design))
+
+
+def _check_cells(layout: PredictorLayout) -> Iterator[Finding]:
+    encodings = [layout.common, *(encoding for factor in layout.factors for encoding in factor.encodings)]
+    for encoding in encodings:
+        if encoding.dropped:
+            shown = ", ".join(map(repr, encoding.dropped[:5])) + (", …" if len(encoding.dropped) > 5 else "")
+            yield Finding(
+                "empty-cells",
+                f"some combinations of categories have no rows, and so {shown} of {encoding.text!r} "
+                f"{'is' if len(encoding.dropped) == 1 else 'are'} left out",
+                "What is predicted for those combinations is the sum of the simpler terms",
+            )
 
 
 def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorFacts:

@@ -1,25 +1,96 @@
-"""Model matrices by formulae: learnt once from the training rows, replayed on any new ones."""
+"""Model matrices: learnt once from the training rows, replayed on any new ones."""
 
-import contextlib
-import io
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from itertools import product
+from math import prod
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.data.cells import empty_columns
+from hierbayes.data.coding import CodedBlock, code_terms
+from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
+from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
-from hierbayes.formula import CENTRINGS, NUMPY_FUNCTIONS, names_in
+from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
+from hierbayes.formula.terms import read_terms
+from hierbayes.transforms import TRANSFORMS
 
 Array = NDArray[np.float64]
-SHOWN_ROWS = 5
 INTERCEPT = "Intercept"
+MOST_COLUMNS = 20_000
+_PIECE = 4096  # rows that are put together at a time: their columns stay in the cache
+
+__all__ = [
+    "INTERCEPT",
+    "Encoding",
+    "Term",
+    "describe_rows",
+    "learn_encoding",
+    "learn_number",
+    "moment_calls",
+    "transformed_values",
+]
 
 
 @dataclass(frozen=True)
+class Term:
+    """One term of a right-hand side.
+
+    Attributes
+    ----------
+    text : str
+        As a formula has it: ``"Days"``, ``"I(Days ** 2):arm"``; ``"1"`` for the intercept.
+    variables : frozenset of str
+        The columns of the data that it names; none for the intercept.
+    columns : tuple of int
+        Places of its columns in the model matrix.
+    """
+
+    text: str
+    variables: frozenset[str]
+    columns: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Columns that are products of the columns of some variables.
+
+    Attributes
+    ----------
+    factors : tuple of Node
+        The variables, by their expressions; none for the intercept.
+    codings : tuple of (ndarray or None)
+        For each, the matrix (levels, columns) that its level numbers are looked up in; None for numbers.
+    labels : tuple of str
+        The names of the columns.
+    picks : tuple of tuple of int
+        Which column of each variable a column is the product of.
+    """
+
+    factors: tuple[Node, ...]
+    codings: tuple[Array | None, ...]
+    labels: tuple[str, ...]
+    picks: tuple[tuple[int, ...], ...]
+
+    @property
+    def term(self) -> str:
+        """The text of its term."""
+        return ":".join(map(render, self.factors)) or "1"
+
+    def without(self, places: frozenset[int]) -> "Block":
+        """The block less some of its columns."""
+        kept = [j for j in range(len(self.picks)) if j not in places]
+        return replace(
+            self, labels=tuple(self.labels[j] for j in kept), picks=tuple(self.picks[j] for j in kept)
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """One right-hand side whose levels, centres and knots have been learnt.
 
@@ -29,11 +100,25 @@ class Encoding:
         The right-hand side: ``"1 + Days"``.
     labels : tuple of str
         The names of its k columns.
+    terms : tuple of Term
+        What the columns belong to, in their order.
+    dropped : tuple of str
+        Names of columns of cells without rows, which are left out: they are 0 in every training row, or determined
+        by others.
     """
 
     text: str
     labels: tuple[str, ...]
-    _terms: Any = field(repr=False, compare=False)
+    terms: tuple[Term, ...]
+    dropped: tuple[str, ...]
+    _blocks: tuple[Block, ...] = field(repr=False)
+    _variables: Mapping[Node, Variable] = field(repr=False)
+    _states: Mapping[Node, Any] = field(repr=False)
+
+    @property
+    def is_numeric(self) -> bool:
+        """Whether no variable is one of categories."""
+        return all(isinstance(variable, Numbers) for variable in self._variables.values())
 
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Columns of the model matrix for the rows of `frame`: (n, k), with everything learnt replayed.
@@ -43,11 +128,13 @@ class Encoding:
         DataError
             For a level that training didn't have, or a result that is not a finite number.
         """
-        if self._terms is None:
-            return np.empty((len(frame), 0))
-        with _formulae_errors(self.text, frame):
-            matrix = self._terms.evaluate_new_data(frame).design_matrix
-        matrix = np.ascontiguousarray(matrix, dtype=np.float64).reshape(len(frame), len(self.labels))
+        rows = Rows(frame, dict(self._states))
+        with np.errstate(all="ignore"):
+            values = {node: _values(variable, rows) for node, variable in self._variables.items()}
+            matrix = np.empty((len(frame), len(self.labels)))
+            for start in range(0, len(frame), _PIECE):
+                piece = slice(start, start + _PIECE)
+                _fill(matrix[piece], self._blocks, values, piece)
         self._check_finite(matrix, frame)
         return matrix
 
@@ -56,12 +143,50 @@ class Encoding:
             return
         bad_rows, bad_columns = np.nonzero(~np.isfinite(matrix))
         if len(bad_rows):
-            label = _unwrapped(self.labels[bad_columns[0]])
             rows = bad_rows[bad_columns == bad_columns[0]]
-            raise DataError(
-                f"{label!r} is not a finite number in {describe_rows(frame.index[np.unique(rows)])}; "
-                "remove or correct those rows, or change the transformation"
-            )
+            raise not_finite(unwrapped(self.labels[bad_columns[0]]), frame.index[np.unique(rows)])
+
+    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> "Encoding":
+        """The encoding with ``center()``, ``scale()`` and the like about other means and deviations.
+
+        Parameters
+        ----------
+        moments : mapping of str to (float, float)
+            Mean and standard deviation of what each call transforms, by the call's text; they are about all training
+            rows where the encoding was learnt from some.
+        """
+        states = dict(self._states)
+        for call in states:
+            if isinstance(call, Call) and (of_moments := TRANSFORMS[call.function].of_moments):
+                states[call] = of_moments(*moments[render(call)])
+        return replace(self, _states=states)
+
+
+type _Values = list[Array] | NDArray[np.int64]
+
+
+def _values(variable: Variable, rows: Rows) -> _Values:
+    """Columns of numbers, or level numbers."""
+    return variable.codes(rows) if isinstance(variable, Levels) else variable.columns(rows)
+
+
+def _fill(out: Array, blocks: tuple[Block, ...], values: Mapping[Node, _Values], piece: slice) -> None:
+    """The columns of all blocks for a piece of the rows, put into `out` (rows of the piece, k)."""
+    place = 0
+    for block in blocks:
+        parts = [
+            [column[piece] for column in values[node]] if coding is None else coding.T[:, values[node][piece]]
+            for node, coding in zip(block.factors, block.codings, strict=True)
+        ]
+        for picks in block.picks:
+            column = out[:, place]
+            column[:] = parts[0][picks[0]] if parts else 1.0
+            for part, pick in zip(parts[1:], picks[1:], strict=True):
+                column *= part[pick]
+            place += 1
+
+
+# -- learning ---------------------------------------------------------------------------------------------------
 
 
 def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
@@ -70,7 +195,7 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     Parameters
     ----------
     text : str
-        As formulae reads it, with the intercept explicit: ``"1 + Days"``, ``"0 + log(x)"``.
+        Canonical, with the intercept explicit: ``"1 + Days"``, ``"0 + log(x)"``.
     frame : pandas.DataFrame
         The training rows, without missing values.
 
@@ -81,25 +206,124 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     >>> encoding.matrix(pd.DataFrame({"x": [12.0]})).tolist()
     [[1.0, 10.0]]
     """
-    if text == "0":
-        return Encoding(text, (), None)
-    from formulae import design_matrices
-    from formulae.environment import Environment
-
-    _compare_calls_safely()
-    with _formulae_errors(text, frame):
-        # an environment of its own: the default captures the caller's frames, and keeps all that they hold alive
-        common = design_matrices(text, frame, na_action="error", env=Environment([_functions()])).common
-    labels = tuple(common.as_dataframe().columns)
-    repeated = {label for label in labels if labels.count(label) > 1}
+    terms = read_terms(text)
+    factors = [(), *terms.present.values()] if terms.intercept else list(terms.present.values())
+    rows = Rows(frame, {}, learning=True)
+    nodes = dict.fromkeys(node for term in factors for node in term)
+    with np.errstate(all="ignore"):
+        variables = {node: learn_variable(node, rows) for node in nodes}
+    categorical = frozenset(node for node, variable in variables.items() if isinstance(variable, Levels))
+    for term in factors:
+        _check_size(text, term, variables)
+    coded = code_terms(factors, categorical)
+    whole = [_block(block, variables) for block in coded]
+    empty = _empty(coded, whole, variables, rows)
+    blocks = tuple(block.without(places) for block, places in zip(whole, empty, strict=True))
+    dropped = tuple(
+        block.labels[j] for block, places in zip(whole, empty, strict=True) for j in sorted(places)
+    )
+    labels = tuple(label for block in blocks for label in block.labels)
+    repeated = sorted(label for label, times in Counter(labels).items() if times > 1)
     if repeated:
-        raise FormulaError(f"{text!r} gives the column {sorted(repeated)[0]!r} more than once; write it once")
-    _forget_rows(common)
-    return Encoding(text, labels, common)
+        raise FormulaError(f"{text!r} gives the column {repeated[0]!r} more than once; write it once")
+    return Encoding(text, labels, _terms_of(blocks), dropped, blocks, variables, rows.states)
 
 
-def transformed_values(text: str, frame: pd.DataFrame) -> tuple[Array, ...]:
-    """What the ``center()`` and ``scale()`` calls of a right-hand side are taken of, before they have learnt anything.
+def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Variable]) -> None:
+    sizes = {node: len(v.levels) for node in term if isinstance(v := variables[node], Levels)}
+    if prod(sizes.values()) > MOST_COLUMNS:
+        shown = ":".join(map(render, term))
+        name = columns_named(max(sizes, key=lambda node: sizes[node]))[0]
+        raise FormulaError(
+            f"{shown} in {text!r} would have {prod(sizes.values())} columns; a factor of so many levels is for a group "
+            f"term, (1 | {name})"
+        )
+
+
+def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable]) -> Block:
+    codings: list[Array | None] = []
+    names: list[tuple[str, ...]] = []
+    for node in coded.factors:
+        variable = variables[node]
+        if isinstance(variable, Levels):
+            coding = variable.coding(node in coded.full)
+            codings.append(coding.matrix)
+            names.append(variable.labels(coding))
+        else:
+            codings.append(None)
+            names.append(variable.labels)
+    if not names:
+        return Block((), (), (INTERCEPT,), ((),))
+    labels = tuple(map(":".join, product(*names)))
+    return Block(coded.factors, tuple(codings), labels, tuple(product(*(range(len(own)) for own in names))))
+
+
+def _empty(
+    coded: tuple[CodedBlock[Node], ...], blocks: list[Block], variables: Mapping[Node, Variable], rows: Rows
+) -> list[frozenset[int]]:
+    """Places of each block's columns that no row can tell, because a combination of categories has none."""
+    codes = {
+        node: variable.codes(rows) for node, variable in variables.items() if isinstance(variable, Levels)
+    }
+    sizes = {
+        node: len(variable.levels) for node, variable in variables.items() if isinstance(variable, Levels)
+    }
+    return empty_columns(
+        coded, [block.codings for block in blocks], [block.picks for block in blocks], codes, sizes
+    )
+
+
+def _terms_of(blocks: tuple[Block, ...]) -> tuple[Term, ...]:
+    terms: list[Term] = []
+    start = 0
+    for block in blocks:
+        columns = tuple(range(start, start + len(block.labels)))
+        start += len(columns)
+        variables = frozenset(name for node in block.factors for name in columns_named(node))
+        if terms and terms[-1].text == block.term:
+            columns = (*terms.pop().columns, *columns)
+        if columns:
+            terms.append(Term(block.term, variables, columns))
+    return tuple(terms)
+
+
+def learn_number(text: str, frame: pd.DataFrame, words: str) -> Encoding:
+    """Learn an expression that is one number in each row: a computed response, an offset, trials, weights.
+
+    Parameters
+    ----------
+    text : str
+        The expression, arithmetic inside ``I()``: ``"log(y)"``, ``"I(n)"``.
+    frame : pandas.DataFrame
+        The training rows, without missing values.
+    words : str
+        What messages call it.
+    """
+    name = unwrapped(text)
+    if name not in frame or pd.api.types.is_numeric_dtype(frame[name]):
+        encoding = learn_encoding(f"0 + {text}", frame)
+        if len(encoding.labels) == 1 and encoding.is_numeric:
+            return encoding
+    raise DataError(
+        f"{words} must be one number in each row, but {name!r} is not; convert it in the data first"
+    )
+
+
+# -- transforms that are learnt in parts ------------------------------------------------------------------------
+
+
+def moment_calls(text: str) -> Iterator[Call]:
+    """The calls of a right-hand side that learn no more than a mean and a standard deviation."""
+    for terms in read_terms(text).present.values():
+        for node in terms:
+            for part in walk(node):
+                transform = TRANSFORMS.get(part.function) if isinstance(part, Call) else None
+                if transform is not None and transform.of_moments is not None:
+                    yield part
+
+
+def transformed_values(text: str, frame: pd.DataFrame) -> dict[str, Array]:
+    """What the calls of `moment_calls` are taken of, before they have learnt anything.
 
     Parameters
     ----------
@@ -110,143 +334,11 @@ def transformed_values(text: str, frame: pd.DataFrame) -> tuple[Array, ...]:
 
     Returns
     -------
-    tuple of ndarray, (n,)
-        One a call, in the order that `set_transforms` takes.
+    dict of str to ndarray, (n,)
+        By the calls' texts.
     """
-    if not any(f"{name}(" in text for name in CENTRINGS):
-        return ()
-    from formulae.environment import Environment
-    from formulae.model_description import model_description
-    from formulae.transforms import TRANSFORMS
-
-    environment = Environment([TRANSFORMS, _functions()])
-    with _formulae_errors(text, frame):
-        calls = _centrings(model_description(text).common_terms)
-        values = [[*call.args, *call.kwargs.values()][0].eval(frame, environment) for call in calls]
-    return tuple(np.asarray(value, dtype=np.float64) for value in values)
-
-
-def set_transforms(encoding: Encoding, means: Sequence[float], deviations: Sequence[float]) -> None:
-    """Give an encoding's ``center()`` and ``scale()`` calls the means and deviations of all training rows.
-
-    It was learnt from some of them; nothing must have been encoded with it yet.
-    """
-    calls = _centrings(encoding._terms.terms.values()) if encoding._terms is not None else []
-    for call, mean, deviation in zip(calls, means, deviations, strict=True):
-        call.stateful_transform.mean = mean
-        if hasattr(call.stateful_transform, "std"):
-            call.stateful_transform.std = deviation
-
-
-def _centrings(terms: Iterable[Any]) -> list[Any]:
-    """The calls of `CENTRINGS` in formulae's terms, in order of appearance."""
-    found: list[Any] = []
-    components = [part for term in terms for part in getattr(term, "components", ())]
-    pending = [part.call for part in reversed(components) if hasattr(part, "call")]
-    while pending:
-        node = pending.pop()
-        if getattr(node, "callee", None) in CENTRINGS:
-            found.append(node)
-        pending += [*reversed([*getattr(node, "args", ()), *getattr(node, "kwargs", {}).values()])]
-    return found
-
-
-def learn_number(text: str, frame: pd.DataFrame, words: str) -> Encoding:
-    """Learn an expression that is one number in each row: a computed response, an offset, trials, weights.
-
-    Parameters
-    ----------
-    text : str
-        The expression as formulae reads it, arithmetic inside ``I()``: ``"log(y)"``, ``"I(n)"``.
-    frame : pandas.DataFrame
-        The training rows, without missing values.
-    words : str
-        What messages call it.
-    """
-    name = _unwrapped(text)
-    if name not in frame or pd.api.types.is_numeric_dtype(frame[name]):
-        encoding = learn_encoding(f"0 + {text}", frame)
-        kinds = {
-            part.kind for term in encoding._terms.terms.values() for part in getattr(term, "components", ())
+    rows = Rows(frame, {})
+    with np.errstate(all="ignore"):
+        return {
+            render(call): rows.columns(call.arguments[0]).astype(np.float64) for call in moment_calls(text)
         }
-        if len(encoding.labels) == 1 and kinds <= {"numeric"}:
-            return encoding
-    raise DataError(
-        f"{words} must be one number in each row, but {name!r} is not; convert it in the data first"
-    )
-
-
-def describe_rows(rows: Sequence[Any] | pd.Index) -> str:
-    """``"row 3"`` or ``"rows 3, 5, 9, … (12 in all)"``, by the labels of the user's own index.
-
-    Examples
-    --------
-    >>> describe_rows([3, 5])
-    'rows 3, 5'
-    """
-    shown = ", ".join(str(row) for row in list(rows[:SHOWN_ROWS]))
-    if len(rows) > SHOWN_ROWS:
-        return f"rows {shown}, … ({len(rows)} in all)"
-    return f"row{'s' if len(rows) > 1 else ''} {shown}"
-
-
-def _functions() -> dict[str, Any]:
-    """What a formula may call besides formulae's own transforms; the names are `hierbayes.formula.FUNCTIONS`."""
-    from formulae.transforms import TRANSFORMS
-
-    return {"np": np, "factor": TRANSFORMS["C"]} | {name: getattr(np, name) for name in NUMPY_FUNCTIONS}
-
-
-def _compare_calls_safely() -> None:
-    """Let formulae 0.9 compare a call with anything: ``scale(log(x)) + scale(z)`` fails there otherwise."""
-    from formulae.terms.call_resolver import LazyCall
-
-    def same(self: Any, other: object) -> bool:
-        mine = (self.callee, self.args, self.kwargs)
-        return isinstance(other, LazyCall) and mine == (other.callee, other.args, other.kwargs)
-
-    LazyCall.__eq__ = same
-
-
-def _forget_rows(common: Any) -> None:
-    """Drop the training rows that formulae keeps in its terms; what was learnt stays."""
-    common.data = common.design_matrix = None
-    for term in common.terms.values():
-        term.data = None
-        for component in getattr(term, "components", ()):
-            component.value = component._intermediate_data = None
-
-
-@contextlib.contextmanager
-def _formulae_errors(text: str, frame: pd.DataFrame) -> Iterator[None]:
-    """Turn whatever formulae raises into a DataError, and keep its printed notes off the screen."""
-    try:
-        with contextlib.redirect_stdout(io.StringIO()), np.errstate(all="ignore"):
-            yield
-    except (DataError, FormulaError):
-        raise
-    except Exception as error:
-        message = str(error).strip() or type(error).__name__
-        unseen = re.match(r"The levels \((.*)\) in '(.*)' are not present", message, re.DOTALL)
-        if unseen:
-            raise DataError(
-                f"{unseen[2]!r} has levels in the new rows that training didn't: {unseen[1]}. A population-level "
-                f"factor has coefficients for its training levels alone: use those, or fit it as a grouping factor, "
-                f"(1 | {names_in(unseen[2])[0]}), whose new levels are drawn from the population"
-            ) from error
-        labels = [
-            name
-            for name in names_in(text)
-            if name in frame and not pd.api.types.is_numeric_dtype(frame[name])
-        ]
-        words = f"; text such as {labels[0]!r} is for factors, not for arithmetic" if labels else ""
-        shown = _unwrapped(text.removeprefix("0 + ").removeprefix("1 + "))
-        raise DataError(
-            f"{shown!r} cannot be computed from these data: {message.rstrip('.')}{words}"
-        ) from error
-
-
-def _unwrapped(text: str) -> str:
-    """A term as the user wrote it, without the ``I()`` that was put around it."""
-    inside = text.removeprefix("I(").removesuffix(")")
-    return inside if text == f"I({inside})" and inside.isidentifier() else text

@@ -30,7 +30,7 @@ from hierbayes.data.factors import learn_factors
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import plain_columns, read_columns
-from hierbayes.errors import DataError, DataWarning
+from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
 
@@ -171,6 +171,11 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     _check_predictors(formulas, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
     predictors = {name: _draft_predictor(formula, frame) for name, formula in formulas.items()}
+    if not (predictors[MEAN].coefficients or predictors[MEAN].factors):
+        raise FormulaError(
+            f"{formulas[MEAN].text.strip()!r} leaves no coefficient to learn, no intercept, term or group term; "
+            "write 1 for the intercept alone, as in y ~ 1"
+        )
     kinds = {name: kind_of(frame[name]) for name in distinct(f.predictor_columns for f in formulas.values())}
     return Layout(
         MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)

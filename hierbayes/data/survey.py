@@ -6,24 +6,27 @@ one for each category, and the rows where each number is least and largest. Surv
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from hierbayes.data.design import Layout
-from hierbayes.data.encoding import Encoding, set_transforms, transformed_values
+from hierbayes.data.encoding import Encoding, transformed_values
 from hierbayes.data.factors import Codes
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import Chunk
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.formula import CATEGORIES, CENTRINGS, WHOLE_COLUMN, Formula
-from hierbayes.formula.syntax import Call, Name, columns_named, read_expression, render, walk
+from hierbayes.formula import Formula
+from hierbayes.formula.syntax import Call, Name, Node, columns_named, read_expression, render, walk
+from hierbayes.formula.terms import read_terms
+from hierbayes.transforms import CATEGORIES, TRANSFORMS
 
 SAMPLED = 256  # rows of a part that are kept as a sample
 SAMPLE = 8192  # rows of a sample, at most
 
-type Transforms = Mapping[str, tuple[Spread, ...]]
+type Transforms = Mapping[str, Spread]
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,8 @@ class Survey:
         How many there were, and how many without a gap.
     missing : pandas.Series of int
         How many values each column misses.
-    transforms : mapping of str to tuple of Spread
-        For each encoded text the spreads of what its ``center()`` and ``scale()`` calls are taken of.
+    transforms : mapping of str to Spread
+        For each ``center()``, ``scale()`` and the like, by its text, the spread of what it is taken of.
     """
 
     keys: tuple[tuple[str, ...], ...]
@@ -58,16 +61,13 @@ class Survey:
         sample = _stacked(self.sample, other.sample)
         while len(sample) > SAMPLE:
             sample = sample.iloc[::2]
-        transforms = dict(self.transforms)
-        for text, spreads in other.transforms.items():
-            mine = transforms.get(text)
-            transforms[text] = (
-                spreads if mine is None else tuple(a + b for a, b in zip(mine, spreads, strict=True))
-            )
+        mine, theirs = self.transforms, other.transforms
+        transforms = {**mine, **theirs} | {call: mine[call] + theirs[call] for call in mine if call in theirs}
+        keys = tuple(dict.fromkeys((*self.keys, *other.keys)))
         frame = _stacked(self.frame, other.frame)
         return Survey(
-            self.keys,
-            frame.iloc[_telling_rows(frame, self.keys)],
+            keys,
+            frame.iloc[_telling_rows(frame, keys)],
             sample,
             self.rows + other.rows,
             self.complete + other.complete,
@@ -89,8 +89,11 @@ def survey(keys: tuple[tuple[str, ...], ...], texts: Sequence[str], chunk: Chunk
     """
     frame = chunk.frame
     spread_rows = np.unique(np.linspace(0, len(frame) - 1, min(SAMPLED, len(frame))).astype(np.int64))
-    values = {text: transformed_values(text, frame) for text in texts} if len(frame) else {}
-    transforms = {text: tuple(spread_of(v[:, None]) for v in each) for text, each in values.items()}
+    transforms: dict[str, Spread] = {}
+    if len(frame):
+        values = {call: v for text in texts for call, v in transformed_values(text, frame).items()}
+        transforms = {call: spread_of(v[:, None]) for call, v in values.items()}
+        keys = tuple(dict.fromkeys((*keys, *_crossed_categories(texts, frame))))
     telling = frame.iloc[_telling_rows(frame, keys)]
     sample = frame.iloc[spread_rows]
     return Survey(keys, telling, sample, chunk.rows, len(frame), chunk.missing, transforms)
@@ -115,23 +118,60 @@ def keys_of(formulas: Mapping[str, Formula]) -> tuple[tuple[str, ...], ...]:
     return tuple(key for key in keys if not any(set(key) < set(other) for other in keys))
 
 
+def _crossed_categories(texts: Sequence[str], frame: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    """The columns of categories that make up one term: which of their combinations have rows is learnt."""
+    for text in texts:
+        for term in read_terms(text).present.values():
+            names = {name for node in term if (name := _category(node, frame))}
+            if len(names) > 1:
+                yield tuple(sorted(names))
+
+
+def _category(node: Node, frame: pd.DataFrame) -> str | None:
+    match node:
+        case Call(function, (Name(name), *_)) if function in CATEGORIES:
+            return name
+        case Name(name) if not pd.api.types.is_numeric_dtype(frame[name]):
+            return name
+    return None
+
+
 def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
     """The layout, with the ``center()`` and ``scale()`` of its encodings about all rows."""
-    for encoding in _encodings(layout):
-        spreads = transforms.get(encoding.text, ())
-        means = [float(spread.means[0]) for spread in spreads]
-        set_transforms(encoding, means, [float(spread.deviations[0]) for spread in spreads])
-    return layout
+    moments = {call: (float(s.means[0]), float(s.deviations[0])) for call, s in transforms.items()}
+
+    def about_all[E](encoding: E) -> E:
+        return encoding.with_moments(moments) if isinstance(encoding, Encoding) else encoding
+
+    predictors = {
+        name: replace(
+            predictor,
+            common=about_all(predictor.common),
+            offsets=tuple(map(about_all, predictor.offsets)),
+            factors=tuple(
+                replace(factor, encodings=tuple(map(about_all, factor.encodings)))
+                for factor in predictor.factors
+            ),
+        )
+        for name, predictor in layout.predictors.items()
+    }
+    response = replace(
+        layout.response,
+        encoding=about_all(layout.response.encoding),
+        weights=about_all(layout.response.weights),
+    )
+    return replace(layout, predictors=MappingProxyType(predictors), response=response)
 
 
 def _check_call(call: Call) -> None:
     inside = {part.function for node in call.arguments for part in walk(node) if isinstance(part, Call)}
-    if call.function in WHOLE_COLUMN:
+    centring = _learns_moments(call.function)
+    if call.function in TRANSFORMS and not centring:
         raise UnsupportedError(
             f"{render(call)} learns from a whole column at once, and the rows are read in parts; compute its columns "
             "in the data, take powers of a scaled column, as in scale(x) + I(scale(x)**2), or give the rows in memory"
         )
-    if call.function in CENTRINGS and inside & CENTRINGS:
+    if centring and any(map(_learns_moments, inside)):
         raise UnsupportedError(
             f"{render(call)} takes a mean of what has to learn a mean first, and the rows are read in parts; "
             "one of the two is enough"
@@ -143,14 +183,8 @@ def _check_call(call: Call) -> None:
         )
 
 
-def _encodings(layout: Layout) -> Iterator[Encoding]:
-    response = layout.response
-    for predictor in layout.predictors.values():
-        yield from (predictor.common, *predictor.offsets)
-        yield from (encoding for factor in predictor.factors for encoding in factor.encodings)
-    for value in (response.encoding, response.weights):
-        if isinstance(value, Encoding):
-            yield value
+def _learns_moments(function: str) -> bool:
+    return function in TRANSFORMS and TRANSFORMS[function].of_moments is not None
 
 
 def _telling_rows(frame: pd.DataFrame, keys: Sequence[tuple[str, ...]]) -> Codes:

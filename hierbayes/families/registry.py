@@ -5,7 +5,7 @@ from hierbayes.families.positive import GAMMA, NEGBINOMIAL, POISSON
 from hierbayes.families.real import GAUSSIAN, LOGNORMAL, STUDENT
 from hierbayes.families.record import Family
 from hierbayes.families.shares import BERNOULLI, BETA, BETABINOMIAL, BINOMIAL
-from hierbayes.formula.terms import suggest
+from hierbayes.formula.calls import suggest
 
 FAMILIES: dict[str, Family] = {
     family.name: family

@@ -1,6 +1,6 @@
 """Formula text to values: response, population-level part, group terms and offsets, read to the last sign.
 
-Each side of a bar goes on to formulae as canonical text; the grammar, the bars and the algebra are ours.
+Each side of a bar goes on as canonical text.
 """
 
 from collections.abc import Iterable
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hierbayes.errors import FormulaError
+from hierbayes.formula.calls import as_term, check_expression, suggest
 from hierbayes.formula.syntax import (
     BARS,
     Binary,
@@ -24,15 +25,9 @@ from hierbayes.formula.syntax import (
     summands,
     walk,
 )
-from hierbayes.formula.terms import (
-    CATEGORIES,
-    Terms,
-    as_term,
-    check_expression,
-    expand,
-    suggest,
-)
+from hierbayes.formula.terms import Terms, expand
 from hierbayes.formula.tokens import ReadError, caret, quote
+from hierbayes.transforms import CATEGORIES
 
 ADDITIONS = ("trials", "weights", "cens")
 _UNSUPPORTED_ADDITIONS = frozenset(
@@ -50,7 +45,7 @@ class GroupTerm:
     Attributes
     ----------
     effects : str
-        Canonical right-hand side as formulae reads it, the intercept explicit: ``"1 + Days"``, ``"0 + x"``.
+        Canonical right-hand side, the intercept explicit: ``"1 + Days"``, ``"0 + x"``.
     factor : tuple of str
         The columns whose observed combinations are the levels.
     correlated : bool
@@ -100,7 +95,7 @@ class Formula:
     response : Response or None
         None for the formula of another parameter, ``"~ x"``.
     common : str
-        The population-level part as formulae reads it, the intercept explicit: ``"1 + a * b"``.
+        The population-level part, the intercept explicit: ``"1 + a * b"``.
     groups : tuple of GroupTerm
         ``a/b`` and the like are written out; in order of appearance.
     offsets : tuple of str
@@ -120,7 +115,7 @@ class Formula:
 
     @property
     def encoded_texts(self) -> tuple[str, ...]:
-        """The texts that encodings are learnt from, as they are given to formulae."""
+        """The texts that encodings are learnt from."""
         response = self.response.expression if self.response else "0"
         weights = [
             text for name, text in (self.response.additions if self.response else ()) if names_in(text)

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from hierbayes.formula.tokens import LITERALS, ReadError, Token, quote, tokenize
+from hierbayes.formula.tokens import LITERALS, NO_BRACKET, ReadError, Token, quote, tokenize
+from hierbayes.transforms import NAMED_CONTRASTS
 
 # -- trees --------------------------------------------------------------------------------------------------
 
@@ -18,10 +19,18 @@ class Name:
 
 @dataclass(frozen=True)
 class Constant:
-    """A number, a string, or a word (True, False, None, an encoding such as Sum), as canonical text."""
+    """A number, a string, or a word (True, False, None, a contrast such as Sum), as canonical text."""
 
     kind: str
     text: str
+    position: int = field(compare=False)
+
+
+@dataclass(frozen=True)
+class List:
+    """Values in brackets, an argument of a transform: ``[1, 2]``."""
+
+    items: "tuple[Node, ...]"
     position: int = field(compare=False)
 
 
@@ -65,7 +74,7 @@ class Group:
     position: int = field(compare=False)
 
 
-type Node = Name | Constant | Call | Unary | Binary | Group
+type Node = Name | Constant | List | Call | Unary | Binary | Group
 
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">="})
 BARS = frozenset({"|", "||"})
@@ -75,14 +84,15 @@ _BINDING = (
     | dict.fromkeys(COMPARISONS, _COMPARISON)
     | {"+": _SUM, "-": _SUM, "*": _PRODUCT, "/": _PRODUCT, ":": _COLON, "**": _POWER, "^": _POWER}
 )
-# functions whose arguments may name an encoding: C(x, Sum)
-ENCODED = frozenset({"C", "factor"})
-ENCODINGS = frozenset({"Treatment", "Sum"})
+# functions whose arguments may name a contrast: C(x, Sum)
+CONTRASTED = frozenset({"C", "factor"})
 
 
 def children(node: Node) -> tuple[Node, ...]:
     """The nodes directly below one."""
     match node:
+        case List(items):
+            return items
         case Call(_, arguments, keywords):
             return (*arguments, *(value for _, value in keywords))
         case Unary(_, operand):
@@ -159,6 +169,7 @@ class _Reader:
         self.tokens = tokenize(text)
         self.index = 0
         self.opened: list[Token] = []
+        self.calls = 0  # that are open
 
     @property
     def token(self) -> Token:
@@ -203,6 +214,8 @@ class _Reader:
                 inside = self.expression()
                 self.close("}")
                 return Call("I", (inside,), (), opening.position)
+            case "sign", "[":
+                return self.bracket(before)
             case "name", word:
                 self.advance()
                 if self.at("("):
@@ -237,10 +250,25 @@ class _Reader:
                 return Group(left, right, bar == "|", opening.position)
         return inside
 
+    def bracket(self, before: Token | None) -> List:
+        opening = self.token
+        if before is None or before.text not in ("(", ",", "=", "[") or not self.calls:
+            raise ReadError(opening.position, NO_BRACKET)
+        self.open()
+        items: list[Node] = []
+        while not self.at("]"):
+            items.append(self.expression(_COMPARISON))
+            if not self.at(","):
+                break
+            self.advance()
+        self.close("]")
+        return List(tuple(items), opening.position)
+
     def call(self, name: Token) -> Call:
         self.open()
         if self.at(")"):
             raise ReadError(self.token.position, f"{name.text}() needs an argument")
+        self.calls += 1
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
         while True:
@@ -249,6 +277,7 @@ class _Reader:
                 break
             self.advance()
         self.close(")")
+        self.calls -= 1
         return Call(name.text, tuple(arguments), tuple(keywords.items()), name.position)
 
     def argument(self, function: str, arguments: list[Node], keywords: dict[str, Node]) -> None:
@@ -272,7 +301,7 @@ class _Reader:
             case Binary("|" | "||", position=position):
                 hint = f"if {function} is a column, an operator is missing before the parenthesis"
                 raise ReadError(position, f"a bar cannot stand inside a call; {hint}")
-            case Name(name) if function in ENCODED and name in ENCODINGS and (arguments or keyword):
+            case Name(name) if function in CONTRASTED and name in NAMED_CONTRASTS and (arguments or keyword):
                 value = Constant("word", name, value.position)
         if keyword is None:
             arguments.append(value)
@@ -308,6 +337,8 @@ class _Reader:
             "=": "`=` has a meaning only after a keyword in a call; the response is followed by `~`",
             ")": "this `)` closes nothing",
             "}": "this `}` closes nothing",
+            "[": NO_BRACKET,
+            "]": "this `]` closes nothing",
         }
         return ReadError(token.position, reasons[token.text])
 
@@ -320,7 +351,7 @@ class _Reader:
                 return ReadError(self.opened[-1].position, f"this `{self.opened[-1].text}` is never closed")
             if opening and token.text in (")", "}"):
                 return ReadError(before.position, "these parentheses are empty")
-            if not opening and (token.kind == "end" or token.text in (")", "}", ",", "~", "=")):
+            if not opening and (token.kind == "end" or token.text in (")", "}", "]", ",", "~", "=")):
                 hint = "; write 1 for the intercept alone" if before.text == "~" else ""
                 return ReadError(before.position, f"nothing follows this `{before.text}`{hint}")
             if before.text in _BINDING:
@@ -332,24 +363,27 @@ class _Reader:
 
 # -- tree -> text -------------------------------------------------------------------------------------------
 
-# how tightly operators bind where formulae's parser agrees with this one; unlike Python and R, formulae takes
-# -x ** 2 for (-x) ** 2, and a ** b ** c from the left, so there both get parentheses
+# how tightly operators bind; -x ** 2 and a ** b ** c, which not every language reads alike, get parentheses
 _TIGHT, _SIGNED = 9, 8
 _RENDERED = _BINDING | {"**": _PREFIX}
 
 
 def render(node: Node) -> str:
-    """Canonical text of an expression, with the parentheses that both this reader and formulae's need."""
+    """Canonical text of an expression, with the parentheses that it needs."""
     return _text(node, 0, True)
 
 
-def formulae_name(node: Node) -> str:
-    """What formulae calls a column or a call: its text without backquotes and inner parentheses.
+def label_of(node: Node) -> str:
+    """What coefficients call a column or a call: its text without backquotes and inner parentheses.
+
+    A matrix of contrasts is called ``matrix``.
 
     Examples
     --------
-    >>> formulae_name(read_expression("I((a + `b c`) * 2)"))
+    >>> label_of(read_expression("I((a + `b c`) * 2)"))
     'I(a + b c * 2)'
+    >>> label_of(read_expression("C(f, [[-1], [1]])"))
+    'C(f, matrix)'
     """
     return _text(node, 0, False)
 
@@ -361,9 +395,11 @@ def _text(node: Node, level: int, exact: bool) -> str:
             return quote(name) if exact else name
         case Constant(_, text):
             return text
+        case List(items):
+            nested = not exact and any(isinstance(item, List) for item in items)
+            return "matrix" if nested else f"[{', '.join(_text(item, 0, exact) for item in items)}]"
         case Call(function, arguments, keywords):
-            # formulae reads a keyword's value as a sum, which a comparison is not
-            named = [f"{word}={_text(value, _SUM, exact)}" for word, value in keywords]
+            named = [f"{word}={_text(value, 0, exact)}" for word, value in keywords]
             return f"{function}({', '.join([*(_text(a, 0, exact) for a in arguments), *named])})"
         case Unary(operator, operand):
             own, text = _SIGNED, operator + _text(operand, _SIGNED, exact)

@@ -1,19 +1,12 @@
-"""The terms of a formula: the functions they may call, and R's algebra of their sums and products.
+"""The terms of a formula: R's algebra of their sums and products."""
 
-formulae has an algebra of its own, but takes ``a:b`` and ``b:a`` for different terms, and two terms of one
-name for one. So the terms are worked out here, and what formulae reads otherwise is written out for it.
-"""
-
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
+from hierbayes.formula.calls import check_expression
 from hierbayes.formula.syntax import (
     BARS,
     COMPARISONS,
-    ENCODED,
-    ENCODINGS,
     Binary,
     Call,
     Constant,
@@ -22,143 +15,12 @@ from hierbayes.formula.syntax import (
     Node,
     Unary,
     columns_named,
-    formulae_name,
+    label_of,
+    read_expression,
     render,
-    walk,
+    summands,
 )
 from hierbayes.formula.tokens import ReadError
-
-FORMULAE_FUNCTIONS = frozenset(
-    {"B", "C", "I", "S", "T", "binary", "bs", "cc", "center", "cr", "poly", "scale", "standardize", "tp"}
-)
-NUMPY_FUNCTIONS = frozenset(
-    {"abs", "cos", "exp", "expm1", "log", "log10", "log1p", "log2", "sin", "sqrt", "tanh"}
-)
-FUNCTIONS = FORMULAE_FUNCTIONS | NUMPY_FUNCTIONS | {"factor"}
-
-# what these learn of the training rows is a mean and a standard deviation
-CENTRINGS = frozenset({"center", "scale", "standardize"})
-# functions that make categories of a column, of numbers too
-CATEGORIES = frozenset({"C", "S", "T", "factor"})
-# what these learn takes all rows at once
-WHOLE_COLUMN = frozenset({"bs", "cc", "cr", "poly", "tp"})
-
-# formulae does not multiply these with other terms
-SPLINES = frozenset({"bs", "cc", "cr", "tp"})
-
-_SMOOTH = "smooths are not supported; a spline basis is bs(x, df=5) or cr(x, df=5)"
-_COUNTS = "give successes and trials as y | trials(n) ~ …, with n the number of trials"
-_WAYS_OUT = (
-    dict.fromkeys(("s", "t2", "te", "ti"), _SMOOTH)
-    | dict.fromkeys(("p", "prop", "proportion", "cbind"), _COUNTS)
-    | dict.fromkeys(("as.factor", "as.ordered", "ordered", "as_factor"), "write factor(x)")
-    | dict.fromkeys(
-        ("trials", "weights", "cens"),
-        "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
-    )
-    | dict.fromkeys(
-        ("mo", "me", "mi", "ar", "ma", "arma", "gp", "hsgp", "car"), "brms's special terms are not supported"
-    )
-    | dict.fromkeys(("gr", "mm"), "gr() and mm() are not supported")
-    | dict.fromkeys(ENCODINGS, 'an encoding stands inside C(): C(x, Sum), C(x, Treatment("a"))')
-    | {
-        "ns": "write cr(x, df=5), a natural cubic spline",
-        "c": "there are no vectors in a formula; for splines give df=",
-        "mean": "write center(x)",
-        "sd": "write scale(x)",
-        "std": "write scale(x)",
-        "mvbind": "a model has one response",
-        "offset": "an offset is a term of its own on the right side: y ~ x + offset(log(e))",
-    }
-)
-# functions of numpy whose value in one row depends on the other rows
-_ACROSS_ROWS = frozenset(
-    {"mean", "median", "average", "std", "var", "cov", "corrcoef", "min", "max", "amin", "amax", "ptp", "sum"}
-    | {"prod", "quantile", "percentile", "nanmean", "nanmedian", "nanstd", "nanvar", "nanmin", "nanmax"}
-    | {
-        "nansum",
-        "nanquantile",
-        "cumsum",
-        "cumprod",
-        "diff",
-        "ediff1d",
-        "gradient",
-        "sort",
-        "argsort",
-        "unique",
-    }
-    | {"random", "linalg", "fft"}
-)
-
-
-# -- expressions and calls ----------------------------------------------------------------------------------
-
-
-def as_term(node: Node) -> str:
-    """Canonical text that formulae reads as one term: arithmetic goes into ``I()``."""
-    return render(node if isinstance(node, Name | Call) else Call("I", (node,), (), node.position))
-
-
-def check_expression(node: Node, *, predictor: bool) -> None:
-    """Refuse what has no meaning in arithmetic, and functions that aren't there."""
-    encodings: set[int] = set()
-    for part in walk(node):
-        match part:
-            case Call(function, arguments, keywords):
-                if function in ENCODED:
-                    encodings |= {id(a) for a in (*arguments[1:], *(value for _, value in keywords))}
-                if not (function in ENCODINGS and id(part) in encodings):
-                    _check_function(part, predictor)
-            case Group() | Binary("|" | "||"):
-                raise ReadError(part.position, "a group term cannot stand inside an expression")
-            case Binary(":"):
-                raise ReadError(part.position, "`:` has no meaning in arithmetic; the product is a * b")
-
-
-def _check_function(call: Call, predictor: bool) -> None:
-    name = call.function
-    if predictor and name in ("B", "binary"):
-        # on new rows formulae would choose the level anew
-        raise ReadError(call.position, f'{name}() is for responses; write I(x == "level")')
-    if name in FUNCTIONS:
-        return
-    if name in _WAYS_OUT:
-        raise ReadError(call.position, f"{name}() is not a function here: {_WAYS_OUT[name]}")
-    if not name.startswith("np."):
-        near = f"np.{name.removeprefix('numpy.')}"
-        hint = f"; write {near}" if _is_rowwise(near) else suggest(name, FUNCTIONS)
-        raise ReadError(call.position, f"{name}() is not a known function{hint}")
-    if not _is_numpy_function(name):
-        import numpy as np
-
-        near = suggest(name, [f"np.{word}" for word in dir(np) if callable(getattr(np, word, None))])
-        raise ReadError(call.position, f"{name}() is not a function of numpy{near}")
-    if predictor and not _is_rowwise(name):
-        way_out = "write center(x) or scale(x), which remember the training rows, or make a column first"
-        raise ReadError(
-            call.position, f"{name}() looks across rows and would change with the new ones; {way_out}"
-        )
-
-
-def _is_numpy_function(name: str) -> bool:
-    import numpy as np
-
-    found: Any = np
-    for word in name.split(".")[1:]:
-        found = getattr(found, word, None) if not word.startswith("_") else None
-    return callable(found)
-
-
-def _is_rowwise(name: str) -> bool:
-    return _is_numpy_function(name) and name.split(".")[1] not in _ACROSS_ROWS
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """``"; did you mean log?"`` where a known name comes near, otherwise nothing."""
-    words = sorted(known)
-    near = difflib.get_close_matches(name, words) or difflib.get_close_matches(name.lower(), words)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
-
 
 # -- the algebra of terms -----------------------------------------------------------------------------------
 
@@ -169,7 +31,7 @@ type Term = tuple[Node, ...]  # columns and calls whose product it is
 
 @dataclass(eq=False)
 class Terms:
-    """One signed sum as it is read: whether it has an intercept, the terms present, the text for formulae."""
+    """One signed sum as it is read: whether it has an intercept, the terms present, its text."""
 
     intercept: bool = True
     present: dict[frozenset[Node], Term] = field(default_factory=dict)
@@ -212,12 +74,26 @@ class Terms:
             self._pieces.append(f"- {_join(_take(self.present, term, node.position))}")
 
     def _check_name(self, term: Term, position: int) -> None:
-        """Refuse two terms that formulae would call the same, and then take for one."""
-        name = ":".join(map(formulae_name, term))
+        """Refuse two terms whose coefficients would have one name."""
+        name = ":".join(map(label_of, term))
         if self._names.setdefault(name, frozenset(term)) != frozenset(term):
             raise ReadError(
                 position, f"two different terms would both be called {name}; rename or make a column first"
             )
+
+
+def read_terms(text: str) -> Terms:
+    """The terms of a right-hand side's canonical text, checked again.
+
+    Examples
+    --------
+    >>> [len(term) for term in read_terms("1 + a * b").present.values()]
+    [1, 1, 2]
+    """
+    terms = Terms()
+    for sign, item in summands(read_expression(text)):
+        terms.put(sign, item)
+    return terms
 
 
 def _join(term: Term) -> str:
@@ -241,8 +117,13 @@ def expand(node: Node) -> list[Term]:
             if not columns_named(node):
                 raise ReadError(node.position, f"{node.function}() names no column here")
             return [(node,)]
-        case Binary("+", left, right):
-            return _distinct([*expand(left), *expand(right)], node)
+        case Binary("+"):
+            items: list[Node] = []
+            while isinstance(node, Binary) and node.operator == "+":
+                items.append(node.right)
+                node = node.left
+            items.append(node)
+            return _distinct((term for item in reversed(items) for term in expand(item)), items[0])
         case Binary("-", left, right):
             kept = {frozenset(term): term for term in expand(left)}
             for term in expand(right):
@@ -291,7 +172,7 @@ def _distinct(terms: Iterable[Term], node: Node) -> list[Term]:
 
 
 def _cross(left: list[Term], right: list[Term], node: Node) -> list[Term]:
-    return _distinct((_product((a, b), node) for a in left for b in right), node)
+    return _distinct((_product((a, b)) for a in left for b in right), node)
 
 
 def _power(terms: list[Term], exponent: Node, node: Binary) -> list[Term]:
@@ -309,20 +190,12 @@ def _power(terms: list[Term], exponent: Node, node: Binary) -> list[Term]:
     return products
 
 
-def _product(terms: Iterable[Term], node: Node) -> Term:
-    factors = tuple(dict.fromkeys(factor for term in terms for factor in term))
-    for factor in factors if len(factors) > 1 else ():
-        if isinstance(factor, Call) and factor.function in SPLINES:
-            raise ReadError(node.position, f"{factor.function}() cannot be in an interaction; poly(x, 3) can")
-    return factors
+def _product(terms: Iterable[Term]) -> Term:
+    return tuple(dict.fromkeys(factor for term in terms for factor in term))
 
 
 def _is_plain(node: Node) -> bool:
-    """Whether formulae's algebra reads this as ours does: different columns or calls under one operator.
-
-    It fails or differs on most else: ``(a + I(x**2)) * (b + c)`` cannot be hashed, ``(a + b)/(c * d)`` loses
-    ``a:b:c:d``, ``(a * b)**2`` has both ``a:b`` and ``b:a``, ``a / x`` with a categorical ``a`` loses a column's label.
-    """
+    """Whether the canonical text has it as it is written: different columns or calls under one operator."""
     match node:
         case Binary("/"):
             return False
@@ -338,5 +211,5 @@ def _is_plain(node: Node) -> bool:
         base = base.left
     operands.append(base)
     if isinstance(node.right, Constant) and not 2 <= int(node.right.text) <= len(operands):
-        return False  # formulae counts up to any power, and has no power 1
+        return False
     return all(isinstance(o, Name | Call) for o in operands) and len(set(operands)) == len(operands) > 1

@@ -81,7 +81,6 @@ def quote(name: str) -> str:
     """
     if not name or "`" in name:
         raise FormulaError(f"a formula cannot spell the column name {name!r}; rename the column")
-    # just what formulae's scanner takes for one identifier
     plain = name[0].isalpha() and all(char.isalnum() or char in "._" for char in name)
     return name if plain and name not in LITERALS else f"`{name}`"
 
@@ -108,10 +107,12 @@ class Token:
 
 
 _NUMBER = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-_SIGN = re.compile(r"\*\*|\|\||[=!<>]=|[-+*/:^|<>=~,(){}]")
+_SIGN = re.compile(r"\*\*|\|\||[=!<>]=|[-+*/:^|<>=~,(){}\[\]]")
+NO_BRACKET = (
+    "`[` has no meaning here: there are no subsets of a response, and lists only as arguments of a transform, "
+    "knots=[1, 2]; make the column in the data first"
+)
 _FOREIGN = {
-    "[": "`[` has no meaning here: there are no subsets of a response and no lists in a formula; "
-    "make the column in the data first",
     "%": "%in% and other %operators% are not supported; for b within a write a:b",
     "$": "name the column alone; the data come as an argument of their own",
 }
@@ -173,7 +174,7 @@ def _scan_quoted(text: str, at: int) -> tuple[Token, int]:
         if not inside:
             raise ReadError(at, "there is no column name between these backquotes")
         return Token("column", inside, at), end + 1
-    if "'" in inside or '"' in inside:  # formulae ends a string at either mark
+    if "'" in inside or '"' in inside:
         raise ReadError(at, "a string cannot hold a quotation mark; rename the level in the data")
     return Token("string", f'"{inside}"', at), end + 1
 
@@ -188,7 +189,7 @@ def _end_of_number(text: str, number: re.Match[str]) -> int:
 
 
 def _decimal(spelling: str, position: int) -> str:
-    """A number without exponent, which formulae's scanner doesn't know."""
+    """A number written without an exponent."""
     if spelling.isdigit() and len(spelling) <= 18:
         return str(int(spelling))
     value = float(spelling)

@@ -1,0 +1,127 @@
+"""Which factors of which terms are coded by contrasts and which by a column a level: the columns of full rank.
+
+A term of categorical factors F and numeric ones N stands for all products of N's columns with indicators of F's cells.
+The part of that which earlier terms with the same N already have is left out of it, as in R and Patsy: what is new
+are the subsets S ⊆ F, each standing for contrasts of all factors in S, that none of those terms contains. Two new
+subsets that differ in one factor are joined: contrasts of that factor and the constant are together a column a level.
+"""
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+
+@dataclass(frozen=True)
+class CodedBlock[F: Hashable]:
+    """Some columns of a term: a product of its numeric factors and some of its categorical ones.
+
+    Attributes
+    ----------
+    term : int
+        The place of the term.
+    factors : tuple
+        The factors whose product it is, in the order of the columns' names.
+    full : frozenset
+        The categorical factors with a column for each level; the others have contrasts.
+    """
+
+    term: int
+    factors: tuple[F, ...]
+    full: frozenset[F]
+
+
+def code_terms[F: Hashable](
+    terms: Sequence[tuple[F, ...]], categorical: frozenset[F]
+) -> tuple[CodedBlock[F], ...]:
+    """The blocks of columns that span all terms and are of full rank wherever every cell has rows.
+
+    Parameters
+    ----------
+    terms : sequence of tuple
+        The factors of each term in order of appearance; none for the intercept.
+    categorical : frozenset
+        Those that are categories.
+
+    Examples
+    --------
+    >>> for block in code_terms([(), ("a", "b")], frozenset("ab")):
+    ...     print(block.term, block.factors, sorted(block.full))
+    0 () []
+    1 ('b',) []
+    1 ('a', 'b') ['b']
+    """
+    seen: dict[frozenset[F], set[frozenset[F]]] = {}
+    blocks: dict[int, list[CodedBlock[F]]] = {}
+    for place in _margins_first(terms, categorical):
+        factors = terms[place]
+        numeric = tuple(factor for factor in factors if factor not in categorical)
+        categories = tuple(factor for factor in factors if factor in categorical)
+        known = seen.setdefault(frozenset(numeric), set())
+        new = [subset for subset in _subsets(categories) if subset not in known]
+        known.update(new)
+        blocks[place] = [
+            CodedBlock(place, _ordered(factors, categories, numeric, contrasts | full), full)
+            for contrasts, full in _joined(new)
+        ]
+    return tuple(block for place in range(len(terms)) for block in blocks[place])
+
+
+def _margins_first[F: Hashable](terms: Sequence[tuple[F, ...]], categorical: frozenset[F]) -> list[int]:
+    """Places in order of appearance, but a margin of an earlier term, with the same numeric factors, before that."""
+    order: list[int] = []
+    numeric = [frozenset(factors) - categorical for factors in terms]
+    for place, factors in enumerate(terms):
+        margins = [
+            other
+            for other in range(place + 1, len(terms))
+            if numeric[other] == numeric[place] and set(terms[other]) < set(factors)
+        ]
+        for other in [*sorted(margins, key=lambda j: len(terms[j])), place]:
+            if other not in order:
+                order.append(other)
+    return order
+
+
+def _subsets[F: Hashable](factors: tuple[F, ...]) -> Iterable[frozenset[F]]:
+    """All subsets, smaller ones first."""
+    for size in range(len(factors) + 1):
+        yield from map(frozenset, combinations(factors, size))
+
+
+def _joined[F: Hashable](
+    subsets: list[frozenset[F]],
+) -> list[tuple[frozenset[F], frozenset[F]]]:
+    """Products of contrasts joined to products with whole factors: pairs (factors with contrasts, whole factors)."""
+    products: list[tuple[frozenset[F], frozenset[F]]] = [(subset, frozenset()) for subset in subsets]
+    while pair := _joinable(products):
+        short, long = pair
+        contrasts, full = products[short]
+        (added,) = products[long][0] - contrasts
+        products[long] = (contrasts, full | {added})
+        del products[short]
+    return products
+
+
+def _joinable[F: Hashable](
+    products: list[tuple[frozenset[F], frozenset[F]]],
+) -> tuple[int, int] | None:
+    """Places of two products that differ by contrasts of one factor."""
+    places = {product: place for place, product in enumerate(products)}
+    for short, (contrasts, full) in enumerate(products):
+        longer = [
+            places[other]
+            for other in products[short + 1 :]
+            if other[1] == full and len(other[0]) == len(contrasts) + 1 and contrasts < other[0]
+        ]
+        if longer:
+            return short, min(longer)
+    return None
+
+
+def _ordered[F: Hashable](
+    factors: tuple[F, ...], categories: tuple[F, ...], numeric: tuple[F, ...], kept: frozenset[F]
+) -> tuple[F, ...]:
+    """The factors of one block: as the term has them where all are there, else numeric ones last."""
+    if len(kept) == len(categories):
+        return factors
+    return (*(factor for factor in categories if factor in kept), *numeric)
