@@ -13,10 +13,30 @@ from numpy.typing import NDArray
 
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import CENTRINGS, NUMPY_FUNCTIONS, names_in
+from hierbayes.formula.syntax import Call, Name, columns_named, formulae_name, read_expression, render, walk
 
 Array = NDArray[np.float64]
 SHOWN_ROWS = 5
 INTERCEPT = "Intercept"
+
+
+@dataclass(frozen=True)
+class Term:
+    """One term of a right-hand side.
+
+    Attributes
+    ----------
+    text : str
+        As a formula has it: ``"Days"``, ``"I(Days ** 2):arm"``; ``"1"`` for the intercept.
+    variables : frozenset of str
+        The columns of the data that it names; none for the intercept.
+    columns : tuple of int
+        Places of its columns in the model matrix.
+    """
+
+    text: str
+    variables: frozenset[str]
+    columns: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -29,10 +49,13 @@ class Encoding:
         The right-hand side: ``"1 + Days"``.
     labels : tuple of str
         The names of its k columns.
+    terms : tuple of Term
+        What the columns belong to, in their order.
     """
 
     text: str
     labels: tuple[str, ...]
+    terms: tuple[Term, ...]
     _terms: Any = field(repr=False, compare=False)
 
     def matrix(self, frame: pd.DataFrame) -> Array:
@@ -82,7 +105,7 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     [[1.0, 10.0]]
     """
     if text == "0":
-        return Encoding(text, (), None)
+        return Encoding(text, (), (), None)
     from formulae import design_matrices
     from formulae.environment import Environment
 
@@ -95,7 +118,25 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     if repeated:
         raise FormulaError(f"{text!r} gives the column {sorted(repeated)[0]!r} more than once; write it once")
     _forget_rows(common)
-    return Encoding(text, labels, common)
+    return Encoding(text, labels, _terms_of(text, common), common)
+
+
+def _terms_of(text: str, common: Any) -> tuple[Term, ...]:
+    """The terms of formulae's matrix; its names have lost their parentheses and quotes, those of `text` have not."""
+    nodes = [node for node in walk(read_expression(text)) if isinstance(node, Name | Call)]
+    parts = {formulae_name(node): node for node in nodes}
+    found = []
+    for name, term in common.terms.items():
+        own = [parts[component.name] for component in getattr(term, "components", ())]
+        columns = common.slices[name]
+        found.append(
+            Term(
+                ":".join(map(render, own)) or "1",
+                frozenset(column for node in own for column in columns_named(node)),
+                tuple(range(columns.start, columns.stop)),
+            )
+        )
+    return tuple(sorted(found, key=lambda term: term.columns))
 
 
 def transformed_values(text: str, frame: pd.DataFrame) -> tuple[Array, ...]:
