@@ -3,8 +3,11 @@
 The defaults are those of `docs/priors.md`: for the identity link the intercept at the predictors' means is
 Normal(mean y, 2.5 sd y), a coefficient Normal(0, 2.5 sd y / sd x), a group-level standard deviation
 Exponential(sd x / sd y) and sigma Exponential(1 / sd y); links to a scale of their own (log, logit, …) count sd y
-as 1. The mean of an offset is taken off the intercept's location. They depend on the data through means and standard
-deviations only, so shifting or rescaling a column changes nothing but the units.
+as 1. The mean of an offset is taken off the intercept's location. sd x is that of a column's residual on its margins
+(`data.margins`), which the default is about: shifting or rescaling a predictor changes nothing but the units.
+
+A prior that the user states is literal, about the quantity that summaries show; an intercept's is at the predictors'
+means unless `center` is False. A bare name is a default in another shape, and stands where the default does.
 """
 
 import difflib
@@ -56,8 +59,18 @@ class Target:
     dimension: int = 0
 
 
-def resolve_priors(layout: Layout, family: Family, user: PriorSet) -> tuple[ResolvedPrior, ...]:
+def resolve_priors(
+    layout: Layout, family: Family, user: PriorSet, center: bool = True
+) -> tuple[ResolvedPrior, ...]:
     """Every prior of a model: the user's most specific entry, else the default.
+
+    Parameters
+    ----------
+    layout : Layout
+    family : Family
+    user : PriorSet
+    center : bool
+        Whether stated priors of intercepts are about the predictors' means.
 
     Raises
     ------
@@ -68,16 +81,17 @@ def resolve_priors(layout: Layout, family: Family, user: PriorSet) -> tuple[Reso
     targets = tuple(_targets(layout, family))
     _check_addresses(targets, user)
     _check_complete(targets, user)
-    return tuple(_resolve(target, user) for target in targets)
+    return tuple(_resolve(target, user, center) for target in targets)
 
 
-def _resolve(target: Target, user: PriorSet) -> ResolvedPrior:
+def _resolve(target: Target, user: PriorSet, center: bool) -> ResolvedPrior:
     for address in target.addresses:
         prior = user.get(address)
         if prior is not None:
             _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
-            return _resolved(target, settled, user.origin_of(address))
+            literal = not prior.bare and not (center and target.kind == INTERCEPT)
+            return _resolved(target, settled, user.origin_of(address), literal)
     assert target.default is not None, "checked before"
     return _resolved(target, target.default, "default")
 
@@ -102,8 +116,10 @@ def _check_complete(targets: tuple[Target, ...], user: PriorSet) -> None:
         )
 
 
-def _resolved(target: Target, prior: Prior, origin: str) -> ResolvedPrior:
-    return ResolvedPrior(target.kind, target.coefficient, target.group, target.parameter, prior, origin)
+def _resolved(target: Target, prior: Prior, origin: str, literal: bool = False) -> ResolvedPrior:
+    return ResolvedPrior(
+        target.kind, target.coefficient, target.group, target.parameter, prior, origin, literal
+    )
 
 
 def _check_support(prior: Prior, target: Target, address: str) -> None:
@@ -197,7 +213,7 @@ def _predictor_targets(
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")
             yield Target("b", label, "", parameter, addresses, 0.0, width, _normal(0.0, width), "real")
     for factor in predictor.factors:
-        for effect, effect_scale in zip(factor.effects, factor.scales, strict=True):
+        for effect, effect_scale in zip(factor.effects, factor.columns.scales, strict=True):
             addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
             size = scale / effect_scale
             default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
@@ -211,9 +227,7 @@ def _predictor_targets(
 
 
 def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:
-    """2.5 sd y / sd x; without an intercept the coefficients carry the level too, so root mean squares take over."""
-    if predictor.intercept is not None:
-        return (WIDTH * scale / predictor.scales).tolist()
-    spread = np.where(np.isfinite(predictor.scales), predictor.scales, 1.0)
-    size = np.sqrt(np.square(predictor.means) + np.square(spread))
-    return (WIDTH * float(np.hypot(location, scale)) / size).tolist()
+    """2.5 sd y / sd x; columns without a constant among their margins carry the level too: root mean squares there."""
+    columns = predictor.columns
+    level = float(np.hypot(location, scale)) / columns.magnitudes
+    return (WIDTH * np.where(columns.about_means, scale / columns.scales, level)).tolist()

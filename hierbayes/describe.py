@@ -9,6 +9,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
+from hierbayes.standing import standing
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
 SHOWN_TERMS = 12
@@ -21,7 +22,7 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
         "\n".join(["Equations", *(f"  {line}" for line in equations(spec))]),
         "\n".join(
             [
-                "Priors (numbers settled; those of intercepts are at the predictors' means)",
+                "Priors (numbers settled)",
                 *_prior_lines(spec),
             ]
         ),
@@ -120,9 +121,16 @@ def _prior_lines(spec: ModelSpec) -> list[str]:
     names = [prior_name(prior) for prior in spec.priors]
     width = max(map(len, names), default=0)
     return [
-        f"  {name:<{width}}  ~ {prior.prior}" + ("" if prior.origin == "default" else f"  ({prior.origin})")
+        f"  {name:<{width}}  ~ {prior.prior}" + _prior_notes(spec, prior)
         for name, prior in zip(names, spec.priors, strict=True)
     ]
+
+
+def _prior_notes(spec: ModelSpec, prior: ResolvedPrior) -> str:
+    """Where a prior stands, and where it comes from, in parentheses."""
+    notes = [standing(spec, prior), "" if prior.origin == "default" else prior.origin]
+    words = "; ".join(note for note in notes if note)
+    return f"  ({words})" if words else ""
 
 
 class PriorTable(pd.DataFrame):
@@ -137,6 +145,11 @@ class PriorTable(pd.DataFrame):
 
 
 def prior_table(spec: ModelSpec) -> pd.DataFrame:
-    """Every prior of the model: class, coefficient, group, parameter, prior, origin."""
-    rows = [(p.kind, p.coefficient, p.group, p.parameter, str(p.prior), p.origin) for p in spec.priors]
-    return PriorTable(rows, columns=["class", "coefficient", "group", "parameter", "prior", "origin"])
+    """Every prior of the model: class, coefficient, group, parameter, prior, where it stands, origin."""
+    rows = [
+        (p.kind, p.coefficient, p.group, p.parameter, str(p.prior), standing(spec, p), p.origin)
+        for p in spec.priors
+    ]
+    return PriorTable(
+        rows, columns=["class", "coefficient", "group", "parameter", "prior", "stands", "origin"]
+    )

@@ -1,9 +1,10 @@
 """ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that imports PyMC.
 
-Inside, predictors are centred, so the intercept's prior is about the response at the predictors' means, and so are
-the priors of varying intercepts that are correlated with slopes. Group effects are non-centered (``r = z Λ'`` with
-standard normal z) unless asked otherwise; correlations have an LKJ prior on the Cholesky factor of each block of
-correlated effects. Outside, `b`, `sd`, `cor` and `r` are on the scale of the user's columns.
+Inside are the columns that priors are about (`data.margins`), so that the intercept's prior is about the response at
+the predictors' means, and default priors of varying intercepts that are correlated with slopes likewise. Group effects
+are non-centered (``r = z Λ'`` with standard normal z) unless asked otherwise; correlations have an LKJ prior on the
+Cholesky factor of each block of correlated effects. Outside, `b`, `sd`, `cor` and `r` are on the scale of the user's
+columns.
 """
 
 from collections.abc import Sequence
@@ -136,7 +137,7 @@ def _predictor(pm: Any, spec: ModelSpec, parameter: str, bound: BoundPredictor, 
     columns = spec.coefficient_variable(parameter).dims
     x = None
     if layout.coefficients:
-        x = pm.Data(_unused(pm, f"{parameter}_x"), bound.x - layout.centres, dims=(OBS, *columns))
+        x = pm.Data(_unused(pm, f"{parameter}_x"), layout.map.inner_columns(bound.x), dims=(OBS, *columns))
     offset = pm.Data(_unused(pm, f"{parameter}_offset"), bound.offset, dims=OBS)
     b = _coefficients(pm, spec, parameter, layout)
     factors = []
@@ -166,7 +167,7 @@ class _Columns:
 
 
 def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout) -> Any:
-    """Coefficients of the centred columns, and `b`, those of the user's columns, beside them."""
+    """Coefficients of the inner columns, and `b`, those of the user's columns, beside them."""
     import pytensor.tensor as pt
 
     if not layout.coefficients:
@@ -175,25 +176,23 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
     priors = spec.coefficient_priors(parameter)
     intercept = layout.intercept
     slopes = [place for place in range(len(priors)) if place != intercept]
-    centred = pt.zeros(len(priors))
+    inner = pt.zeros(len(priors))
     if intercept is not None:
         name = _unused(pm, f"{variable.name}_intercept")
-        centred = centred[intercept].set(_free(pm, priors[intercept], name))
+        inner = inner[intercept].set(_free(pm, priors[intercept], name))
     if slopes:
         name = _unused(pm, f"{variable.name}_slopes")
-        centred = centred[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
-    b = centred
-    if intercept is not None and slopes:
-        b = centred[intercept].inc(-pt.dot(layout.centres[slopes], centred[np.array(slopes)]))
+        inner = inner[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
+    b = inner if layout.map.identity else pt.dot(layout.map.matrix, inner)
     pm.Deterministic(variable.name, b, dims=variable.dims)
-    return centred
+    return inner
 
 
 def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
     """The (G, q) effects r of one factor, with their sds and correlations.
 
-    Where predictors of varying slopes have centres, the free variables are about those; the schema's, at the
-    user's zero, are computed from them.
+    Where priors are about other columns than the user's, so are the free variables; the schema's are computed from
+    them.
     """
     import pytensor.tensor as pt
 
@@ -202,8 +201,8 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
         for effect in factor.effects
     ]
-    shift = factor.shift
-    free = "" if shift is None else "_centred"
+    moved = not factor.map.identity
+    free = "_centred" if moved else ""
     sd = _free_vector(pm, priors, f"{variables['sd'].name}{free}", dims=variables["sd"].dims)
     shape = (len(factor.levels), len(factor.effects))
     name = variables["r"].name
@@ -214,8 +213,8 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
     chol = _correlation_factor(pm, spec, parameter, factor, variables["cor"].name)
     scaled = sd[:, None] * chol
-    root = scaled if shift is None else pt.dot(shift, scaled)
-    if shift is not None:
+    root = pt.dot(factor.map.matrix, scaled) if moved else scaled
+    if moved:
         shifted = pt.sqrt(pt.sqr(root).sum(axis=1))
         pm.Deterministic(variables["sd"].name, shifted, dims=variables["sd"].dims)
         chol = root / shifted[:, None]
@@ -223,7 +222,7 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     if centered:
         mu, dims = np.zeros(shape[1]), variables["r"].dims
         r = pm.MvNormal(_unused(pm, f"{name}{free}"), mu=mu, chol=scaled, dims=dims)
-        return r if shift is None else pm.Deterministic(name, pt.dot(r, shift.T), dims=dims)
+        return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
     z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
 

@@ -1,4 +1,4 @@
-"""What priors imply for quantities that nobody states directly: shares of variance, sds at the means."""
+"""What priors imply for quantities that nobody states directly: shares of variance; and quantities where priors are."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,9 +6,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.summary import correlated_pairs
 from hierbayes.answers.variance import latent_components, row_weights
-from hierbayes.covariance import shift_covariance
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
@@ -16,34 +14,31 @@ from hierbayes.spec import ModelSpec
 Array = NDArray[np.float64]
 
 
-def sds_at_means(
+def inner_sds(
     spec: ModelSpec, draws: Draws, factor: Factor, parameter: str = MEAN
 ) -> tuple[Array, Array | None]:
-    """Standard deviations (S, q) and correlations (S, q, q) of a factor's effects where their priors are stated.
+    """Standard deviations (S, q) and correlations (S, q, q) of a factor's effects where their priors stand.
 
-    That is at the predictors' means for intercepts that are correlated with slopes; the draws hold them at the
+    That is mostly at the predictors' means for intercepts that are correlated with slopes; the draws hold them at the
     user's 0. Without correlations the second is None.
     """
     variables = spec.factor_variables(parameter, factor)
     sd = draws.values[variables["sd"].name]
     if not factor.correlated:
         return sd, None
-    back = None if factor.shift is None else np.linalg.inv(factor.shift)
-    return shift_covariance(back, sd, draws.values[variables["cor"].name])
+    return factor.map.to_inner_covariance(sd, draws.values[variables["cor"].name])
 
 
-def quantities_at_means(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
-    """The quantities of `Fit.summary`, each (S,), where their priors are stated: at the predictors' means."""
+def inner_quantities(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
+    """The quantities of `Fit.summary`, each (S,), where their priors stand: intercepts at the predictors' means, …"""
     found: dict[str, Array] = {}
     for parameter, layout in spec.layout.predictors.items():
         prefix = "" if parameter == MEAN else f"{parameter}."
         if layout.coefficients:
-            b = draws.values[spec.coefficient_variable(parameter).name]
+            b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
             found |= {f"{prefix}{label}": b[:, j] for j, label in enumerate(layout.coefficients)}
-            if layout.intercept is not None:
-                found[f"{prefix}{INTERCEPT}"] = b[:, layout.intercept] + b @ layout.centres
         for factor in layout.factors:
-            sd, cor = sds_at_means(spec, draws, factor, parameter)
+            sd, cor = inner_sds(spec, draws, factor, parameter)
             found |= {
                 f"{prefix}sd[{factor.name}, {effect}]": sd[:, j] for j, effect in enumerate(factor.effects)
             }

@@ -70,6 +70,9 @@ class Model:
         The mean's link; the family's default unless given.
     progress : bool
         Whether to tell how far reading has come, where the rows stay in a source.
+    center : bool
+        Whether a prior given for an intercept is about the response at the predictors' means, as brms has it; False
+        makes it literal, about 0 of all columns, as all other priors that are given.
 
     Attributes
     ----------
@@ -102,6 +105,7 @@ class Model:
         link: str | None = None,
         *,
         progress: bool = True,
+        center: bool = True,
     ) -> None:
         found, link_name = get_family(family, link)
         formulas = read_formulas(formula, found)
@@ -121,10 +125,10 @@ class Model:
             self.data = source
             self.design = stream(formulas, source, found, link_name, prior_set, progress)
             layout = self.design.layout
-        resolved = resolve_priors(layout, found, prior_set)
-        self.spec = ModelSpec(layout, found, link_name, resolved)
+        resolved = resolve_priors(layout, found, prior_set, center)
+        self.spec = ModelSpec(layout, found, link_name, resolved, center)
         if isinstance(self.data, pd.DataFrame):
-            self.design = layout.bind(self.data)
+            self.design = self.spec.layout.bind(self.data)
         for finding in self.check():
             if not finding.question:
                 warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
@@ -152,7 +156,12 @@ class Model:
 
     @property
     def priors(self) -> pd.DataFrame:
-        """Every prior, its numbers settled: class, coefficient, group, parameter, prior, origin."""
+        """Every prior, its numbers settled: class, coefficient, group, parameter, prior, where it stands, origin.
+
+        A default is about columns that are residuals on their margins, so that shifting a predictor changes nothing:
+        it stands "at Days = 4.5", "at the predictors' means". A prior that was given is literal: it stands "at 0".
+        Nothing is said where no other predictor has a part in what the quantity means.
+        """
         return prior_table(self.spec)
 
     def check(self) -> tuple[Finding, ...]:
@@ -448,10 +457,13 @@ def fit(
     family: str = "gaussian",
     priors: Priors = None,
     link: str | None = None,
+    *,
+    center: bool = True,
     **options: Any,
 ) -> Fit:
-    """``Model(formula, data, family, priors, link).fit(**options)``."""
-    return Model(formula, data, family, priors, link, progress=options.get("progress", True)).fit(**options)
+    """``Model(formula, data, family, priors, link, center=center).fit(**options)``."""
+    progress = options.get("progress", True)
+    return Model(formula, data, family, priors, link, progress=progress, center=center).fit(**options)
 
 
 @overload

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.data.design import MEAN
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation
-from hierbayes.implied import icc, r2, sds_at_means
+from hierbayes.implied import icc, inner_sds, r2
 from hierbayes.reprs import format_table
 
 Array = NDArray[np.float64]
@@ -30,7 +30,7 @@ class PriorSummary:
     responses : pandas.DataFrame
         Of simulated responses, and of whole simulated data sets, the 5 %, 50 % and 95 % quantiles.
     effects : pandas.DataFrame
-        Of sds and correlations of group effects (intercepts at the predictors' means) and intraclass correlations.
+        Of sds and correlations of group effects (where their priors stand) and intraclass correlations.
     """
 
     sentences: tuple[str, ...]
@@ -73,7 +73,7 @@ def implied_effects(simulation: Simulation) -> Iterator[tuple[str, Array]]:
     """Prior draws (S,) of sds, correlations and intraclass correlations of the mean's groups, by name."""
     spec, prior = simulation.spec, simulation.prior
     for factor in spec.layout.predictors[MEAN].factors:
-        sd, cor = sds_at_means(spec, prior, factor)
+        sd, cor = inner_sds(spec, prior, factor)
         for place, effect in enumerate(factor.effects):
             yield f"sd[{factor.name}, {effect}]", sd[:, place]
         if cor is not None:
@@ -160,7 +160,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     link = spec.link_name
     ratios = link == "log" or (spec.family.log_response and link == "identity")
     for factor in spec.layout.predictors[MEAN].factors:
-        sd, _ = sds_at_means(spec, prior, factor)
+        sd, _ = inner_sds(spec, prior, factor)
         for place, effect in enumerate(factor.effects):
             values = np.exp(sd[:, place]) if ratios else sd[:, place]
             low, middle, high = map(_number, _quantiles(values))

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_draws
-from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
@@ -47,10 +46,8 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:
     layout = spec.layout.predictors[parameter]
-    b = np.column_stack([prior.sample(rng, (draws,)) for prior in spec.coefficient_priors(parameter)])
-    if layout.intercept is not None:
-        b[:, layout.intercept] -= b @ layout.centres
-    return b
+    inner = [prior.sample(rng, (draws,)) for prior in spec.coefficient_priors(parameter)]
+    return layout.map.to_user(np.column_stack(inner))
 
 
 def _sample_factor(
@@ -73,8 +70,8 @@ def _sample_factor(
         cor = root @ np.swapaxes(root, 1, 2)
     z = rng.normal(size=(draws, len(factor.levels), q))
     r = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
-    sd, cor = shift_covariance(factor.shift, sd, cor)
-    arrays = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
+    sd, cor = factor.map.to_user_covariance(sd, cor)
+    arrays = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
     return {variable.name: arrays[kind] for kind, variable in variables.items()}
 
 

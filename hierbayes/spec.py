@@ -10,7 +10,7 @@ import numpy as np
 from hierbayes.data.design import MEAN, OBS, RESERVED, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, PriorError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
 from hierbayes.links import LINKS, Link
@@ -36,6 +36,8 @@ class ResolvedPrior:
     prior : Prior
     origin : str
         ``"default"``, ``"user"`` or the file it came from.
+    literal : bool
+        Whether it is about the quantity that summaries show; a default, or a bare name, is about inner columns.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class ResolvedPrior:
     parameter: str
     prior: Prior
     origin: str
+    literal: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,16 +156,64 @@ class ModelSpec:
     Attributes
     ----------
     layout : Layout
+        With the columns that its priors are about.
     family : Family
     link_name : str
         The mean's link.
     priors : tuple of ResolvedPrior
+    center : bool
+        Whether a stated prior of an intercept is about the predictors' means, or literal as all others.
+
+    Raises
+    ------
+    PriorError
+        Where columns determine each other and flat priors leave open how they share.
     """
 
     layout: Layout
     family: Family
     link_name: str
     priors: tuple[ResolvedPrior, ...]
+    center: bool = True
+
+    def __post_init__(self) -> None:
+        literal = {
+            (
+                prior.parameter,
+                prior.group,
+                prior.coefficient or (INTERCEPT if prior.kind == INTERCEPT else ""),
+            )
+            for prior in self.priors
+            if prior.literal
+        }
+
+        def is_literal(parameter: str, group: str, coefficient: str) -> bool:
+            correlations = group != "" and (parameter, group, "") in literal
+            return correlations or (parameter, group, coefficient) in literal
+
+        object.__setattr__(self, "layout", self.layout.with_literal(is_literal))
+        for parameter in self.layout.predictors:
+            self._check_proper(parameter)
+
+    def _check_proper(self, parameter: str) -> None:
+        """Refuse a posterior that no distribution is: a combination of coefficients that nothing says anything of."""
+        layout, priors = self.layout.predictors[parameter], self.coefficient_priors(parameter)
+        flat = np.array([prior.name == "Flat" for prior in priors], dtype=bool)
+        if not flat.any():
+            return
+        columns = layout.columns
+        combinations = layout.map.to_inner((columns.residuals @ columns.dependent()).T)
+        sizes = np.where(columns.sizes > 0, columns.sizes, 1.0)
+        shares = np.linalg.svd(combinations * sizes, full_matrices=False)[
+            2
+        ]  # orthonormal, a row a combination
+        decided = np.linalg.matrix_rank(shares[:, ~flat], tol=1e-6) if (~flat).any() else 0
+        if decided < len(shares):
+            names = [label for label, open_ in zip(layout.coefficients, flat, strict=True) if open_]
+            raise PriorError(
+                f"columns determine each other, and the flat priors of {', '.join(names)} leave open how they share: "
+                "that is no posterior; give one of them a proper prior, or leave it out"
+            )
 
     @property
     def link(self) -> Link:

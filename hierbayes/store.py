@@ -3,24 +3,28 @@
 import datetime as dt
 import json
 import uuid
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hierbayes.data.design import MEAN, OBS, Design
+from hierbayes.data.design import MEAN, OBS, Design, Layout, PredictorLayout
+from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import factorize
 from hierbayes.data.learning import learn
+from hierbayes.data.margins import Columns
 from hierbayes.errors import DataError
 from hierbayes.families import get_family
 from hierbayes.formula import parse
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec, ResolvedPrior
 
-FORMAT = 1
+FORMAT = 2  # 1, until 0.1: priors about intercepts at the means, whoever stated them, products as they are
 DATA_GROUP = "constant_data"
 SPEC_GROUP = "specification"
 INDEX = "__index__"
@@ -271,9 +275,19 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "family": spec.family.name,
         "link": spec.link_name,
         "priors": [
-            [p.kind, p.coefficient, p.group, p.parameter, p.prior.name, dict(p.prior.args), p.origin]
+            [
+                p.kind,
+                p.coefficient,
+                p.group,
+                p.parameter,
+                p.prior.name,
+                dict(p.prior.args),
+                p.origin,
+                p.literal,
+            ]
             for p in spec.priors
         ],
+        "center": spec.center,
     }
 
 
@@ -284,8 +298,38 @@ def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelS
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
     family, link = get_family(stored["family"], stored["link"])
     layout = learn(formulas, frame, family, link)
+    if stored["format"] == 1:
+        layout = _about_means(layout)
     priors = tuple(
-        ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **args), origin)
-        for kind, coefficient, group, parameter, name, args, origin in stored["priors"]
+        ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **args), origin, *literal)
+        for kind, coefficient, group, parameter, name, args, origin, *literal in stored["priors"]
     )
-    return ModelSpec(layout, family, link, priors), layout.bind(frame)
+    spec = ModelSpec(layout, family, link, priors, stored.get("center", True))
+    return spec, spec.layout.bind(frame)
+
+
+def _about_means(layout: Layout) -> Layout:
+    """The layout as 0.1 had it: columns less their means beside an intercept, and as they are without one."""
+
+    def centred(columns: Columns, labels: Sequence[str], blocks: Sequence[Sequence[int]]) -> Columns:
+        residuals = np.eye(len(labels))
+        for block in blocks:
+            for intercept in (place for place in block if labels[place] == INTERCEPT):
+                own = [place for place in block if place != intercept]
+                residuals[intercept, own] = -columns.means[own]
+        back = columns.inner.inverse @ residuals
+        spread = columns.spread
+        moved = replace(spread, means=spread.means @ back, products=back.T @ spread.products @ back)
+        return replace(columns, residuals=residuals, spread=moved)
+
+    def earlier(predictor: PredictorLayout) -> PredictorLayout:
+        labels = predictor.coefficients
+        factors = tuple(
+            replace(factor, columns=centred(factor.columns, factor.effects, factor.blocks))
+            for factor in predictor.factors
+        )
+        columns = centred(predictor.columns, labels, [range(len(labels))])
+        return replace(predictor, columns=columns, factors=factors)
+
+    predictors = {name: earlier(predictor) for name, predictor in layout.predictors.items()}
+    return replace(layout, predictors=MappingProxyType(predictors))

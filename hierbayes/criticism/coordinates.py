@@ -1,6 +1,6 @@
 """The posterior's joint density, and draws as points without bounds that can be moved about.
 
-A point has the coefficients (the intercept at the predictors' means), the logarithms of standard deviations and of the
+A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the
 family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
 levels. Where a point moves, the effects of all other levels follow along their regression on it over the draws, as they
 would under a normal posterior; a map of points so extended to whole draws has the determinant that it has for points.
@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
-from hierbayes.covariance import shift_covariance
 from hierbayes.criticism.likelihood import likelihood_chunks
-from hierbayes.criticism.sensitivity import centred_covariance, log_effects, log_prior
+from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_prior
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.spec import ModelSpec
@@ -119,7 +118,7 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
     total = np.zeros(len(draws))
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            sd, cor = inner_covariance(spec, draws, parameter, factor)
             total += _log(sd[:, _free_sds(spec, parameter, factor)]).sum(axis=1)
             for block in _free_blocks(spec, parameter, factor):
                 w = partial_correlations(cor[:, block][:, :, block])
@@ -172,12 +171,10 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
     columns = [np.empty((len(draws), 0))]
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
-            b = draws.values[spec.coefficient_variable(parameter).name].copy()
-            if layout.intercept is not None:
-                b[:, layout.intercept] += b @ layout.centres
+            b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
             columns.append(b[:, _free_coefficients(spec, parameter)])
         for factor in layout.factors:
-            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            sd, cor = inner_covariance(spec, draws, parameter, factor)
             columns.append(_log(sd[:, _free_sds(spec, parameter, factor)]))
             for block in _free_blocks(spec, parameter, factor):
                 columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
@@ -200,22 +197,18 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             name = spec.coefficient_variable(parameter).name
-            b, free = values[name].copy(), _free_coefficients(spec, parameter)
-            if layout.intercept is not None:
-                b[:, layout.intercept] += b @ layout.centres
+            b, free = np.array(layout.map.to_inner(values[name])), _free_coefficients(spec, parameter)
             b[:, free] = take(len(free))
-            if layout.intercept is not None:
-                b[:, layout.intercept] -= b @ layout.centres
-            values[name] = b
+            values[name] = layout.map.to_user(b)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
-            sd, cor = (array.copy() for array in centred_covariance(spec, draws, parameter, factor))
+            sd, cor = (array.copy() for array in inner_covariance(spec, draws, parameter, factor))
             free = _free_sds(spec, parameter, factor)
             sd[:, free] = np.exp(take(len(free)))
             for block in _free_blocks(spec, parameter, factor):
                 partials = np.clip(np.tanh(take(len(block) * (len(block) - 1) // 2)), -INSIDE, INSIDE)
                 cor[np.ix_(range(len(cor)), block, block)] = from_partials(partials, len(block))
-            sd, cor = shift_covariance(factor.shift, sd, cor)
+            sd, cor = factor.map.to_user_covariance(sd, cor)
             values[variables["sd"].name] = sd
             if factor.correlated:
                 values[variables["cor"].name] = cor

@@ -18,6 +18,7 @@ from hierbayes.spec import ModelSpec
 
 Codes = NDArray[np.int64]
 FEW_LEVELS = 5
+DEPENDENT = 6  # columns that are named, at most
 FAR_FROM_ZERO = 10.0
 SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
 
@@ -30,6 +31,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
     findings: list[Finding] = []
     for parameter, layout in spec.layout.predictors.items():
         findings += _check_cells(layout)
+        findings += _check_dependent(layout, parameter, len(design))
         for factor in layout.factors:
             facts = _facts(design, parameter, factor)
             findings += _check_factor(spec, factor, facts)
@@ -53,6 +55,36 @@ def _check_cells(layout: PredictorLayout) -> Iterator[Finding]:
                 f"{'is' if len(encoding.dropped) == 1 else 'are'} left out",
                 "What is predicted for those combinations is the sum of the simpler terms",
             )
+
+
+def _check_dependent(layout: PredictorLayout, parameter: str, n: int) -> Iterator[Finding]:
+    """Population-level columns that determine each other: the data know only some combinations of coefficients."""
+    columns, labels = layout.columns, layout.coefficients
+    if not labels or n == 0:
+        return
+    prefix = "" if parameter == MEAN else f"{parameter}: "
+    combinations = columns.residuals @ columns.dependent()
+    zero = columns.sizes == 0
+    for label in (label for label, empty in zip(labels, zero, strict=True) if empty):
+        yield Finding(
+            "zero-column",
+            f"{prefix}column {label!r} is 0 in every row",
+            "Its coefficient is known from the prior alone; leave it out unless new rows will have it",
+        )
+    parts = np.abs(combinations[:, ~(combinations[zero] != 0).any(axis=0)]) * columns.sizes[:, None]
+    if not parts.size:
+        return
+    told = (parts > 1e-6 * parts.max(axis=0)).any(axis=1)
+    names = [repr(label) for label, part in zip(labels, told, strict=True) if part]
+    few = f"{', '.join(names[:DEPENDENT])}{', …' if len(names) > DEPENDENT else ''}"
+    more = f"{len(labels)} columns, {n} rows" if len(labels) > n else f"{n} rows"
+    yield Finding(
+        "dependent-columns",
+        f"{prefix}the columns {few} determine each other (rank {len(labels) - combinations.shape[1]} of "
+        f"{len(labels)}, {more})",
+        "Predictions at such rows are learnt as ever, but how the coefficients share is decided by their priors; "
+        "leave one out, or state the priors (model.priors) that should decide",
+    )
 
 
 def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorFacts:
@@ -127,7 +159,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
                 "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
             )
         mean, sd = float(facts.columns.means[place]), float(facts.columns.deviations[place])
-        apart = INTERCEPT in factor.effects and not factor.centres[place]
+        apart = INTERCEPT in factor.effects and not factor.columns.about_means[place]
         if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
             yield Finding(
                 "far-from-zero",

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.summary import correlated_pairs, summary_draws
-from hierbayes.covariance import shift_covariance
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import MEAN, Design
@@ -34,8 +33,8 @@ ENOUGH = 100  # draws, for a 5% quantile
 def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     """Log prior density of each draw, by class of parameter: b, sd, cor, and the family's own; each (S,).
 
-    The densities are of what the priors are stated about: the intercept at the predictors' means, and standard
-    deviations and correlations of a correlated block where its predictors are at their means. A fixed value has none.
+    The densities are of what the priors are about: the intercept at the predictors' means, and so on. A fixed value
+    has none.
     """
     found: dict[str, Array] = {}
 
@@ -45,13 +44,11 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
 
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
-            b = draws.values[spec.coefficient_variable(parameter).name].copy()
-            if layout.intercept is not None:
-                b[:, layout.intercept] += b @ layout.centres
+            b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
             for place, prior in enumerate(spec.coefficient_priors(parameter)):
                 add("b", prior, b[:, place])
         for factor in layout.factors:
-            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            sd, cor = inner_covariance(spec, draws, parameter, factor)
             for place, effect in enumerate(factor.effects):
                 prior = spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
                 add("sd", prior, sd[:, place])
@@ -64,19 +61,13 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     return found
 
 
-def centred_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Factor) -> tuple[Array, Array]:
-    """Standard deviations and correlations where the predictors are at their means: (S, q), (S, q, q).
-
-    The posterior holds them at the user's zero; the shift from one to the other is undone.
-    """
+def inner_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Factor) -> tuple[Array, Array]:
+    """Standard deviations and correlations of the effects that the priors are about: (S, q), (S, q, q)."""
     variables = spec.factor_variables(parameter, factor)
     sd, q = draws.values[variables["sd"].name], len(factor.effects)
     if not factor.correlated:
         return sd, np.broadcast_to(np.eye(q), (len(sd), q, q))
-    cor = draws.values[variables["cor"].name]
-    if factor.shift is None:
-        return sd, cor
-    return shift_covariance(2 * np.eye(q) - factor.shift, sd, cor)  # the inverse: (A − I)² = 0
+    return factor.map.to_inner_covariance(sd, draws.values[variables["cor"].name])
 
 
 def log_effects(spec: ModelSpec, draws: Draws) -> Array:
@@ -118,7 +109,7 @@ def prior_sensitivity(
     for _, values in likelihood_chunks(spec, draws, design):
         total = total + values.sum(axis=1)
     prior = np.sum(list(log_prior(spec, draws).values()), axis=0)
-    # what is fixed doesn't move, but by rounding where it is shifted to the user's zero
+    # what is fixed doesn't move, but by rounding on the way to the user's columns
     quantities = {
         name: values
         for name, values in summary_draws(spec, posterior).items()
@@ -173,7 +164,7 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
     for parameter, layout in spec.layout.predictors.items():
         prefix = "" if parameter == MEAN else f"{parameter}: "
         for factor in layout.factors:
-            sd, cor = centred_covariance(spec, draws, parameter, factor)
+            sd, cor = inner_covariance(spec, draws, parameter, factor)
             low, middle = np.quantile(sd, [0.05, 0.5], axis=0)
             for place, effect in enumerate(factor.effects):
                 if low[place] < AT_ZERO * middle[place]:

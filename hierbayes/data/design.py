@@ -5,8 +5,8 @@ A `Layout` holds all that training taught: levels, centres, spline knots, scales
 carries the number of its level, never an indicator column.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -15,8 +15,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import INTERCEPT, Encoding, describe_rows
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
+from hierbayes.data.margins import Columns
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.tables import read_columns
 from hierbayes.errors import DataError
@@ -42,9 +44,9 @@ class PredictorLayout:
     Attributes
     ----------
     common : Encoding
-        The population-level columns, p of them.
-    means, scales : ndarray, (p,)
-        Their means and standard deviations over the training rows (1 for a constant column).
+        How the population-level columns are made, p of them.
+    columns : Columns
+        What was learnt of them.
     factors : tuple of Factor
         The grouping factors with their varying effects.
     offsets : tuple of Encoding
@@ -54,8 +56,7 @@ class PredictorLayout:
     """
 
     common: Encoding
-    means: Array
-    scales: Array
+    columns: Columns
     factors: tuple[Factor, ...]
     offsets: tuple[Encoding, ...]
     offset_mean: float
@@ -76,13 +77,9 @@ class PredictorLayout:
         return self.coefficients.index(INTERCEPT) if INTERCEPT in self.coefficients else None
 
     @property
-    def centres(self) -> Array:
-        """What is subtracted from each column inside the model: the means where there is an intercept, else 0: (p,)."""
-        if self.intercept is None:
-            return np.zeros(len(self.means))
-        centres = self.means.copy()
-        centres[self.intercept] = 0.0
-        return centres
+    def map(self) -> ColumnMap:
+        """The map between the user's columns and those that the priors of coefficients are about."""
+        return self.columns.map
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +107,33 @@ class Layout:
     def columns(self) -> tuple[str, ...]:
         """Every column that any part of the model reads, in order of appearance."""
         return columns_of(self.formulas)
+
+    def with_literal(self, literal: Callable[[str, str, str], bool]) -> "Layout":
+        """The same, with the maps to the columns that priors are about where some priors are literal.
+
+        Parameters
+        ----------
+        literal : callable
+            ``literal(parameter, group, coefficient)``: whether the prior of a coefficient (group ``""``), or of the
+            effects of a group, is about these as they are.
+        """
+
+        def placed(columns: Columns, parameter: str, group: str, labels: Sequence[str]) -> Columns:
+            stated = frozenset(j for j, label in enumerate(labels) if literal(parameter, group, label))
+            return columns if stated == columns.literal else replace(columns, literal=stated)
+
+        predictors = {
+            name: replace(
+                layout,
+                columns=placed(layout.columns, name, "", layout.coefficients),
+                factors=tuple(
+                    replace(factor, columns=placed(factor.columns, name, factor.name, factor.effects))
+                    for factor in layout.factors
+                ),
+            )
+            for name, layout in self.predictors.items()
+        }
+        return replace(self, predictors=MappingProxyType(predictors))
 
     def bind(self, data: Any) -> "Design":
         """Training-like rows, response included, as arrays. Rows must be complete.

@@ -1,7 +1,7 @@
 """Grouping factors: their levels, their varying effects and which of those are correlated."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.encoding import INTERCEPT, Encoding, learn_encoding
+from hierbayes.columnmap import ColumnMap
+from hierbayes.data.encoding import Encoding, Term, learn_encoding
+from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
 
@@ -201,16 +203,15 @@ class Factor:
         Effects in one block are correlated with each other, and independent of other blocks.
     encodings : tuple of Encoding
         How the columns of Z are made, one a term.
-    means, scales : tuple of float
-        The mean and the standard deviation (1 for a constant column) of each effect's column over the training rows.
+    columns : Columns
+        What was learnt of the columns of Z; only effects of one block are each other's margins.
     """
 
     levels: Levels
     effects: tuple[str, ...]
     blocks: tuple[tuple[int, ...], ...]
     encodings: tuple[Encoding, ...]
-    means: tuple[float, ...]
-    scales: tuple[float, ...]
+    columns: Columns
 
     @property
     def name(self) -> str:
@@ -223,36 +224,13 @@ class Factor:
         return any(len(block) > 1 for block in self.blocks)
 
     @property
-    def centres(self) -> tuple[float, ...]:
-        """Subtracted from each column inside: its mean where it is correlated with a varying intercept, else 0.
-
-        The priors of such a block are about the intercept at these values: shifting a predictor changes nothing.
-        """
-        centred = {
-            place
-            for block in self.blocks
-            for place in block
-            if self.effects[place] != INTERCEPT and any(self.effects[j] == INTERCEPT for j in block)
-        }
-        return tuple(mean if place in centred else 0.0 for place, mean in enumerate(self.means))
-
-    @property
-    def shift(self) -> Array | None:
-        """The (q, q) matrix A of r = A r_c: effects at the user's zero from those at `centres`; None for no change."""
-        if not any(self.centres):
-            return None
-        shift = np.eye(len(self.effects))
-        for block in self.blocks:
-            for place in block:
-                if self.centres[place]:
-                    shift[next(j for j in block if self.effects[j] == INTERCEPT), place] = -self.centres[
-                        place
-                    ]
-        return shift
+    def map(self) -> ColumnMap:
+        """The map between the user's effects and those that the priors of sds and correlations are about."""
+        return self.columns.map
 
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Z for the rows of `frame`: (n, q)."""
-        return np.hstack([encoding.matrix(frame) for encoding in self.encodings])
+        return _matrix(self.encodings, frame)
 
 
 def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
@@ -273,6 +251,7 @@ def _merge(
     encodings: list[Encoding] = []
     effects: list[str] = []
     blocks: list[tuple[int, ...]] = []
+    related: list[tuple[Term, ...]] = []
     for term in terms:
         encoding = learn_encoding(term.effects, frame)
         repeated = [label for label in encoding.labels if label in effects]
@@ -285,10 +264,21 @@ def _merge(
                     "as in (1 | g) + (0 + x | g)",
                 )
             )
-        places = tuple(range(len(effects), len(effects) + len(encoding.labels)))
+        first = len(effects)
+        places = tuple(range(first, first + len(encoding.labels)))
         blocks += [places] if term.correlated else [(place,) for place in places]
+        if term.correlated:
+            related.append(tuple(_moved(part, first) for part in encoding.terms))
         effects += encoding.labels
         encodings.append(encoding)
-    q = len(effects)
-    levels = learn_levels(columns, frame)
-    return Factor(levels, tuple(effects), tuple(blocks), tuple(encodings), (0.0,) * q, (1.0,) * q)
+    made = tuple(encodings)
+    learnt = draft_columns(related, len(effects), lambda: _matrix(made, frame))
+    return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), made, learnt)
+
+
+def _moved(term: Term, by: int) -> Term:
+    return replace(term, columns=tuple(column + by for column in term.columns))
+
+
+def _matrix(encodings: Sequence[Encoding], frame: pd.DataFrame) -> Array:
+    return np.hstack([encoding.matrix(frame) for encoding in encodings])

@@ -27,6 +27,7 @@ from hierbayes.data.design import (
 from hierbayes.data.designrows import DesignRows
 from hierbayes.data.encoding import describe_rows, learn_encoding, learn_number
 from hierbayes.data.factors import learn_factors
+from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import plain_columns, read_columns
@@ -39,14 +40,14 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Measures:
-    """Means and spreads of one linear predictor's columns; ``+`` joins the rows of two tables.
+    """Means and spreads of one linear predictor's inner columns; ``+`` joins the rows of two tables.
 
     Attributes
     ----------
     x : Spread
-        Of the population-level columns.
+        Of the population-level columns, as residuals as far as they are known.
     z : tuple of Spread
-        Of each factor's effect columns.
+        Of each factor's effect columns, likewise.
     offset : Spread
         Of the offsets' sum, one column.
     """
@@ -159,15 +160,26 @@ def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     for name, predictor in layout.predictors.items():
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
-        measures = measure(x, z, offset_of(predictor.offsets, frame), weights)
-        settled[name] = settle(predictor, measures)
-        scaled = (x - settled[name].centres) / settled[name].scales
-        check_rank(settled[name], measures.x, scaled.T @ scaled, len(frame))
+        settled[name] = learn_columns(predictor, x, z, offset_of(predictor.offsets, frame), weights)
     return replace(layout, predictors=MappingProxyType(settled))
 
 
+def learn_columns(
+    layout: PredictorLayout, x: Array, z: Sequence[Array], offset: Array, weights: Array | None
+) -> PredictorLayout:
+    """The layout with its columns measured over rows: x (n, p), each factor's z (n, q), offset (n,)."""
+    several = any(any(columns.margins) for columns in _columns(layout))
+    for _ in range(ROUNDS if several else 1):
+        layout = settle(layout, measure(layout, x, z, offset, weights))
+    return layout
+
+
+def _columns(layout: PredictorLayout) -> list[Columns]:
+    return [layout.columns, *(factor.columns for factor in layout.factors)]
+
+
 def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
-    """A layout whose columns are not measured yet: means 0, scales 1."""
+    """A layout whose columns are not measured yet."""
     _check_predictors(formulas, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
     predictors = {name: _draft_predictor(formula, frame) for name, formula in formulas.items()}
@@ -184,33 +196,33 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
 
 def _draft_predictor(formula: Formula, frame: pd.DataFrame) -> PredictorLayout:
     common = learn_encoding(formula.common, frame)
-    p = len(common.labels)
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
-    return PredictorLayout(common, np.zeros(p), np.ones(p), learn_factors(formula, frame), offsets, 0.0)
+    columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
+    return PredictorLayout(common, columns, learn_factors(formula, frame), offsets, 0.0)
 
 
-def measure(x: Array, z: Sequence[Array], offset: Array, weights: Array | None) -> Measures:
+def measure(
+    layout: PredictorLayout, x: Array, z: Sequence[Array], offset: Array, weights: Array | None
+) -> Measures:
     """Measure one linear predictor's columns over rows: x (n, p), each factor's z (n, q), offset (n,)."""
     return Measures(
-        spread_of(x, weights),
-        tuple(spread_of(columns, weights) for columns in z),
+        spread_of(layout.columns.inner.inner_columns(x), weights),
+        tuple(
+            spread_of(factor.columns.inner.inner_columns(columns), weights)
+            for factor, columns in zip(layout.factors, z, strict=True)
+        ),
         spread_of(offset[:, None], weights),
     )
 
 
 def settle(layout: PredictorLayout, measures: Measures) -> PredictorLayout:
-    """The layout with its columns' means and scales."""
+    """The layout with what is now known of its columns."""
     factors = tuple(
-        replace(factor, means=tuple(spread.means.tolist()), scales=tuple(spread.scales.tolist()))
+        replace(factor, columns=factor.columns.settled(spread))
         for factor, spread in zip(layout.factors, measures.z, strict=True)
     )
-    return replace(
-        layout,
-        means=measures.x.means,
-        scales=measures.x.scales,
-        factors=factors,
-        offset_mean=float(measures.offset.means[0]),
-    )
+    columns = layout.columns.settled(measures.x)
+    return replace(layout, columns=columns, factors=factors, offset_mean=float(measures.offset.means[0]))
 
 
 # -- checks before anything is learnt ---------------------------------------------------------------------------
@@ -241,35 +253,3 @@ def _check_predictors(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> N
         if infinite.any():
             rows = describe_rows(frame.index[infinite])
             raise DataError(f"column {name!r} is infinite in {rows}; leave those rows out or correct them")
-
-
-def check_rank(layout: PredictorLayout, spread: Spread, gram: Array, n: int) -> None:
-    """Refuse population-level columns that determine each other, and name them.
-
-    Parameters
-    ----------
-    spread : Spread
-        Of the columns.
-    gram : ndarray, (p, p)
-        Cross-products of the columns, centred and scaled, over n rows.
-    """
-    p = len(layout.coefficients)
-    if p == 0:
-        return
-    for j, name in enumerate(layout.coefficients):
-        if spread.low[j] == spread.high[j] == 0:
-            raise DataError(
-                f"column {name!r} is 0 in every row, so its coefficient has no meaning; leave it out"
-            )
-        if layout.intercept is not None and j != layout.intercept and spread.constant[j]:
-            raise DataError(f"column {name!r} is constant, as the intercept is; leave one of them out")
-    norms = np.sqrt(np.diagonal(gram))
-    values, vectors = np.linalg.eigh(gram / np.outer(norms, norms))
-    null = values < 1e-10 * max(values[-1], 1.0)
-    if not null.any():
-        return
-    names = [layout.coefficients[j] for j in np.flatnonzero(np.abs(vectors[:, null]).max(axis=1) > 1e-6)]
-    raise DataError(
-        f"the columns {', '.join(map(repr, names))} determine each other (rank {p - int(null.sum())} of {p}, {n} "
-        "rows), so their coefficients have no separate meaning; leave one out"
-    )

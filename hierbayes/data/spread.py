@@ -1,4 +1,4 @@
-"""Means and standard deviations of columns, additive over rows."""
+"""Means, standard deviations and cross-products of columns, additive over rows."""
 
 from dataclasses import dataclass
 
@@ -18,15 +18,15 @@ class Spread:
         The sum of the rows' weights.
     means : ndarray, (k,)
         Weighted means.
-    squares : ndarray, (k,)
-        Weighted sums of squares about them.
+    products : ndarray, (k, k)
+        Weighted cross-products about them.
     low, high : ndarray, (k,)
         The least and the largest values.
     """
 
     weight: float
     means: Array
-    squares: Array
+    products: Array
     low: Array
     high: Array
 
@@ -38,7 +38,7 @@ class Spread:
         return Spread(
             weight,
             self.means + share * apart,
-            self.squares + other.squares + self.weight * share * np.square(apart),
+            self.products + other.products + self.weight * share * np.outer(apart, apart),
             np.minimum(self.low, other.low),
             np.maximum(self.high, other.high),
         )
@@ -51,7 +51,7 @@ class Spread:
     @property
     def deviations(self) -> Array:
         """Weighted standard deviations, divisor the sum of the weights: (k,)."""
-        return np.sqrt(np.maximum(self.squares / self.weight, 0.0))
+        return np.sqrt(np.maximum(np.diagonal(self.products) / self.weight, 0.0))
 
     @property
     def scales(self) -> Array:
@@ -72,8 +72,8 @@ def spread_of(matrix: Array, weights: Array | None = None) -> Spread:
     --------
     >>> first, second = spread_of(np.array([[1.0], [2.0]])), spread_of(np.array([[6.0]]))
     >>> both = first + second
-    >>> both.means.tolist(), both.squares.tolist()
-    ([3.0], [14.0])
+    >>> both.means.tolist(), both.products.tolist()
+    ([3.0], [[14.0]])
     """
     weights = np.ones(len(matrix)) if weights is None else weights
     total = float(weights.sum())
@@ -84,5 +84,6 @@ def spread_of(matrix: Array, weights: Array | None = None) -> Spread:
     # around the first row first: a column of 1e6 + small numbers must not cancel
     shifted = matrix - matrix[:1]
     centre = weights @ shifted / count
-    squares = weights @ np.square(shifted - centre) if total > 0 else np.zeros(matrix.shape[1])
-    return Spread(total, weights @ matrix / count, squares, matrix.min(axis=0), matrix.max(axis=0))
+    shifted -= centre
+    products = (shifted.T * weights) @ shifted if total > 0 else np.zeros((matrix.shape[1],) * 2)
+    return Spread(total, weights @ matrix / count, products, matrix.min(axis=0), matrix.max(axis=0))

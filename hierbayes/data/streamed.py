@@ -29,7 +29,7 @@ class Streamed:
     source : Source
     layout : Layout
     moments : Moments
-        Cross-products of all complete rows.
+        Cross-products of all complete rows, their columns as residuals on all margins.
     facts : mapping of str to FactorFacts
         Of each grouping factor.
     count : int
@@ -53,20 +53,24 @@ class Streamed:
 
     def column_products(self) -> NDArray[np.float64]:
         """Weighted cross-products of the population-level columns about their means: (p, p)."""
-        predictor, about = self.layout.predictors[MEAN], self.moments.reference
-        p, apart = len(predictor.coefficients), predictor.means - about.centre
-        if predictor.intercept is not None:
-            apart[predictor.intercept] = 1.0
-        products: NDArray[np.float64] = self.moments.dense[:p, :p] - self.moments.n * np.outer(apart, apart)
-        return products
+        return self.layout.predictors[MEAN].columns.products
 
     def second_moments(self, factor: Factor) -> NDArray[np.float64]:
         """Weighted means of z z', z a row's columns of a factor's effects: (q, q)."""
-        place = self.layout.predictors[MEAN].factor_names.index(factor.name)
-        products = self.moments.within[place].sum(axis=0) / self.moments.n
-        back = np.eye(len(products)) if factor.shift is None else np.linalg.inv(factor.shift)
-        moments: NDArray[np.float64] = back.T @ products @ back
-        return moments
+        return factor.columns.second_moments
+
+    def inner_moments(self, layout: Layout) -> "Moments":
+        """Cross-products of the columns that the priors of a layout are about; it is this one but for stated priors."""
+        mine, theirs = self.layout.predictors[MEAN], layout.predictors[MEAN]
+        maps = [(mine.columns.inner, theirs.map)]
+        maps += [
+            (own.columns.inner, other.map) for own, other in zip(mine.factors, theirs.factors, strict=True)
+        ]
+        if all((own.matrix == other.matrix).all() for own, other in maps):
+            return self.moments
+        columns, *effects = (own.inverse @ other.matrix for own, other in maps)
+        b = theirs.map.to_inner(mine.columns.inner.to_user(self.moments.reference.b))
+        return self.moments.about(b, columns, tuple(effects))
 
     @property
     def no_rows(self) -> Design:

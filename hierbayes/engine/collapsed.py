@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
@@ -78,7 +77,7 @@ class Collapsed:
         """Draw the posterior: a DataTree of the schema."""
         from hierbayes.engine.gaussian.collapsed import sample
 
-        rows, summed = _rows(design)
+        rows, summed = _rows(spec, design)
         start = time.perf_counter()
         route = route_for(spec, design)
         _load_kernels(settings, route)
@@ -109,7 +108,7 @@ class Collapsed:
         from hierbayes.engine.gaussian.collapsed import complete, evaluator, log_volume, prepare, unframe
         from hierbayes.engine.gaussian.normal import draw_normal
 
-        rows, summed = _rows(design)
+        rows, summed = _rows(spec, design)
         start = time.perf_counter()
         route = route_for(spec, design)
         _load_kernels(settings, route)
@@ -130,20 +129,21 @@ class Collapsed:
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
 
 
-def _rows(design: Design | Streamed) -> tuple[Design, "Moments | None"]:
-    """The rows, or none of them and their cross-products."""
-    return (design.no_rows, design.moments) if isinstance(design, Streamed) else (design, None)
+def _rows(spec: ModelSpec, design: Design | Streamed) -> tuple[Design, "Moments | None"]:
+    """The rows, or none of them and the cross-products of their inner columns."""
+    if isinstance(design, Streamed):
+        return design.no_rows, design.inner_moments(spec.layout)
+    return design, None
 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names."""
     layout = spec.layout.predictors[MEAN]
-    known = known_values(spec)
-    b = drawn.b if np.isnan(known).all() else all_coefficients(drawn.b, layout, known)
+    b = all_coefficients(drawn.b, layout, known_values(spec))
     arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
     for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
-        sd, cor = shift_covariance(factor.shift, sd, cor)
-        parts = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, r)}
+        sd, cor = factor.map.to_user_covariance(sd, cor)
+        parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
         for kind, variable in spec.factor_variables(MEAN, factor).items():
             arrays[variable.name] = parts[kind]
     return arrays
@@ -204,11 +204,8 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     free = np.isnan(known)
     priors = [prior for prior, learnt in zip(spec.coefficient_priors(), free, strict=True) if learnt]
     moments = np.array([_normal(prior) for prior in priors]).reshape(-1, 2)
-    X, centre, intercept = bound.x, layout.centres, layout.intercept
-    offset = bound.offset if layout.offsets else None
-    if not free.all():
-        X, added = split_columns(bound.x, layout, known)
-        centre, intercept, offset = np.zeros(X.shape[1]), None, bound.offset + added
+    X, added = split_columns(bound.x, layout, known)
+    offset = bound.offset + added if layout.offsets or not free.all() else None
     return GaussianProblem(
         y=design.y,
         X=X,
@@ -216,8 +213,7 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
         sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
-        centre=centre,
-        intercept=intercept,
+        centre=np.zeros(X.shape[1]),
         offset=offset,
         weights=design.weights,
     )
@@ -244,7 +240,7 @@ def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
     ]
     return Factor(
         codes=bound.codes,
-        Z=bound.z - factor.centres,
+        Z=factor.map.inner_columns(bound.z),
         n_levels=len(factor.levels),
         blocks=factor.blocks,
         sd_priors=np.array([sd_row(prior) for prior in priors]),

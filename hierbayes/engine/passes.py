@@ -1,8 +1,8 @@
 """Gaussian models whose rows stay in their source: two passes, and then the cross-products stand for the rows.
 
-The first pass surveys the rows (`data.survey`), the second sums up means, spreads and cross-products. These are
-taken about a provisional point, the least-squares fit of a sample, and moved to the exact one afterwards; as the two
-are near each other, no digits are lost.
+The first pass surveys the rows (`data.survey`), the second sums up means, spreads and cross-products. These are taken
+of provisional residuals (`data.margins`) about a provisional point, both learnt from a sample, and moved to the exact
+ones afterwards; as they are near each other, no digits are lost.
 """
 
 from collections.abc import Mapping
@@ -15,10 +15,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN, Design, Layout, columns_of
-from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.facts import FactorFacts, factor_facts
-from hierbayes.data.learning import Measures, check_rank, draft, measure, report_gaps, settle, settle_types
+from hierbayes.data.learning import (
+    Measures,
+    draft,
+    learn_columns,
+    measure,
+    report_gaps,
+    settle,
+    settle_types,
+)
 from hierbayes.data.sources import Progress, Source, join
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.streamed import Streamed
@@ -134,15 +140,14 @@ def _draft(formulas: Mapping[str, Formula], found: Survey, family: Family, link:
 def _provisional(layout: Layout, sample: pd.DataFrame) -> tuple[Layout, Reference]:
     """Means and a least-squares fit that are near those of all rows: the point that moments are summed about."""
     design = layout.bind(used_categories(sample))
-    predictor = settle(layout.predictors[MEAN], _measures(layout, design, None))
+    predictor = learn_columns(layout.predictors[MEAN], *_rows(layout, design), None)
     layout = replace(layout, predictors=MappingProxyType({MEAN: predictor}))
     return layout, reference(_problem(layout, design))
 
 
-def _measures(layout: Layout, design: Design, weights: Array | None) -> Measures:
+def _rows(layout: Layout, design: Design) -> tuple[Array, list[Array], Array]:
     bound = design.predictors[MEAN]
-    z = [bound.factors[factor.name].z for factor in layout.predictors[MEAN].factors]
-    return measure(bound.x, z, bound.offset, weights)
+    return bound.x, [bound.factors[factor.name].z for factor in layout.predictors[MEAN].factors], bound.offset
 
 
 def sum_up(layout: Layout, about: Reference, chunk: Chunk) -> Sums | None:
@@ -158,7 +163,7 @@ def sum_up(layout: Layout, about: Reference, chunk: Chunk) -> Sums | None:
         part = Sums(
             len(design),
             spread_of(design.y[:, None], design.weights),
-            _measures(layout, design, design.weights),
+            measure(predictor, *_rows(layout, design), design.weights),
             moments(_problem(layout, design), about),
             tuple(factor_facts(bound[factor.name], len(factor.levels)) for factor in predictor.factors),
         )
@@ -174,26 +179,18 @@ def _settle(layout: Layout, sums: Sums, source: Source) -> Streamed:
         )
     before = layout.predictors[MEAN]
     predictor = settle(before, sums.measures)
-    p, about = len(predictor.coefficients), Reference(predictor.centres, sums.moments.reference.b)
-    effects = tuple(map(_recentring, before.factors, predictor.factors))
-    centred = sums.moments.about(about, predictor.intercept, effects)
-    gram = centred.dense[:p, :p] / np.outer(predictor.scales, predictor.scales)
-    check_rank(predictor, sums.measures.x, gram, sums.count)
-    fitted = Reference(about.centre, centred.reference.b + least_squares(centred.dense))
+    change = before.columns.inner.inverse @ predictor.columns.residuals
+    effects = tuple(
+        old.columns.inner.inverse @ new.columns.residuals
+        for old, new in zip(before.factors, predictor.factors, strict=True)
+    )
+    exact = sums.moments.about(np.linalg.solve(change, sums.moments.reference.b), change, effects)
+    fitted = exact.about(exact.reference.b + least_squares(exact.dense))
     location, scale = float(sums.response.means[0]), float(sums.response.scales[0])
     response = replace(layout.response, location=location, scale=scale, spread=scale)
     settled = replace(layout, predictors=MappingProxyType({MEAN: predictor}), response=response)
     facts = {factor.name: fact for factor, fact in zip(predictor.factors, sums.facts, strict=True)}
-    return Streamed(source, settled, centred.about(fitted, predictor.intercept), facts, sums.count)
-
-
-def _recentring(before: FactorLayout, after: FactorLayout) -> Array:
-    """U of ``Z - centres' = (Z - centres) U``: the column of ones takes up the difference."""
-    change = np.eye(len(after.effects))
-    for place, (old, new) in enumerate(zip(before.centres, after.centres, strict=True)):
-        if old != new:
-            change[after.effects.index(INTERCEPT), place] = old - new
-    return change
+    return Streamed(source, settled, fitted, facts, sums.count)
 
 
 def _problem(layout: Layout, design: Design) -> GaussianProblem:
@@ -204,7 +201,7 @@ def _problem(layout: Layout, design: Design) -> GaussianProblem:
     factors = [
         Factor(
             codes=bound.factors[factor.name].codes,
-            Z=bound.factors[factor.name].z - factor.centres,
+            Z=factor.map.inner_columns(bound.factors[factor.name].z),
             n_levels=len(factor.levels),
             blocks=factor.blocks,
             sd_priors=np.array([flat] * len(factor.effects)),
@@ -214,13 +211,12 @@ def _problem(layout: Layout, design: Design) -> GaussianProblem:
     ]
     return GaussianProblem(
         y=design.y,
-        X=bound.x,
+        X=predictor.map.inner_columns(bound.x),
         factors=factors,
         prior_mean=np.zeros(p),
         prior_precision=np.zeros(p),
         sigma_prior=np.array(flat),
-        centre=predictor.centres,
-        intercept=predictor.intercept,
+        centre=np.zeros(p),
         offset=bound.offset if predictor.offsets else None,
         weights=design.weights,
     )

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hierbayes.covariance import shift_covariance, shift_effects
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.streamed import Streamed, in_memory
@@ -149,8 +148,8 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
             arrays[spec.coefficient_variable(parameter).name] = b
         for k, factor in enumerate(layout.factors):
-            sd, cor = shift_covariance(factor.shift, drawn.sd[j][k], drawn.cor[j][k])
-            parts = {"sd": sd, "cor": cor, "r": shift_effects(factor.shift, drawn.r[j][k])}
+            sd, cor = factor.map.to_user_covariance(drawn.sd[j][k], drawn.cor[j][k])
+            parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(drawn.r[j][k])}
             for kind, variable in spec.factor_variables(parameter, factor).items():
                 arrays[variable.name] = parts[kind]
     return arrays
@@ -208,7 +207,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> P
         factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
         priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
         start=start,
-        sds=tuple(0.5 * scale / np.asarray(factor.scales) for factor in layout.factors),
+        sds=tuple(0.5 * scale / factor.columns.scales for factor in layout.factors),
     )
 
 

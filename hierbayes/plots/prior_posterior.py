@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
-from hierbayes.answers.summary import summary_draws
 from hierbayes.errors import DataError
-from hierbayes.implied import quantities_at_means
+from hierbayes.implied import inner_quantities
 from hierbayes.plots.basics import BLUE, GREY
 from hierbayes.plots.priors import name_axes
 from hierbayes.simulation import sample_prior
 from hierbayes.spec import ModelSpec
+from hierbayes.standing import quantity_standing
 
 Array = NDArray[np.float64]
 MOST_PANELS = 12
@@ -58,8 +58,8 @@ def plot_prior_posterior(
     PriorError
         For an improper prior, which cannot be simulated.
     """
-    before = quantities_at_means(spec, sample_prior(spec, draws, seed))
-    after, at_zero = quantities_at_means(spec, flatten(spec, posterior)), summary_draws(spec, posterior)
+    before = inner_quantities(spec, sample_prior(spec, draws, seed))
+    after, where = inner_quantities(spec, flatten(spec, posterior)), quantity_standing(spec)
     chosen = list(after)[:MOST_PANELS] if names is None else list(names)
     unknown = [name for name in chosen if name not in after]
     if unknown:
@@ -69,8 +69,7 @@ def plot_prior_posterior(
     size = figsize or (2.9 * columns, 2.3 * rows + 0.4)
     figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax, name in zip(grid.ravel(), chosen, strict=False):
-        moved = not np.allclose(at_zero[name].ravel(), after[name], equal_nan=True)
-        _beside(ax, before[name], after[name], f"{name} at the means" if moved else name)
+        _beside(ax, before[name], after[name], f"{name} {where.get(name, '')}".rstrip())
     for ax in grid.ravel()[len(chosen) :]:
         ax.remove()
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)

@@ -83,26 +83,26 @@ class Moments:
         )
 
     def about(
-        self, reference: Reference, intercept: int | None, effects: tuple[Floats, ...] | None = None
+        self, b: Floats, columns: Floats | None = None, effects: tuple[Floats, ...] | None = None
     ) -> "Moments":
-        """Return the moments of the same rows about another point; it should lie near, or digits are lost.
+        """Return the moments of the same rows about other coefficients b; these should lie near, or digits are lost.
 
-        With ``e`` the intercept's column of ones, ``X - c' = (X - c) + e (c - c')'``; the residual moves with it.
-        The columns of each factor's effects become ``Z U`` with its matrix U (q, q) of ``effects``.
+        The dense columns become ``X T`` with T (p, p) of ``columns``, those of each factor's effects ``Z U`` with its
+        matrix U (q, q) of ``effects``; b is of ``X T``.
         """
         effects = tuple(np.eye(ZZ.shape[1]) for ZZ in self.within) if effects is None else effects
-        p = reference.b.size
+        p = b.size
         change = np.eye(p + 1)
-        if intercept is not None:
-            change[intercept, :p] += self.reference.centre - reference.centre
-        change[:p, p] = self.reference.b - change[:p, :p] @ reference.b
+        if columns is not None:
+            change[:p, :p] = columns
+        change[:p, p] = self.reference.b - change[:p, :p] @ b
         dense = change.T @ self.dense @ change
         pairs = [
             Pairs(both.keys, first.T @ both.values @ second)
             for both, (first, second) in zip(self.pairs, combinations(effects, 2), strict=True)
         ]
         return Moments(
-            reference,
+            Reference(self.reference.centre, b),
             self.n,
             0.5 * (dense + dense.T),
             tuple(U.T @ ZZ @ U for ZZ, U in zip(self.within, effects, strict=True)),

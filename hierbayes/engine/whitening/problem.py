@@ -16,7 +16,7 @@ class Predictor:
     parameter : int
         What it is the predictor of: 0 for the mean, 1 or 2 for the family's own parameters (their logarithm).
     X : array, shape (n, p)
-        Population-level columns, centred as the priors are stated for.
+        Population-level columns, those that the priors are about.
     offset : array, shape (n,)
     factors : tuple of Factor
     priors : array, shape (p, 4)
