@@ -27,6 +27,7 @@ def check_output(path: str | Path, inputs: Iterable[str | Path | None] = ()) -> 
         (a device), and one of the inputs.
     """
     target = Path(path)
+    _try_folder(target.absolute())
     if target.is_dir():
         raise DataError(
             f"{str(path)!r} is a folder; name the file to write, such as {str(target / 'fit.nc')!r}"
@@ -57,10 +58,12 @@ def check_folder(path: str | Path) -> None:
 
 def _try_folder(target: Path) -> None:
     """Write a file beside `target` and remove it: permissions alone don't tell whether that is possible."""
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise DataError(f"there is no folder {str(target.parent)!r} to save in; make it first")
     try:
         tempfile.TemporaryFile(dir=target.parent).close()
+        with contextlib.suppress(FileNotFoundError):
+            target.lstat()  # a name may be too long
     except OSError as error:
         raise DataError(
             f"nothing can be written in the folder {str(target.parent)!r}: {error.strerror}"

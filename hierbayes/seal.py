@@ -22,7 +22,7 @@ from hierbayes.errors import DataError
 
 FORMAT = 2
 SEAL = "\nhierbayes fit, format {:3d}, sha256 {}\n"
-SEALED = re.compile(rb"\nhierbayes fit, format +([0-9]+), sha256 ([0-9a-f]{64})\n")
+SEALED = re.compile(rb"\nhierbayes fit, format +([0-9]+), sha256 [0-9a-f]{64}\n")
 LENGTH = len(SEAL.format(FORMAT, "0" * 64))
 SPECIFICATION = b'"format": '
 FIRST = b'"format": 1,'  # that of version 0.1, whose files have no checksum
@@ -105,7 +105,8 @@ def check_seal(path: str | Path) -> bool:
     with io.FileIO(path) as file:
         size = os.fstat(file.fileno()).st_size
         file.seek(max(size - LENGTH, 0))
-        seal = SEALED.fullmatch(file.read(LENGTH))
+        end = file.read(LENGTH)
+        seal = SEALED.fullmatch(end)
         if seal is None and _holds(file, FIRST):
             return False
         if seal is None and not _holds(file, SPECIFICATION):
@@ -113,7 +114,7 @@ def check_seal(path: str | Path) -> bool:
         if seal is not None and int(seal[1]) > FORMAT:
             raise DataError(f"{str(path)!r} was saved by a newer hierbayes; update to read it")
         file.seek(0)
-        if seal is None or _checksum(file, size - LENGTH) != seal[2].decode():
+        if end != SEAL.format(FORMAT, _checksum(file, size - LENGTH)).encode():
             raise DataError(
                 f"{str(path)!r} is damaged, or was changed after hierbayes saved it: its checksum is not that of its "
                 "content. Take another copy, or fit the model again"
