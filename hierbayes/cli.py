@@ -1,13 +1,18 @@
-"""The command line: a few lines over the façade. Heavy imports wait until a command runs."""
+"""The command line: a few lines over the façade. Heavy imports wait until a command runs.
+
+Exit status: 0 done; 1 a statement of a prior file fails, or ``--strict`` and a sampling warning; 2 an error;
+130 stopped by Ctrl-C; 141 nobody reads the output any more.
+"""
 
 import argparse
+import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hierbayes.errors import DataError, HierBayesError
+from hierbayes.errors import HierBayesError, SamplingWarning
 
 DEMO_FORMULA = "Reaction ~ Days + (Days | Subject)"
 DEMO_TITLE = "Sleep deprivation: reaction times (ms) of 18 subjects over 10 days (Belenky et al. 2003)"
@@ -36,25 +41,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help()
         return 0
+    told = _Warnings()
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning  # type: ignore[assignment]
-            status = options.run(options)
+            warnings.simplefilter("always", SamplingWarning)
+            warnings.showwarning = told.show  # type: ignore[assignment]
+            status = int(options.run(options) or 0)
+            sys.stdout.flush()
+    except BrokenPipeError:  # as for any program before `head`: nothing to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
     except ERRORS as error:
         _show_error(error)
         return 2
     except KeyboardInterrupt:
         print("hierbayes: stopped", file=sys.stderr)
         return 130
-    return int(status or 0)
+    if told.sampling and getattr(options, "strict", False):
+        print("hierbayes: failed, since --strict was given and sampling warns", file=sys.stderr)
+        return status or 1
+    return status
+
+
+class _Warnings:
+    """Warnings as lines on the screen, with a note of whether any is about the draws."""
+
+    def __init__(self) -> None:
+        self.sampling = False
+
+    def show(self, message: Warning | str, category: type[Warning], *_: Any) -> None:
+        self.sampling |= issubclass(category, SamplingWarning)
+        print(f"hierbayes: {category.__name__}: {message}", file=sys.stderr)
 
 
 def _show_error(error: Exception) -> None:
     print(f"hierbayes: {type(error).__name__}: {error}", file=sys.stderr)
-
-
-def _show_warning(message: Warning | str, category: type[Warning], *_: Any) -> None:
-    print(f"hierbayes: {category.__name__}: {message}", file=sys.stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,6 +112,7 @@ def _add_fit(commands: Any) -> None:
         metavar="COLUMN",
         help="a column to read as text, codes say; may stand several times",
     )
+    _add_reading(fit)
     fit.add_argument("--out", type=Path, help="where to save the fit (netCDF)")
     _add_sampling(fit)
     fit.set_defaults(run=_fit)
@@ -115,6 +137,7 @@ def _add_predict(commands: Any) -> None:
     )
     predict.add_argument("--new-levels", default="sample", choices=("sample", "mean", "average", "error"))
     predict.add_argument("--prob", type=float, help="probability of the intervals")
+    _add_reading(predict)
     predict.add_argument("--out", type=Path, help="CSV file to write; the screen unless given")
     predict.add_argument("--seed", type=int, default=0)
     predict.set_defaults(run=_predict)
@@ -137,11 +160,32 @@ def _add_prior_check(commands: Any) -> None:
     check.set_defaults(run=_prior_check)
 
 
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--separator",
+        default=",",
+        metavar="MARK",
+        help="what separates values: ',' unless given, ';', tab, …",
+    )
+    parser.add_argument("--decimal", default=".", metavar="MARK", help="the decimal mark of numbers ('.')")
+    parser.add_argument("--encoding", default="utf-8", help="the text's encoding (utf-8), such as latin-1")
+
+
+def _dialect(options: argparse.Namespace) -> Any:
+    from hierbayes.data.csvfile import Dialect
+
+    separator = "\t" if options.separator in ("tab", "\\t") else options.separator
+    return Dialect(separator, options.decimal, options.encoding)
+
+
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--draws", type=int, default=1000, help="draws kept from each chain (1000)")
     parser.add_argument("--chains", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0, help="the same seed repeats the draws")
     parser.add_argument("--no-progress", action="store_true")
+    parser.add_argument(
+        "--strict", action="store_true", help="exit with status 1 where sampling gives cause for a warning"
+    )
 
 
 def _sampling(options: argparse.Namespace) -> dict[str, Any]:
@@ -153,10 +197,12 @@ def _sampling(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _demo(options: argparse.Namespace) -> None:
+def _demo(options: argparse.Namespace) -> int:
     import hierbayes as hb
+    from hierbayes.outputs import check_folder, replacing
     from hierbayes.reprs import format_table
 
+    check_folder(options.out)
     sleep = hb.load_dataset("sleepstudy")
     _heading(DEMO_TITLE)
     print(sleep.head(3).to_string(index=False), f"\n… {len(sleep)} rows\n")
@@ -181,7 +227,8 @@ def _demo(options: argparse.Namespace) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     figure = fit.plot_shrinkage().get_figure(root=True)
     assert figure is not None, "an axes of ours is in a figure"
-    figure.savefig(options.out / "shrinkage.png", dpi=150)
+    with replacing(options.out / "shrinkage.png") as draft:
+        figure.savefig(draft, dpi=150, format="png")
     fit.save(options.out / "sleepstudy.nc")
     print(
         f"Saved {options.out / 'shrinkage.png'} (the shrinkage plot) and {options.out / 'sleepstudy.nc'} (the fit)."
@@ -189,24 +236,35 @@ def _demo(options: argparse.Namespace) -> None:
     print(
         'Your own table: hierbayes fit "y ~ x + (x | group)" table.csv. What it all means: docs/tutorial.md'
     )
+    return _status(fit)
 
 
 def _heading(text: str) -> None:
     print(f"{text}\n{'─' * len(text)}")
 
 
-def _fit(options: argparse.Namespace) -> None:
-    import hierbayes as hb
+def _status(fit: Any) -> int:
+    """130 where Ctrl-C stopped the sampling, so that what is drawn is less than was asked for."""
+    return 130 if fit.tree.attrs.get("interrupted") else 0
 
-    _check_out(options.out)
-    data = _read_csv(options.data, options.text)
+
+def _fit(options: argparse.Namespace) -> int:
+    import hierbayes as hb
+    from hierbayes.data.csvfile import read_csv
+    from hierbayes.outputs import check_output
+
+    if options.out:
+        check_output(options.out, [options.data, options.priors])
+    data = read_csv(options.data, options.text, _dialect(options))
     model = hb.Model(options.formula, data, family=options.family, link=options.link, priors=options.priors)
     print(model, "\n", flush=True)
     fit = model.fit(**_sampling(options))
+    if options.out:  # before anything is printed: whoever reads that may be gone
+        fit.save(options.out)
     print(fit)
     if options.out:
-        fit.save(options.out)
         print(f"\nSaved {options.out}")
+    return _status(fit)
 
 
 def _summary(options: argparse.Namespace) -> None:
@@ -222,21 +280,26 @@ def _summary(options: argparse.Namespace) -> None:
 
 def _predict(options: argparse.Namespace) -> None:
     import hierbayes as hb
+    from hierbayes.data.csvfile import read_csv, read_header
+    from hierbayes.outputs import check_output, replacing
     from hierbayes.reprs import format_table
 
-    _check_out(options.out)
+    if options.out:
+        check_output(options.out, [options.fit, options.rows])
+    dialect = _dialect(options)
     fit = hb.load(options.fit)
     data: Any = fit.data  # a saved fit holds its rows
     text = [name for name in data.columns if not _is_number(data[name])]
-    header = set(_read_header(options.rows))
-    rows = _read_csv(options.rows, [name for name in text if name in header])
+    header = set(read_header(options.rows, dialect))
+    rows = read_csv(options.rows, [name for name in text if name in header], dialect)
     groups = options.groups if options.groups in WORDS else options.groups.split(",")
     table = fit.predict(
         rows, options.kind, groups=groups, new_levels=options.new_levels, prob=options.prob, seed=options.seed
     )
     joined = rows.join(table.rename(columns={name: f"{name}_predicted" for name in table if name in rows}))
     if options.out:
-        joined.to_csv(options.out, index=False)
+        with replacing(options.out) as draft:
+            joined.to_csv(draft, index=False, **dialect.options)
         print(f"Saved {options.out}: {len(joined)} rows, interval {table.attrs['interval']}")
     else:
         print(format_table(joined, max_rows=len(joined)).to_string(index=False))
@@ -249,20 +312,14 @@ def _is_number(column: Any) -> bool:
     return bool(pd.api.types.is_numeric_dtype(column))
 
 
-def _check_out(path: Path | None) -> None:
-    """Refuse an output that could not be written, before any work is done for it."""
-    from hierbayes.store import check_folder
-
-    if path is not None:
-        check_folder(path)
-
-
 def _prior_check(options: argparse.Namespace) -> int:
     """Check every file; 2 where one cannot be read or simulated from, else 1 where a statement fails."""
+    from hierbayes.outputs import check_folder
     from hierbayes.priorfile import find_prior_files
 
     paths = find_prior_files(options.paths)
     if not options.no_figures:
+        check_folder(options.figures)
         options.figures.mkdir(parents=True, exist_ok=True)
     passed: list[bool] = []
     broken = 0
@@ -304,29 +361,11 @@ def _count(number: int, what: str) -> str:
 def _save(figure: Any, path: Path) -> None:
     import matplotlib.pyplot as plt
 
-    figure.savefig(path, dpi=100)
+    from hierbayes.outputs import replacing
+
+    with replacing(path) as draft:
+        figure.savefig(draft, dpi=100, format="png")
     plt.close(figure)
-
-
-def _read_header(path: Path) -> list[str]:
-    import pandas as pd
-
-    if not path.exists():
-        raise DataError(f"there is no file {str(path)!r}")
-    return list(pd.read_csv(path, nrows=0).columns)
-
-
-def _read_csv(path: Path, text: Sequence[str]) -> Any:
-    """The rows of a CSV file; whole numbers stay whole where some are missing."""
-    import pandas as pd
-
-    header = _read_header(path)
-    absent = [name for name in text if name not in header]
-    if absent:
-        raise DataError(
-            f"{str(path)!r} has no column {absent[0]!r} to read as text; it has {', '.join(header)}"
-        )
-    return pd.read_csv(path, dtype=dict.fromkeys(text, str), dtype_backend="numpy_nullable")
 
 
 if __name__ == "__main__":

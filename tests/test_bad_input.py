@@ -745,7 +745,7 @@ def test_loading_what_is_no_fit(tmp_path):
 
 
 def test_loading_a_file_of_a_newer_version(tmp_path, monkeypatch):
-    monkeypatch.setattr("hierbayes.store.FORMAT", 99)
+    monkeypatch.setattr("hierbayes.seal.FORMAT", 99)
     fitted().save(tmp_path / "new.nc")
     monkeypatch.undo()
     with pytest.raises(hb.DataError, match="newer hierbayes; update"):

@@ -22,8 +22,8 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "distributions", "formula", "priors", "elicitation", "links", "cumulative", "families", "covariance",
     "data", "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
-    "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "store", "fitted",
-    "model", "priorfile", "datasets", "cli",
+    "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal",
+    "storedrows", "store", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

@@ -2,6 +2,8 @@
 
 import datetime as dt
 import decimal
+import enum
+import fractions
 import pickle
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import xarray as xr
 from numpy.testing import assert_array_equal
 
 import hierbayes as hb
+from hierbayes.seal import write_sealed
 
 from .test_design import quiet
 from .test_predict import prior_fit
@@ -121,7 +124,16 @@ LEVELS = {
     "pairs": [(1, "a"), (0, "b"), (1, "b"), (0, "a"), (2, dt.date(2024, 1, 1)), (2, "c")],
     "mixed": ["a", 1, "1", 2.5, dt.date(2024, 1, 1), b"a"],
     "intervals": pd.interval_range(-3, 3).tolist(),
+    "fractions": [fractions.Fraction(i, 7) for i in range(1, 7)],
+    "pairs with a fraction": [(fractions.Fraction(i, 7), "a") for i in range(1, 7)],
+    "dates long ago": [dt.date(1503, 1, i) for i in range(1, 7)],
+    "dates far ahead": [dt.date(9999, 12, i) for i in range(1, 7)],
+    "times long ago": [dt.datetime(1503, 1, i, 12) for i in range(1, 7)],
+    "times far ahead": [dt.datetime(9999, 12, i, 12) for i in range(1, 7)],
 }
+ALL_AGES = np.array(
+    ["-0500-01-01", "1503-05-06", "1999-01-02", "2262-12-31", "9999-12-31", "20000-01-01"], "M8[s]"
+)
 COLUMNS = {
     "times": pd.Series(DAYS),
     "times of day units": pd.Series(DAYS.astype("datetime64[s]")),
@@ -134,6 +146,8 @@ COLUMNS = {
     "categories of integers": pd.Series(pd.Categorical([5, 3, 1, 2, 9, 4], [9, 5, 3, 1, 2, 4])),
     "categories of times": pd.Series(pd.Categorical(DAYS, DAYS[[3, 1, 0, 2, 5, 4]])),
     "bins": pd.Series(pd.cut([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5], 6)),
+    "times of all ages": pd.Series(ALL_AGES),
+    "categories of times long ago": pd.Series(pd.Categorical(ALL_AGES[1:5])),
     "nullable integers": pd.Series([3, 1, 2, 6, 5, 4], dtype="Int64"),
     "nullable text": pd.Series(list("fedcba"), dtype="string"),
 }
@@ -152,14 +166,24 @@ def test_levels_of_every_type_come_back(name, tmp_path):
     )
 
 
-def test_a_value_of_an_unknown_type_comes_back_as_text_in_its_place(tmp_path):
-    values = [complex(i, 1) for i in (3, 1, 2, 0)]
-    fit = prior_fit(quiet("y ~ x + (1 | g)", D.assign(g=np.array(values * 15, dtype=object))), draws=10)
-    found = through_disk(fit, tmp_path)
-    assert found.spec.coords["g"].tolist() == [str(value) for value in fit.spec.coords["g"]]
-    assert_array_equal(
-        found.design.predictors["mu"].factors["g"].codes, fit.design.predictors["mu"].factors["g"].codes
-    )
+UNKNOWN = {
+    "complex numbers": [complex(i, 1) for i in range(6)],
+    "frozensets": [frozenset(word) for word in ("ab", "abc", "b", "bc", "c", "")],
+    "ranges": [range(i) for i in range(6)],
+    "members of an enumeration": list(enum.Enum("Colour", "a b c d e f")),
+    "lists": [[i] for i in range(6)],
+    "sets in pairs": [(frozenset([i]), 1) for i in range(6)],
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ g"])
+def test_levels_that_no_file_could_hold_are_refused_before_sampling(name, formula):
+    column = pd.Series(UNKNOWN[name] * (N // 6))
+    with pytest.raises(
+        hb.DataError, match=r"column 'g' holds \w+ values.* make it a column of text or numbers"
+    ):
+        hb.Model(formula, D.assign(g=column))
 
 
 def test_ten_thousands_of_categories(tmp_path):
@@ -268,8 +292,8 @@ def test_levels_that_do_not_match_the_draws_are_refused(tmp_path):
         tree = opened.load()
     posterior = tree["posterior"].to_dataset()
     tree["posterior"] = xr.DataTree(posterior.assign_coords(g=posterior["g"].to_numpy()[::-1]))
-    tree.to_netcdf(path, engine="h5netcdf")
-    with pytest.raises(hb.DataError, match=r"damaged: the levels of 'g'"):
+    write_sealed(path, tree)
+    with pytest.raises(hb.DataError, match=r"the levels of 'g' are not those of its training rows"):
         hb.load(path)
 
 

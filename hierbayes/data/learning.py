@@ -27,6 +27,7 @@ from hierbayes.data.design import (
 from hierbayes.data.designrows import DesignRows
 from hierbayes.data.encoding import describe_rows, learn_encoding, learn_number
 from hierbayes.data.factors import learn_factors
+from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
@@ -77,7 +78,9 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
     counts = missing.sum()
     keep = ~missing.any(axis=1)
     report_gaps(len(frame), int(keep.sum()), counts)
-    return settle_types(formulas, frame[keep], counts) if counts.any() else frame
+    complete = settle_types(formulas, frame[keep], counts) if counts.any() else frame
+    check_labels(complete)
+    return complete
 
 
 def report_gaps(rows: int, complete: int, missing: "pd.Series[int]") -> None:
