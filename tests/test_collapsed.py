@@ -9,7 +9,7 @@ import pytest
 import hierbayes as hb
 from hierbayes.engine import choose
 from hierbayes.engine.collapsed import Collapsed, to_problem
-from hierbayes.engine.gaussian.collapsed import arrange, evaluator, route_of
+from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
 from hierbayes.engine.gaussian.moments import moments
 from tests.conftest import SLEEP
 
@@ -92,7 +92,7 @@ def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, prior
     coefficients = [name for name in start if not name.endswith("_log__")]
     factors = [factor.name for factor in model.spec.layout.predictors["mu"].factors]
     problem = to_problem(model.spec, model.design)
-    evaluate = evaluator(arrange(problem, moments(problem), route_of(problem)))()
+    evaluate = density_of(arrange(problem, moments(problem), route_of(problem))).evaluator()
     rng = np.random.default_rng(1)
     for _ in range(2):
         theta = rng.normal(scale=0.5, size=problem.n_theta)

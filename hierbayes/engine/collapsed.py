@@ -105,7 +105,7 @@ class Collapsed:
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation of what NUTS would draw, and the rest exactly given that."""
-        from hierbayes.engine.gaussian.collapsed import complete, evaluator, log_volume, prepare, unframe
+        from hierbayes.engine.gaussian.collapsed import complete, density_of, log_volume, prepare, unframe
         from hierbayes.engine.gaussian.normal import draw_normal
 
         rows, summed = _rows(spec, design)
@@ -116,7 +116,7 @@ class Collapsed:
         problem = to_problem(spec, rows)
         model, m = prepare(problem, summed, route)
         positions, log_ratio = draw_normal(
-            evaluator(model), np.zeros(model.dim), settings.draws, settings.seed, threads
+            density_of(model), np.zeros(model.dim), settings.draws, settings.seed, threads
         )
         statistics = {"log_ratio": log_ratio + log_volume(model)}  # NUTS has no use for that constant
         points = unframe(model, positions)

@@ -87,14 +87,14 @@ class Whitened:
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation in the whitened coordinates."""
         from hierbayes.engine.gaussian.normal import draw_normal
-        from hierbayes.engine.whitening.pilot import evaluator
+        from hierbayes.engine.whitening.pilot import density_of
         from hierbayes.engine.whitening.sample import expand
 
         start = time.perf_counter()
         problem, pilot = _find(spec, design, settings)
         ready, threads = time.perf_counter(), settings.threads
         positions, log_ratio = draw_normal(
-            lambda: evaluator(pilot.packed), pilot.position, settings.draws, settings.seed, threads
+            density_of(pilot.packed), pilot.position, settings.draws, settings.seed, threads
         )
         drawn = expand(problem, pilot.packed, positions, {"log_ratio": log_ratio}, threads)
         attributes = {"compile_seconds": ready - start, "sampling_seconds": time.perf_counter() - ready}

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from scipy import special
 
-from hierbayes.engine.gaussian.collapsed import CIRCLES, evaluator, prepare, rough_start, sample
+from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.nuts import sample_nuts
+from hierbayes.engine.gaussian.collapsed import CIRCLES, density_of, prepare, rough_start, sample
+from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.engine.gaussian.nuts import sample_nuts
 from hierbayes.engine.gaussian.problem import PriorCode
 from tests.gaussian.problems import PROBLEMS
 
@@ -24,7 +26,7 @@ ENGINE = Path(__file__).parent.parent
 )
 def test_frame_makes_the_posterior_standard(name: str) -> None:
     packed, _ = prepare(PROBLEMS[name]())
-    evaluate = evaluator(packed)()
+    evaluate = density_of(packed).evaluator()
     top, slope = evaluate(np.zeros(packed.n_theta))
     np.testing.assert_allclose(slope, 0.0, atol=1e-3)
     for i in range(packed.n_theta):
@@ -39,7 +41,7 @@ def test_rough_start_can_be_evaluated_for_extreme_data() -> None:
         changed = replace(made, y=y)
         packed, m = prepare(changed)
         assert np.all(np.isfinite(rough_start(changed, m)))
-        assert np.isfinite(evaluator(packed)()(np.zeros(packed.n_theta))[0])
+        assert np.isfinite(density_of(packed).evaluator()(np.zeros(packed.n_theta))[0])
 
 
 def test_sample_returns_draws_on_the_natural_scale() -> None:
@@ -66,7 +68,7 @@ def test_posterior_of_one_sd_is_that_by_quadrature() -> None:
     """Known sigma (a narrow prior) leaves one free sd: its posterior mean by a sum over a grid."""
     made = PROBLEMS["q = 1"]()
     made = replace(made, sigma_prior=(PriorCode.LOGNORMAL, 0.0, 1e-3, 0))
-    evaluate = evaluator(replace_frame(made))()
+    evaluate = density_of(replace_frame(made)).evaluator()
     grid = np.linspace(-6, 4, 2001)
     density = np.array([evaluate(np.array([0.0, t]))[0] for t in grid])
     weights = np.exp(density - density.max())
@@ -83,16 +85,21 @@ def replace_frame(made):
     return plain.framed(np.zeros(packed.n_theta), np.eye(packed.n_theta))
 
 
+@compiled
+def log_gamma(position, gradient, shape):
+    total = 0.0
+    for i in range(position.size):
+        total += shape[0] * position[i] - np.exp(position[i])
+        gradient[i] = shape[0] - np.exp(position[i])
+    return total
+
+
 def test_steps_on_circles_draw_from_any_density() -> None:
     """Logarithms of Gamma(3) draws: skewed, neither about 0 nor of sd 1, with known mean and variance."""
 
-    def evaluate(t: np.ndarray) -> tuple[float, np.ndarray]:
-        return float((3 * t - np.exp(t)).sum()), 3 - np.exp(t)
-
     dim = 60
     found = sample_nuts(
-        lambda: evaluate,
-        dim,
+        Density(log_gamma, dim, (np.array([3.0]),), tuple),
         start=lambda seed: np.random.default_rng(seed).uniform(-2, 2, dim),
         draws=1000,
         tune=200,
@@ -128,7 +135,7 @@ def test_import_stays_cheap() -> None:
 
 def test_sampling_leaves_arviz_alone_and_usable() -> None:
     code = (
-        "import sys; from hierbayes.engine.gaussian.nuts import _import_nutpie; nutpie = _import_nutpie();"
+        "import sys; from hierbayes.engine.core.nuts import _import_nutpie; nutpie = _import_nutpie();"
         "before = 'arviz' in sys.modules; import arviz; print(before, callable(arviz.summary),"
         "callable(nutpie.sample.__globals__['arviz'].from_dict))"
     )

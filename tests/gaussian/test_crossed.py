@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hierbayes.engine.gaussian.collapsed import sample
-from hierbayes.engine.gaussian.crossed import Density, draw_crossed
+from hierbayes.engine.gaussian.crossed import CrossedEvaluator, draw_crossed
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.problem import Factor, GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
@@ -102,7 +102,7 @@ def given_effects(made: GaussianProblem, model: Crossed, r: np.ndarray) -> tuple
 
 def expected_density(made: GaussianProblem, model: Crossed, point: np.ndarray) -> float:
     """Return the dense normal density given the effects + theirs + the prior of theta + log|du/dx|."""
-    density = Density(model)
+    density = CrossedEvaluator(model)
 
     def effects(coordinates: np.ndarray, row: int = U) -> np.ndarray:
         density(np.concatenate([theta, coordinates]))
@@ -132,14 +132,16 @@ def test_log_density_is_that_of_the_dense_normal(name: str, primary: int, sample
     model = crossed(made, primary, sampled)
     for seed in range(2):
         point = random_point(model, seed)
-        assert Density(model)(point)[0] == pytest.approx(expected_density(made, model, point), rel=1e-8)
+        assert CrossedEvaluator(model)(point)[0] == pytest.approx(
+            expected_density(made, model, point), rel=1e-8
+        )
 
 
 @pytest.mark.parametrize(("name", "primary", "sampled"), CASES)
 def test_gradient_is_the_central_difference(name: str, primary: int, sampled: tuple[int, ...]) -> None:
     made = CROSSED[name]()
     model = crossed(made, primary, sampled)
-    density, point = Density(model), random_point(model, 5)
+    density, point = CrossedEvaluator(model), random_point(model, 5)
     expected = ref.differentiate(lambda x: density(x)[0], point)
     np.testing.assert_allclose(density(point)[1], expected, rtol=1e-6, atol=1e-7 * np.abs(expected).max())
 
@@ -153,7 +155,7 @@ def test_flat_prior_is_integrated_over_lebesgue_measure(name: str, flat: tuple[i
     made = replace(made, prior_precision=precision)
     model = crossed(made, 0, (1,))
     point = random_point(model, 3)
-    assert Density(model)(point)[0] == pytest.approx(expected_density(made, model, point), rel=1e-8)
+    assert CrossedEvaluator(model)(point)[0] == pytest.approx(expected_density(made, model, point), rel=1e-8)
 
 
 @pytest.mark.parametrize("name", ["two crossed, slopes", "nested", "one row a level"])
@@ -164,7 +166,7 @@ def test_sd_near_zero_is_no_special_case(name: str, log_sd: float) -> None:
     point = random_point(model, 4)
     at = 1 + made.factors[0].q + made.factors[0].n_correlations
     point[[1, at]] = log_sd  # a factor integrated out, and one sampled
-    value, grad = Density(model)(point)
+    value, grad = CrossedEvaluator(model)(point)
     assert np.all(np.isfinite(grad))
     assert grad[[1, at]] == pytest.approx(1.0, abs=1e-6)  # the likelihood is flat: the Jacobian's 1 is left
     if log_sd > -100:
@@ -177,7 +179,7 @@ def test_density_that_cannot_be_evaluated_is_minus_infinity(place: int) -> None:
     for bad in (np.nan, 1e200):
         point = random_point(model, 1)
         point[place] = bad
-        value, grad = Density(model)(point)
+        value, grad = CrossedEvaluator(model)(point)
         assert value == -np.inf
         np.testing.assert_array_equal(grad, 0.0)
 
@@ -185,9 +187,9 @@ def test_density_that_cannot_be_evaluated_is_minus_infinity(place: int) -> None:
 def test_response_far_from_zero_keeps_its_digits() -> None:
     made = CROSSED["three crossed"]()
     model, point = crossed(made, 0, (1, 2)), random_point(crossed(made, 0, (1, 2)), 1)
-    near = Density(model)(point)
+    near = CrossedEvaluator(model)(point)
     far = replace(made, y=made.y + 1e6, prior_mean=made.prior_mean + np.array([1e6, 0, 0]))
-    value, grad = Density(crossed(far, 0, (1, 2)))(point)
+    value, grad = CrossedEvaluator(crossed(far, 0, (1, 2)))(point)
     assert value == pytest.approx(near[0], rel=1e-8)
     np.testing.assert_allclose(grad, near[1], rtol=1e-6, atol=1e-7)
 
@@ -199,7 +201,7 @@ def test_weight_two_is_the_row_twice() -> None:
         crossed(m, 0, (1, 2))
         for m in (replace(made, weights=times), made.rows(np.repeat(np.arange(60), times)))
     ]
-    weighted, repeated = (Density(model)(random_point(model, 1)) for model in models)
+    weighted, repeated = (CrossedEvaluator(model)(random_point(model, 1)) for model in models)
     assert weighted[0] == pytest.approx(repeated[0], rel=1e-11)
     np.testing.assert_allclose(weighted[1], repeated[1], rtol=1e-8, atol=1e-8)
 
@@ -219,7 +221,7 @@ def test_draws_have_the_conditional_mean_and_covariance(
     m = moments(made)
     model = crossed(made, primary, sampled)
     point = random_point(model, 1)
-    density = Density(model)
+    density = CrossedEvaluator(model)
     density(point)
     r = density.placed.placed[R].copy()
     inner, kept = given_effects(made, model, r)

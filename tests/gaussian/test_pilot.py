@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hierbayes.engine.gaussian.collapsed import prepare, rough_start
-from hierbayes.engine.gaussian.crossed import Density
+from hierbayes.engine.gaussian.crossed import CrossedEvaluator
 from hierbayes.engine.gaussian.information import informations
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.pilot import GivenTheta, conjugate_gradients, extreme_directions, whiten
@@ -103,7 +103,7 @@ def test_effects_are_about_standard_given_theta(name: str) -> None:
 def test_frame_makes_the_posterior_standard() -> None:
     made = penicillin()
     model, _ = prepare(made, route=Route(0, (1, 2), 2, 0.0))
-    density = Density(model)
+    density = CrossedEvaluator(model)
     noise = np.random.default_rng(0).standard_normal((200, model.size))
     n = made.n_theta
 
@@ -122,7 +122,7 @@ def test_extreme_data_have_coordinates(scale: float) -> None:
     made = CROSSED["three crossed"]()
     made = replace(made, y=made.y * scale)
     model, _ = prepare(made, route=Route(0, (1, 2), 3, 0.0))
-    value, grad = Density(model)(np.zeros(model.dim))
+    value, grad = CrossedEvaluator(model)(np.zeros(model.dim))
     assert np.isfinite(value)
     assert np.all(np.isfinite(grad))
 

@@ -1,15 +1,16 @@
 """Gaussian mixed models: NUTS sees the hyperparameters, and of the effects those too dear to integrate out."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
 from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.gaussian.conditional import draw_coefficients
-from hierbayes.engine.gaussian.crossed import Density, draw_crossed
+from hierbayes.engine.gaussian.crossed import crossed_density, draw_crossed
 from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.modes import find_mode, frame_at
@@ -17,7 +18,6 @@ from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nestdraws import draw_nested
 from hierbayes.engine.gaussian.nested import Nested, nest, seconds_of
 from hierbayes.engine.gaussian.nestkernels import nested_log_density
-from hierbayes.engine.gaussian.nuts import Evaluate, sample_nuts
 from hierbayes.engine.gaussian.packing import Packed, pack
 from hierbayes.engine.gaussian.pilot import pilot
 from hierbayes.engine.gaussian.problem import Floats, GaussianProblem
@@ -29,7 +29,6 @@ TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordina
 # Steps along the circles on which N(0, I) moves: only what departs from it limits them. Seven of half a radian are
 # just more than half a circle, where NUTS turns; longer ones would be unstable where curvatures are a dozen.
 CIRCLES = {"exact_normal_trajectory": True, "max_step_size": 0.5, "step_size_jitter": 0.05}
-PARALLEL = 1.5e-5  # seconds of a gradient below which chains only wait for Python's lock
 
 
 @dataclass(frozen=True)
@@ -73,8 +72,8 @@ def prepare(
     model = arrange(problem, m, route_of(problem) if route is None else route)
     if isinstance(model, Crossed):
         return pilot(m, model, rough_start(problem, m)), m
-    mode = find_mode(evaluator(model)(), rough_start(problem, m))
-    return frame_at(model, model.constants.scales, lambda model: evaluator(model)(), mode), m
+    mode = find_mode(density_of(model).evaluator(), rough_start(problem, m))
+    return frame_at(model, model.constants.scales, lambda model: density_of(model).evaluator(), mode), m
 
 
 def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed:
@@ -86,22 +85,12 @@ def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nest
     return pack(problem, m, route.primary)
 
 
-def evaluator(model: Packed | Nested | Crossed) -> Callable[[], Evaluate]:
-    """Return a function that makes evaluators, one for each thread."""
-
-    def make() -> Evaluate:
-        if isinstance(model, Crossed):
-            return Density(model)
-        kernel = nested_log_density if isinstance(model, Nested) else log_density
-        arguments = (*model.constants, *model.memory())
-        grad = np.zeros(model.n_theta)
-
-        def evaluate(position: Floats) -> tuple[float, Floats]:
-            return kernel(position, grad, *arguments), grad
-
-        return evaluate
-
-    return make
+def density_of(model: Packed | Nested | Crossed) -> Density:
+    """Return the log density of a model's coordinates."""
+    if isinstance(model, Crossed):
+        return crossed_density(model)
+    kernel = nested_log_density if isinstance(model, Nested) else log_density
+    return Density(kernel, model.dim, model.constants, model.memory)
 
 
 def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
@@ -138,8 +127,7 @@ def sample(
     draws, tune, chains : int
         Draws after tuning, tuning steps (default: what the route needs) and chains.
     cores : int, optional
-        Chains at the same time. Default: all that help; a model whose gradient takes microseconds is faster
-        on one.
+        Chains at the same time. Default: as many as the machine can run.
     seed : int
         Same seed, same draws.
     target_accept : float, optional
@@ -159,16 +147,13 @@ def sample(
     route = route_of(problem) if route is None else route
     model, m = prepare(problem, m, route)
     available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
-    seconds = seconds_of(problem, m) if isinstance(model, Nested) else route.seconds
-    worth = available if seconds > PARALLEL else 1
     found = sample_nuts(
-        evaluator(model),
-        model.dim,
+        density_of(model),
         start=lambda chain_seed: np.random.default_rng(chain_seed).uniform(-2, 2, model.dim),
         draws=draws,
         tune=(TUNE_SAMPLED if route.sampled else TUNE) if tune is None else tune,
         chains=chains,
-        cores=worth if cores is None else cores,
+        cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
         target_accept=(TARGET_SAMPLED if route.sampled else TARGET)

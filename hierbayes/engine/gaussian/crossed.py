@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hierbayes.engine.core.density import Density, Evaluator
 from hierbayes.engine.gaussian.conditional import Coefficients, colour, in_batches
 from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH
 from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
@@ -21,28 +22,22 @@ from hierbayes.engine.gaussian.whitening import LEVELS, START, Placed, R, Whiten
 from hierbayes.engine.gaussian.whitening import Q as EFFECTS
 
 
-class Density:
+def crossed_density(model: Crossed) -> Density:
+    """Return the log density of a model's coordinates."""
+    constants = model.packed.constants, model.whitening, model.products
+    return Density(crossed_log_density, model.dim, constants, model.memory)
+
+
+class CrossedEvaluator(Evaluator):
     """A model's log density and its gradient as a function of the position; one for each thread."""
 
     def __init__(self, model: Crossed) -> None:
+        super().__init__(crossed_density(model))
         self.model = model
-        self.memory, self.placed, self.work = model.memory()
-        self.grad = np.zeros(model.dim)
-
-    def __call__(self, position: Floats) -> tuple[float, Floats]:
-        """Return the log density and its gradient, the same array each time."""
-        model = self.model
-        value = crossed_log_density(
-            position,
-            self.grad,
-            model.packed.constants,
-            model.whitening,
-            model.products,
-            self.memory,
-            self.placed,
-            self.work,
-        )
-        return value, self.grad
+        self.memory: Memory
+        self.placed: Placed
+        self.work: Work
+        self.memory, self.placed, self.work = self.table.arguments[0][-3:]  # type: ignore[assignment]
 
     def residual(self) -> Floats:
         """Return D'(y - D r - the mode of the rest)/σ² where it was evaluated last."""

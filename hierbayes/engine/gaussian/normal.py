@@ -1,11 +1,10 @@
 """Draws of the normal distribution nearest to a density, and what they lack of being the density's own."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from hierbayes.engine.gaussian.nuts import Evaluate
+from hierbayes.engine.core.density import Density, Evaluate
 from hierbayes.engine.gaussian.problem import Floats
 
 PAIRS = 32  # of opposite draws, over which scores are averaged
@@ -15,7 +14,7 @@ LONGEST = 1.0
 
 
 def draw_normal(
-    make_evaluate: Callable[[], Evaluate], start: Floats, draws: int, seed: int, threads: int
+    density: Density, start: Floats, draws: int, seed: int, threads: int
 ) -> tuple[Floats, Floats]:
     """Draw from a normal distribution that stands for a density, in coordinates in which that is about N(0, I).
 
@@ -23,10 +22,9 @@ def draw_normal(
 
     Parameters
     ----------
-    make_evaluate : callable
-        Called once for each thread; returns a function of a position that returns the log density and its gradient.
+    density : Density
     start : array (dim,)
-        The density's mode, or near it.
+        Its mode, or near it.
     draws : int
     seed : int
         Same seed, same draws, whatever ``threads`` is.
@@ -40,12 +38,12 @@ def draw_normal(
     log_ratio : array (1, draws)
         The log density less that of the normal distribution; −inf where it cannot be evaluated.
     """
-    mean = nearest_mean(make_evaluate(), start)
+    mean = nearest_mean(density.evaluator(), start)
     away = np.random.default_rng(seed).standard_normal((draws, mean.size))
     log_density = np.empty(draws)
 
     def fill(part: np.ndarray) -> None:
-        evaluate = make_evaluate()
+        evaluate = density.evaluator()
         for draw in part:
             log_density[draw] = evaluate(mean + away[draw])[0]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hierbayes.engine.gaussian.crossed import Density
+from hierbayes.engine.gaussian.crossed import CrossedEvaluator
 from hierbayes.engine.gaussian.hyperparameters import LAM, VALUE
 from hierbayes.engine.gaussian.information import informations
 from hierbayes.engine.gaussian.modes import find_mode, frame_at
@@ -62,7 +62,7 @@ class GivenTheta:
 
     def __init__(self, model: Crossed, theta: Floats) -> None:
         n = model.packed.n_theta
-        self.density = Density(model.framed(np.zeros(n), np.eye(n)))
+        self.density = CrossedEvaluator(model.framed(np.zeros(n), np.eye(n)))
         self.size = model.size
         self.position = np.concatenate([theta, np.zeros(model.size)])
 
@@ -79,7 +79,7 @@ def _averaged(model: Crossed, noise: Floats) -> Callable[[Floats], tuple[float, 
     That is variational inference with N(mode, I) for the effects; few draws do, as each averages many levels.
     """
     n = model.packed.n_theta
-    density = Density(model.framed(np.zeros(n), np.eye(n)))
+    density = CrossedEvaluator(model.framed(np.zeros(n), np.eye(n)))
     points = np.concatenate([noise, -noise])
 
     def evaluate(theta: Floats) -> tuple[float, Floats]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hierbayes.engine.core.density import Density, Evaluate
 from hierbayes.engine.gaussian.hyperparameters import LAM, start_theta
 from hierbayes.engine.gaussian.modes import spread_at
-from hierbayes.engine.gaussian.nuts import Evaluate
 from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.information import find_pairs, split, whiten
@@ -50,15 +50,15 @@ class Pilot:
         return self.slope < ARRIVED and bool(np.abs(self.position).max(initial=0.0) < 1.0)
 
 
+def density_of(packed: Packed) -> Density:
+    """The log density of a model's whitened coordinates."""
+    return Density(log_density, packed.dim, (*packed.model, *packed.chart), packed.memory)
+
+
 def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
     """The log density and its gradient at a position; the gradient is the same array each time."""
-    arrays = (*packed.model, *packed.chart, *(packed.memory() if memory is None else memory))
-    gradient = np.zeros(packed.dim)
-
-    def evaluate(position: Floats) -> tuple[float, Floats]:
-        return log_density(position, gradient, *arrays), gradient
-
-    return evaluate
+    density = density_of(packed)
+    return (density if memory is None else replace(density, make_memory=lambda: memory)).evaluator()
 
 
 def find_pilot(problem: Problem) -> Pilot:

@@ -1,7 +1,6 @@
 """Posterior draws in whitened coordinates, turned into those of the model's variables."""
 
 import os
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,16 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.gaussian.hyperparameters import CHOL, VALUE
 from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.nuts import sample_nuts
 from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.whitening.kernel import B, R, place
 from hierbayes.engine.whitening.packing import Chart, Memory, Model, Packed
-from hierbayes.engine.whitening.pilot import Pilot, evaluator
+from hierbayes.engine.whitening.pilot import Pilot, density_of, evaluator
 from hierbayes.engine.whitening.problem import Problem
 
-PARALLEL = 4e-5  # seconds of a gradient below which chains only wait for Python's lock
 WIDER = 3.0  # how much wider chains start where the pilot did not arrive
 
 
@@ -61,31 +59,18 @@ def sample(
     """Draw from the posterior: see `gaussian.collapsed.sample` for the arguments."""
     packed = pilot.packed
     available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
-    worth = available if _seconds(packed) > PARALLEL else 1
     found = sample_nuts(
-        lambda: evaluator(packed),
-        packed.dim,
+        density_of(packed),
         start=_start(pilot),
         draws=draws,
         tune=tune,
         chains=chains,
-        cores=worth if cores is None else cores,
+        cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
         **settings,
     )
     return expand(problem, packed, found.positions, found.statistics, cores or available)
-
-
-def _seconds(packed: Packed) -> float:
-    """Time of one gradient."""
-    evaluate, origin = evaluator(packed), np.zeros(packed.dim)
-    best = np.inf
-    for _ in range(3):
-        start = time.perf_counter()
-        evaluate(origin)
-        best = min(best, time.perf_counter() - start)
-    return best
 
 
 def _start(pilot: Pilot) -> Callable[[int], Floats]:

@@ -4,15 +4,18 @@ import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.machine import ENTRY, link, machine_code
 from hierbayes.engine.draws import largest_block
 from hierbayes.engine.gaussian.problem import Floats
 
-Evaluate = Callable[[Floats], tuple[float, Floats]]
+Start = Callable[[int], Floats]
 STATISTICS = (
     "depth", "maxdepth_reached", "n_steps", "step_size", "step_size_bar", "mean_tree_accept", "mean_tree_accept_sym",
     "energy", "energy_error", "max_energy_error", "logp", "diverging",
@@ -28,10 +31,9 @@ class Chains:
 
 
 def sample_nuts(
-    make_evaluate: Callable[[], Evaluate],
-    dim: int,
+    density: Density,
     *,
-    start: Callable[[int], Floats],
+    start: Start,
     draws: int,
     tune: int,
     chains: int,
@@ -44,10 +46,7 @@ def sample_nuts(
 
     Parameters
     ----------
-    make_evaluate : callable
-        Called once for each chain; returns a function of a position that returns the log density and its
-        gradient. The gradient may be the same array each time.
-    dim : int
+    density : Density
     start : callable
         A chain's first position from its seed.
     draws, tune, chains, cores, seed, progress
@@ -59,18 +58,11 @@ def sample_nuts(
     -----
     If the user interrupts, the draws so far are returned (see `hierbayes.engine.draws.largest_block`).
     """
+    dim = density.dim
     if dim == 0:  # everything else is drawn from its exact conditional
         return Chains(np.zeros((chains, draws, 0)), {"diverging": np.zeros((chains, draws), bool)})
     nutpie = _import_nutpie()
-    model = nutpie.compiled_pyfunc.from_pyfunc(
-        dim,
-        make_evaluate,
-        lambda seed1, seed2, chain: lambda position: {"position": position},
-        [np.dtype(np.float64)],
-        [(dim,)],
-        ["position"],
-        make_initial_point_fn=start,
-    )
+    model = by_address(density, chains, start) or by_callback(density, start)
     trace = nutpie.sample(
         model,
         draws=draws,
@@ -84,6 +76,75 @@ def sample_nuts(
     )
     draw_batches, stat_batches = trace.get_arrow_trace()
     return _read(draw_batches, stat_batches, dim)
+
+
+def by_address(density: Density, chains: int, start: Start) -> Any:
+    """Return the density as nutpie takes it from PyMC: the address of a C function, called without Python.
+
+    None if this release of nutpie lacks the names that are used here, which it doesn't document.
+    """
+    dim, table = density.dim, density.table(chains)
+    functions = _Function(density.address(table)), _Function(_copy())
+    try:
+        from nutpie.compile_pymc import CompiledPyMCModel
+
+        model = CompiledPyMCModel(
+            dims={},
+            compiled_logp_func=functions[0],
+            compiled_expand_func=functions[1],
+            initial_point_func=start,
+            shared_data={},
+            shared_var_keys={},
+            user_data=table.words,
+            n_expanded=dim,
+            shape_info=(["position"], [slice(0, dim)], [(dim,)]),
+            logp_func=table,  # for its arrays to live as long as the model
+            expand_func=None,
+            _n_dim=dim,
+            _shapes={"position": (dim,)},
+            _coords={},
+        )
+        model._make_model(None)
+    except (ImportError, AttributeError, TypeError):
+        return None
+    return model
+
+
+def by_callback(density: Density, start: Start) -> Any:
+    """Return the density as nutpie documents it, a Python function: a call takes longer, and no two run at a time."""
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    return from_pyfunc(
+        density.dim,
+        density.evaluator,
+        lambda seed1, seed2, chain: lambda position: {"position": position},
+        [np.dtype(np.float64)],
+        [(density.dim,)],
+        ["position"],
+        make_initial_point_fn=start,
+    )
+
+
+@dataclass(frozen=True)
+class _Function:
+    """What stands for numba's C functions."""
+
+    address: int
+
+
+@cache
+def _copy() -> int:
+    """Return the address of a C function that copies a position: what nutpie is to keep of it is all of it."""
+    return link(
+        machine_code(f"""
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+define i64 @{ENTRY}(i64 %dim, i64 %kept, ptr %position, ptr %out, ptr %user) {{
+  %bytes = mul i64 %kept, 8
+  call void @llvm.memcpy.p0.p0.i64(ptr %out, ptr %position, i64 %bytes, i1 false)
+  ret i64 0
+}}
+""")
+    )
 
 
 def _read(draw_batches: list[Any], stat_batches: list[Any], dim: int) -> Chains:

@@ -1,0 +1,1 @@
+"""What both numerical engines stand on: compiled densities, how they reach nutpie, and NUTS over them."""

@@ -1,0 +1,157 @@
+"""Kernels as this machine's code: made once, kept on disk, loaded by LLVM in milliseconds.
+
+numba keeps machine code too, but it looks only at the file of a kernel, not at those of what the kernel calls, and it
+links and optimises a C function anew in each process, which takes seconds. Here a file's name is a digest of the
+sources of all of them, the compilers' versions and the processor.
+"""
+
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+import llvmlite.binding as llvm
+
+from hierbayes.engine.core.arguments import Argument, layout_of
+
+PACKAGE = Path(__file__).parents[2]
+IMPORTED = re.compile(r"^(?:from|import) hierbayes\.([\w.]+)", re.MULTILINE)
+ALWAYS = "engine.core.entry"  # what every kernel is wrapped in
+
+_loaded: dict[tuple[str, str], int] = {}
+_engines: list[Any] = []  # own the machine code that addresses point to
+_lock = RLock()
+
+
+def address_of(kernel: Callable[..., float], arguments: Sequence[Argument]) -> int:
+    """Return the address of the C function of a kernel (`entry`), compiled if it never was on this machine."""
+    name, layout = f"{kernel.__module__}.{kernel.__qualname__}", layout_of(arguments)
+    with _lock:
+        if (name, layout) not in _loaded:
+            _loaded[name, layout] = link(_code(name, layout, kernel, arguments))
+        return _loaded[name, layout]
+
+
+def _code(name: str, layout: str, kernel: Callable[..., float], arguments: Sequence[Argument]) -> bytes:
+    file = f"{name.removeprefix('hierbayes.engine.')}-{_fingerprint(name, layout)}.o"
+    code = read(file)
+    if code is None:
+        from hierbayes.engine.core.entry import make_entry  # numba's compiler: only where it is needed
+
+        code = machine_code(make_entry(kernel, arguments))
+        keep(file, code)
+    return code
+
+
+def _fingerprint(name: str, layout: str) -> str:
+    machine = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    versions = version("numba"), version("llvmlite"), version("numpy")
+    parts = layout, sources_of(name.rpartition(".")[0]), *versions, llvm.get_default_triple(), *machine
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+
+
+@cache
+def sources_of(module: str) -> str:
+    """Return a digest of the source of a kernel's module and of all that it imports from this package.
+
+    A module outside the package is taken alone.
+    """
+    left, seen = [ALWAYS, module.removeprefix("hierbayes.")], dict[str, bytes]()
+    while left:
+        name = left.pop()
+        path = PACKAGE / (name.replace(".", "/") + ".py")
+        if not path.exists():
+            path = Path(str(getattr(sys.modules.get(name), "__file__", "")))
+        if name not in seen and path.is_file():
+            seen[name] = path.read_bytes()
+            left += IMPORTED.findall(seen[name].decode())
+    return hashlib.sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
+
+
+@cache
+def _target() -> Any:
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=3, jit=True
+    )
+
+
+ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
+
+
+def machine_code(module: str) -> bytes:
+    """Return the object code of an LLVM module's function `ENTRY` and of what it calls."""
+    parsed, machine = llvm.parse_assembly(module), _target()
+    for function in parsed.functions:
+        if not function.is_declaration and function.name != ENTRY:
+            function.linkage = "internal"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_global_dead_code_eliminate_pass()
+    passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0)))
+    return bytes(machine.emit_object(parsed))
+
+
+def link(code: bytes) -> int:
+    """Return the address of `ENTRY` of some object code, brought into memory for the rest of the process."""
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return int(engine.get_function_address(ENTRY))
+
+
+def folders() -> Iterator[Path]:
+    """Return where machine code may be, the best place first: numba's own folders, then the user's cache."""
+    if chosen := os.environ.get("NUMBA_CACHE_DIR"):
+        yield Path(chosen) / "hierbayes"
+        return
+    yield PACKAGE / "engine" / "__pycache__"
+    if sys.platform == "win32":
+        caches = os.environ.get("LOCALAPPDATA", "~/AppData/Local")
+    elif sys.platform == "darwin":
+        caches = "~/Library/Caches"
+    else:
+        caches = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    yield Path(caches).expanduser() / "hierbayes"
+
+
+def read(file: str) -> bytes | None:
+    """Return what was kept in a file, if it is there and whole."""
+    for folder in folders():
+        try:
+            kept = (folder / file).read_bytes()
+        except OSError:
+            continue
+        digest, content = kept[:32], kept[32:]
+        if hashlib.sha256(content).digest() == digest:
+            return content
+    return None
+
+
+def keep(file: str, content: bytes) -> None:
+    """Write a file in the first folder that can be written; in none, the next process makes it again.
+
+    Another process sees either nothing or the whole file.
+    """
+    for folder in folders():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            handle, unfinished = tempfile.mkstemp(dir=folder)
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(hashlib.sha256(content).digest() + content)
+                os.replace(unfinished, folder / file)
+            except OSError:
+                os.unlink(unfinished)
+                raise
+        except OSError:
+            continue
+        return
