@@ -590,3 +590,37 @@ def test_get_family_says_what_there_is():
         get_family("tweedie")
     with pytest.raises(UnsupportedError, match=r"'poisson' has no link 'logit'; its links are log, identity"):
         get_family("poisson", "logit")
+
+
+# -- large shapes and precisions -----------------------------------------------------------------------------
+
+LARGE = [1e10, 4e14, 4e16]
+
+
+def large(name, size):
+    """A family's linear predictor, own parameters, and responses within six sds of a mean where it is all but normal.
+
+    Also their distances in sds, and the logarithm of that normal density with the skewness' term of Edgeworth's series.
+    """
+    z, eta = np.linspace(-6.0, 6.0, 25), np.array(0.3)
+    if name == "gamma":
+        mu, sd, skewness, own = np.exp(eta), np.exp(eta) / np.sqrt(size), 2 / np.sqrt(size), {"shape": size}
+    elif name == "beta":
+        mu, own = special.expit(eta), {"phi": size}
+        sd = np.sqrt(mu * (1 - mu) / (size + 1))
+        skewness = 2 * (1 - 2 * mu) * np.sqrt(size + 1) / ((size + 2) * np.sqrt(mu * (1 - mu)))
+    else:
+        mu, sd, skewness, own = eta, 1.7, 0.0, {"sigma": 1.7, "nu": size}
+    y = mu + sd * z
+    z = (y - mu) / sd  # as rounding left it
+    return y, eta, own, z, stats.norm.logpdf(z) - np.log(sd) + skewness / 6 * (z**3 - 3 * z)
+
+
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize(("name", "link"), [("gamma", "log"), ("beta", "logit"), ("student", "identity")])
+def test_densities_of_a_large_shape_are_the_normal_ones_they_tend_to(name, link, size):
+    y, eta, own, _, expected = large(name, size)
+    found = FAMILIES[name].log_density(y, eta, own, LINKS[link], None)
+    assert_allclose(
+        found, expected, rtol=0, atol=1e-6
+    )  # six sds times what the last digit of a mean is in sds

@@ -18,6 +18,7 @@ from hierbayes.families.record import (
     link_mean,
     whole,
 )
+from hierbayes.families.remainders import NEAR, factorial_rest, log1p_rest
 from hierbayes.links import Link
 
 POSITIVE_LINKS = ("log", "identity", "inverse")
@@ -104,10 +105,13 @@ NEGBINOMIAL = Family(
 
 
 def _gamma_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
-    mu, shape = link.mean(eta), aux["shape"]
-    rate = shape / np.where(mu > 0, mu, 1.0)
-    density = shape * np.log(rate) + (shape - 1) * np.log(y) - rate * y - special.gammaln(shape)
-    return np.where(mu > 0, density, -np.inf)
+    mean, shape = link.mean(eta), np.asarray(aux["shape"])
+    ratio = y / np.where(mean > 0, mean, 1.0)
+    # shape log shape − shape − log Γ(shape), and log ratio − ratio + 1, are differences of much larger terms
+    constant = np.log(shape) - factorial_rest(shape)
+    near = np.abs(ratio - 1) < NEAR
+    deviance = np.where(near, log1p_rest(np.where(near, ratio - 1, 0.0)), np.log(ratio) - ratio + 1)
+    return np.where(mean > 0, shape * deviance + constant - np.log(y), -np.inf)
 
 
 def _gamma_simulate(

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import special
 
 from hierbayes.families.record import POSITIVE, Array, Auxiliary, Family, Support, Values, link_mean
+from hierbayes.families.remainders import rise
 from hierbayes.links import Link
 from hierbayes.priors import Prior
 
@@ -59,9 +60,7 @@ GAUSSIAN = Family(
 def _student_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
     nu, sigma = aux["nu"], aux["sigma"]
     z = (y - link.mean(eta)) / sigma
-    constant = (
-        special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
-    )
+    constant = rise(np.asarray(nu / 2), np.asarray(0.5)) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
     return constant - (nu + 1) / 2 * np.log1p(z * z / nu)
 
 

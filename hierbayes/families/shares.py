@@ -17,10 +17,10 @@ from hierbayes.families.record import (
     link_mean,
     whole,
 )
+from hierbayes.families.remainders import NEAR, factorial_rest, log1p_rest, log_rise
 from hierbayes.links import NUMPY_MATH, Link
 
 EPSILON = float(np.finfo(float).epsneg)
-STIRLING = 1000.0  # from here on two terms of Stirling's series are exact to rounding
 TERMS = 100  # trials up to which a beta-binomial's information is summed over its responses
 UNIT_LINKS = ("logit", "probit", "cloglog")
 UNIT = Support("a number strictly between 0 and 1", lambda y, trials: (y > 0) & (y < 1))
@@ -131,12 +131,22 @@ def _beta_shapes(eta: Array, aux: Values, link: Link) -> tuple[Array, Array]:
 
 
 def _beta_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
-    odds, phi = _log_odds(eta, link), aux["phi"]
+    """By Stirling's series of the gamma functions: −phi times the divergence of y from mu, and what is left.
+
+    With B(mu phi, (1 − mu) phi) written out, phi log phi cancels, and near the mode so do the linear parts of the two
+    logarithms: all that is left is small.
+    """
+    odds, phi = _log_odds(eta, link), np.asarray(aux["phi"])
     log_mu, log_rest = -np.logaddexp(0, -odds), -np.logaddexp(0, odds)
-    a, b = np.exp(log_mu) * phi, np.exp(log_rest) * phi
-    # 1 / B(a, b) = mu (1 − mu) phi / (phi + 1) / B(a + 1, b + 1), which stays finite as a or b vanishes
-    constant = log_mu + log_rest + np.log(phi / (phi + 1)) - special.betaln(a + 1, b + 1)
-    return constant + (a - 1) * np.log(y) + (b - 1) * np.log1p(-y)
+    mu, rest = np.exp(log_mu), np.exp(log_rest)
+    apart = np.where(y > 0.5, rest - (1 - y), y - mu)
+    near = np.abs(apart) < NEAR * np.minimum(mu, rest)
+    parts = np.where(near, apart, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a mean that vanished is not near
+        close = mu * log1p_rest(parts / mu) + rest * log1p_rest(-parts / rest)
+    far = mu * (np.log(y) - log_mu) + rest * (np.log1p(-y) - log_rest)
+    constant = factorial_rest(phi) - factorial_rest(mu * phi) - factorial_rest(rest * phi) + np.log(phi)
+    return phi * np.where(near, close, far) + constant + log_mu + log_rest - np.log(y) - np.log1p(-y)
 
 
 def _beta_simulate(
@@ -177,27 +187,12 @@ BETA = Family(
 )
 
 
-def _log_rise(log_x: Array, y: Array) -> Array:
-    """log Γ(x + y) − log Γ(x) for whole y, the logarithm of x (x + 1) … (x + y − 1).
-
-    Without what differences lose: x may underflow to 0 (its own factor is split off), or be so large that both
-    logarithms agree in all their digits (then by Stirling's series, Abramowitz & Stegun 1964, 6.1.41).
-    """
-    x = np.exp(np.minimum(log_x, 700.0)) + 1
-    k = np.maximum(y - 1, 0)
-    small, large = np.minimum(x, STIRLING), np.maximum(x, STIRLING)
-    near = special.gammaln(small + k) - special.gammaln(small)
-    rests = [(1 - 1 / (30 * z**2)) / (12 * z) for z in (large + k, large)]
-    far = (large - 0.5) * np.log1p(k / large) + k * (np.log(large + k) - 1) + rests[0] - rests[1]
-    return np.where(y > 0, log_x + np.where(x < STIRLING, near, far), 0.0)
-
-
 def _betabinomial_log_density(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
     n = np.ones_like(y) if trials is None else trials
     odds, phi = _log_odds(eta, link), aux["phi"]
     log_a, log_b = (np.log(phi) - np.logaddexp(0, signed) for signed in (-odds, odds))
     choose = special.gammaln(n + 1) - special.gammaln(y + 1) - special.gammaln(n - y + 1)
-    return choose + _log_rise(log_a, y) + _log_rise(log_b, n - y) - _log_rise(np.log(phi), n)
+    return choose + log_rise(log_a, y) + log_rise(log_b, n - y) - log_rise(np.log(phi), n)
 
 
 def _betabinomial_cdf(y: Array, eta: Array, aux: Values, link: Link, trials: Array | None) -> Array:
@@ -225,7 +220,7 @@ def _betabinomial_information(eta: Array, aux: Values, link: Link, trials: Array
     a, b = _beta_shapes(eta, aux, link)
     phi = a + b
     # log density and score, d / d a − d / d b, of y successes: from y = 0 on
-    logs = _log_rise(np.log(b), few) - _log_rise(np.log(phi), few)
+    logs = log_rise(np.log(b), few) - log_rise(np.log(phi), few)
     score = special.digamma(b) - special.digamma(b + few)
     total = np.exp(logs) * score**2
     with np.errstate(divide="ignore", invalid="ignore"):  # of more successes than trials, which are left out

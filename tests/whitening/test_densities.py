@@ -13,12 +13,14 @@ from hierbayes.links import LINKS
 from tests.test_families import (
     AUXILIARIES,
     FAR,
+    LARGE,
     LOG_MEANS,
     LOG_REST,
     PAIRS,
     RESPONSES,
     TRIALS,
     far_log_density,
+    large,
     moderate,
 )
 
@@ -107,6 +109,20 @@ def test_betabinomial_from_few_trials_to_many_and_from_two_values_to_a_binomial(
                 assert_allclose(record, expected, rtol=1e-10, atol=1e-10)
                 assert_allclose(out[1], slopes[0], rtol=1e-6, atol=1e-9)
                 assert_allclose(phi * out[2], slopes[1], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("size", LARGE)
+@pytest.mark.parametrize(("name", "link"), [("gamma", "log"), ("beta", "logit"), ("student", "identity")])
+def test_rows_of_a_large_shape_are_the_normal_ones_they_tend_to(name, link, size):
+    y, eta, own, z, expected = large(name, size)
+    _, _, value, slopes = rows(name, link, y, eta, own)
+    assert_allclose(
+        value, expected, rtol=0, atol=1e-6
+    )  # six sds times what the last digit of a mean is in sds
+    # an sd in proportion to the root of the shape: d log density / d log shape = (1 − z²) / 2; nu says nothing more
+    place = list(own).index({"gamma": "shape", "beta": "phi"}.get(name, "nu"))
+    slope = 0.0 if name == "student" else (1 - z**2) / 2
+    assert_allclose(size * slopes[1 + place], slope, rtol=0, atol=1e-3)
 
 
 def test_special_functions():

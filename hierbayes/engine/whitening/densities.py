@@ -30,9 +30,11 @@ from hierbayes.engine.whitening.special import (
     digamma,
     digamma_rest,
     exp_lane,
+    factorial_rest,
     lgamma_rest,
     lgamma_rise,
     log1p_lane,
+    log1p_rest,
     log_ndtr,
 )
 
@@ -210,8 +212,11 @@ def _gamma(link: int, y: Floats, eta: Floats, aux: Floats, out: Floats) -> None:
                 slope_shape = digamma_rest(shape)
         mu, slope = number(link, eta[i])
         ratio = y[i] * np.exp(-eta[i]) if link == LOG else y[i] / mu
-        log_ratio = np.log(y[i]) - eta[i] if link == LOG else (np.log(ratio) if mu > 0 else 0.0)
-        deviance = log_ratio - ratio + 1.0
+        if abs(ratio - 1.0) < 0.1:
+            deviance = log1p_rest(ratio - 1.0)
+        else:
+            log_ratio = np.log(y[i]) - eta[i] if link == LOG else (np.log(ratio) if mu > 0 else 0.0)
+            deviance = log_ratio - ratio + 1.0
         out[VALUE, i] = shape * deviance + constant if mu > 0.0 or link == LOG else -np.inf
         out[ETA, i] = shape * (ratio - 1.0) * (1.0 if link == LOG else slope / mu)
         out[FIRST, i] = deviance + slope_shape
@@ -219,21 +224,30 @@ def _gamma(link: int, y: Floats, eta: Floats, aux: Floats, out: Floats) -> None:
 
 @compiled
 def _beta(link: int, y: Floats, eta: Floats, aux: Floats, out: Floats) -> None:
-    last, constant, slope_phi = -1.0, 0.0, 0.0
+    last, rest_phi, slope_phi = -1.0, 0.0, 0.0
     for i in range(y.size):
         phi = aux[0, i]
         if phi != last:
-            last, constant, slope_phi = phi, lgamma(phi) + 2.0 * np.log(phi), digamma(phi) + 2.0 / phi
+            last = phi
+            rest_phi, slope_phi = factorial_rest(phi)
         p, q, log_p, log_q, slope_p, slope_q = share(link, eta[i])
         log_y, log_rest = np.log(y[i]), np.log1p(-y[i])
-        # Γ(a) = Γ(a + 1) / a: the mean p may round to 0 while its logarithm is finite
+        # of Γ(a), Γ(b) what Stirling's formula leaves; a may round to 0 while the mean's logarithm is finite
         a, b = p * phi, q * phi
-        digamma_a, digamma_b = digamma(a + 1.0), digamma(b + 1.0)
-        out[VALUE, i] = (
-            constant + log_p + log_q - lgamma(a + 1.0) - lgamma(b + 1.0) + a * log_y + b * log_rest
+        rest_a, slope_a = factorial_rest(a)
+        rest_b, slope_b = factorial_rest(b)
+        apart = q - (1.0 - y[i]) if y[i] > 0.5 else y[i] - p
+        if abs(apart) < 0.1 * min(p, q):  # the linear parts of both logarithms cancel
+            divergence = p * log1p_rest(apart / p) + q * log1p_rest(-apart / q)
+        else:
+            divergence = p * (log_y - log_p) + q * (log_rest - log_q)
+        out[VALUE, i] = phi * divergence + rest_phi - rest_a - rest_b + np.log(phi) + log_p + log_q
+        a_part = a * slope_a if a > 0.0 else 0.0
+        b_part = b * slope_b if b > 0.0 else 0.0
+        out[ETA, i] = slope_p * (1.0 - a_part + a * (log_y - log_p)) + slope_q * (
+            1.0 - b_part + b * (log_rest - log_q)
         )
-        out[ETA, i] = slope_p + slope_q + phi * p * slope_p * (digamma_b - digamma_a + log_y - log_rest)
-        out[FIRST, i] = slope_phi + p * (log_y - digamma_a) + q * (log_rest - digamma_b)
+        out[FIRST, i] = divergence + slope_phi + (1.0 - a_part - b_part) / phi
 
 
 @compiled

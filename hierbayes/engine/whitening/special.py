@@ -48,6 +48,14 @@ def lgamma_rest(x: float) -> float:
 
 
 @compiled
+def factorial_rest(x: float) -> tuple[float, float]:
+    """Return log Γ(x + 1) - x log x + x and its derivative, for x >= 0."""
+    if x < STIRLING:
+        return lgamma(x + 1.0) - (x * np.log(x) if x > 0.0 else 0.0) + x, digamma(x + 1.0) - np.log(x)
+    return 0.5 * np.log(x) + LOG_ROOT_2PI + lgamma_rest(x), 1.0 / x - digamma_rest(x)
+
+
+@compiled
 def lgamma_rise(x: float, y: float) -> tuple[float, float]:
     """Return log Γ(x + y) - log Γ(x) and its derivative in x, without cancellation for a large x; y >= 0."""
     if y == 0.0:
@@ -77,6 +85,17 @@ def log_ndtr(x: float) -> tuple[float, float]:
         term *= -k * r
         series += term
     return density - np.log(-x) + np.log(series), -x / series
+
+
+@compiled
+def log1p_rest(d: float) -> float:
+    """Return log(1 + d) - d, near 0 by log(1 + d) = 2 artanh(s) with s = d / (2 + d), of which 2s - d = -s d."""
+    if abs(d) >= 0.1:
+        return np.log1p(d) - d
+    s = d / (2.0 + d)
+    z = s * s
+    series = z * (1 / 3 + z * (1 / 5 + z * (1 / 7 + z * (1 / 9 + z * (1 / 11 + z / 13)))))
+    return s * (2.0 * series - d)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
