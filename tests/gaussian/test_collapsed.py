@@ -8,15 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import special
+from scipy import special, stats
 
+from hierbayes.answers.convergence import ess_mean
 from hierbayes.engine.core.density import Density
 from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.gaussian.collapsed import CIRCLES, density_of, prepare, rough_start, sample
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.problem import PriorCode
-from tests.gaussian.problems import PROBLEMS
+from tests.gaussian.problems import PROBLEMS, problem
 
 ENGINE = Path(__file__).parent.parent
 
@@ -148,3 +149,26 @@ def run(code: str) -> str:
         [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
     )
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize("p", [6, 9])
+def test_as_many_columns_as_rows_and_more(p: int) -> None:
+    """No residual is left by least squares; the posterior of sigma, by a grid of dense normal densities, is proper."""
+    rng = np.random.default_rng(61)
+    made = problem(rng, [], p=p, n=6, prior_precision=np.full(p, 0.3))
+    X, mean = made.X - made.centre, made.prior_mean
+    logs = np.linspace(-9.0, 4.0, 2001)
+    density = np.array(
+        [
+            stats.multivariate_normal(X @ mean, X @ X.T / 0.3 + np.exp(2 * t) * np.eye(6)).logpdf(made.y)
+            + stats.halfnorm(scale=2.0).logpdf(np.exp(t))
+            + t
+            for t in logs
+        ]
+    )
+    weights = np.exp(density - density.max())
+    expected = float(weights @ np.exp(logs) / weights.sum())
+    sd = float(np.sqrt(weights @ np.exp(2 * logs) / weights.sum() - expected**2))
+    sigma = sample(made, draws=1000, seed=5).sigma
+    error = sd / np.sqrt(ess_mean(sigma[..., None])[0])
+    assert abs(sigma.mean() - expected) < 5 * error < 0.2 * sd

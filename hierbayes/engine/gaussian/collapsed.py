@@ -94,8 +94,15 @@ def density_of(model: Packed | Nested | Crossed) -> Density:
 
 
 def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
-    """Return a theta of sensible size: residual and group effects share what X leaves unexplained."""
-    left = max(float(m.dense[-1, -1]) / m.n, 1e-300) ** 0.5
+    """Return a theta of sensible size: residual and group effects share what X leaves unexplained.
+
+    That is at least a tenth of what X explains: as many columns as rows leave nothing, and no residual is that small.
+    """
+    b, n = m.reference.b, m.n
+    products = m.dense[:-1, :-1]
+    mean = 0.0 if problem.intercept is None else float(products[problem.intercept] @ b) / n
+    explained = float(b @ products @ b) / n - mean * mean
+    left = max(float(m.dense[-1, -1]) / n, 0.01 * explained, 1e-300) ** 0.5
     values = [0.7 * left]
     for ZZ in m.within:
         size = np.sqrt(np.einsum("gaa->a", ZZ) / m.n)
