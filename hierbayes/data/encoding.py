@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.cells import empty_columns
-from hierbayes.data.coding import CodedBlock, code_terms
+from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
@@ -215,6 +215,7 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     categorical = frozenset(node for node, variable in variables.items() if isinstance(variable, Levels))
     for term in factors:
         _check_size(text, term, variables)
+    _check_margins(text, factors, categorical)
     coded = code_terms(factors, categorical)
     whole = [_block(block, variables) for block in coded]
     empty = _empty(coded, whole, variables, rows)
@@ -238,6 +239,19 @@ def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Vari
             f"{shown} in {text!r} would have {prod(sizes.values())} columns; a factor of so many levels is for a group "
             f"term, (1 | {name})"
         )
+
+
+def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: frozenset[Node]) -> None:
+    """Refuse what R's rule, and so lme4's, would code with fewer columns than the terms have."""
+    place = short_in_r(factors, categorical)
+    if place is None:
+        return
+    term = factors[place]
+    whole = " * ".join(render(node) for node in term)
+    raise FormulaError(
+        f"{':'.join(map(render, term))} stands in {text!r} without all of its simpler terms: R and lme4 would leave "
+        f"some of its columns out, others would not. Write {whole}, or add the simpler terms that are missing"
+    )
 
 
 def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable]) -> Block:

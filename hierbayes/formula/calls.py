@@ -59,50 +59,14 @@ _WAYS_OUT = (
 )
 # functions of numpy whose value in one row depends on the other rows
 _ACROSS_ROWS = frozenset(
-    {"mean", "median", "average", "std", "var", "cov", "corrcoef", "min", "max", "amin", "amax", "ptp"}
-    | {
-        "sum",
-        "prod",
-        "quantile",
-        "percentile",
-        "nanmean",
-        "nanmedian",
-        "nanstd",
-        "nanvar",
-        "nanmin",
-        "nanmax",
-        "nansum",
-        "nanprod",
-    }
-    | {
-        "nanquantile",
-        "nanpercentile",
-        "cumsum",
-        "cumprod",
-        "cumulative_sum",
-        "cumulative_prod",
-        "nancumsum",
-        "nancumprod",
-        "diff",
-        "ediff1d",
-        "gradient",
-        "sort",
-    }
-    | {
-        "argsort",
-        "unique",
-        "roll",
-        "flip",
-        "flipud",
-        "convolve",
-        "correlate",
-        "interp",
-        "histogram",
-        "digitize",
-        "searchsorted",
-        "random",
-    }
-    | {"linalg", "fft", "ma"}
+    {"mean", "median", "average", "std", "var", "cov", "corrcoef"}
+    | {"min", "max", "amin", "amax", "ptp", "sum", "prod"}
+    | {"quantile", "percentile", "nanmean", "nanmedian", "nanstd", "nanvar", "nanmin"}
+    | {"nanmax", "nansum", "nanprod", "nanquantile", "nanpercentile", "cumsum", "cumprod"}
+    | {"cumulative_sum", "cumulative_prod", "nancumsum", "nancumprod", "diff", "ediff1d", "gradient"}
+    | {"sort", "argsort", "unique", "roll", "flip", "flipud", "convolve"}
+    | {"correlate", "interp", "histogram", "digitize", "searchsorted", "random", "linalg"}
+    | {"fft", "ma"}
 )
 
 
