@@ -204,8 +204,8 @@ def _by_name(call: Call, names: tuple[str, ...]) -> dict[str, Node]:
     """The arguments of a call by the names that they go by."""
     if len(call.arguments) > len(names):
         extra = call.arguments[len(names)]
-        words = f"{call.function}() takes {len(names)} argument{'s' if len(names) > 1 else ''}"
-        raise ReadError(extra.position, f"{words}: {', '.join(names)}")
+        words = f"takes {len(names)} argument{'s' if len(names) > 1 else ''}: {', '.join(names)}"
+        raise ReadError(extra.position, f"{call.function}() {words if names else 'takes no other argument'}")
     given = dict(zip(names, call.arguments, strict=False))
     for word, value in call.keywords:
         if word not in names:
