@@ -156,19 +156,20 @@ def short_in_r[F: Hashable](terms: Sequence[tuple[F, ...]], categorical: frozens
         factors = terms[place]
         before = [set(terms[other]) for other in order[:position] if terms[other]]
         full: set[F] = set()
-        for factor in (f for f in factors if f in categorical):
+        for factor in categorical.intersection(factors):
             rest = set(factors) - {factor}
             if rest and not any(rest <= other for other in before):
                 full.add(factor)
             elif not rest and not intercept:
                 full.add(factor)
                 intercept = True
-        categories = frozenset(factors) & categorical
-        if categories and not intercept:  # the first factor of all, where there is no intercept
-            full.add(next(factor for factor in factors if factor in categorical))
+        own = tuple(factor for factor in factors if factor in categorical)
+        if own and not intercept:  # the first factor of all, where there is no intercept
+            full.add(own[0])
             intercept = True
         spanned.setdefault(frozenset(factors) - categorical, set()).update(
-            subset | (categories - full) for subset in _subsets(tuple(categories & full))
+            subset | (frozenset(own) - full)
+            for subset in _subsets(tuple(factor for factor in own if factor in full))
         )
     for place in order:
         categories = tuple(factor for factor in terms[place] if factor in categorical)

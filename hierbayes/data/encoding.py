@@ -1,7 +1,7 @@
 """Model matrices: learnt once from the training rows, replayed on any new ones."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -175,7 +175,7 @@ def _fill(out: Array, blocks: tuple[Block, ...], values: Mapping[Node, _Values],
     place = 0
     for block in blocks:
         parts = [
-            [column[piece] for column in values[node]] if coding is None else coding.T[:, values[node][piece]]
+            _part(values[node], coding, piece)
             for node, coding in zip(block.factors, block.codings, strict=True)
         ]
         for picks in block.picks:
@@ -184,6 +184,14 @@ def _fill(out: Array, blocks: tuple[Block, ...], values: Mapping[Node, _Values],
             for part, pick in zip(parts[1:], picks[1:], strict=True):
                 column *= part[pick]
             place += 1
+
+
+def _part(values: _Values, coding: Array | None, piece: slice) -> Sequence[Array] | Array:
+    """A variable's columns for a piece of the rows."""
+    if isinstance(values, list):
+        return [column[piece] for column in values]
+    assert coding is not None, "level numbers are looked up"
+    return coding.T[:, values[piece]]
 
 
 # -- learning ---------------------------------------------------------------------------------------------------
@@ -276,8 +284,16 @@ def _empty(
     coded: tuple[CodedBlock[Node], ...], blocks: list[Block], variables: Mapping[Node, Variable], rows: Rows
 ) -> list[frozenset[int]]:
     """Places of each block's columns that no row can tell, because a combination of categories has none."""
+    crossed = {
+        node
+        for block in coded
+        for node in block.factors
+        if sum(isinstance(variables[factor], Levels) for factor in block.factors) > 1
+    }
     codes = {
-        node: variable.codes(rows) for node, variable in variables.items() if isinstance(variable, Levels)
+        node: variable.codes(rows) if node in crossed else np.empty(0, np.int64)
+        for node, variable in variables.items()
+        if isinstance(variable, Levels)
     }
     sizes = {
         node: len(variable.levels) for node, variable in variables.items() if isinstance(variable, Levels)
@@ -331,7 +347,9 @@ def moment_calls(text: str) -> Iterator[Call]:
     for terms in read_terms(text).present.values():
         for node in terms:
             for part in walk(node):
-                transform = TRANSFORMS.get(part.function) if isinstance(part, Call) else None
+                if not isinstance(part, Call):
+                    continue
+                transform = TRANSFORMS.get(part.function)
                 if transform is not None and transform.of_moments is not None:
                     yield part
 

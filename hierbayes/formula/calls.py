@@ -112,10 +112,10 @@ def _check_arithmetic(node: Node, predictor: bool) -> None:
             raise ReadError(node.position, "a group term cannot stand inside an expression")
         if node.operator == ":":
             raise ReadError(node.position, "`:` has no meaning in arithmetic; the product is a * b")
-        text = node.operator in COMPARISONS
-        if not (text and _is_text(node.right)):
+        compared = node.operator in COMPARISONS
+        if not (compared and _is_text(node.right)):
             _check_arithmetic(node.right, predictor)
-        if text and _is_text(node.left):
+        if compared and _is_text(node.left):
             return
         node = node.left
     match node:
