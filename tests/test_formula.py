@@ -5,16 +5,12 @@ import subprocess
 import sys
 from itertools import pairwise
 
-import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula import (
-    FUNCTIONS,
-    NUMPY_FUNCTIONS,
     Formula,
     GroupTerm,
     Response,
@@ -100,7 +96,18 @@ GOOD: dict[str, tuple] = {
     "y ~ poly(x, 2):f": ("1 + poly(x, 2):f", [], []),
     "y ~ cr(x, df=4, center=True)": ("1 + cr(x, df=4, center=True)", [], []),
     "y ~ np.where((x > 2), 1, 0)": ("1 + np.where(x > 2, 1, 0)", [], [], "y ~ np.where(x > 2, 1, 0)"),
-    "y ~ bs(x, df=4, center=(1 > 2))": ("1 + bs(x, df=4, center=(1 > 2))", [], []),
+    "y ~ bs(x, knots=[1, -2.5])": ("1 + bs(x, knots=[1, -2.5])", [], []),
+    "y ~ bs(x, df=4):z": ("1 + bs(x, df=4):z", [], []),
+    "y ~ f * (bs(x, df=4) + z)": (
+        "1 + f + bs(x, df=4) + z + f:bs(x, df=4) + f:z",
+        [],
+        [],
+        "y ~ f + bs(x, df=4) + z + f:bs(x, df=4) + f:z",
+    ),
+    "y ~ C(f, Helmert) + C(g, Poly)": ("1 + C(f, Helmert) + C(g, Poly)", [], []),
+    "y ~ C(f, [[-1, 0], [1, -1], [0, 1]])": ("1 + C(f, [[-1, 0], [1, -1], [0, 1]])", [], []),
+    "y ~ C(f, levels=['q', 'p'])": ('1 + C(f, levels=["q", "p"])', [], [], 'y ~ C(f, levels=["q", "p"])'),
+    "y ~ arcsin(x) + np.maximum(x, z)": ("1 + arcsin(x) + np.maximum(x, z)", [], []),
     "y ~ scale(x) * center(z)": ("1 + scale(x) * center(z)", [], []),
     "y ~ factor(f) + C(g, Sum)": ("1 + factor(f) + C(g, Sum)", [], []),
     "y ~ C(f, Treatment('q'))": ('1 + C(f, Treatment("q"))', [], [], 'y ~ C(f, Treatment("q"))'),
@@ -169,7 +176,7 @@ RESPONSES = {
     "-y ~ x": Response("I(-y)"),
     "{y > 2} ~ x": Response("I(y > 2)"),
     "y > 2 ~ x": Response("I(y > 2)"),
-    "I(y - np.mean(y)) ~ x": Response("I(y - np.mean(y))"),
+    "center(y) ~ x": Response("center(y)"),
     "B(f, 'p') ~ x": Response('B(f, "p")'),
     "y | trials(n) ~ x": Response("y", (("trials", "n"),)),
     "y|trials(10)~x": Response("y", (("trials", "10"),)),
@@ -270,7 +277,12 @@ BAD = [
     ('y ~ I(f == ‸"a)', "never closed"),
     ('y ~ I(f == ‸"it\'s")', "quotation mark"),
     ("y ~ df‸$x", "name the column alone"),
-    ("y ~ bs(x, knots=‸[1, 2])", "no lists"),
+    ("y ~ ‸[1, 2]", "lists only as arguments"),
+    ("y ~ log(‸[1, 2])", "a list is an argument of a transform"),
+    ("y ~ bs(x, knots=‸[1, z])", "a list of numbers"),
+    ("y ~ bs(x, knots=‸[])", "a list of numbers"),
+    ("y ~ bs(x, knots=[1, 2‸)", "closes nothing"),
+    ("y ~ x‸]", "closes nothing"),
     ("y ~ x‸, z", "a comma"),
     ("y ~ (x‸, z)", "a comma"),
     ("y ‸= x", "followed by `~`"),
@@ -281,11 +293,39 @@ BAD = [
     # functions
     ("y ~ x + ‸lgo(x)", "did you mean log"),
     ("y ~ ‸Log(x)", "did you mean log"),
-    ("y ~ ‸np.lgo(x)", "not a function of numpy; did you mean np.log"),
-    ("y ~ ‸np.pi(x)", "not a function of numpy"),
+    ("y ~ ‸np.lgo(x)", "not a known function; did you mean np.log"),
+    ("y ~ ‸np.pi(x)", "not a known function"),
+    ("y ~ ‸np.save(x)", "not a known function; make a column"),
+    ("y ~ ‸np.log.at(x)", "not a known function"),
+    ("y ~ x.mean(‸)", "needs an argument"),
+    ("y ~ ‸x.mean(x)", "not a known function"),
+    ("y ~ ‸np.testing.measure('1')", "not a known function"),
+    ("y ~ ‸np.load('a')", "not a known function"),
+    ("y ~ ‸__import__('os')", "not a known function"),
+    ("y ~ x + ‸np.roll(x, 1)", "looks across rows"),
+    ("y ~ I(‸np.cumulative_sum(x))", "looks across rows"),
+    ("‸np.mean(y) ~ x", "looks across rows"),
+    ("y ~ offset(‸np.ma.mean(x))", "looks across rows"),
+    ("y | weights(‸np.flip(w)) ~ x", "looks across rows"),
+    ("y ~ (‸np.interp(x, x, x) | g)", "looks across rows"),
+    ("y ~ I(‸'a' * x)", "stands in a comparison"),
+    ("y ~ log(‸'a')", "stands in a comparison"),
+    ("y ~ log(x, ‸z)", r"log\(\) takes 1 argument"),
+    ("y ~ ‸clip(x, 1)", "takes a, a_min, a_max"),
+    ("y ~ clip(x, 1, a_min=‸2)", "given twice"),
+    ("y ~ I(x + ‸None)", "no number"),
+    ("y ~ bs(x, df=‸z)", "df of bs\\(\\) is a whole number"),
+    ("y ~ bs(x, dg=‸3)", "no argument dg; it has df, knots, degree"),
+    ("y ~ poly(x, ‸2.5)", "whole number"),
+    ("y ~ scale(x, ‸1)", r"scale\(\) takes no other argument"),
+    ("y ~ ‸cc(x, df=4)", "needs period="),
+    ("y ~ C(f, ‸contr.sum)", "Helmert, Poly, Sum, Treatment"),
+    ("y ~ C(f, ‸[1, 2])", "equally long rows"),
+    ("y ~ C(f, Treatment(‸g))", "a level"),
+    ("y ~ log(‸C(f))", "makes categories"),
+    ("y ~ ‸C(1)", "of a column"),
     ("y ~ ‸np(x)", "not a known function"),
     ("y ~ ‸numpy.log(x)", "write np.log"),
-    ("y ~ ‸arcsin(x)", "write np.arcsin"),
     ("y ~ I(x - ‸np.mean(x))", r"write center\(x\) or scale\(x\)"),
     ("y ~ ‸np.random.permutation(x)", "looks across rows"),
     ("y ~ ‸s(x) + z", r"bs\(x, df=5\) or cr\(x, df=5\)"),
@@ -311,8 +351,6 @@ BAD = [
     ("y ~ bs(x, ‸a.b=4)", "plain word"),
     ("y ~ bs(x, ‸2=4)", "plain word"),
     ("y ~ bs(x, df‸=)", "nothing follows"),
-    ("y ~ bs(x, df=4)‸:z", "poly"),
-    ("y ~ f ‸* (bs(x, df=4) + z)", "interaction"),
     ("y ~ log(x)‸(z)", "missing before"),
     ("y ~ log(‸, x)", "nothing stands before"),
     ("y ~ (‸~ x)", "nothing stands before"),
@@ -452,7 +490,7 @@ def test_places_and_source_text_do_not_count_in_equality():
 
 
 def test_columns_in_order_of_appearance():
-    text = "log(y) | trials(n) ~ x + C(f, Sum) + bs(`my x`, df=k) + offset(e) + (x + z | g/h) + T(g, ref='a')"
+    text = "log(y) | trials(n) ~ x + C(f, Sum) + bs(`my x`, df=4) + log(k) + offset(e) + (x + z | g/h) + T(g, ref='a')"
     formula = parse(text)
     assert [name for name, _ in formula.columns] == ["y", "n", "x", "f", "my x", "k", "e", "z", "g", "h"]
     assert all(text[at:].lstrip("`").startswith(name) for name, at in formula.columns)
@@ -530,7 +568,8 @@ FACTORS = st.recursive(
 NUMBERS = st.one_of(
     st.integers(0, 10**20).map(str), st.floats(0, 1e300).map(repr), st.sampled_from([".5", "2.", "1E3"])
 )
-ATOMS = st.one_of(SPELLINGS, NUMBERS, st.sampled_from(["'a'", '"b c"', "True", "None"]))
+ATOMS = st.one_of(SPELLINGS, NUMBERS, st.just("True"))
+TEXTS = st.sampled_from(["'a'", '"b c"'])
 
 
 def arithmetic(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
@@ -540,17 +579,19 @@ def arithmetic(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
         binary,
         binary.map("({})".format),
         compared.map(lambda t: f"(({t[0]}){t[1]}({t[2]}))"),
+        st.tuples(inner, st.sampled_from(["==", "<"]), TEXTS).map(lambda t: f"(({t[0]}) {t[1]} {t[2]})"),
         st.tuples(st.sampled_from("+-"), inner).map("".join),
         st.tuples(st.sampled_from(["log", "np.exp", "I", "scale"]), inner).map(lambda t: f"{t[0]}({t[1]})"),
         inner.map(lambda e: f"{{{e}}}"),
-        st.tuples(inner, inner).map(lambda t: f"poly({t[0]}, degree={t[1]})"),
+        st.tuples(inner, st.integers(1, 3)).map(lambda t: f"poly({t[0]}, degree={t[1]})"),
+        st.tuples(inner, inner).map(lambda t: f"maximum({t[0]}, x2={t[1]})"),
     )
 
 
 EXPRESSIONS = st.recursive(ATOMS, arithmetic, max_leaves=6)
 # an argument that names a column, whatever else it holds
 CALLS = st.tuples(st.sampled_from(["log", "I", "np.sqrt", "center"]), SPELLINGS, EXPRESSIONS).map(
-    lambda t: f"{t[0]}({t[1]}, {t[2]})"
+    lambda t: f"{t[0]}({t[1]} + ({t[2]}))"
 )
 TERMS = st.recursive(
     st.one_of(SPELLINGS, CALLS),
@@ -681,60 +722,7 @@ def test_order_of_unlike_parts_does_not_matter(parts):
     assert other.offsets == first.offsets
 
 
-# -- formulae reads what we write ---------------------------------------------------------------------------
-
-
-def extra_functions() -> dict[str, object]:
-    from formulae.transforms import TRANSFORMS
-
-    return {"np": np, "factor": TRANSFORMS["C"]} | {name: getattr(np, name) for name in NUMPY_FUNCTIONS}
-
-
-@pytest.fixture(scope="module")
-def rows() -> pd.DataFrame:
-    rng = np.random.default_rng(1)
-    numeric = [*"yxzenw", "_u", ".p", "x.y", "größe", "年", "True", "e\u0301", "a:b", "my col"]
-    frame = pd.DataFrame({name: rng.uniform(1, 4, 60) for name in numeric})
-    for name, levels in {"f": "pqr", "g": "uv", "h": "klmno"}.items():
-        frame[name] = rng.permutation(np.resize(list(levels), 60))
-    return frame
-
-
-def right_sides() -> list[str]:
-    formulas = [parse(text) for text in GOOD]
-    texts = [text for f in formulas for text in (f.common, *(term.effects for term in f.groups))]
-    texts += [f"0 + {offset}" for f in formulas for offset in f.offsets]
-    return [text for text in dict.fromkeys(texts) if text != "0"]
-
-
-@pytest.mark.parametrize("text", right_sides())
-def test_formulae_reads_every_right_side(text, rows):
-    from formulae import design_matrices
-
-    matrix = design_matrices(text, rows, na_action="error", extra_namespace=extra_functions()).common
-    assert matrix.design_matrix.shape[0] == len(rows)
-    assert ("Intercept" in matrix.terms) == text.startswith("1")
-
-
-def test_formulae_computes_what_the_text_says(rows):
-    from formulae import design_matrices
-
-    x, z = rows["x"].to_numpy(), rows["z"].to_numpy()
-    for text, expected in {
-        "I(-x**2)": -(x**2),
-        "I((-x)**2)": x**2,
-        "I(2**x**2)": 2 ** (x**2),
-        "I((2**x)**2)": (2**x) ** 2,
-        "I(x - (z - 1))": x - (z - 1),
-        "I(x / (z * x))": 1 / z,
-        "I(x**-2*z)": x**-2.0 * z,
-        "I(1e-3*x + 2.)": 0.001 * x + 2,
-        "I(-x * x)": -x * x,
-    }.items():
-        common = parse(f"y ~ 0 + {text}").common
-        matrix = design_matrices(common, rows, extra_namespace=extra_functions()).common.design_matrix
-        np.testing.assert_allclose(matrix[:, 0], expected, rtol=1e-12)
-
+# -- formulae, another reader of this language -----------------------------------------------------------------
 
 ALGEBRA = st.recursive(
     st.sampled_from(["x", "z", "f", "g", "log(x)", "I(x**2)", "`a b`"]),
@@ -758,7 +746,7 @@ ALGEBRA = st.recursive(
 def test_formulae_has_just_our_terms(added, removed):
     from formulae import model_description
 
-    from hierbayes.formula.syntax import formulae_name, read_expression, summands
+    from hierbayes.formula.syntax import label_of, read_expression, summands
     from hierbayes.formula.terms import Terms
     from hierbayes.formula.tokens import ReadError
 
@@ -771,43 +759,15 @@ def test_formulae_has_just_our_terms(added, removed):
         assume("no term" not in error.message)
         raise
     theirs = [term.name for term in model_description(terms.text).common_terms]
-    ours = [":".join(map(formulae_name, term)) for term in terms.present.values()]
+    ours = [":".join(map(label_of, term)) for term in terms.present.values()]
     assert sorted(theirs) == sorted(["Intercept", *ours])
 
 
-def test_formulae_reads_every_response(rows):
-    from formulae import design_matrices
-
-    for response in RESPONSES.values():
-        expression = response.expression
-        found = design_matrices(f"{expression} ~ 1", rows, extra_namespace=extra_functions()).response
-        assert len(found.design_matrix) == len(rows)
-
-
-def test_functions_are_those_of_formulae_and_ours():
-    from formulae.transforms import TRANSFORMS
-
-    elsewhere = {"offset", "p", "prop", "proportion"}
-    assert set(TRANSFORMS) - elsewhere == FUNCTIONS - NUMPY_FUNCTIONS - {"factor"}
-    assert elsewhere <= set(TRANSFORMS)
-    assert all(callable(getattr(np, name)) for name in NUMPY_FUNCTIONS)
-
-
-def test_encodings_and_splines_are_those_of_formulae():
-    from formulae.categorical import ENCODINGS as THEIRS
-    from formulae.terms.terms import _NON_INTERACTABLE_TRANSFORMS
-    from formulae.transforms import TRANSFORMS
-
-    from hierbayes.formula.syntax import ENCODINGS
-    from hierbayes.formula.terms import SPLINES
-
-    assert set(THEIRS) == ENCODINGS
-    assert _NON_INTERACTABLE_TRANSFORMS & set(TRANSFORMS) == SPLINES
-
-
 def test_import_is_cheap():
-    code = "import sys, hierbayes.formula as f; f.parse('y ~ log(x) + (1|g)'); print(*sys.modules)"
+    code = (
+        "import sys, hierbayes.formula as f; f.parse('y ~ log(x) + bs(x, df=4) + (1|g)'); print(*sys.modules)"
+    )
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
-    assert not {"formulae", "pandas", "numpy", "pymc"} & set(loaded)
+    assert not {"formulae", "pandas", "scipy", "pymc"} & set(loaded)

@@ -50,31 +50,36 @@ def code_terms[F: Hashable](
     1 ('b',) []
     1 ('a', 'b') ['b']
     """
-    seen: dict[frozenset[F], set[frozenset[F]]] = {}
-    blocks: dict[int, list[CodedBlock[F]]] = {}
+    numeric = [tuple(factor for factor in factors if factor not in categorical) for factors in terms]
+    alone = {frozenset(factors) for factors in terms if categorical.isdisjoint(factors)}
+    seen: dict[frozenset[F], set[frozenset[F]]] = {numbers: {frozenset()} for numbers in alone}
+    blocks: list[CodedBlock[F]] = []
     for place in _margins_first(terms, categorical):
         factors = terms[place]
-        numeric = tuple(factor for factor in factors if factor not in categorical)
         categories = tuple(factor for factor in factors if factor in categorical)
-        known = seen.setdefault(frozenset(numeric), set())
-        new = [subset for subset in _subsets(categories) if subset not in known]
+        known = seen.setdefault(frozenset(numeric[place]), set())
+        new = (
+            [subset for subset in _subsets(categories) if subset not in known]
+            if categories
+            else [frozenset()]
+        )
         known.update(new)
-        blocks[place] = [
-            CodedBlock(place, _ordered(factors, categories, numeric, contrasts | full), full)
+        blocks += [
+            CodedBlock(place, _ordered(factors, categories, numeric[place], contrasts | full), full)
             for contrasts, full in _joined(new)
         ]
-    return tuple(block for place in range(len(terms)) for block in blocks[place])
+    return tuple(blocks)
 
 
 def _margins_first[F: Hashable](terms: Sequence[tuple[F, ...]], categorical: frozenset[F]) -> list[int]:
-    """Places in order of appearance, but a margin of an earlier term, with the same numeric factors, before that."""
+    """Places in order of appearance, but those with fewer of an earlier term's categories, else the same, before it."""
     order: list[int] = []
     numeric = [frozenset(factors) - categorical for factors in terms]
     for place, factors in enumerate(terms):
         margins = [
             other
             for other in range(place + 1, len(terms))
-            if numeric[other] == numeric[place] and set(terms[other]) < set(factors)
+            if numeric[other] == numeric[place] and numeric[other] < set(terms[other]) < set(factors)
         ]
         for other in [*sorted(margins, key=lambda j: len(terms[j])), place]:
             if other not in order:
@@ -125,3 +130,51 @@ def _ordered[F: Hashable](
     if len(kept) == len(categories):
         return factors
     return (*(factor for factor in categories if factor in kept), *numeric)
+
+
+# -- R's rule ---------------------------------------------------------------------------------------------------
+
+
+def short_in_r[F: Hashable](terms: Sequence[tuple[F, ...]], categorical: frozenset[F]) -> int | None:
+    """Place of a term of which R's coding, and so lme4's, leaves something out; None where it spans all of them.
+
+    R codes a factor by contrasts where some term before has the rest of its term's factors among its own, be that
+    numeric factors that multiply them (Chambers and Hastie 1992, Statistical Models in S, page 38; `TermCode` in R's
+    model.c): ``0 + x:s + s:t`` has contrasts of t there, as if s stood alone, and loses a cell for each s.
+
+    Examples
+    --------
+    >>> short_in_r([("x", "s"), ("s", "t")], frozenset("st"))
+    1
+    >>> short_in_r([("s", "t"), ("x", "s")], frozenset("st")) is None
+    True
+    """
+    order = sorted(range(len(terms)), key=lambda place: len(terms[place]))
+    spanned: dict[frozenset[F], set[frozenset[F]]] = {}
+    intercept = () in terms
+    for position, place in enumerate(order):
+        factors = terms[place]
+        before = [set(terms[other]) for other in order[:position] if terms[other]]
+        full: set[F] = set()
+        for factor in categorical.intersection(factors):
+            rest = set(factors) - {factor}
+            if rest and not any(rest <= other for other in before):
+                full.add(factor)
+            elif not rest and not intercept:
+                full.add(factor)
+                intercept = True
+        own = tuple(factor for factor in factors if factor in categorical)
+        if own and not intercept:  # the first factor of all, where there is no intercept
+            full.add(own[0])
+            intercept = True
+        spanned.setdefault(frozenset(factors) - categorical, set()).update(
+            subset | (frozenset(own) - full)
+            for subset in _subsets(tuple(factor for factor in own if factor in full))
+        )
+    for place in order:
+        categories = tuple(factor for factor in terms[place] if factor in categorical)
+        if any(
+            subset not in spanned[frozenset(terms[place]) - categorical] for subset in _subsets(categories)
+        ):
+            return place
+    return None

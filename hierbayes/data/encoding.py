@@ -1,7 +1,7 @@
 """Model matrices: learnt once from the training rows, replayed on any new ones."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.cells import empty_columns
-from hierbayes.data.coding import CodedBlock, code_terms
+from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
@@ -175,7 +175,7 @@ def _fill(out: Array, blocks: tuple[Block, ...], values: Mapping[Node, _Values],
     place = 0
     for block in blocks:
         parts = [
-            [column[piece] for column in values[node]] if coding is None else coding.T[:, values[node][piece]]
+            _part(values[node], coding, piece)
             for node, coding in zip(block.factors, block.codings, strict=True)
         ]
         for picks in block.picks:
@@ -184,6 +184,14 @@ def _fill(out: Array, blocks: tuple[Block, ...], values: Mapping[Node, _Values],
             for part, pick in zip(parts[1:], picks[1:], strict=True):
                 column *= part[pick]
             place += 1
+
+
+def _part(values: _Values, coding: Array | None, piece: slice) -> Sequence[Array] | Array:
+    """A variable's columns for a piece of the rows."""
+    if isinstance(values, list):
+        return [column[piece] for column in values]
+    assert coding is not None, "level numbers are looked up"
+    return coding.T[:, values[piece]]
 
 
 # -- learning ---------------------------------------------------------------------------------------------------
@@ -215,6 +223,7 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
     categorical = frozenset(node for node, variable in variables.items() if isinstance(variable, Levels))
     for term in factors:
         _check_size(text, term, variables)
+    _check_margins(text, factors, categorical)
     coded = code_terms(factors, categorical)
     whole = [_block(block, variables) for block in coded]
     empty = _empty(coded, whole, variables, rows)
@@ -240,6 +249,19 @@ def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Vari
         )
 
 
+def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: frozenset[Node]) -> None:
+    """Refuse what R's rule, and so lme4's, would code with fewer columns than the terms have."""
+    place = short_in_r(factors, categorical)
+    if place is None:
+        return
+    term = factors[place]
+    whole = " * ".join(render(node) for node in term)
+    raise FormulaError(
+        f"{':'.join(map(render, term))} stands in {text!r} without all of its simpler terms: R and lme4 would leave "
+        f"some of its columns out, others would not. Write {whole}, or add the simpler terms that are missing"
+    )
+
+
 def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable]) -> Block:
     codings: list[Array | None] = []
     names: list[tuple[str, ...]] = []
@@ -262,8 +284,16 @@ def _empty(
     coded: tuple[CodedBlock[Node], ...], blocks: list[Block], variables: Mapping[Node, Variable], rows: Rows
 ) -> list[frozenset[int]]:
     """Places of each block's columns that no row can tell, because a combination of categories has none."""
+    crossed = {
+        node
+        for block in coded
+        for node in block.factors
+        if sum(isinstance(variables[factor], Levels) for factor in block.factors) > 1
+    }
     codes = {
-        node: variable.codes(rows) for node, variable in variables.items() if isinstance(variable, Levels)
+        node: variable.codes(rows) if node in crossed else np.empty(0, np.int64)
+        for node, variable in variables.items()
+        if isinstance(variable, Levels)
     }
     sizes = {
         node: len(variable.levels) for node, variable in variables.items() if isinstance(variable, Levels)
@@ -317,7 +347,9 @@ def moment_calls(text: str) -> Iterator[Call]:
     for terms in read_terms(text).present.values():
         for node in terms:
             for part in walk(node):
-                transform = TRANSFORMS.get(part.function) if isinstance(part, Call) else None
+                if not isinstance(part, Call):
+                    continue
+                transform = TRANSFORMS.get(part.function)
                 if transform is not None and transform.of_moments is not None:
                     yield part
 

@@ -119,7 +119,8 @@ class Rows:
         sides = [_unlabelled(self.value(side)) for side in (left, right)]
         texts = [isinstance(side, pd.Series | str) for side in sides]
         if any(texts) and not all(texts):
-            raise _not_computed(node, f"{_text_words(sides[texts.index(True)])}, the other side numbers")
+            words = next(_text_words(side) for side in sides if isinstance(side, pd.Series | str))
+            raise _not_computed(node, f"{words}, the other side numbers")
         if not any(texts):
             sides = [np.asarray(side, dtype=np.float64) for side in sides]
         elif sign in ("==", "!="):

@@ -140,8 +140,8 @@ def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
     """The layout, with the ``center()`` and ``scale()`` of its encodings about all rows."""
     moments = {call: (float(s.means[0]), float(s.deviations[0])) for call, s in transforms.items()}
 
-    def about_all[E](encoding: E) -> E:
-        return encoding.with_moments(moments) if isinstance(encoding, Encoding) else encoding
+    def about_all(encoding: Encoding) -> Encoding:
+        return encoding.with_moments(moments)
 
     predictors = {
         name: replace(
@@ -155,10 +155,11 @@ def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
         )
         for name, predictor in layout.predictors.items()
     }
+    encoding, weights = layout.response.encoding, layout.response.weights
     response = replace(
         layout.response,
-        encoding=about_all(layout.response.encoding),
-        weights=about_all(layout.response.weights),
+        encoding=about_all(encoding) if encoding else None,
+        weights=about_all(weights) if isinstance(weights, Encoding) else weights,
     )
     return replace(layout, predictors=MappingProxyType(predictors), response=response)
 

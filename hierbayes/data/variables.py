@@ -86,10 +86,10 @@ class Levels:
         values = _categorical_values(self.node, rows)
         known = pd.Index(self.levels)
         if isinstance(values.dtype, pd.CategoricalDtype):
-            own = _places(known, pd.Index(values.cat.categories))
-            codes = own[np.asarray(values.cat.codes)]
+            own, distinct = np.asarray(values.cat.codes), pd.Index(values.cat.categories)
         else:
-            codes = _places(known, pd.Index(values))
+            own, distinct = pd.factorize(values)
+        codes = _places(known, pd.Index(distinct))[own]
         if codes.min(initial=0) < 0:
             self._refuse(values[codes < 0])
         return codes
@@ -111,10 +111,11 @@ def learn_variable(node: Node, rows: Rows) -> Variable:
     if isinstance(node, Call) and node.function in CATEGORIES:
         return _learn_called(node, rows)
     value = rows.value(node)
+    if isinstance(value, str):
+        raise DataError(f"{render(node)!r} is a text, not a column")
     if isinstance(value, pd.Series):
         return Levels(node, tuple(_levels_of(value, node)), ChosenContrast())
-    columns = rows.columns(node)
-    return Numbers(node, columns.shape[1] if columns.ndim > 1 else None)
+    return Numbers(node, value.shape[1] if value.ndim > 1 else None)
 
 
 def _learn_called(call: Call, rows: Rows) -> Levels:

@@ -59,50 +59,14 @@ _WAYS_OUT = (
 )
 # functions of numpy whose value in one row depends on the other rows
 _ACROSS_ROWS = frozenset(
-    {"mean", "median", "average", "std", "var", "cov", "corrcoef", "min", "max", "amin", "amax", "ptp"}
-    | {
-        "sum",
-        "prod",
-        "quantile",
-        "percentile",
-        "nanmean",
-        "nanmedian",
-        "nanstd",
-        "nanvar",
-        "nanmin",
-        "nanmax",
-        "nansum",
-        "nanprod",
-    }
-    | {
-        "nanquantile",
-        "nanpercentile",
-        "cumsum",
-        "cumprod",
-        "cumulative_sum",
-        "cumulative_prod",
-        "nancumsum",
-        "nancumprod",
-        "diff",
-        "ediff1d",
-        "gradient",
-        "sort",
-    }
-    | {
-        "argsort",
-        "unique",
-        "roll",
-        "flip",
-        "flipud",
-        "convolve",
-        "correlate",
-        "interp",
-        "histogram",
-        "digitize",
-        "searchsorted",
-        "random",
-    }
-    | {"linalg", "fft", "ma"}
+    {"mean", "median", "average", "std", "var", "cov", "corrcoef"}
+    | {"min", "max", "amin", "amax", "ptp", "sum", "prod"}
+    | {"quantile", "percentile", "nanmean", "nanmedian", "nanstd", "nanvar", "nanmin"}
+    | {"nanmax", "nansum", "nanprod", "nanquantile", "nanpercentile", "cumsum", "cumprod"}
+    | {"cumulative_sum", "cumulative_prod", "nancumsum", "nancumprod", "diff", "ediff1d", "gradient"}
+    | {"sort", "argsort", "unique", "roll", "flip", "flipud", "convolve"}
+    | {"correlate", "interp", "histogram", "digitize", "searchsorted", "random", "linalg"}
+    | {"fft", "ma"}
 )
 
 
@@ -148,10 +112,10 @@ def _check_arithmetic(node: Node, predictor: bool) -> None:
             raise ReadError(node.position, "a group term cannot stand inside an expression")
         if node.operator == ":":
             raise ReadError(node.position, "`:` has no meaning in arithmetic; the product is a * b")
-        text = node.operator in COMPARISONS
-        if not (text and _is_text(node.right)):
+        compared = node.operator in COMPARISONS
+        if not (compared and _is_text(node.right)):
             _check_arithmetic(node.right, predictor)
-        if text and _is_text(node.left):
+        if compared and _is_text(node.left):
             return
         node = node.left
     match node:
@@ -240,8 +204,8 @@ def _by_name(call: Call, names: tuple[str, ...]) -> dict[str, Node]:
     """The arguments of a call by the names that they go by."""
     if len(call.arguments) > len(names):
         extra = call.arguments[len(names)]
-        words = f"{call.function}() takes {len(names)} argument{'s' if len(names) > 1 else ''}"
-        raise ReadError(extra.position, f"{words}: {', '.join(names)}")
+        words = f"takes {len(names)} argument{'s' if len(names) > 1 else ''}: {', '.join(names)}"
+        raise ReadError(extra.position, f"{call.function}() {words if names else 'takes no other argument'}")
     given = dict(zip(names, call.arguments, strict=False))
     for word, value in call.keywords:
         if word not in names:

@@ -263,9 +263,9 @@ def _read_outcome(node: Node) -> str:
         case Call("cbind", (first, second), (), position):
             good, bad = render(first), render(second)
             raise ReadError(position, f"cbind() is not supported; write {good} | trials({good} + {bad}) ~ …")
-    check_expression(node, predictor=False)
     if not columns_named(node):
         raise ReadError(node.position, "the response names no column")
+    check_expression(node, predictor=False)
     return as_term(node)
 
 
@@ -287,11 +287,11 @@ def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
         if len(item.arguments) != 1 or item.keywords:
             raise ReadError(item.position, f"{name}() takes one argument, a column or an expression")
         argument = item.arguments[0]
-        check_expression(argument, predictor=True)
         if not columns_named(argument) and not (isinstance(argument, Constant) and argument.kind == "number"):
             raise ReadError(
                 argument.position, f"{name}() takes a column, an expression of columns or a number"
             )
+        check_expression(argument, predictor=True)
         found[name] = render(argument)
     return tuple((name, found[name]) for name in ADDITIONS if name in found)
 

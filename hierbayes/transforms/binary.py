@@ -1,11 +1,13 @@
 """``B(y, "level")``: 1 where a column has one value, else 0."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from hierbayes.transforms.record import Argument, Array, Transform
+
+if TYPE_CHECKING:  # formulas are read without it
+    import pandas as pd
 
 
 def _learn(values: "pd.Series[Any]", success: Any) -> Any:

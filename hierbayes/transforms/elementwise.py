@@ -1,5 +1,6 @@
 """The functions that a formula may call on numbers: each row's value is that row's alone."""
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from hierbayes.transforms.record import Elementwise
 
-_OF_ONE = {
+_OF_ONE: dict[str, Callable[..., Any]] = {
     "abs": np.abs,
     "arccos": np.arccos,
     "arccosh": np.arccosh,
@@ -51,7 +52,7 @@ _OF_ONE = {
     "tanh": np.tanh,
     "trunc": np.trunc,
 }
-_OF_TWO = {
+_OF_TWO: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "arctan2": np.arctan2,
     "divide": np.divide,
