@@ -1,6 +1,6 @@
 """Grouping factors: their levels, their varying effects and which of those are correlated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -77,15 +77,29 @@ class Levels:
         """One label a level: the data's own value for one column, ``"A:a"`` for a combination."""
         if len(self.columns) == 1:
             return np.asarray(self.values[0])
+        labels = [":".join(level) for level in self._joined(value_texts)]
+        if len(set(labels)) < len(labels):  # "a:b" beside "c" is not "a" beside "b:c", nor 1 the text "1"
+            labels = [":".join(map(repr, level)) for level in self.tuples]
+        return np.asarray(labels, dtype=object)
+
+    @property
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The columns' own values of each level."""
+        return self._joined(lambda values: values.tolist())
+
+    def _joined(self, each: Callable[[pd.Index], list[Any]]) -> list[tuple[Any, ...]]:
         codes = np.unravel_index(self.cells, [len(v) for v in self.values])
         parts = [
-            [texts[place] for place in code]
-            for texts, code in zip(map(value_texts, self.values), codes, strict=True)
+            [made[place] for place in code] for made, code in zip(map(each, self.values), codes, strict=True)
         ]
-        labels = [":".join(level) for level in zip(*parts, strict=True)]
-        if len(set(labels)) < len(labels):
-            labels = [":".join(map(repr, level)) for level in zip(*parts, strict=True)]
-        return np.asarray(labels, dtype=object)
+        return list(zip(*parts, strict=True))
+
+    def rows(self) -> pd.DataFrame:
+        """The columns with a row for each level."""
+        codes = np.unravel_index(self.cells, [len(v) for v in self.values])
+        return pd.DataFrame(
+            {name: values[code] for name, values, code in zip(self.columns, self.values, codes, strict=True)}
+        )
 
     @property
     def texts(self) -> list[str]:
