@@ -201,7 +201,7 @@ class ModelSpec:
             return correlations or (parameter, group, coefficient) in literal
 
         object.__setattr__(self, "layout", self.layout.with_literal(is_literal))
-        for parameter in self.layout.predictors:
+        for parameter in self.layout.predictors if self.priors else ():  # known truths have none
             self._check_proper(parameter)
 
     def _check_proper(self, parameter: str) -> None:
