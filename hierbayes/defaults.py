@@ -204,9 +204,9 @@ def _predictor_targets(
     widths = _coefficient_widths(predictor, location, scale)
     addresses: tuple[str, ...]
     default: Prior | None
-    for label, width in zip(predictor.coefficients, widths, strict=True):
-        if label == INTERCEPT:
-            addresses = (f"{prefix}Intercept",)
+    for place, (label, width) in enumerate(zip(predictor.coefficients, widths, strict=True)):
+        if place == predictor.intercept:
+            addresses = (f"{prefix}{label}",)
             default = _normal(location, WIDTH * scale)
             yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
         else:

@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pandas as pd
 
 from hierbayes.data.design import MEAN, Design, PredictorLayout
-from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
@@ -81,14 +80,17 @@ def _indexed(spec: ModelSpec) -> str:
 
 
 def _predictor_words(layout: PredictorLayout) -> str:
-    terms = ["b[Intercept]" if label == INTERCEPT else f"b[{label}]·{label}" for label in layout.coefficients]
+    terms = [
+        f"b[{label}]" if place == layout.intercept else f"b[{label}]·{label}"
+        for place, label in enumerate(layout.coefficients)
+    ]
     if len(terms) > SHOWN_TERMS:
         terms = [*terms[: SHOWN_TERMS - 1], f"… ({len(terms)} coefficients)"]
     terms += [f"offset({encoding.text.removeprefix('0 + ')})" for encoding in layout.offsets]
     for factor in layout.factors:
         terms += [
-            f"r[{factor.name}]" if effect == INTERCEPT else f"r[{factor.name}, {effect}]·{effect}"
-            for effect in factor.effects
+            f"r[{factor.name}]" if place == factor.intercept else f"r[{factor.name}, {effect}]·{effect}"
+            for place, effect in enumerate(factor.effects)
         ]
     return " + ".join(terms) or "0"
 

@@ -281,8 +281,8 @@ class Fit:
         prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
         at : mapping of str to values, optional
-            Instead of by coefficients, by where the levels are at these values of the predictors, as in
-            ``at={"Days": [0, 9]}``.
+            Instead of by coefficients, by where the levels are at these values, as in ``at={"Days": [0, 9]}`` and as
+            `contrasts` takes it.
 
         Returns
         -------
@@ -296,7 +296,7 @@ class Fit:
             For an unknown factor, effect or predictor, or one that `at` leaves open.
         """
         chosen = get_interval(prob, interval)
-        return ranks.rank(self.spec, self._draws(), chosen, group, effect, descending, self._held(at))
+        return ranks.rank(self.spec, self._draws(), chosen, group, effect, descending, self._at(at))
 
     def contrasts(
         self,
@@ -326,7 +326,9 @@ class Fit:
         prob, interval : float, str, optional
             Of the credible interval, as in `summary`.
         at : mapping of str to values, optional
-            Instead of coefficients, where the levels are at these values of the predictors, on the link's scale.
+            Instead of coefficients, where the levels are at these values, on the link's scale: what ``compare`` with
+            ``kind="linear"`` says of their rows. Columns of other grouping factors may be among them: the effects of
+            the cells that they and the level name count too.
 
         Returns
         -------
@@ -340,12 +342,11 @@ class Fit:
             For an unknown factor, effect, level or predictor, one that `at` leaves open, or too many pairs.
         """
         check_output(output)
-        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._held(at))
+        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._at(at))
         return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
 
-    def _held(self, at: Mapping[str, Any] | None) -> ranks.Held | None:
-        """The training rows with predictors held at each combination of values."""
-        return None if not at else partition.hold(self.spec, self._rows(), self._frame(), at)
+    def _at(self, at: Mapping[str, Any] | None) -> ranks.At | None:
+        return None if not at else ranks.At(at, self._frame())
 
     def check(self, thorough: bool = False) -> tuple[Finding, ...]:
         """What is wrong with the draws or the posterior and what to do; empty when all is well.
@@ -461,7 +462,8 @@ class Fit:
         rows_a, rows_b : data frame or mapping
             Equally many rows are compared one by one; otherwise each side is averaged within each draw (of more than
             10,000 rows in evenly spaced draws, as the averages of `avg_predictions`).
-            A new level that stands on both sides is the same group.
+            A new level that stands on both sides is the same group, and so is the unknown group of a row whose level
+            is missing on both.
         kind, groups, new_levels, prob, interval, seed
             As in `predict`.
 

@@ -48,7 +48,7 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
         )
     _check_codes(spec, design)
     coords = {name: _coord(values) for name, values in spec.coords.items()}
-    with pm.Model(coords={**coords, OBS: np.arange(len(design))}) as model:
+    with pm.Model(coords={**coords, OBS: _coord(design.labels)}) as model:
         math = _math(pm)
         etas = {
             parameter: _predictor(
@@ -112,9 +112,7 @@ def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, a
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:
         y = y.astype(np.int64)
-    name = _unused(
-        pm, spec.layout.response.name.replace("/", "_")
-    )  # as in the trees: PyMC allows no "/" either
+    name = _unused(pm, spec.response_name)
     if design.weights is None:
         distribution(name, **arguments, observed=y, dims=OBS)
         return
@@ -126,7 +124,7 @@ def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, a
 
 def _unused(pm: Any, name: str) -> str:
     """That name, or a longer one where a column that the user named so is a dimension already."""
-    model = pm.modelcontext(None)
+    model, name = pm.modelcontext(None), name.replace("/", "_")  # PyMC allows no "/"
     while name in model.named_vars or name in model.coords:
         name = f"{name}_data"
     return name

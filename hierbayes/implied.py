@@ -4,7 +4,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.summary import correlated_pairs
 from hierbayes.answers.variance import latent_components, row_weights
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
@@ -31,22 +30,18 @@ def inner_sds(
 
 def inner_quantities(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     """The quantities of `Fit.summary`, each (S,), where their priors stand: intercepts at the predictors' means, …"""
-    found: dict[str, Array] = {}
+    values = dict(draws.values)
     for parameter, layout in spec.layout.predictors.items():
-        prefix = "" if parameter == MEAN else f"{parameter}."
         if layout.coefficients:
-            b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
-            found |= {f"{prefix}{label}": b[:, j] for j, label in enumerate(layout.coefficients)}
+            name = spec.coefficient_variable(parameter).name
+            values[name] = layout.map.to_inner(draws.values[name])
         for factor in layout.factors:
+            variables = spec.factor_variables(parameter, factor)
             sd, cor = inner_sds(spec, draws, factor, parameter)
-            found |= {
-                f"{prefix}sd[{factor.name}, {effect}]": sd[:, j] for j, effect in enumerate(factor.effects)
-            }
-            for i, j in correlated_pairs(factor):
-                assert cor is not None, "pairs are those of a correlated factor"
-                name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
-                found[name] = cor[:, i, j]
-    return found | {name: draws.values[name] for name in spec.plain_auxiliaries}
+            values[variables["sd"].name] = sd
+            if cor is not None:
+                values[variables["cor"].name] = cor
+    return {q.name: q.of(values[q.variable.name]) for q in spec.quantities}
 
 
 def icc(spec: ModelSpec, draws: Draws, design: Design, group: str) -> Array:

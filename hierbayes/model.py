@@ -33,7 +33,7 @@ from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.simulation import prior_predictive, sample_prior
-from hierbayes.spec import ModelSpec, check_names
+from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -109,7 +109,6 @@ class Model:
     ) -> None:
         found, link_name = get_family(family, link)
         formulas = read_formulas(formula, found)
-        check_names(formulas, found)
         prior_set = read_priors(priors)
         source = find_source(data)
         self.data: pd.DataFrame | Source

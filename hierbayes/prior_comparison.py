@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from hierbayes.answers.intervals import get_interval, labelled
-from hierbayes.answers.summary import correlated_pairs, estimates
-from hierbayes.data.design import MEAN
+from hierbayes.answers.summary import estimates
 from hierbayes.defaults import resolve_priors
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
@@ -66,19 +65,7 @@ class PriorComparison:
 
 def prior_texts(spec: ModelSpec) -> dict[str, str]:
     """The prior of every quantity of `summary`, as text, by the quantity's name."""
-    texts: dict[str, str] = {}
-    for parameter, layout in spec.layout.predictors.items():
-        prefix = "" if parameter == MEAN else f"{parameter}."
-        for label, prior in zip(layout.coefficients, spec.coefficient_priors(parameter), strict=True):
-            texts[f"{prefix}{label}"] = str(prior)
-        for factor in layout.factors:
-            for effect in factor.effects:
-                prior = spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-                texts[f"{prefix}sd[{factor.name}, {effect}]"] = str(prior)
-            for i, j in correlated_pairs(factor):
-                name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
-                texts[name] = str(spec.prior("cor", group=factor.name, parameter=parameter))
-    return texts | {name: str(spec.prior(name, parameter=name)) for name in spec.plain_auxiliaries}
+    return {quantity.name: str(spec.prior_of(quantity).prior) for quantity in spec.quantities}
 
 
 def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:

@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN
-from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation
 from hierbayes.implied import icc, inner_sds, r2
 from hierbayes.reprs import format_table
@@ -167,7 +166,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
             unit = f" {UNITS[link]}" if link in UNITS else ""
             by = f"a factor of {low} to {high}" if ratios else f"{low} to {high}{unit}"
             who = f"{factor.name} differs from the population"
-            if effect != INTERCEPT:
+            if place != factor.intercept:
                 who = f"{factor.name}'s effect of {effect} differs from the population's"
             yield f"A typical {who} by {by} (90 % of standard deviations; the median is {middle})."
         if len(factor.levels) == len(simulation.design):
@@ -180,7 +179,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
 def _explained_sentences(simulation: Simulation) -> Iterator[str]:
     spec = simulation.spec
     layout = spec.layout.predictors[MEAN]
-    if set(layout.coefficients) <= {INTERCEPT}:
+    if len(layout.coefficients) == (0 if layout.intercept is None else 1):
         return  # the ICC says it
     low, middle, high = map(_number, _quantiles(r2(spec, simulation.prior, simulation.design)[1]))
     who = "Predictors and groups" if layout.factors else "Predictors"

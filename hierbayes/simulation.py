@@ -104,5 +104,4 @@ def simulate_responses(spec: ModelSpec, draws: Draws, design: Design, seed: int)
     """A response for each row and draw, of the prior or the posterior."""
     request = Request("response", choose_groups(spec, "all"), "sample", seed)
     values: Any = predict_draws(spec, draws, design, request)
-    name = spec.layout.response.name.replace("/", "_")
-    return xr.Dataset({name: ((*CHAIN_DIMS, OBS), values.to_numpy())}, coords=values.coords)
+    return xr.Dataset({spec.response_name: ((*CHAIN_DIMS, OBS), values.to_numpy())}, coords=values.coords)

@@ -1,22 +1,24 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN, OBS, RESERVED, Layout
+from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
-from hierbayes.errors import DataError, PriorError
+from hierbayes.data.tables import free_name
+from hierbayes.errors import PriorError
 from hierbayes.families import Family
-from hierbayes.formula import Formula, quote
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
 
 CHAIN_DIMS = ("chain", "draw")
+ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
 
 @dataclass(frozen=True)
@@ -73,16 +75,32 @@ class Variable:
     factor: str | None = None
 
 
-def factor_variables(parameter: str, name: str, correlated: bool) -> Mapping[str, Variable]:
-    """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
-    prefix = "" if parameter == MEAN else f"{parameter}_"
-    effect = f"{prefix}{name}_effect"
-    kinds = {"sd": (effect,), "cor": (effect, f"{effect}2"), "r": (name, effect)}
-    if not correlated:
-        del kinds["cor"]
-    return {
-        kind: Variable(f"{kind}_{prefix}{name}", dims, kind, parameter, name) for kind, dims in kinds.items()
-    }
+@dataclass(frozen=True, eq=False)
+class Quantity:
+    """One number of a model that its tables list: all but the levels' effects.
+
+    Attributes
+    ----------
+    name : str
+        ``"Days"``, ``"sd[Subject, Days]"``, ``"cor[Subject, Intercept, Days]"``, ``"sigma"``.
+    kind : str
+        ``"b"``, ``"sd"``, ``"cor"`` or ``"auxiliary"``.
+    variable : Variable
+        Where it is in the posterior.
+    place : tuple of int
+        And where in that.
+    """
+
+    name: str
+    kind: str
+    variable: Variable
+    place: tuple[int, ...]
+
+    def of(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """It alone, (…), of its variable's values (…, dims)."""
+        index: tuple[Any, ...] = (..., *self.place)
+        found: NDArray[np.float64] = values[index]
+        return found
 
 
 def coefficient_variable(parameter: str) -> Variable:
@@ -91,61 +109,52 @@ def coefficient_variable(parameter: str) -> Variable:
     return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
 
 
-def check_names(formulas: Mapping[str, Formula], family: Family) -> None:
-    """Refuse a response or a grouping factor that is called like a part of the posterior, before any row is read.
+def name_variables(
+    factors: Sequence[tuple[str, str, bool]], taken: Iterable[str]
+) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
+    """The variables of grouping factors, by parameter and factor and then by kind: sd, cor (if correlated), r.
 
-    Raises
-    ------
-    DataError
+    They and the dimensions of their effects are called after the factor, and the levels' dimension is its very name.
+    Where a name is taken, or is ArviZ's, underscores behind it make another. No name has a ``/`` in it, which parts
+    groups in a file.
+
+    Parameters
+    ----------
+    factors : sequence of (str, str, bool)
+        Parameter, name, and whether any of its effects are correlated.
+    taken : iterable of str
+        Names of the posterior's other variables and dimensions.
+
+    Examples
+    --------
+    >>> variables = name_variables([("mu", "b", False), ("mu", "site/year", False)], ["b", "coef"])
+    >>> variables["mu", "b"]["r"].name, variables["mu", "b"]["r"].dims
+    ('r_b', ('b_', 'b_effect'))
+    >>> variables["mu", "site/year"]["sd"].name
+    'sd_site_year'
     """
-    response = formulas[MEAN].response
-    if response is not None and response.expression in ("chain", "draw", quote(OBS)):
-        raise DataError(
-            f"the response cannot be called {response.expression!r}, a dimension of every posterior; rename it"
-        )
-    variables = _foreseen_variables(formulas, family)
-    names = [variable.name for variable in variables]
-    dims = {dim for variable in variables for dim in variable.dims if dim != variable.factor}
-    for name in dict.fromkeys(variable.factor for variable in variables if variable.factor is not None):
-        if name == "sample":
-            what = "is what ArviZ calls chains and draws in one"
-        elif name in RESERVED:
-            what = "is a dimension of every posterior"
-        elif "/" in name:
-            what = "holds a '/'"
-        elif name in names:
-            what = "is a variable of this posterior"
-        elif name in dims:
-            what = "is a dimension of this posterior"
-        else:
-            continue
-        raise DataError(
-            f"a grouping factor cannot be called {name!r}, which {what}; rename the column, "
-            f"as in data.rename(columns={{{name!r}: '{name.replace('/', '_')}_id'}})"
-        )
-    twice = [name for name in names if names.count(name) > 1]
-    if twice:
-        raise DataError(
-            f"two parts of the posterior would be called {twice[0]!r}; rename a grouping factor's column"
-        )
+    names = {*taken, *ARVIZ_NAMES, OBS}
 
+    def take(name: str) -> str:
+        free = free_name(name.replace("/", "_"), names)
+        names.add(free)
+        return free
 
-def _foreseen_variables(formulas: Mapping[str, Formula], family: Family) -> list[Variable]:
-    """The variables that a model's posterior may have, as far as its formulas say."""
-    found = [
-        Variable(aux.name, (), "auxiliary", aux.name)
-        for aux in family.auxiliaries
-        if aux.name not in formulas
-    ]
-    for parameter, formula in formulas.items():
-        if formula.common != "0":
-            found.append(coefficient_variable(parameter))
-        correlated: dict[str, bool] = {}
-        for term in formula.groups:
-            name = ":".join(term.factor)
-            correlated[name] = correlated.get(name, False) or (term.correlated and term.effects != "1")
-        for name, several in correlated.items():
-            found += factor_variables(parameter, name, several).values()
+    own: dict[tuple[str, str], tuple[dict[str, str], tuple[str, str]]] = {}
+    for parameter, name, correlated in factors:
+        prefix = "" if parameter == MEAN else f"{parameter}_"
+        kinds = ("sd", "cor", "r") if correlated else ("sd", "r")
+        variables = {kind: take(f"{kind}_{prefix}{name}") for kind in kinds}
+        effect = f"{prefix}{name}_effect"
+        own[parameter, name] = variables, (take(effect), take(f"{effect}2") if correlated else "")
+    levels = {name: take(name) for name in dict.fromkeys(name for _, name, _ in factors)}
+    found = {}
+    for (parameter, name), (variables, (effect, second)) in own.items():
+        dims = {"sd": (effect,), "cor": (effect, second), "r": (levels[name], effect)}
+        found[parameter, name] = {
+            kind: Variable(variable, dims[kind], kind, parameter, name)
+            for kind, variable in variables.items()
+        }
     return found
 
 
@@ -181,7 +190,7 @@ class ModelSpec:
             (
                 prior.parameter,
                 prior.group,
-                prior.coefficient or (INTERCEPT if prior.kind == INTERCEPT else ""),
+                prior.coefficient or (self.layout.intercept_label if prior.kind == INTERCEPT else ""),
             )
             for prior in self.priors
             if prior.literal
@@ -192,7 +201,7 @@ class ModelSpec:
             return correlations or (parameter, group, coefficient) in literal
 
         object.__setattr__(self, "layout", self.layout.with_literal(is_literal))
-        for parameter in self.layout.predictors:
+        for parameter in self.layout.predictors if self.priors else ():  # known truths have none
             self._check_proper(parameter)
 
     def _check_proper(self, parameter: str) -> None:
@@ -232,25 +241,86 @@ class ModelSpec:
         return tuple(aux.name for aux in self.family.auxiliaries if aux.name not in self.layout.predictors)
 
     @cached_property
-    def _prior_index(self) -> Mapping[tuple[str, str, str, str], Prior]:
-        return {(p.parameter, p.kind, p.coefficient, p.group): p.prior for p in self.priors}
+    def _prior_index(self) -> Mapping[tuple[str, str, str, str], ResolvedPrior]:
+        return {(p.parameter, p.kind, p.coefficient, p.group): p for p in self.priors}
 
     def prior(self, kind: str, *, coefficient: str = "", group: str = "", parameter: str = MEAN) -> Prior:
         """The prior of one quantity."""
+        return self._prior_index[parameter, kind, coefficient, group].prior
+
+    def prior_of(self, quantity: Quantity) -> ResolvedPrior:
+        """The prior of what a table lists."""
+        parameter, group = quantity.variable.parameter, quantity.variable.factor or ""
+        layout, kind, coefficient = self.layout.predictors.get(parameter), quantity.kind, ""
+        if layout is None:
+            kind = parameter
+        elif kind == "b" and quantity.place[0] == layout.intercept:
+            kind = INTERCEPT
+        elif kind == "b":
+            coefficient = layout.coefficients[quantity.place[0]]
+        elif kind == "sd":
+            factor = next(factor for factor in layout.factors if factor.name == group)
+            coefficient = factor.effects[quantity.place[0]]
         return self._prior_index[parameter, kind, coefficient, group]
 
     def coefficient_priors(self, parameter: str = MEAN) -> tuple[Prior, ...]:
         """The priors of one formula's population-level coefficients, in their order."""
+        layout = self.layout.predictors[parameter]
         return tuple(
             self.prior(INTERCEPT, parameter=parameter)
-            if label == INTERCEPT
+            if place == layout.intercept
             else self.prior("b", coefficient=label, parameter=parameter)
-            for label in self.layout.predictors[parameter].coefficients
+            for place, label in enumerate(layout.coefficients)
         )
 
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
         """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
-        return factor_variables(parameter, factor.name, factor.correlated)
+        return self._factor_variables[parameter, factor.name]
+
+    @cached_property
+    def _factor_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
+        predictors = self.layout.predictors
+        own = [coefficient_variable(name) for name, layout in predictors.items() if layout.coefficients]
+        taken = [name for variable in own for name in (variable.name, *variable.dims)]
+        factors = [
+            (parameter, factor.name, factor.correlated)
+            for parameter, layout in predictors.items()
+            for factor in layout.factors
+        ]
+        return name_variables(factors, [*taken, *self.plain_auxiliaries])
+
+    @cached_property
+    def quantities(self) -> tuple[Quantity, ...]:
+        """What tables list, in their order; a name of ours gives way to that of a user's column."""
+        found: list[Quantity] = []
+        auxiliaries = {v.name: v for v in self.variables if v.kind == "auxiliary"}
+        taken = set(self.layout.predictors[MEAN].coefficients)
+
+        def add(name: str, variable: Variable, *place: int) -> None:
+            if not (variable.kind == "b" and variable.parameter == MEAN):
+                name = free_name(name, taken)
+                taken.add(name)
+            found.append(Quantity(name, variable.kind, variable, place))
+
+        for parameter, layout in self.layout.predictors.items():
+            prefix = "" if parameter == MEAN else f"{parameter}."
+            for place, label in enumerate(layout.coefficients):
+                add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
+            for factor in layout.factors:
+                variables = self.factor_variables(parameter, factor)
+                for place, effect in enumerate(factor.effects):
+                    add(f"{prefix}sd[{factor.name}, {effect}]", variables["sd"], place)
+                for i, j in factor.correlated_pairs:
+                    effects = f"{factor.effects[i]}, {factor.effects[j]}"
+                    add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
+        for name in self.plain_auxiliaries:
+            add(name, auxiliaries[name])
+        return tuple(found)
+
+    @property
+    def response_name(self) -> str:
+        """What the response is called among draws and data: as it is written, but for names that are taken there."""
+        return free_name(self.layout.response.name.replace("/", "_"), {*ARVIZ_NAMES, OBS})
 
     def coefficient_variable(self, parameter: str) -> Variable:
         """The population-level coefficients of one parameter's formula."""
@@ -279,9 +349,9 @@ class ModelSpec:
                     layout.coefficients, dtype=object
                 )
             for factor in layout.factors:
-                effect = self.factor_variables(parameter, factor)["sd"].dims[0]
-                coords[factor.name] = factor.levels.labels
-                coords[effect] = np.array(factor.effects, dtype=object)
-                if factor.correlated:
-                    coords[f"{effect}2"] = np.array(factor.effects, dtype=object)
+                variables = self.factor_variables(parameter, factor)
+                levels, effect = variables["r"].dims
+                coords[levels] = factor.levels.labels
+                for dim in variables["cor"].dims if factor.correlated else (effect,):
+                    coords[dim] = np.array(factor.effects, dtype=object)
         return coords

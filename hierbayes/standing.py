@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from hierbayes.data.design import MEAN
 from hierbayes.data.encoding import INTERCEPT, Term
 from hierbayes.data.factors import Factor
 from hierbayes.data.margins import Columns
@@ -28,9 +27,9 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
     if layout is None or prior.kind not in (INTERCEPT, "b", "sd", "cor"):
         return ""
     if not prior.group:
-        label = prior.coefficient or INTERCEPT
+        label = prior.coefficient or spec.layout.intercept_label
         words = _standing(spec, layout.columns, layout.common.terms, layout.coefficients.index(label))
-        return AT_MEANS if label == INTERCEPT and words not in ("", AT_ZERO) else words
+        return AT_MEANS if prior.kind == INTERCEPT and words not in ("", AT_ZERO) else words
     factor = next(factor for factor in layout.factors if factor.name == prior.group)
     if prior.kind == "sd":
         return _effect_standing(spec, factor, factor.effects.index(prior.coefficient))
@@ -40,24 +39,8 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
 
 def quantity_standing(spec: ModelSpec) -> dict[str, str]:
     """Where the prior of each quantity of `Fit.summary` stands, by the quantity's name; "" is left out."""
-    found: dict[str, str] = {}
-    for prior in spec.priors:
-        words = standing(spec, prior)
-        if not words:
-            continue
-        prefix = "" if prior.parameter == MEAN else f"{prior.parameter}."
-        if not prior.group:
-            found[f"{prefix}{prior.coefficient or INTERCEPT}"] = words
-        elif prior.kind == "sd":
-            found[f"{prefix}sd[{prior.group}, {prior.coefficient}]"] = words
-        else:
-            layout = spec.layout.predictors[prior.parameter]
-            factor = next(factor for factor in layout.factors if factor.name == prior.group)
-            for block in factor.blocks:
-                pairs = ((i, j) for i in block for j in block if i < j)
-                for i, j in pairs:
-                    found[f"{prefix}cor[{prior.group}, {factor.effects[i]}, {factor.effects[j]}]"] = words
-    return found
+    words = {quantity.name: standing(spec, spec.prior_of(quantity)) for quantity in spec.quantities}
+    return {name: text for name, text in words.items() if text}
 
 
 def _effect_standing(spec: ModelSpec, factor: Factor, place: int) -> str:

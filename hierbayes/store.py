@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hierbayes.data.design import MEAN, PACKAGE, Design, Layout, PredictorLayout
+from hierbayes.data.design import MEAN, OBS, PACKAGE, Design, Layout, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.learning import learn
 from hierbayes.data.margins import Columns
@@ -104,6 +104,9 @@ def _read(path: str | Path) -> tuple[ModelSpec, pd.DataFrame, Design, xr.DataTre
             labels = {key: values for key, values in spec.coords.items() if key in kept[name].coords}
             _check_labels(kept[name], labels)
             kept[name] = kept[name].assign_coords(labels)
+    for name, group in kept.items():
+        if group.sizes.get(OBS) == len(design):
+            kept[name] = group.assign_coords({OBS: design.labels})
     restored = xr.DataTree.from_dict(kept)
     restored.attrs.update({key: _plain(value) for key, value in tree.attrs.items()})
     return spec, frame, design, restored

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks, square_roots
-from hierbayes.answers.summary import correlated_pairs, level_table
+from hierbayes.answers.summary import level_table
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
-from hierbayes.spec import ModelSpec, check_names
+from hierbayes.spec import ModelSpec, Variable
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]
@@ -63,7 +64,7 @@ def simulate(
             f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
             f"under link {spec.link_name!r}; change the parameters, or take another link"
         )
-    return frame.assign(**{response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
+    return with_columns(frame, {response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -103,28 +104,11 @@ class Names:
 
 def names_of(spec: ModelSpec) -> Names:
     """The names of a model's parameters."""
-    coefficients: list[str] = []
-    sds: list[str] = []
-    correlations: list[str] = []
-    for parameter, layout in spec.layout.predictors.items():
-        prefix = _prefix(parameter)
-        coefficients += [f"{prefix}{label}" for label in layout.coefficients]
-        for factor in layout.factors:
-            sds += [_sd_name(prefix, factor, j) for j in range(len(factor.effects))]
-            correlations += [_cor_name(prefix, factor, i, j) for i, j in correlated_pairs(factor)]
-    return Names(tuple(coefficients), tuple(sds), tuple(correlations), spec.plain_auxiliaries)
-
-
-def _prefix(parameter: str) -> str:
-    return "" if parameter == MEAN else f"{parameter}."
-
-
-def _sd_name(prefix: str, factor: Factor, j: int) -> str:
-    return f"{prefix}sd[{factor.name}, {factor.effects[j]}]"
-
-
-def _cor_name(prefix: str, factor: Factor, i: int, j: int) -> str:
-    return f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
+    each = {
+        kind: tuple(q.name for q in spec.quantities if q.kind == kind)
+        for kind in ("b", "sd", "cor", "auxiliary")
+    }
+    return Names(*each.values())
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -148,25 +132,34 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
     rng = np.random.default_rng([seed, 2])
     values: dict[str, Array] = {}
     for parameter, layout in spec.layout.predictors.items():
-        prefix = _prefix(parameter)
         if layout.coefficients:
-            b = [given[f"{prefix}{label}"] for label in layout.coefficients]
-            values[spec.coefficient_variable(parameter).name] = np.array([b])
+            variable = spec.coefficient_variable(parameter)
+            values[variable.name] = _given(spec, variable, given)[None]
         for factor in layout.factors:
-            sd = np.array([given[_sd_name(prefix, factor, j)] for j in range(len(factor.effects))])
-            cor = _correlations(prefix, factor, given)
+            variables = spec.factor_variables(parameter, factor)
+            sd = _given(spec, variables["sd"], given)
+            cor = _correlations(spec, factor, variables, given)
             z = rng.normal(size=(len(factor.levels), len(sd)))
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
-            variables = spec.factor_variables(parameter, factor)
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
-    values |= {name: np.array([given[name]]) for name in spec.plain_auxiliaries}
+    values |= {v.name: _given(spec, v, given) for v in spec.variables if v.kind == "auxiliary"}
     return Draws(values, 1, 1)
 
 
-def _correlations(prefix: str, factor: Factor, given: Mapping[str, float]) -> Array:
+def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> Array:
+    """The given values of a variable's quantities, in their order."""
+    return np.array([given[q.name] for q in spec.quantities if q.variable.name == variable.name])
+
+
+def _correlations(
+    spec: ModelSpec, factor: Factor, variables: Mapping[str, Variable], given: Mapping[str, float]
+) -> Array:
     cor = np.eye(len(factor.effects))
-    for i, j in correlated_pairs(factor):
-        cor[i, j] = cor[j, i] = given.get(_cor_name(prefix, factor, i, j), 0.0)
+    if factor.correlated:
+        for quantity in spec.quantities:
+            if quantity.variable.name == variables["cor"].name:
+                i, j = quantity.place
+                cor[i, j] = cor[j, i] = given.get(quantity.name, 0.0)
     if np.linalg.eigvalsh(cor)[0] < -1e-9:
         raise DataError(
             f"the correlations of {factor.name!r} contradict each other; no distribution has them: change one"
@@ -214,7 +207,6 @@ def simulate_design(
         The columns of `data` and the response; of rows with gaps, which are left out, those that the formulas name.
         The group effects, as `effects_table` has them.
     """
-    check_names(formulas, family)
     response = formulas[MEAN].response
     assert response is not None, "the mean's formula has a response"
     column = next(
@@ -245,4 +237,4 @@ def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
     if not len(frame):
         raise DataError("the design has no rows; give one for each response to simulate")
     values = np.zeros(len(frame)) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
-    return frame.assign(**{column: values})
+    return with_columns(frame, {column: values})

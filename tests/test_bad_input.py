@@ -429,36 +429,6 @@ FORMULAS = [
     bad("logistic", model("yes ~ x", family="logistic"), hb.UnsupportedError, "take 'bernoulli'"),
     bad("rate", model("count | rate(n) ~ x", family="poisson"), hb.FormulaError, "+ offset(log(…))"),
     bad("link", model("y ~ x", link="logit"), hb.UnsupportedError, "'logit'", "its links are identity, log"),
-    *(
-        bad(
-            f"factor {name}",
-            model(f"y ~ 1 + (1 | `{name}`)", D.assign(**{name: D["g"]})),
-            hb.DataError,
-            name,
-            "rename",
-        )
-        for name in ("chain", "draw", "coef", "b", "sigma", "a/b")
-    ),
-    bad(
-        "factor sd_g",
-        model("y ~ (1 | g) + (1 | sd_g)", D.assign(sd_g=D["h"])),
-        hb.DataError,
-        "'sd_g', which is a variable",
-    ),
-    bad(
-        "factor g_effect",
-        model("y ~ (x | g) + (1 | g_effect)", D.assign(g_effect=D["h"])),
-        hb.DataError,
-        "'g_effect'",
-    ),
-    bad(
-        "names that meet",
-        model({"mu": "y ~ (1 | sigma_g)", "sigma": "~ (1 | g)"}, D.assign(sigma_g=D["h"])),
-        hb.DataError,
-        "sigma_g",
-        "rename",
-    ),
-    bad("response draw", model("draw ~ x", D.assign(draw=D["y"])), hb.DataError, "'draw'", "rename it"),
 ]
 PRIORS = [
     bad(

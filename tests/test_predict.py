@@ -627,3 +627,20 @@ def test_unused_effects_need_no_columns():
     ):
         table = fit.predict(rows, groups="none")
         assert_allclose(table["mean"], np.full(3, values_of(fit, "b").mean()))
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ x + (x | g)", "y ~ x + (1 | g) + (1 | h)"])
+def test_an_unknown_group_is_that_of_a_row_on_both_sides(formula):
+    """A missing level on both sides of a comparison is one group, as in every other comparison of a row with itself."""
+    fit = tame_fit(hb.Model(formula, D))
+    low, high = ({"x": [x, x], "g": [None, "a"], "h": [0, None]} for x in (0.0, 1.0))
+    found = fit.compare(high, low, seed=3)
+    rows = pd.DataFrame(low)
+    same = [fit.avg_comparisons({"x": (0.0, 1.0)}, rows.iloc[[row]], seed=3) for row in (0, 1)]
+    for row, other in enumerate(same):
+        assert_allclose(found["sd"][row], other["sd"][0], rtol=0.15)
+    if "(x | g)" not in formula:  # effects of a shared group cancel
+        slope = fit.posterior["b"].sel(coef="x").to_numpy().ravel()
+        assert_allclose(found[["mean", "sd"]], [[slope.mean(), slope.std(ddof=1)]] * 2)
+    uneven = fit.compare(high, {name: values[:1] for name, values in low.items()}, seed=3)
+    assert np.isfinite(uneven["sd"]).all()

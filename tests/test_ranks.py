@@ -120,3 +120,91 @@ def test_requests_that_cannot_be_met(fit, known_fit):
     with pytest.raises(DataError, match="101 levels of 'g' have 5050 pairs; name some"):
         fit.contrasts()
     assert len(fit.contrasts(levels=list(range(100)))) == 4950
+
+
+def test_a_value_is_no_text(known_fit):
+    """The number 1 and the text "1" may both be levels; a text that could be either is refused."""
+    levels = [1, "1", "a", 2, "b", "c"]
+    data = D.assign(g=pd.Series(np.repeat(np.array(levels, dtype=object), 10)), h=["a", "b"] * 30)
+    r = np.arange(6.0)[:, None] * 10
+    fit = known_fit(hb.Model("y ~ 1 + (1 | g)", data), {"r_g": r, "sd_g": [1.0], "sigma": 1.0})
+    assert list(fit.spec.coords["g"]) == [1, 2, "1", "a", "b", "c"]
+    pairs = [(1, 2), ("1", 2), ("1", 1), (2.0, "a"), ("2", 1)]
+    assert fit.contrasts("g", pairs=pairs)["mean"].tolist() == [-10, 10, 20, -20, 10]
+    joint = known_fit(hb.Model("y ~ 1 + (1 | g:h)", data), {"r_g:h": np.arange(12.0)[:, None], "sigma": 1.0})
+    assert len(set(joint.spec.coords["g:h"])) == 12
+    cells = joint.spec.layout.predictors["mu"].factors[0].levels.tuples
+    first, second = cells.index((1, "a")), cells.index(("1", "a"))
+    assert joint.contrasts(pairs=[((1, "a"), ("1", "a"))])["mean"][0] == first - second
+
+
+OATS = "yield ~ nitro * Variety + (nitro | Block/Variety)"
+
+
+@pytest.fixture(scope="module")
+def oats_fit(known_fit):
+    rng = np.random.default_rng(5)
+    shapes = {"b": (6,), "r_Block": (6, 2), "r_Block:Variety": (18, 2)}
+    draws = {name: 10 * rng.normal(size=(40, *shape)) for name, shape in shapes.items()}
+    oats = hb.load_dataset("oats")
+    model = hb.Model(OATS.replace("yield", oats.columns[-1]), oats)
+    sds = {"sd_Block": [10.0, 10.0], "sd_Block:Variety": [10.0, 10.0]}
+    cors = {"cor_Block": np.eye(2), "cor_Block:Variety": np.eye(2)}
+    return known_fit(model, draws | sds | cors | {"sigma": 1.0})
+
+
+def test_levels_at_a_cell_differ_by_all_of_its_factors(oats_fit):
+    """The difference of two levels at values is that of their rows, the interaction's effects included."""
+    varieties = sorted(set(oats_fit.data["Variety"]))
+    table = oats_fit.contrasts("Block", pairs=[("I", "II")], at={"nitro": [0.2], "Variety": varieties})
+    for variety, mean, sd in zip(table["Variety"], table["mean"], table["sd"], strict=True):
+        rows = [{"nitro": [0.2], "Variety": [variety], "Block": [block]} for block in ("I", "II")]
+        expected = oats_fit.compare(*rows, kind="linear")
+        assert_allclose([mean, sd], expected[["mean", "sd"]].to_numpy()[0])
+    assert table["mean"].nunique() == 3
+    league = oats_fit.rank("Block", at={"nitro": 0.2, "Variety": varieties[1]})
+    rows = {"nitro": 0.2, "Variety": varieties[1], "Block": sorted(set(oats_fit.data["Block"]))}
+    linear = oats_fit.predict(pd.DataFrame(rows), kind="linear", output="draws").to_numpy().reshape(-1, 6)
+    assert_allclose(league["mean"], (np.argsort(np.argsort(linear, axis=1), axis=1) + 1).mean(axis=0))
+    cells = oats_fit.contrasts(
+        "Block:Variety", pairs=[(("I", varieties[0]), ("II", varieties[1]))], at={"nitro": 0.4}
+    )
+    rows = [
+        {"nitro": [0.4], "Variety": [v], "Block": [b]} for b, v in zip(("I", "II"), varieties, strict=False)
+    ]
+    assert_allclose(cells["mean"], oats_fit.compare(*rows, kind="linear")["mean"])
+
+
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ({"nitro": 0.2}, "open"),  # the varieties of a block differ
+        ({"Variety": "Victory"}, "'nitro' open"),
+        ({"nitro": 0.2, "Block": "I"}, "leave it out"),
+        ({"nitro": 0.2, "weather": 1}, "'weather', which is no predictor"),
+    ],
+)
+def test_what_at_cannot_hold(oats_fit, at, words):
+    group = "Block:Variety" if at == {"nitro": 0.2} else "Block"
+    if words == "open":
+        assert len(oats_fit.contrasts(group, pairs=[(("I", "Victory"), ("II", "Victory"))], at=at)) == 1
+        return
+    with pytest.raises(DataError, match=words):
+        oats_fit.contrasts(group, at=at)
+
+
+def test_a_level_that_is_a_number_of_the_population_too(known_fit):
+    """`year` as a predictor and as a grouping factor: both parts move with the level."""
+    data = D.assign(year=np.repeat(np.arange(6.0), 10))
+    r = RNG.normal(size=(40, 6, 1))
+    fit = known_fit(
+        hb.Model("y ~ x + year + (1 | year)", data), {"b": [1.0, 2.0, 3.0], "r_year": r, "sigma": 1.0}
+    )
+    found = fit.contrasts("year", pairs=[(4.0, 1.0)], at={"x": 0.0})
+    assert_allclose(found["mean"], 9 + (r[:, 4] - r[:, 1]).mean())
+    crossed = known_fit(hb.Model("y ~ x * year + (1 | year)", data), {"sigma": 1.0, "b": [0, 0, 0, 1.0]})
+    assert crossed.contrasts("year", pairs=[(4.0, 1.0)], at={"x": 2.0})["mean"][0] == pytest.approx(6.0)
+    data = data.assign(w=data["x"] ** 2)
+    open_product = known_fit(hb.Model("y ~ x * year + w + (1 | year)", data), {"sigma": 1.0})
+    with pytest.raises(DataError, match="'x:year' open"):
+        open_product.contrasts("year", at={"w": 1.0})

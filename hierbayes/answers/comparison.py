@@ -1,5 +1,6 @@
 """Differences between situations, as posteriors."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, predict_chunks, predict_pairs
+from hierbayes.data.design import Design
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -20,8 +22,9 @@ def compare(
 ) -> pd.DataFrame:
     """Posterior of prediction(a) − prediction(b): mean, sd, lower, upper, p_greater.
 
-    Both sides are predicted in one table, so that a new level standing on both sides is one group. Equally many rows
-    are compared one by one; otherwise each side is averaged within each draw, of large tables in evenly spaced draws.
+    Both sides are predicted in one table, so that a new level standing on both sides is one group; and so is the
+    unknown group of the first row on one side and of the first on the other, and so on. Equally many rows are compared
+    one by one; otherwise each side is averaged within each draw, of large tables in evenly spaced draws.
     """
     a = spec.layout.read_new(rows_a, request.groups, "rows_a", request.unknown)
     b = spec.layout.read_new(rows_b, request.groups, "rows_b", request.unknown)
@@ -30,6 +33,7 @@ def compare(
             f"{'rows_a' if len(b) else 'rows_b'} has no rows; a comparison needs at least one on each side"
         )
     both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups, request.unknown)
+    both = _share_unknown(spec, both, len(a))
     if len(a) == len(b):
         tables = [
             _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
@@ -43,6 +47,25 @@ def compare(
         averages += values @ weights[part]
     difference = averages[:, [0]] - averages[:, [1]]
     return labelled(_summarise(difference, interval).set_axis(["average"]), interval)
+
+
+def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
+    """Rows of two sides, `first` of them the first one's: an unknown group is that of a row on both sides."""
+    pairs = min(first, len(both) - first)
+    predictors = {}
+    for parameter, bound in both.predictors.items():
+        factors = {}
+        levels = {factor.name: len(factor.levels) for factor in spec.layout.predictors[parameter].factors}
+        for name, factor in bound.factors.items():
+            known = levels[name]
+            missing = np.array([False] * known + [label is None for label in factor.new])[factor.codes]
+            left, right = np.arange(pairs), first + np.arange(pairs)
+            shared = missing[left] & missing[right]
+            codes = factor.codes.copy()
+            codes[right[shared]] = codes[left[shared]]
+            factors[name] = replace(factor, codes=codes)
+        predictors[parameter] = replace(bound, factors=factors)
+    return replace(both, predictors=predictors)
 
 
 def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from hierbayes.answers.comparison import ENTRIES
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities
+from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
-from hierbayes.data.tables import read_columns
+from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError
 from hierbayes.formula import categories_in, names_in
 from hierbayes.spec import ModelSpec
@@ -118,7 +118,11 @@ def avg_comparisons(
         values = {key: value for low, high, _ in contrasts for key, value in (low, high)}
         averages = {
             key: _averages(
-                spec, draws, rows.frame.assign(**{name: value}), rows.weights, replace(request, side=side)
+                spec,
+                draws,
+                with_columns(rows.frame, {name: value}),
+                rows.weights,
+                replace(request, side=side),
             )
             for side, (key, value) in enumerate(values.items(), start=1)
         }
@@ -143,7 +147,7 @@ def avg_slopes(
         weights = rows.weights / width[:, None]
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, rows.frame.assign(**{name: values}), weights, request, own)
+            _averages(spec, draws, with_columns(rows.frame, {name: values}), weights, request, own)
             for values in (high, low)
         )
         labels.append(_labelled_cells(rows, name, "dY/dX"))
@@ -159,7 +163,7 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
         low, high = _sides(rows, name)
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, rows.frame.assign(**{name: values}), None, request, own)
+            _averages(spec, draws, with_columns(rows.frame, {name: values}), None, request, own)
             for values in (high, low)
         )
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
@@ -215,10 +219,7 @@ def _with_levels(design: Design, own: Design) -> Design:
 
 
 def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
-    cells = rows.cells.copy()
-    cells.insert(0, "term", name)
-    cells.insert(1, "contrast", contrast)
-    return cells
+    return beside(rows.cells, {"term": name, "contrast": contrast}, first=True)
 
 
 # -- which predictors, which values -----------------------------------------------------------------------------
@@ -234,7 +235,9 @@ def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     """Rows in which numbers that a formula makes categories of, as ``C(year)`` does, are categories."""
     encodings = _encodings(spec, choose_groups(spec, "all"))
     names = {name for encoding in encodings for name in categories_in(encoding.text)}
-    return data.assign(**{name: data[name].astype("category") for name in names if is_numeric(data[name])})
+    return with_columns(
+        data, {name: data[name].astype("category") for name in names if is_numeric(data[name])}
+    )
 
 
 def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding]:

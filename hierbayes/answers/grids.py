@@ -18,7 +18,7 @@ from hierbayes.answers.effects import (
 )
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities
+from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -74,10 +74,10 @@ def make_grid(
     DataError
         For a name that is no column of the model, or a column named twice.
     """
-    if by is None and variable.count(":") == 1:
-        variable, by = variable.split(":")
     data = as_predictors(spec, data)
     predictors = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
+    if by is None and variable not in predictors and variable.count(":") == 1:
+        variable, by = variable.split(":")
     grouping = tuple(
         c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns
     )
@@ -136,9 +136,8 @@ def conditional_table(
         return table
     simulated = conditional_effects(spec, draws, grid, replace(request, kind="response"))
     bounds = summarise(simulated.values, interval)
-    return labelled(
-        table.assign(predictive_lower=bounds["lower"], predictive_upper=bounds["upper"]), interval
-    )
+    new = {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")}
+    return labelled(beside(table, new), interval)
 
 
 def _read(spec: ModelSpec) -> tuple[str, ...]:

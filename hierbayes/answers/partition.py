@@ -12,8 +12,7 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
-from hierbayes.answers.quantities import Quantities
-from hierbayes.answers.summary import correlated_pairs
+from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.answers.variance import (
     EVALUATIONS,
     Components,
@@ -27,6 +26,7 @@ from hierbayes.answers.variance import (
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.streamed import Streamed
+from hierbayes.data.tables import free_name, with_columns
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -62,7 +62,8 @@ def varcorr(
                 columns.append(column)
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
-        labels.append((MEAN, RESIDUAL, "sigma", ""))
+        factors = spec.layout.predictors[MEAN].factor_names
+        labels.append((MEAN, free_name(RESIDUAL, set(factors)), "sigma", ""))
         # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
         share = np.divide(parts.own, total, out=np.ones_like(total), where=np.isfinite(parts.own))
         columns.append((np.sqrt(square), square, share))
@@ -84,7 +85,7 @@ def _estimates(
     """Of each standard deviation and correlation of a factor: effects, itself, its (co)variance, its share."""
     variables = spec.factor_variables(parameter, factor)
     sd, covariance = draws.values[variables["sd"].name], covariances(spec, parameter, factor, draws)
-    pairs = [(j, j) for j in range(len(factor.effects))] + correlated_pairs(factor)
+    pairs = [(j, j) for j in range(len(factor.effects))] + factor.correlated_pairs
     found = []
     for i, j in pairs:
         value = sd[:, i] if i == j else draws.values[variables["cor"].name][:, i, j]
@@ -132,7 +133,9 @@ def icc(
     if "response" in scales and spec.link_name != "identity":
         draws = draws.thinned(EVALUATIONS // evaluations(spec, design) or 1)
     weights = row_weights(design)
-    labels: list[dict[str, Any]] = []
+    groups: list[str] = []
+    held: list[dict[str, Any]] = []
+    wheres: list[str] = []
     columns: list[Array] = []
     for values, rows in hold(spec, design, data, at):
         for where in scales:
@@ -142,9 +145,12 @@ def icc(
                 else response_components(spec, draws, rows, weights)
             )
             for group, share in _shares(parts, definition).items():
-                labels.append({"group": group, **values, "scale": where})
+                groups.append(group)
+                held.append(values)
+                wheres.append(where)
                 columns.append(share)
-    frame = pd.DataFrame(labels, columns=["group", *(at or {}), "scale"])
+    cells = pd.DataFrame(held, columns=list(at or {}), index=range(len(held)))
+    frame = beside(beside(cells, {"group": groups}, first=True), {"scale": wheres})
     stacked = np.stack(columns, axis=-1) if columns else np.empty((len(draws), 0))
     return Quantities(frame, stacked, draws.chains, "icc")
 
@@ -164,9 +170,8 @@ def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
 
 def _shares(parts: Components, definition: str) -> dict[str, Array]:
     total = parts.between + parts.residual + (parts.fixed if definition == "unadjusted" else 0.0)
-    together = (
-        {} if len(parts.groups) == 1 else {TOTAL: parts.between}
-    )  # of one factor it would say the same twice
+    # of one factor it would say the same twice
+    together = {} if len(parts.groups) == 1 else {free_name(TOTAL, set(parts.groups)): parts.between}
     return {group: values / total for group, values in {**parts.groups, **together}.items()}
 
 
@@ -192,7 +197,7 @@ def hold(
     found = []
     for combination in itertools.product(*several.values()):
         values = dict(zip(several, combination, strict=True))
-        found.append((values, spec.layout.bind_new(data.assign(**values), groups)))
+        found.append((values, spec.layout.bind_new(with_columns(data, values), groups)))
     return found
 
 

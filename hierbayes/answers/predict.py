@@ -196,9 +196,9 @@ def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Reques
     values = np.empty((len(design), len(draws)))  # as chunks come
     for places, piece in predict_chunks(spec, draws, design, request):
         values[places] = piece.T
-    coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: np.arange(len(design))}
+    coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: design.labels}
     shape = (draws.chains, draws.draws, len(design))
-    name = spec.layout.response.name if request.kind == "response" else request.kind
+    name = spec.response_name if request.kind == "response" else request.kind
     return xr.DataArray(values.T.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
 
 

@@ -1,5 +1,6 @@
 """Several quantities of a posterior, their labels beside their draws: a table of them, or a labelled array."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -8,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.data.tables import free_name
 from hierbayes.spec import CHAIN_DIMS
 
 if TYPE_CHECKING:
@@ -40,24 +42,41 @@ class Quantities:
 
     def table(self, interval: Interval) -> pd.DataFrame:
         """One row a quantity: its labels, then mean, sd, lower, upper."""
-        numbers = pd.DataFrame(summarise(self.values, interval), index=self.labels.index)
-        return labelled(pd.concat([self.labels, numbers], axis=1), interval)
+        return labelled(beside(self.labels, summarise(self.values, interval)), interval)
 
     def differences(self, interval: Interval, null: float = 0.0) -> pd.DataFrame:
         """As `table`, and p_greater: the posterior probability that it is above `null`, a tie counting half."""
         greater = np.mean(self.values > null, axis=0) + 0.5 * np.mean(self.values == null, axis=0)
-        return labelled(self.table(interval).assign(p_greater=greater), interval)
+        return labelled(beside(self.table(interval), {"p_greater": greater}), interval)
 
     def array(self) -> "xr.DataArray":
         """Every draw: (chain, draw, quantity), the labels as coordinates of the last dimension."""
         import xarray as xr
 
         shape = (self.chains, len(self.values) // self.chains, self.values.shape[1])
-        coords: dict[str, Any] = {
-            str(name): (QUANTITY, self.labels[name].to_numpy()) for name in self.labels.columns
-        }
-        coords |= {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
-        return xr.DataArray(self.values.reshape(shape), coords, (*CHAIN_DIMS, QUANTITY), self.name)
+        coords: dict[str, Any] = {"chain": np.arange(shape[0]), "draw": np.arange(shape[1])}
+        for name in self.labels.columns:  # chain and draw are ArviZ's: there the column gives way
+            coords[free_name(str(name), {*coords, QUANTITY})] = QUANTITY, self.labels[name].to_numpy()
+        name = free_name(self.name, coords)
+        return xr.DataArray(self.values.reshape(shape), coords, (*CHAIN_DIMS, QUANTITY), name)
+
+
+def beside(table: pd.DataFrame, columns: Mapping[str, Any], first: bool = False) -> pd.DataFrame:
+    """A table with columns of ours behind it, or in front: those called like one of its own have an underscore behind.
+
+    Examples
+    --------
+    >>> beside(pd.DataFrame({"mean": ["a"]}), {"mean": [1.5], "sd": [0.1]}).columns.tolist()
+    ['mean', 'mean_', 'sd']
+    """
+    named = {own_column(table, name): values for name, values in columns.items()}
+    ours = pd.DataFrame(named, index=table.index)
+    return pd.concat([ours, table] if first else [table, ours], axis=1)
+
+
+def own_column(labels: pd.DataFrame, name: str) -> str:
+    """What a column of ours is called in a table beside these labels."""
+    return free_name(name, set(labels.columns))
 
 
 def check_output(output: str) -> None:

@@ -1,6 +1,8 @@
 """Levels against each other: the posterior of each level's rank, and differences between levels."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,15 +10,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
+from hierbayes.answers.grids import held_values
 from hierbayes.answers.intervals import Interval, labelled, summarise
-from hierbayes.answers.quantities import Quantities
-from hierbayes.data.design import MEAN, Design
+from hierbayes.answers.predict import Request, choose_groups, predict_chunks
+from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor, value_texts
+from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
+from hierbayes.formula import names_in
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
-type Held = Sequence[tuple[dict[str, Any], Design]]
+CHECKED_ROWS = 50  # that differ in what is not held
 ALL_PAIRS = 100  # up to so many levels every pair is compared unless told which
 
 
@@ -43,21 +49,36 @@ def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
 def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]:
     """The numbers of levels named by their label or its text, or by a tuple of the values that it joins.
 
+    A value stands for itself before its text stands for it: 1 and ``"1"`` may be two levels.
+
     Raises
     ------
     DataError
-        For a label that is no level.
+        For a label that is no level, or whose text is that of several.
     """
     dates = len(factor.levels.columns) == 1 and isinstance(factor.levels.values[0], pd.DatetimeIndex)
-    known = {_key(label, dates): number for number, label in enumerate(factor.levels.labels)}
-    texts = [_key(label, dates) for label in labels]
-    unknown = [label for label, text in zip(labels, texts, strict=True) if text not in known]
-    if unknown:
-        raise DataError(f"{word} names {unknown[0]!r}, which is no level of {factor.name!r}")
-    return [known[text] for text in texts]
+    exact: dict[Any, int] = {}
+    texts: dict[str, list[int]] = {}
+    for number, (label, values) in enumerate(zip(factor.levels.labels, factor.levels.tuples, strict=True)):
+        exact |= {values: number} if len(values) > 1 else {values[0]: number}
+        texts.setdefault(_text(label, dates), []).append(number)
+    return [_level_number(factor, label, exact, texts.get(_text(label, dates), []), word) for label in labels]
 
 
-def _key(label: Any, date: bool) -> str:
+def _level_number(factor: Factor, label: Any, exact: Mapping[Any, int], alike: list[int], word: str) -> int:
+    if isinstance(label, Hashable) and label in exact:
+        return exact[label]
+    if not alike:
+        raise DataError(f"{word} names {label!r}, which is no level of {factor.name!r}")
+    if len(alike) > 1:
+        values = " and ".join(repr(factor.levels.tuples[number]) for number in alike)
+        raise DataError(
+            f"{word} names {label!r}, which may be several levels of {factor.name!r}, {values}; name one by its values"
+        )
+    return alike[0]
+
+
+def _text(label: Any, date: bool) -> str:
     """A level in words: a date however it is written, a combination by its values joined."""
     if isinstance(label, tuple):
         return ":".join(value_texts(pd.Index([value]))[0] for value in label)
@@ -81,24 +102,19 @@ def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
 
 
 def level_values(
-    spec: ModelSpec, draws: Draws, factor: Factor, effect: str | None = None, held: Held | None = None
+    spec: ModelSpec, draws: Draws, factor: Factor, effect: str | None = None, at: "At | None" = None
 ) -> list[tuple[dict[str, Any], Array]]:
     """What levels are compared by, each with its labels and its values in every draw (S, G).
 
-    Each varying effect, or one of them; or with predictors held at some values, the deviations of the levels there.
-
-    Parameters
-    ----------
-    held : list of (dict, Design), optional
-        The values, and the training rows with the predictors held at them.
+    Each varying effect, or one of them; or where the levels are with predictors held at some values.
 
     Raises
     ------
     DataError
-        For an unknown effect, an effect beside held predictors, or a predictor of the effects that is not held.
+        For an unknown effect, or an effect beside held predictors, and as `located`.
     """
-    r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
-    if held is None:
+    if at is None:
+        r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
         return [
             ({"effect": factor.effects[place]}, r[:, :, place]) for place in effect_places(factor, effect)
         ]
@@ -106,17 +122,84 @@ def level_values(
         raise DataError(
             "effect= compares one coefficient, at= the levels at values of predictors: give one of them"
         )
+    return located(spec, draws, factor, at)
+
+
+@dataclass(frozen=True, eq=False)
+class At:
+    """Columns held at values, every combination, and the training rows to hold them in."""
+
+    values: Mapping[str, Any]
+    data: pd.DataFrame
+
+
+def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple[dict[str, Any], Array]]:
+    """The linear predictor of every level with columns held at values, for each combination of these: (S, G).
+
+    All that tells the levels apart there counts: the factor's effects, those of the other factors whose level it and
+    `at` name together (a level that training hadn't is a new group), and a population-level part that reads the
+    factor's own columns.
+
+    Raises
+    ------
+    DataError
+        For a column that is not in the model or that makes the levels, or where the differences hang on one that is
+        not held.
+    """
+    held, own = held_values(at.values), factor.levels.columns
+    predictors, grouping = spec.layout.columns_for(choose_groups(spec, "all"))
+    unknown = [name for name in held if name not in (*predictors, *grouping)]
+    if unknown:
+        have = ", ".join(map(repr, dict.fromkeys((*predictors, *grouping)))) or "none"
+        raise DataError(f"at names {unknown[0]!r}, which is no predictor of this model; it has {have}")
+    whole = [name for name in held if name in own]
+    if whole:
+        raise DataError(f"at holds {whole[0]!r}, by which the levels of {factor.name!r} differ; leave it out")
+    layout = spec.layout.predictors[MEAN]
+    known = {*own, *held}
+    groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
+    request = Request("linear", groups, "sample", 0)
+    levels = factor.levels.rows()
     found = []
-    for values, design in held:
-        z = design.predictors[MEAN].factors[factor.name].z
-        loose = [name for name, column in zip(factor.effects, z.T, strict=True) if np.ptp(column) > 0]
-        if loose:
-            raise DataError(
-                f"at leaves {', '.join(map(repr, loose))} open, which varies by {factor.name!r}; "
-                "hold its predictors too"
-            )
-        found.append((values, np.asarray(r @ z[0])))
+    for combination in itertools.product(*held.values()):
+        values = dict(zip(held, combination, strict=True))
+        _check_open(spec, factor, with_columns(at.data, values), levels, groups)
+        rows = at.data.iloc[np.zeros(len(levels), dtype=np.int64)].reset_index(drop=True)
+        rows = with_columns(rows, {**values, **{name: levels[name] for name in own}})
+        design = spec.layout.bind_new(rows, groups)
+        eta = np.empty((len(draws), len(levels)))
+        for places, piece in predict_chunks(spec, draws, design, request):
+            eta[:, places] = piece
+        found.append((values, eta))
     return found
+
+
+def _check_open(
+    spec: ModelSpec, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
+) -> None:
+    """Refuse differences between levels that hang on a predictor which is not held: it differs in the rows `data`."""
+    layout, own = spec.layout.predictors[MEAN], factor.levels.columns
+    first = with_columns(data, {name: levels[name].iloc[0] for name in own})
+    loose = []
+    for other in layout.factors:
+        if other.name in groups:
+            z = other.matrix(first)
+            loose += [label for label, column in zip(other.effects, z.T, strict=True) if np.ptp(column) > 0]
+    read = names_in(layout.common.text)
+    if set(own) & set(read):
+        some = data.drop_duplicates([name for name in read if name not in own] or None).head(CHECKED_ROWS)
+        start = layout.common.matrix(with_columns(some, {name: levels[name].iloc[0] for name in own}))
+        for level in range(1, len(levels)):
+            moved = with_columns(some, {name: levels[name].iloc[level] for name in own})
+            apart = np.ptp(layout.common.matrix(moved) - start, axis=0)
+            loose += [
+                layout.coefficients[j] for j in np.flatnonzero(apart > 1e-9 * (1 + np.abs(start).max()))
+            ]
+    if loose:
+        raise DataError(
+            f"at leaves {', '.join(map(repr, dict.fromkeys(loose)))} open, which varies by {factor.name!r}; "
+            "hold its predictors too"
+        )
 
 
 def rank(
@@ -126,7 +209,7 @@ def rank(
     group: str | None = None,
     effect: str | None = None,
     descending: bool = False,
-    held: Held | None = None,
+    at: At | None = None,
 ) -> pd.DataFrame:
     """Each level's rank in every draw, summarised: 1 is the smallest, or the largest if `descending`.
 
@@ -140,12 +223,18 @@ def rank(
     """
     factor = find_factor(spec, group)
     tables = []
-    for words, values in level_values(spec, draws, factor, effect, held):
+    for words, values in level_values(spec, draws, factor, effect, at):
         signed = -values if descending else values
-        labels = {"group": factor.name, "level": factor.levels.labels, **words}
         more = {"p_first": _share(signed, signed.min(axis=1)), "p_last": _share(signed, signed.max(axis=1))}
-        tables.append(pd.DataFrame(labels | summarise(_ranks(signed), interval) | more))
+        named = _labels(words, {"group": factor.name, "level": factor.levels.labels}, len(factor.levels))
+        tables.append(beside(named, summarise(_ranks(signed), interval) | more))
     return labelled(pd.concat(tables, ignore_index=True), interval)
+
+
+def _labels(words: Mapping[str, Any], ours: Mapping[str, Any], rows: int) -> pd.DataFrame:
+    """Columns of ours in front of what was held."""
+    held = pd.DataFrame({name: [value] * rows for name, value in words.items()}, index=range(rows))
+    return beside(held, ours, first=True)
 
 
 def _ranks(values: Array) -> Array:
@@ -175,7 +264,7 @@ def contrasts(
     effect: str | None = None,
     levels: Sequence[Any] | None = None,
     pairs: Sequence[tuple[Any, Any]] | None = None,
-    held: Held | None = None,
+    at: At | None = None,
 ) -> Quantities:
     """Differences a − b between levels in every draw: of all pairs of some levels, or of chosen pairs.
 
@@ -185,7 +274,7 @@ def contrasts(
         For an unknown factor or level, all pairs of more than `ALL_PAIRS` levels, and as `level_values`.
     """
     factor = find_factor(spec, group)
-    compared = level_values(spec, draws, factor, effect, held)
+    compared = level_values(spec, draws, factor, effect, at)
     if pairs is not None:
         odd = [pair for pair in pairs if not _is_pair(pair)]
         if odd:
@@ -206,7 +295,8 @@ def contrasts(
         chosen = [(a, b) for place, a in enumerate(numbers) for b in numbers[place + 1 :]]
     first, second = (np.array([pair[side] for pair in chosen], dtype=np.int64) for side in (0, 1))
     columns = [values[:, first] - values[:, second] for _, values in compared]
-    labels = [pd.DataFrame({**_pair_labels(factor, first, second), **words}) for words, _ in compared]
+    ours = _pair_labels(factor, first, second)
+    labels = [_labels(words, ours, len(chosen)) for words, _ in compared]
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "contrast")
 
 

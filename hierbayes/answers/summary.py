@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
-from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
@@ -27,35 +26,10 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
 
     The names are the addresses of the priors: ``"Days"``, ``"sd[Subject, Days]"``,
     ``"cor[Subject, Intercept, Days]"``, ``"sigma"``; those of another parameter's formula begin with its name and a
-    dot.
+    dot. Where a predictor is called so, there is an underscore behind: ``"sigma_"``.
     """
-    found: dict[str, Array] = {}
-    for parameter, layout in spec.layout.predictors.items():
-        prefix = "" if parameter == MEAN else f"{parameter}."
-        if layout.coefficients:
-            b = draws_of(posterior, spec.coefficient_variable(parameter))
-            found |= {f"{prefix}{label}": b[..., j] for j, label in enumerate(layout.coefficients)}
-        for factor in layout.factors:
-            found |= _factor_draws(spec, posterior, parameter, prefix, factor)
-    return found | {v.name: draws_of(posterior, v) for v in spec.variables if v.kind == "auxiliary"}
-
-
-def _factor_draws(
-    spec: ModelSpec, posterior: xr.Dataset, parameter: str, prefix: str, factor: Factor
-) -> dict[str, Array]:
-    variables = spec.factor_variables(parameter, factor)
-    sd = draws_of(posterior, variables["sd"])
-    found = {f"{prefix}sd[{factor.name}, {effect}]": sd[..., j] for j, effect in enumerate(factor.effects)}
-    if factor.correlated:
-        cor = draws_of(posterior, variables["cor"])
-        for i, j in correlated_pairs(factor):
-            found[f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = cor[..., i, j]
-    return found
-
-
-def correlated_pairs(factor: Factor) -> list[tuple[int, int]]:
-    """The pairs of effects that are correlated, each once."""
-    return [(i, j) for block in factor.blocks for place, i in enumerate(block) for j in block[place + 1 :]]
+    arrays = {v.name: draws_of(posterior, v) for v in spec.variables if v.kind != "r"}
+    return {q.name: q.of(arrays[q.variable.name]) for q in spec.quantities}
 
 
 def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:

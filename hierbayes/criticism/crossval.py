@@ -112,7 +112,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
             others = np.delete(np.arange(len(design)), place)
             elpd[place] = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
             k[place], methods[place] = -np.inf, "refit"
-    dims, coords = (OBS,), {OBS: np.arange(len(design))}
+    dims, coords = (OBS,), {OBS: design.labels}
 
     def labelled(values: Any) -> xr.DataArray:
         return xr.DataArray(values, dims=dims, coords=coords)

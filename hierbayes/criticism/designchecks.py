@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.rowchecks import check_rows
 from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
-from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.streamed import Streamed, in_memory
@@ -150,16 +149,16 @@ def _numeric(factor: Factor) -> bool:
 def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     layout = spec.layout.predictors[parameter]
     for place, effect in enumerate(factor.effects):
-        if effect == INTERCEPT:
+        if place == factor.intercept:
             continue
-        if INTERCEPT in factor.effects and len(factor.levels) > 1 and not facts.varying[place]:
+        if factor.intercept is not None and len(factor.levels) > 1 and not facts.varying[place]:
             yield Finding(
                 "constant-slope",
                 f"{effect!r} doesn't vary within any level of {factor.name!r}",
                 "Its varying slope cannot be told from the varying intercept; leave it out of the group term",
             )
         mean, sd = float(facts.columns.means[place]), float(facts.columns.deviations[place])
-        apart = INTERCEPT in factor.effects and not factor.columns.about_means[place]
+        apart = factor.intercept is not None and not factor.columns.about_means[place]
         if apart and sd > 0 and abs(mean) > FAR_FROM_ZERO * sd:
             yield Finding(
                 "far-from-zero",
@@ -171,7 +170,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
     if (
         layout.intercept is None
         and parameter == MEAN
-        and INTERCEPT in factor.effects
+        and factor.intercept is not None
         and not layout.coefficients
     ):
         yield Finding(
@@ -192,7 +191,7 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
             "Their standard deviations can hardly be told from the residual's; let fewer effects vary",
         )
     for place, effect in enumerate(factor.effects):
-        if INTERCEPT not in factor.effects or effect == INTERCEPT or levels < FEW_LEVELS:
+        if factor.intercept is None or place == factor.intercept or levels < FEW_LEVELS:
             continue
         varying = int(facts.varying[place])
         if 0 < varying < FEW_LEVELS:
@@ -207,7 +206,7 @@ def _check_correlations(factor: Factor, bound: BoundFactor) -> Iterator[Finding]
     """Pairs of effects that no level has together."""
     for block in factor.blocks:
         for i, j in combinations(block, 2):
-            apart = INTERCEPT not in (factor.effects[i], factor.effects[j])
+            apart = factor.intercept not in (i, j)
             if apart and not _together(bound, i, j, len(factor.levels)):
                 yield Finding(
                     "correlation-unseen",

@@ -76,11 +76,10 @@ def log_likelihood(spec: ModelSpec, draws: Draws, design: Design, posterior: xr.
     values = np.empty((len(design), len(draws)))  # as chunks come, and as cross-validation reads them
     for places, piece in likelihood_chunks(spec, draws, design):
         values[places] = piece.T
-    name = spec.layout.response.name.replace("/", "_")
     coords = {
         "chain": posterior["chain"].to_numpy(),
         "draw": posterior["draw"].to_numpy(),
-        OBS: np.arange(len(design)),
+        OBS: design.labels,
     }
     shape = (draws.chains, draws.draws, len(design))
-    return xr.Dataset({name: ((*CHAIN_DIMS, OBS), values.T.reshape(shape))}, coords=coords)
+    return xr.Dataset({spec.response_name: ((*CHAIN_DIMS, OBS), values.T.reshape(shape))}, coords=coords)

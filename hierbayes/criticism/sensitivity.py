@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
-from hierbayes.answers.summary import correlated_pairs, summary_draws
+from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import MEAN, Design
@@ -175,7 +175,7 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
                         "The data agree with equal levels, and with levels that differ as much as its interval says; "
                         "the model is right to keep it",
                     )
-            for i, j in correlated_pairs(factor):
+            for i, j in factor.correlated_pairs:
                 extreme = float(np.mean(np.abs(cor[:, i, j]) > AT_ONE))
                 if extreme > 0.5:
                     yield Finding(

@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
-from hierbayes.data.encoding import INTERCEPT, Encoding, describe_rows
+from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
@@ -31,7 +31,6 @@ UNKNOWN_LEVEL = (
     "add it (a level, or None where it is unknown), or say which grouping factors count: groups='none', "
     "groups='average' or a list without {0!r}"
 )
-RESERVED = {"chain", "draw", "coef", "sample", OBS}
 PACKAGE = (
     f"{Path(__file__).parents[1]}/"  # warnings point at the caller's line, whichever function they come from
 )
@@ -74,7 +73,7 @@ class PredictorLayout:
     @property
     def intercept(self) -> int | None:
         """Place of the intercept among the coefficients, None where there is none."""
-        return self.coefficients.index(INTERCEPT) if INTERCEPT in self.coefficients else None
+        return self.common.intercept
 
     @property
     def map(self) -> ColumnMap:
@@ -107,6 +106,11 @@ class Layout:
     def columns(self) -> tuple[str, ...]:
         """Every column that any part of the model reads, in order of appearance."""
         return columns_of(self.formulas)
+
+    @property
+    def intercept_label(self) -> str:
+        """What intercepts are called in every formula of the model."""
+        return intercept_label(self.kinds)
 
     def with_literal(self, literal: Callable[[str, str, str], bool]) -> "Layout":
         """The same, with the maps to the columns that priors are about where some priors are literal.
@@ -282,6 +286,11 @@ class Design:
 
     def __len__(self) -> int:
         return len(self.index)
+
+    @property
+    def labels(self) -> NDArray[Any]:
+        """The rows as the user's table has them, (n,): tuples where its index has several columns."""
+        return np.asarray(self.index.to_numpy())
 
     def rows(self, part: slice | Codes) -> "Design":
         """The same for some of the rows: a slice, or their places."""

@@ -1,7 +1,7 @@
 """Model matrices: learnt once from the training rows, replayed on any new ones."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import prod
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hierbayes.data.cells import empty_columns
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
+from hierbayes.data.tables import free_name
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
@@ -30,6 +31,7 @@ __all__ = [
     "Encoding",
     "Term",
     "describe_rows",
+    "intercept_label",
     "learn_encoding",
     "learn_number",
     "moment_calls",
@@ -116,6 +118,11 @@ class Encoding:
     _states: Mapping[Node, Any] = field(repr=False)
 
     @property
+    def intercept(self) -> int | None:
+        """Which of the columns is the intercept, None where there is none."""
+        return next((term.columns[0] for term in self.terms if term.text == "1"), None)
+
+    @property
     def is_numeric(self) -> bool:
         """Whether no variable is one of categories."""
         return all(isinstance(variable, Numbers) for variable in self._variables.values())
@@ -197,7 +204,18 @@ def _part(values: _Values, coding: Array | None, piece: slice) -> Sequence[Array
 # -- learning ---------------------------------------------------------------------------------------------------
 
 
-def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
+def intercept_label(columns: Iterable[str]) -> str:
+    """What the intercept is called beside these columns: ``"Intercept"``, unless one of them is called so.
+
+    Examples
+    --------
+    >>> intercept_label(["x", "Intercept"])
+    'Intercept_'
+    """
+    return free_name(INTERCEPT, set(columns))
+
+
+def learn_encoding(text: str, frame: pd.DataFrame, intercept: str = INTERCEPT) -> Encoding:
     """Learn a right-hand side from complete training rows.
 
     Parameters
@@ -206,6 +224,8 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
         Canonical, with the intercept explicit: ``"1 + Days"``, ``"0 + log(x)"``.
     frame : pandas.DataFrame
         The training rows, without missing values.
+    intercept : str
+        What the intercept is called.
 
     Examples
     --------
@@ -225,7 +245,7 @@ def learn_encoding(text: str, frame: pd.DataFrame) -> Encoding:
         _check_size(text, term, variables)
     _check_margins(text, factors, categorical)
     coded = code_terms(factors, categorical)
-    whole = [_block(block, variables) for block in coded]
+    whole = [_block(block, variables, intercept) for block in coded]
     empty = _empty(coded, whole, variables, rows)
     blocks = tuple(block.without(places) for block, places in zip(whole, empty, strict=True))
     dropped = tuple(
@@ -262,7 +282,7 @@ def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: froz
     )
 
 
-def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable]) -> Block:
+def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable], intercept: str) -> Block:
     codings: list[Array | None] = []
     names: list[tuple[str, ...]] = []
     for node in coded.factors:
@@ -275,7 +295,7 @@ def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable]) -> Block
             codings.append(None)
             names.append(variable.labels)
     if not names:
-        return Block((), (), (INTERCEPT,), ((),))
+        return Block((), (), (intercept,), ((),))
     labels = tuple(map(":".join, product(*names)))
     return Block(coded.factors, tuple(codings), labels, tuple(product(*(range(len(own)) for own in names))))
 

@@ -1,6 +1,6 @@
 """Grouping factors: their levels, their varying effects and which of those are correlated."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
-from hierbayes.data.encoding import Encoding, Term, learn_encoding
+from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
@@ -77,15 +77,29 @@ class Levels:
         """One label a level: the data's own value for one column, ``"A:a"`` for a combination."""
         if len(self.columns) == 1:
             return np.asarray(self.values[0])
+        labels = [":".join(level) for level in self._joined(value_texts)]
+        if len(set(labels)) < len(labels):  # "a:b" beside "c" is not "a" beside "b:c", nor 1 the text "1"
+            labels = [":".join(map(repr, level)) for level in self.tuples]
+        return np.asarray(labels, dtype=object)
+
+    @property
+    def tuples(self) -> list[tuple[Any, ...]]:
+        """The columns' own values of each level."""
+        return self._joined(lambda values: values.tolist())
+
+    def _joined(self, each: Callable[[pd.Index], list[Any]]) -> list[tuple[Any, ...]]:
         codes = np.unravel_index(self.cells, [len(v) for v in self.values])
         parts = [
-            [texts[place] for place in code]
-            for texts, code in zip(map(value_texts, self.values), codes, strict=True)
+            [made[place] for place in code] for made, code in zip(map(each, self.values), codes, strict=True)
         ]
-        labels = [":".join(level) for level in zip(*parts, strict=True)]
-        if len(set(labels)) < len(labels):
-            labels = [":".join(map(repr, level)) for level in zip(*parts, strict=True)]
-        return np.asarray(labels, dtype=object)
+        return list(zip(*parts, strict=True))
+
+    def rows(self) -> pd.DataFrame:
+        """The columns with a row for each level."""
+        codes = np.unravel_index(self.cells, [len(v) for v in self.values])
+        return pd.DataFrame(
+            {name: values[code] for name, values, code in zip(self.columns, self.values, codes, strict=True)}
+        )
 
     @property
     def texts(self) -> list[str]:
@@ -198,7 +212,7 @@ class Factor:
     levels : Levels
         Its G levels.
     effects : tuple of str
-        Labels of its q varying effects, the intercept as ``"Intercept"``.
+        Labels of its q varying effects, the intercept as ``"Intercept"`` (`encoding.intercept_label`).
     blocks : tuple of tuple of int
         Effects in one block are correlated with each other, and independent of other blocks.
     encodings : tuple of Encoding
@@ -224,6 +238,21 @@ class Factor:
         return any(len(block) > 1 for block in self.blocks)
 
     @property
+    def correlated_pairs(self) -> list[tuple[int, int]]:
+        """The pairs of effects that are correlated, each once."""
+        return [(i, j) for block in self.blocks for place, i in enumerate(block) for j in block[place + 1 :]]
+
+    @property
+    def intercept(self) -> int | None:
+        """Place of the varying intercept among the effects, None where there is none."""
+        first = 0
+        for encoding in self.encodings:
+            if encoding.intercept is not None:
+                return first + encoding.intercept
+            first += len(encoding.labels)
+        return None
+
+    @property
     def map(self) -> ColumnMap:
         """The map between the user's effects and those that the priors of sds and correlations are about."""
         return self.columns.map
@@ -233,13 +262,13 @@ class Factor:
         return _matrix(self.encodings, frame)
 
 
-def learn_factors(formula: Formula, frame: pd.DataFrame) -> tuple[Factor, ...]:
+def learn_factors(formula: Formula, frame: pd.DataFrame, intercept: str = INTERCEPT) -> tuple[Factor, ...]:
     """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet."""
     terms: dict[tuple[str, ...], list[GroupTerm]] = {}
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
         terms.setdefault(key, []).append(term)
-    return tuple(_merge(formula, columns, group, frame) for columns, group in terms.items())
+    return tuple(_merge(formula, columns, group, frame, intercept) for columns, group in terms.items())
 
 
 def _merge(
@@ -247,13 +276,14 @@ def _merge(
     columns: tuple[str, ...],
     terms: Sequence[GroupTerm],
     frame: pd.DataFrame,
+    intercept: str,
 ) -> Factor:
     encodings: list[Encoding] = []
     effects: list[str] = []
     blocks: list[tuple[int, ...]] = []
     related: list[tuple[Term, ...]] = []
     for term in terms:
-        encoding = learn_encoding(term.effects, frame)
+        encoding = learn_encoding(term.effects, frame, intercept)
         repeated = [label for label in encoding.labels if label in effects]
         if repeated:
             raise FormulaError(

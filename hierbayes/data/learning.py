@@ -25,7 +25,7 @@ from hierbayes.data.design import (
     offset_of,
 )
 from hierbayes.data.designrows import DesignRows
-from hierbayes.data.encoding import describe_rows, learn_encoding, learn_number
+from hierbayes.data.encoding import describe_rows, intercept_label, learn_encoding, learn_number
 from hierbayes.data.factors import learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
@@ -185,23 +185,25 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     """A layout whose columns are not measured yet."""
     _check_predictors(formulas, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
-    predictors = {name: _draft_predictor(formula, frame) for name, formula in formulas.items()}
+    columns = distinct(f.predictor_columns for f in formulas.values())
+    intercept = intercept_label(columns)
+    predictors = {name: _draft_predictor(formula, frame, intercept) for name, formula in formulas.items()}
     if not (predictors[MEAN].coefficients or predictors[MEAN].factors):
         raise FormulaError(
             f"{formulas[MEAN].text.strip()!r} leaves no coefficient to learn, no intercept, term or group term; "
             "write 1 for the intercept alone, as in y ~ 1"
         )
-    kinds = {name: kind_of(frame[name]) for name in distinct(f.predictor_columns for f in formulas.values())}
+    kinds = {name: kind_of(frame[name]) for name in columns}
     return Layout(
         MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)
     )
 
 
-def _draft_predictor(formula: Formula, frame: pd.DataFrame) -> PredictorLayout:
-    common = learn_encoding(formula.common, frame)
+def _draft_predictor(formula: Formula, frame: pd.DataFrame, intercept: str) -> PredictorLayout:
+    common = learn_encoding(formula.common, frame, intercept)
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
-    return PredictorLayout(common, columns, learn_factors(formula, frame), offsets, 0.0)
+    return PredictorLayout(common, columns, learn_factors(formula, frame, intercept), offsets, 0.0)
 
 
 def measure(

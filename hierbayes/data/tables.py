@@ -1,7 +1,7 @@
 """Any data frame in, the pandas columns that a model needs out."""
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from types import MappingProxyType
@@ -139,10 +139,31 @@ def _missing(column: "nw.Series[Any]") -> "np.ndarray[Any, np.dtype[np.bool_]]":
     return missing
 
 
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name of ours that a user's column has given way to: underscores behind it until it is free.
+
+    Examples
+    --------
+    >>> free_name("mean", {"mean", "sd"}), free_name("mean", {"sd"})
+    ('mean_', 'mean')
+    """
+    while name in taken:
+        name += "_"
+    return name
+
+
 def used_categories(frame: pd.DataFrame) -> pd.DataFrame:
     """The same rows, their categoricals without the categories that none of them has."""
     categorical = [name for name in frame.columns if isinstance(frame[name].dtype, pd.CategoricalDtype)]
-    return frame.assign(**{name: frame[name].cat.remove_unused_categories() for name in categorical})
+    return with_columns(frame, {name: frame[name].cat.remove_unused_categories() for name in categorical})
+
+
+def with_columns(frame: pd.DataFrame, columns: Mapping[str, Any]) -> pd.DataFrame:
+    """The same rows with other values in some columns, whatever these are called: pandas' assign takes no "self"."""
+    changed = frame.copy(deep=False)
+    for name, values in columns.items():
+        changed[name] = values
+    return changed
 
 
 def plain_columns(frame: pd.DataFrame) -> pd.DataFrame:

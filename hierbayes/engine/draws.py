@@ -62,8 +62,7 @@ def to_tree(
 
 def observed_dataset(spec: ModelSpec, design: Design) -> xr.Dataset:
     """The training response as a dataset."""
-    name = spec.layout.response.name.replace("/", "_")
-    return xr.Dataset({name: ((OBS,), design.y)}, coords={OBS: np.arange(len(design))})
+    return xr.Dataset({spec.response_name: ((OBS,), design.y)}, coords={OBS: design.labels})
 
 
 def largest_block(counts: np.ndarray) -> tuple[np.ndarray, int]:

@@ -32,6 +32,7 @@ from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 BANDS = {"predictive": "a new response", "expected": "the mean"}
+NUMBERS = ["mean", "sd", "lower", "upper", "predictive_lower", "predictive_upper"]
 MARKER = {"marker": "o", "markeredgecolor": "white"}
 
 
@@ -88,8 +89,11 @@ def plot_conditional_effects(
     grid = make_grid(spec, data, variable, by, at, resolution)
     band = get_interval(prob, interval)
     table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
-    curves = _split(table, grid.columns[1:])
-    along = _Along.of(data[grid.columns[0]], table)
+    # by place: a predictor may be called "mean"
+    labels, numbers = table[list(grid.columns)], table.drop(columns=list(grid.columns))
+    numbers = numbers.set_axis(NUMBERS, axis="columns")
+    curves = _split(labels, grid.columns[1:])
+    along = _Along.of(data[grid.columns[0]], labels)
     if len(curves) > 1 or spec.family.support.two_levels:
         show = tuple(name for name in show if name != "predictive")
     ax = ax or new_axes(figsize or (6.4, 4.6))
@@ -98,9 +102,8 @@ def plot_conditional_effects(
     for place, (words, part) in enumerate(curves):
         bands = [name for name in BANDS if name in show]
         beside = 0.12 * (place - (len(curves) - 1) / 2)
-        _draw_curve(
-            ax, along.at(part, beside), part, words, OKABE_ITO[place], bands, str(band), along.numeric
-        )
+        x, here = along.at(part, beside), numbers.loc[part.index]
+        _draw_curve(ax, x, here, words, OKABE_ITO[place], bands, str(band), along.numeric)
     _finish(ax, spec, along)
     note = f"{band} of the mean" if "expected" in show and len(curves) > 1 else ""
     head(ax, f"{response_words(spec)} along {along.name}", note, columns=2 if len(curves) == 1 else 3)

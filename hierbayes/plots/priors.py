@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.encoding import INTERCEPT
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
@@ -65,7 +64,8 @@ def plot_prior_predictive(
     plot_prior_groups(simulation, axes[1], label=label)
     family = simulation.spec.family
     scale = SCALES[simulation.spec.link_name].format(f"log {label}" if family.log_response else label)
-    slopes = any(INTERCEPT not in name for name in kinds["sd"])
+    factors = simulation.spec.layout.predictors[MEAN].factors
+    slopes = any(len(factor.effects) > (factor.intercept is not None) for factor in factors)
     words = {
         "sd": (
             "Typical difference between groups",
@@ -78,7 +78,9 @@ def plot_prior_predictive(
     for kind, names in kinds.items():
         if names:
             heading, what = words[kind]
-            _densities(next(remaining), {name: effects[name] for name in names}, heading, what, kind)
+            named = {name: effects[name] for name in names}
+            intercept = simulation.spec.layout.intercept_label
+            _densities(next(remaining), named, heading, what, kind, intercept)
     return np.array(axes[:panels], dtype=object)
 
 
@@ -229,7 +231,7 @@ def _predictors(simulation: Simulation) -> list[str]:
     return list(dict.fromkeys(name for text in texts for name in names_in(text)))
 
 
-def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str) -> None:
+def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str, intercept: str) -> None:
     """Implied priors as outlines, up to the 97.5 % quantile of the widest."""
     ends = {"cor": (-1.0, 1.0), "icc": (0.0, 1.0)}
     values = {name: v[np.isfinite(v)] for name, v in named.items()}
@@ -250,7 +252,7 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
             color=colors[number],
             linestyle=styles[number],
             linewidth=1.5,
-            label=wrap(shown.removesuffix(f", {INTERCEPT}"), 28),
+            label=wrap(shown.removesuffix(f", {intercept}"), 28),
         )
     left_out = len(values) - len(colors)
     title = f"{heading} (4 of {len(values)})" if left_out > 0 else heading

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 import hierbayes as hb
 from hierbayes.answers.draws import Draws, flatten
-from hierbayes.answers.summary import correlated_pairs
 from hierbayes.data.design import MEAN
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
@@ -100,7 +99,7 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
         for j, effect in enumerate(factor.effects):
             found[f"sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
             found[f"r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
-        for i, j in correlated_pairs(factor) if factor.correlated else ():
+        for i, j in factor.correlated_pairs if factor.correlated else ():
             found[f"cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][:, i, j]
         rows = bound.factors[factor.name]
         for j in range(len(factor.effects)):
