@@ -192,7 +192,7 @@ def hold(
     found = []
     for combination in itertools.product(*several.values()):
         values = dict(zip(several, combination, strict=True))
-        found.append((values, spec.layout.bind_new(data.assign(**values), groups)))
+        found.append((values, spec.layout.bind_new(data.assign(**values), groups, slack=0.0)))
     return found
 
 

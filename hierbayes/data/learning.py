@@ -27,6 +27,7 @@ from hierbayes.data.design import (
 from hierbayes.data.designrows import DesignRows
 from hierbayes.data.encoding import describe_rows, learn_encoding, learn_number
 from hierbayes.data.factors import learn_factors
+from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import plain_columns, read_columns
@@ -172,8 +173,13 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     response = learn_response(formulas[MEAN], frame, family, link)
     predictors = {name: _draft_predictor(formula, frame) for name, formula in formulas.items()}
     kinds = {name: kind_of(frame[name]) for name in distinct(f.predictor_columns for f in formulas.values())}
+    ranges = learn_ranges(formulas.values(), frame)
     return Layout(
-        MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)
+        MappingProxyType(dict(formulas)),
+        MappingProxyType(predictors),
+        response,
+        MappingProxyType(kinds),
+        MappingProxyType(ranges),
     )
 
 
