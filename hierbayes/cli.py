@@ -30,6 +30,7 @@ FAMILIES = (
 )
 
 
+LEVEL_ROWS = 40  # of levels' deviations that a summary prints
 WORDS = ("all", "none", "average")
 ERRORS = (HierBayesError, ValueError, OSError)  # what a user can mend
 
@@ -122,6 +123,7 @@ def _add_summary(commands: Any) -> None:
     summary = commands.add_parser("summary", help="tables of a saved fit")
     summary.add_argument("fit", type=Path)
     summary.add_argument("--prob", type=float, help="probability of the credible intervals")
+    summary.add_argument("--all", action="store_true", help="every level, of however many")
     summary.set_defaults(run=_summary)
 
 
@@ -274,8 +276,12 @@ def _summary(options: argparse.Namespace) -> None:
     fit = hb.load(options.fit)
     print(fit_text(fit.spec, fit.tree, fit.summary(prob=options.prob)))
     if fit.spec.layout.predictors["mu"].factors:
+        table = fit.ranef(prob=options.prob)
+        shown = format_table(table, max_rows=len(table) if options.all else LEVEL_ROWS)
         print("\nDeviations of the levels")
-        print(format_table(fit.ranef(prob=options.prob)).to_string(index=False))
+        print(shown.to_string(index=False))
+        if len(shown) < len(table):
+            print("--all prints every row")
 
 
 def _predict(options: argparse.Namespace) -> None:

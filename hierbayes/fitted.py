@@ -421,6 +421,12 @@ class Fit:
         DataError
             For an absent column, a missing predictor, an unseen level of a population-level factor, or with
             ``new_levels="error"`` an unseen level of a grouping factor.
+
+        Warns
+        -----
+        DataWarning
+            Where a number in a spline or a polynomial basis lies beyond its range in the training rows, or another
+            number farther beyond its range than that is wide.
         """
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         check_output(output)
@@ -512,18 +518,23 @@ class Fit:
         pandas.DataFrame or xarray.DataArray
             The columns that differ, mean, sd, lower, upper; for means also predictive_lower and predictive_upper, the
             bounds of a new response (out of trials: of its share of the median number). Or draws
-            (chain, draw, quantity).
+            (chain, draw, quantity). Either way ``attrs["held"]`` says at which values the other columns are.
 
         Raises
         ------
         DataError
             For a name that is no column of the model.
+
+        Warns
+        -----
+        DataWarning
+            Where the grid goes beyond the training rows.
         """
         check_output(output)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         grid = grids.make_grid(self.spec, self._frame(), variable, by, at, resolution)
         if output == "draws":
-            return grids.conditional_effects(self.spec, self._draws(), grid, request).array()
+            return grids.conditional_draws(self.spec, self._draws(), grid, request)
         return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
 
     def avg_predictions(
@@ -624,7 +635,8 @@ class Fit:
         Parameters
         ----------
         variables : str or list of str, optional
-            Numeric predictors, all unless given.
+            Numeric predictors, all unless given but for those that enter by a step, as in ``I(age >= 65)``, which have
+            no derivative where they jump.
         rows, by
             As in `avg_predictions`.
         kind, groups, new_levels, output, prob, interval, seed
@@ -758,7 +770,7 @@ class Fit:
         -------
         LOGO
             ArviZ's record with an entry a level; its `table` has elpd, p_logo, pareto_k, n, error (of the
-            quadrature) and method.
+            quadrature, and of a refit's draws) and method.
 
         Raises
         ------

@@ -15,18 +15,39 @@ COUNTS = ("ess_bulk", "ess_tail")
 
 
 def format_table(table: pd.DataFrame, max_rows: int = 40) -> pd.DataFrame:
-    """The table's numbers as text: three or more significant digits, whole ESS, R-hat to two places."""
-    shown = (
-        table if len(table) <= max_rows else pd.concat([table.head(max_rows // 2), table.tail(max_rows // 2)])
-    )
-    formatted = shown.copy()
-    for name in shown.columns:
+    """The table's numbers as text: three or more significant digits, whole ESS, R-hat to two places.
+
+    Of more than `max_rows` rows the first and the last, and between them a row that says how many are left out.
+
+    Examples
+    --------
+    >>> format_table(pd.DataFrame({"level": range(9), "mean": 0.5}), max_rows=2).to_numpy().tolist()
+    [[0, '0.500'], ['… 7 more rows …', '…'], [8, '0.500']]
+    """
+    if len(table) <= max_rows + 1:  # a row that stands for one other says less than that one
+        return _formatted(table)
+    half = max_rows // 2
+    gap = pd.DataFrame("…", index=_gap_index(table.index), columns=table.columns).astype(object)
+    gap.iloc[0, 0] = f"… {len(table) - 2 * half:,} more rows …"
+    parts = [_formatted(part).astype(object) for part in (table.head(half), table.tail(half))]
+    return pd.concat([parts[0], gap, parts[1]])
+
+
+def _gap_index(index: pd.Index) -> pd.Index:
+    if isinstance(index, pd.MultiIndex):
+        return pd.MultiIndex.from_tuples([("…",) * index.nlevels], names=index.names)
+    return pd.Index(["…"], dtype=object, name=index.name)
+
+
+def _formatted(table: pd.DataFrame) -> pd.DataFrame:
+    formatted = table.copy()
+    for name in table.columns:
         if name in COUNTS:
-            formatted[name] = ["" if value != value else f"{value:.0f}" for value in shown[name]]
+            formatted[name] = ["" if value != value else f"{value:.0f}" for value in table[name]]
         elif name == "r_hat":
-            formatted[name] = ["" if value != value else f"{value:.2f}" for value in shown[name]]
-        elif pd.api.types.is_float_dtype(shown[name]):
-            formatted[name] = [_number(value) for value in shown[name]]
+            formatted[name] = ["" if value != value else f"{value:.2f}" for value in table[name]]
+        elif pd.api.types.is_float_dtype(table[name]):
+            formatted[name] = [_number(value) for value in table[name]]
     return formatted
 
 

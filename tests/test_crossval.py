@@ -131,7 +131,7 @@ def test_the_only_row_of_a_level_is_integrated_and_agrees_with_its_refit():
     assert (found.method_i == "integrated").mean() > 0.9
     for place in np.argsort(found.elpd_i.to_numpy())[:4]:
         draws = fit._refit(fit.design.rows(np.delete(np.arange(len(cbpp)), place)))
-        want = crossval._refitted(fit.spec, draws, fit.design, np.array([place]))
+        want, _ = crossval._refitted(fit.spec, draws, fit.design, np.array([place]))
         assert float(found.elpd_i[place]) == pytest.approx(want, abs=0.15)
 
 
@@ -218,7 +218,9 @@ def test_logo_refits_what_importance_sampling_cannot_reach(slopes, slopes_withou
     assert list(refitted.index) == list(found.table.index[slopes.logo("Subject").table["pareto_k"] > 0.7])
     for subject in refitted.index:
         want, error = log_mean(log_density_of_a_new_subject(*slopes_without_each_subject[subject]))
-        assert refitted.loc[subject, "elpd"] == pytest.approx(want, abs=6 * error)
+        own = refitted.loc[subject, "error"]  # there is no quadrature: all of it is of the draws
+        assert own == pytest.approx(error, rel=0.7)
+        assert refitted.loc[subject, "elpd"] == pytest.approx(want, abs=4 * np.hypot(error, own))
 
 
 def test_logo_reads_as_arvizs_records_do(slopes):

@@ -203,7 +203,7 @@ def test_several_curves_are_named_and_few(known_fit):
     ax = fit.plot_conditional_effects("x", at={"g": [1, 2]}, groups="all")
     assert {"g = 1", "g = 2"} <= set(lines(ax))
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["data", "g = 1", "g = 2"]
-    assert ax.get_title(loc="left") == f"y along x\n{get_interval()} of the mean"
+    assert ax.get_title(loc="left") == f"y along x\nat z = 1\n{get_interval()} of the mean"
     by = fit.plot_conditional_effects("x:z")
     assert sum(label.startswith("z = ") for label in lines(by)) == 3
     with pytest.raises(DataError, match="12 curves cannot be told apart"):

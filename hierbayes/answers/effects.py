@@ -5,6 +5,7 @@ The names are those of the R package marginaleffects (Arel-Bundock, Greifer & He
 """
 
 import itertools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,12 +18,13 @@ from hierbayes.answers.comparison import ENTRIES
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside
-from hierbayes.data.design import Design
+from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
 from hierbayes.data.tables import read_columns, with_columns
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import categories_in, names_in
+from hierbayes.formula.shapes import steps_in
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -138,6 +140,11 @@ def avg_slopes(
     """Derivatives of the predictions in numeric predictors, averaged over the rows of each cell, in every draw.
 
     Where a predictor is a grouping factor too, a row stays in its group.
+
+    Raises
+    ------
+    DataError
+        For a predictor that is a category, or one that enters by a step.
     """
     draws = draws.thinned(ENTRIES // (2 * len(rows.frame)))
     labels, columns = [], []
@@ -294,7 +301,33 @@ def _choose_numeric(spec: ModelSpec, rows: Rows, request: Request, variables: An
         raise DataError(
             "no predictor of this model is a number; avg_comparisons compares levels of categories"
         )
-    return numeric
+    return _without_steps(spec, request, numeric, asked=variables is not None)
+
+
+def _without_steps(spec: ModelSpec, request: Request, names: list[str], asked: bool) -> list[str]:
+    """The predictors whose predictions have a slope: a step has slope 0, but for where it is infinite.
+
+    One that was asked for is refused, others are left out with a warning.
+    """
+    steps = {
+        name: step
+        for encoding in _encodings(spec, request.groups)
+        for name, step in steps_in(encoding.text).items()
+    }
+    found = [name for name in names if name in steps]
+    if not found:
+        return names
+    name, smooth = found[0], [name for name in names if name not in steps]
+    words = (
+        f"{name!r} enters by a step, {steps[name]}, which has no slope where it jumps; compare values on either side, "
+        f"as in avg_comparisons({{{name!r}: (from, to)}})"
+    )
+    if asked or not smooth:
+        raise DataError(words)
+    warnings.warn(
+        f"slopes are of {', '.join(smooth)} alone: {words}", DataWarning, skip_file_prefixes=(PACKAGE,)
+    )
+    return smooth
 
 
 def _sides(rows: Rows, name: str) -> tuple[Array, Array]:

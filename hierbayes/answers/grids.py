@@ -19,6 +19,7 @@ from hierbayes.answers.effects import (
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.data.design import Design
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -34,11 +35,14 @@ class Grid:
     rows : pandas.DataFrame
         With every column that predictions read; grouping columns that were not given are missing.
     columns : tuple of str
-        Those that differ: the predictor first, then the one that the curves differ by, then what was held.
+        Those that differ: the predictor first, then the one that the curves differ by, then those of `at`.
+    held : mapping of str to object
+        At which value every other predictor, offset and number of trials is.
     """
 
     rows: pd.DataFrame
     columns: tuple[str, ...]
+    held: Mapping[str, Any]
 
     @property
     def labels(self) -> pd.DataFrame:
@@ -77,7 +81,7 @@ def make_grid(
     data = as_predictors(spec, data)
     predictors = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
     if by is None and variable not in predictors and variable.count(":") == 1:
-        variable, by = variable.split(":")
+        variable, by = (part.strip() for part in variable.split(":"))
     grouping = tuple(
         c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns
     )
@@ -101,21 +105,28 @@ def make_grid(
     rows = pd.DataFrame(list(itertools.product(*axes.values())), columns=list(axes))
     trials = set(spec.layout.response.trial_columns)
     reading = [*dict.fromkeys([*_read(spec), *grouping, *trials])]
+    others: dict[str, Any] = {}
     for name in reading:
         if name in axes:
             continue
         if name in trials and name not in predictors:
-            rows[name] = float(np.round(data[name].median()))
+            others[name] = float(np.round(data[name].median()))
         elif name in _read(spec):
-            rows[name] = data[name].mean() if is_numeric(data[name]) else levels_of(data[name])[0]
+            others[name] = float(data[name].mean()) if is_numeric(data[name]) else levels_of(data[name])[0]
         else:
             rows[name] = None
-    return Grid(rows, tuple(axes))
+    return Grid(rows.assign(**others), tuple(axes), others)
 
 
-def conditional_effects(spec: ModelSpec, draws: Draws, grid: Grid, request: Request) -> Quantities:
-    """The prediction in every row of the grid, in every draw."""
-    design = spec.layout.bind_new(grid.rows, request.groups, request.unknown)
+def bind_grid(spec: ModelSpec, grid: Grid, request: Request) -> Design:
+    """The grid's rows as arrays; a number beyond the training rows is told."""
+    return spec.layout.bind_new(grid.rows, request.groups, request.unknown, slack=0.0)
+
+
+def conditional_effects(
+    spec: ModelSpec, draws: Draws, grid: Grid, design: Design, request: Request
+) -> Quantities:
+    """The prediction in every row of the grid, in every draw; `design` is the grid as `bind_grid` gives it."""
     values = np.empty((len(draws), len(design)))
     for part, piece in predict_chunks(spec, draws, design, request):
         values[:, part] = piece
@@ -129,15 +140,23 @@ def conditional_table(
 ) -> pd.DataFrame:
     """The grid's columns, mean, sd, lower, upper of the expected response, and the bounds of a new response.
 
-    A new response out of trials is a share of them.
+    A new response out of trials is a share of them. The table's ``attrs["held"]`` has the values of the other columns.
     """
-    table = conditional_effects(spec, draws, grid, request).table(interval)
-    if request.kind != "mean":
-        return table
-    simulated = conditional_effects(spec, draws, grid, replace(request, kind="response"))
-    bounds = summarise(simulated.values, interval)
-    new = {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")}
-    return labelled(beside(table, new), interval)
+    design = bind_grid(spec, grid, request)
+    table = conditional_effects(spec, draws, grid, design, request).table(interval)
+    if request.kind == "mean":
+        simulated = conditional_effects(spec, draws, grid, design, replace(request, kind="response"))
+        bounds = summarise(simulated.values, interval)
+        table = beside(table, {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")})
+    table.attrs["held"] = dict(grid.held)
+    return labelled(table, interval)
+
+
+def conditional_draws(spec: ModelSpec, draws: Draws, grid: Grid, request: Request) -> Any:
+    """Every draw of the prediction in every row of the grid: a DataArray (chain, draw, quantity)."""
+    found = conditional_effects(spec, draws, grid, bind_grid(spec, grid, request), request).array()
+    found.attrs["held"] = dict(grid.held)
+    return found
 
 
 def _read(spec: ModelSpec) -> tuple[str, ...]:

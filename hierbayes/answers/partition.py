@@ -197,7 +197,7 @@ def hold(
     found = []
     for combination in itertools.product(*several.values()):
         values = dict(zip(several, combination, strict=True))
-        found.append((values, spec.layout.bind_new(with_columns(data, values), groups)))
+        found.append((values, spec.layout.bind_new(with_columns(data, values), groups, slack=0.0)))
     return found
 
 

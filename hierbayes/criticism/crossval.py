@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from hierbayes.answers.convergence import ess_mean
+from hierbayes.answers.convergence import FEWEST, ess_mean
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.criticism.canonical import log_marginals_of_one
 from hierbayes.criticism.checks import Finding
@@ -110,7 +110,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     if refit is not None:
         for place in np.flatnonzero(k > limit):
             others = np.delete(np.arange(len(design)), place)
-            elpd[place] = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
+            elpd[place], _ = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
             k[place], methods[place] = -np.inf, "refit"
     dims, coords = (OBS,), {OBS: design.labels}
 
@@ -214,7 +214,8 @@ def logo(
         for level in np.flatnonzero(k > limit):
             lppd = p[level] + elpd[level]
             draws_without = refit(design.rows(np.flatnonzero(codes != level)))
-            elpd[level] = _refitted(spec, draws_without, design, np.flatnonzero(codes == level))
+            places = np.flatnonzero(codes == level)
+            elpd[level], errors[level] = _refitted(spec, draws_without, design, places)
             p[level], k[level], methods[level] = lppd - elpd[level], -np.inf, "refit"
 
     def labelled(values: Any) -> xr.DataArray:
@@ -281,10 +282,18 @@ def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> 
     return fine, coarse
 
 
-def _refitted(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> float:
-    """Log density of held-out rows under draws that never saw them, the effects that only they have integrated."""
-    values, _ = _marginals(spec, draws, design, places)
-    return float(logsumexp(values) - np.log(len(draws)))
+def _refitted(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[float, float]:
+    """Log density of held-out rows under draws that never saw them, the effects that only they have integrated.
+
+    Beside it its error: of the quadrature, and the Monte Carlo error of the mean density over the draws; infinite where
+    the draws are too few to tell.
+    """
+    fine, coarse = _marginals(spec, draws, design, places)
+    mean, rough = (float(logsumexp(values) - np.log(len(draws))) for values in (fine, coarse))
+    density = np.exp(fine - mean).reshape(draws.chains, draws.draws, 1)  # over its mean
+    if draws.draws < FEWEST:
+        return mean, np.inf
+    return mean, float(np.hypot(mean - rough, density.std() / np.sqrt(ess_mean(density)[0])))
 
 
 def compare_models(

@@ -47,7 +47,8 @@ class LOGO(ELPDDataLOO):  # type: ignore[misc, unused-ignore]
     rows_i : xarray.DataArray of int
         Rows of each level.
     error_i : xarray.DataArray
-        How far the level's elpd moves when the quadrature is halved; 0 where the integral is exact.
+        How far the level's elpd moves when the quadrature is halved; 0 where the integral is exact. Of a level that
+        was refitted also the Monte Carlo error of its mean density; of others Pareto's k says how good the draws are.
     method_i : xarray.DataArray of str
         ``"psis"`` or ``"refit"``.
     """

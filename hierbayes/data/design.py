@@ -5,6 +5,7 @@ A `Layout` holds all that training taught: levels, centres, spline knots, scales
 carries the number of its level, never an indicator column.
 """
 
+import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,9 +20,10 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
+from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.tables import read_columns
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import Formula, names_in
 
 Array = NDArray[np.float64]
@@ -95,12 +97,15 @@ class Layout:
         What was learnt of the left-hand side.
     kinds : mapping of str to str
         What each predictor's column holds: ``"numbers"``, ``"text"``, ``"categories of numbers"``, …
+    ranges : mapping of str to Range
+        Where each number among the predictors lies.
     """
 
     formulas: Mapping[str, Formula]
     predictors: Mapping[str, PredictorLayout]
     response: ResponseLayout
     kinds: Mapping[str, str]
+    ranges: Mapping[str, Range]
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -194,7 +199,9 @@ class Layout:
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
         return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words, ways=ways)
 
-    def bind_new(self, data: Any, groups: Container[str], unknown: Container[str] = ()) -> "Design":
+    def bind_new(
+        self, data: Any, groups: Container[str], unknown: Container[str] = (), slack: float = FAR
+    ) -> "Design":
         """New rows as arrays; no response is needed, and levels may be new or missing.
 
         Parameters
@@ -205,6 +212,9 @@ class Layout:
             The grouping factors that count; the columns of others need not be there.
         unknown : container of str
             Those of `groups` whose level is unknown in every row: their columns need not be there either.
+        slack : float
+            How far beyond the training rows a number may lie, in widths of its range there, before a warning says so;
+            one in a spline or a polynomial basis may not at all.
 
         Returns
         -------
@@ -223,6 +233,7 @@ class Layout:
             frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
         )
         _check_kinds(frame, {name: self.kinds[name] for name in predictors})
+        self._warn_beyond(frame[list(predictors)], slack)
         has_trials = all(name in frame for name in trials)
         _refuse_missing(
             frame,
@@ -239,6 +250,11 @@ class Layout:
             trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
             weights=None,
         )
+
+    def _warn_beyond(self, frame: pd.DataFrame, slack: float) -> None:
+        beyond = describe_beyond(self.ranges, frame, slack)
+        if beyond:
+            warnings.warn(beyond, DataWarning, skip_file_prefixes=(PACKAGE,))
 
 
 @dataclass(frozen=True, eq=False)

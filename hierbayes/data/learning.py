@@ -29,6 +29,7 @@ from hierbayes.data.encoding import describe_rows, intercept_label, learn_encodi
 from hierbayes.data.factors import learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
+from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import plain_columns, read_columns
@@ -194,8 +195,13 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
             "write 1 for the intercept alone, as in y ~ 1"
         )
     kinds = {name: kind_of(frame[name]) for name in columns}
+    ranges = learn_ranges(formulas.values(), frame)
     return Layout(
-        MappingProxyType(dict(formulas)), MappingProxyType(predictors), response, MappingProxyType(kinds)
+        MappingProxyType(dict(formulas)),
+        MappingProxyType(predictors),
+        response,
+        MappingProxyType(kinds),
+        MappingProxyType(ranges),
     )
 
 

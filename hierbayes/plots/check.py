@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hierbayes.criticism.discrepancies import replicate, share_of_zeros, statistic
 from hierbayes.criticism.residuals import residuals
 from hierbayes.data.design import Design
+from hierbayes.plots.basics import wrap
 from hierbayes.plots.ppc import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
 from hierbayes.plots.residuals import draw_fitted, draw_levels, draw_quantile, draw_scale
 from hierbayes.spec import ModelSpec
@@ -34,7 +35,7 @@ def plot_check(
 
     Simulated beside observed responses: their distribution, for counts a rootogram and the share of zeros, the means
     of the first factor's levels; quantile residuals with their tests, residuals against fitted means and
-    scale–location; level effects against their distribution, up to four.
+    scale–location; level effects against their distribution, up to four. What is left out is named at the foot.
 
     Parameters
     ----------
@@ -65,8 +66,9 @@ def plot_check(
         for factor in layout.factors
         for effect in factor.effects
     ]
+    names = list(dict.fromkeys(factor.name for _, factor, _ in effects))
     if effects:
-        first = effects[0][1].name
+        first = names[0]
         panels.append(partial(draw_group, spec=spec, design=design, replicates=replicates, group=first))
     panels.append(partial(draw_quantile, found=found))
     panels.append(partial(draw_fitted, found=found, spec=spec))
@@ -82,4 +84,15 @@ def plot_check(
         draw(ax)
     for ax in axes.flat[len(panels) :]:
         figure.delaxes(ax)
+    left_out = _left_out(names[1:], len(effects) - EFFECTS_ON_PAGE)
+    if left_out:
+        figure.supxlabel(wrap(left_out, 40 * columns), fontsize="small", parse_math=False)
     return np.asarray(axes.flat[: len(panels)])
+
+
+def _left_out(names: list[str], effects: int) -> str:
+    """What is not on the page, and what draws it."""
+    parts = [f"means by {', '.join(names)}: plot_ppc('group', group=…)"] if names else []
+    if effects > 0:
+        parts.append(f"{effects} more level effects: plot_level_qq(group, effect)")
+    return f"Not on this page: {'; '.join(parts)}" if parts else ""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
-from hierbayes.answers.grids import RESOLUTION, conditional_table, make_grid
+from hierbayes.answers.grids import RESOLUTION, Grid, conditional_table, make_grid
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.predict import make_request
-from hierbayes.data.design import Design
+from hierbayes.data.design import MEAN, Design, distinct, offset_of
 from hierbayes.errors import DataError
+from hierbayes.formula import names_in
 from hierbayes.plots.basics import (
     GREY,
     OKABE_ITO,
@@ -27,10 +28,13 @@ from hierbayes.plots.basics import (
     response_words,
     set_text,
     shares,
+    wrap,
 )
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+SHOWN = ("expected", "predictive", "data")
+NAMED = 6  # columns whose held values the title says
 BANDS = {"predictive": "a new response", "expected": "the mean"}
 NUMBERS = ["mean", "sd", "lower", "upper", "predictive_lower", "predictive_upper"]
 MARKER = {"marker": "o", "markeredgecolor": "white"}
@@ -47,7 +51,7 @@ def plot_conditional_effects(
     at: Mapping[str, Any] | None = None,
     groups: Any = "none",
     new_levels: Any = "sample",
-    show: tuple[str, ...] = ("expected", "predictive", "data"),
+    show: str | tuple[str, ...] = SHOWN,
     prob: float | None = None,
     interval: str | None = None,
     seed: int = 0,
@@ -67,9 +71,11 @@ def plot_conditional_effects(
     posterior : xarray.Dataset
     variable, by, at, groups, new_levels, prob, interval, seed, resolution
         As in ``Fit.conditional_effects``; up to eight curves.
-    show : tuple of {"expected", "predictive", "data"}
-        The band of the expected response, that of a new response, and the training rows; a new response's band is
-        drawn for a single curve, and where there are more than the two responses 0 and 1.
+    show : str or tuple of {"expected", "predictive", "data"}
+        Beside the curve: the band of the expected response, that of a new response, and the training rows; a new
+        response's band is drawn for a single curve, and where there are more than the two responses 0 and 1. Where an
+        offset is held, as an exposure is, the training responses are carried to it: with a log link multiplied by the
+        ratio, else left out where the curves differ by it.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     figsize : tuple of float, optional
@@ -82,8 +88,9 @@ def plot_conditional_effects(
     Raises
     ------
     DataError
-        For a name that is no column of the model, or more than eight curves.
+        For a name that is no column of the model, more than eight curves, or an unknown word in `show`.
     """
+    show = _check_show(show)
     data = as_predictors(spec, data)
     request = make_request(spec, "mean", groups, new_levels, seed)
     grid = make_grid(spec, data, variable, by, at, resolution)
@@ -94,20 +101,71 @@ def plot_conditional_effects(
     numbers = numbers.set_axis(NUMBERS, axis="columns")
     curves = _split(labels, grid.columns[1:])
     along = _Along.of(data[grid.columns[0]], labels)
-    if len(curves) > 1 or spec.family.support.two_levels:
+    notes = [_held_words(grid)] if grid.held else []
+    if "predictive" in show and (len(curves) > 1 or spec.family.support.two_levels):
+        if show != SHOWN:  # then it was asked for
+            notes.append("a new response's band is drawn for a single curve of more than two responses")
         show = tuple(name for name in show if name != "predictive")
     ax = ax or new_axes(figsize or (6.4, 4.6))
     if "data" in show:
-        _draw_data(ax, along, data, shares(design))
+        y, words = _at_held_offset(spec, design, data, grid)
+        if y is None:
+            notes.append(words)
+        else:
+            _draw_data(ax, along, data, y, words)
     for place, (words, part) in enumerate(curves):
         bands = [name for name in BANDS if name in show]
         beside = 0.12 * (place - (len(curves) - 1) / 2)
         x, here = along.at(part, beside), numbers.loc[part.index]
         _draw_curve(ax, x, here, words, OKABE_ITO[place], bands, str(band), along.numeric)
     _finish(ax, spec, along)
-    note = f"{band} of the mean" if "expected" in show and len(curves) > 1 else ""
+    if "expected" in show and len(curves) > 1:
+        notes.append(f"{band} of the mean")
+    note = "\n".join(wrap(words, 70) for words in notes)
     head(ax, f"{response_words(spec)} along {along.name}", note, columns=2 if len(curves) == 1 else 3)
     return ax
+
+
+def _check_show(show: str | Sequence[str]) -> tuple[str, ...]:
+    chosen = (show,) if isinstance(show, str) else tuple(show)
+    unknown = [name for name in chosen if name not in SHOWN]
+    if unknown:
+        raise DataError(f"show names {unknown[0]!r}; beside the curve it takes {', '.join(SHOWN)}")
+    return chosen
+
+
+def _held_words(grid: Grid) -> str:
+    """At which values the other columns are: ``"at age = 41.2, arm = control"``."""
+    texts = [_curve_words([name], [value]) for name, value in grid.held.items()]
+    more = f", … ({len(texts)} in all)" if len(texts) > NAMED else ""
+    return f"at {', '.join(texts[:NAMED])}{more}"
+
+
+def _at_held_offset(
+    spec: ModelSpec, design: Design, data: pd.DataFrame, grid: Grid
+) -> tuple[Array | None, str]:
+    """The training responses as they would be at the curve's offset, such as its exposure, and words for them.
+
+    None, and why, where the curve's offset cannot be given to them.
+    """
+    y, offsets = shares(design), spec.layout.predictors[MEAN].offsets
+    names = distinct(names_in(encoding.text) for encoding in offsets)
+    held = {name: grid.rows[name].unique() for name in names if name != grid.columns[0]}
+    if not held:
+        return y, "data"
+    shown = ", ".join(held)
+    if any(len(values) > 1 for values in held.values()):
+        return None, f"no data are drawn: the curves differ in {shown}, and so do the rows"
+    values = {name: only[0] for name, only in held.items()}
+    apart = offset_of(offsets, data.assign(**values)) - offset_of(offsets, data)
+    if np.allclose(apart, 0):
+        return y, "data"
+    words = f"data carried to {_curve_words(list(values), list(values.values()))}"
+    if spec.link_name == "log" or (spec.family.log_response and spec.link_name == "identity"):
+        return y * np.exp(apart), words
+    if spec.link_name == "identity":
+        return y + apart, words
+    return None, f"no data are drawn: the curve is at one {shown}, and the rows are not"
 
 
 @dataclass(frozen=True)
@@ -149,9 +207,9 @@ def _split(table: pd.DataFrame, others: Sequence[str]) -> list[tuple[str, pd.Dat
     return curves
 
 
-def _draw_data(ax: Axes, along: _Along, data: pd.DataFrame, y: Array) -> None:
+def _draw_data(ax: Axes, along: _Along, data: pd.DataFrame, y: Array, words: str) -> None:
     beside = 0.24 * (np.random.default_rng(0).uniform(size=len(data)) - 0.5)
-    ax.plot(along.at(data, beside), y, **points(len(data), GREY), zorder=1, label="data")
+    ax.plot(along.at(data, beside), y, **points(len(data), GREY), zorder=1, label=words)
 
 
 def _draw_curve(

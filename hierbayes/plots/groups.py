@@ -49,7 +49,8 @@ def plot_groups(
     """Expected responses of each level along a predictor, over the level's own data: a panel a level.
 
     The line is the posterior mean with the factor's effects, the band its interval, the dashed line the same without
-    those effects: a level at the population's centre. Along a category there are points for lines. Other predictors are
+    those effects: a level at the population's centre. Lines go over the level's own range of `x`; along a category, and
+    where a level has one value alone, there are points for lines. Other predictors are
     at the level's own mean, categories at its most common value. Factors that the level lies in, as a class in a
     school, count in its line; other grouping factors count in neither.
 
@@ -94,10 +95,12 @@ def plot_groups(
     codes = bound[factor.name].codes
     counting = tuple(name for name, other in bound.items() if is_nested(codes, other.codes))
     draws = flatten(spec, posterior)
-    values, places, own_x = _axis(data[x])
+    along = [_axis(data[x], codes == level) for level in chosen]
+    own_x = _places(data[x])
     have = predictor_columns(spec, Request("linear", choose_groups(spec, "all"), "mean", 0))
     trials = [name for name in spec.layout.response.trial_columns if name not in have]
-    rows = _lines(data.drop(columns=trials), codes, chosen, x, values)  # means of trials are no trials
+    # means of trials are no trials
+    rows = _lines(data.drop(columns=trials), codes, chosen, x, [values for values, _ in along])
     band = get_interval(prob, interval)
     known = _predicted(spec, draws, rows, counting, band)
     typical = _predicted(spec, draws, rows, (), band)
@@ -109,9 +112,10 @@ def plot_groups(
         height, columns, sharex=True, sharey=True, squeeze=False, layout="constrained", figsize=size
     )
     texts = factor.levels.texts
-    for panel, (ax, level) in enumerate(zip(axes.flat, chosen, strict=False)):
-        own, part = codes == level, slice(panel * len(values), (panel + 1) * len(values))
-        draw = _draw_lines if is_numeric(data[x]) else _draw_points
+    start = 0
+    for ax, level, (values, places) in zip(axes.flat, chosen, along, strict=False):
+        own, part = codes == level, slice(start, start := start + len(values))
+        draw = _draw_lines if is_numeric(data[x]) and len(values) > 1 else _draw_points
         draw(ax, places, known.iloc[part], typical["mean"].iloc[part], str(band))
         _finish_panel(ax, None if is_numeric(data[x]) else values)
         _draw_data(ax, own_x[own], y[own])
@@ -190,19 +194,26 @@ def _choose_x(spec: ModelSpec, data: pd.DataFrame, factor: Factor, x: str | None
     return x or next((name for name in numbers if name in varying), numbers[0])
 
 
-def _axis(column: pd.Series) -> tuple[list[Any], Array, Array]:
-    """Values of a predictor to predict at, their places along the axis, and those of the rows."""
+def _axis(column: pd.Series, own: NDArray[np.bool_]) -> tuple[list[Any], Array]:
+    """Values of a predictor to predict a level at, and their places along the axis; `own` are the level's rows.
+
+    A number's are within the level's own range, and one where it has one value alone.
+    """
     if is_numeric(column):
-        grid = np.linspace(column.min(), column.max(), POINTS)
-        return list(grid), grid, column.to_numpy(dtype=np.float64)
+        low, high = column[own].min(), column[own].max()
+        grid = np.linspace(low, high, POINTS if high > low else 1)
+        return list(grid), grid
     values = levels_of(column)
-    places = column.map({value: place for place, value in enumerate(values)}).to_numpy(dtype=np.float64)
-    # rows of one category side by side
-    return (
-        values,
-        np.arange(float(len(values))),
-        places + 0.3 * (np.random.default_rng(0).uniform(size=len(column)) - 0.5),
-    )
+    return values, np.arange(float(len(values)))
+
+
+def _places(column: pd.Series) -> Array:
+    """Where the rows are along the axis, those of one category side by side: (n,)."""
+    if is_numeric(column):
+        return column.to_numpy(dtype=np.float64)
+    places = column.map({value: place for place, value in enumerate(levels_of(column))}).to_numpy(np.float64)
+    beside: Array = 0.3 * (np.random.default_rng(0).uniform(size=len(column)) - 0.5)
+    return places + beside
 
 
 def _choose_levels(
@@ -232,23 +243,25 @@ def _choose_levels(
     return np.concatenate([order[:low], order[total - high :]]), note
 
 
-def _lines(data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str, values: list[Any]) -> pd.DataFrame:
-    """Rows along the values of `x` for each level, its other columns at what is typical of it."""
+def _lines(
+    data: pd.DataFrame, codes: Numbers, chosen: Numbers, x: str, along: list[list[Any]]
+) -> pd.DataFrame:
+    """Rows along each level's values of `x`, its other columns at what is typical of it."""
     blocks = []
-    for level in chosen:
+    for level, values in zip(chosen, along, strict=True):
         own = data[codes == level]
         typical = {
             name: own[name].mean() if is_numeric(own[name]) else own[name].mode().iloc[0]
             for name in data.columns
             if name != x
         }
-        blocks.append(pd.DataFrame({x: values, **typical}).assign(__level__=level))
+        blocks.append(pd.DataFrame({x: values, **typical}))
     rows = pd.concat(blocks, ignore_index=True)
     firsts = data.iloc[[int(np.flatnonzero(codes == level)[0]) for level in chosen]]
     for name in firsts.columns:  # a level's own labels, whatever their type
         if name != x and not _varies(data[name], codes):
-            rows[name] = np.repeat(firsts[name].to_numpy(), len(values))
-    return rows.drop(columns="__level__")
+            rows[name] = np.repeat(firsts[name].to_numpy(), [len(values) for values in along])
+    return rows
 
 
 def _varies(column: pd.Series, codes: Numbers) -> bool:

@@ -144,8 +144,8 @@ def draw_distribution(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None
 def _draw_densities(ax: Axes, name: str, replicates: Replicates) -> None:
     from arviz_stats.base import array_stats
 
-    y, simulated = replicates.observed, replicates.simulated
-    simulated = simulated[:: max(1, len(simulated) // CURVES)][:CURVES]
+    y, every = replicates.observed, replicates.simulated
+    simulated = every[:: max(1, len(every) // CURVES)][:CURVES]
     # a heavy tail must not squeeze the rest: the frame holds the observed, and all but the simulations' far ends
     low, high = np.nanquantile(simulated, [0.002, 0.998])
     low, high = min(low, y.min()), max(high, y.max())
@@ -153,14 +153,20 @@ def _draw_densities(ax: Axes, name: str, replicates: Replicates) -> None:
         inside = row[(row >= low) & (row <= high)]
         if len(inside) > 1 and np.ptp(inside) > 0:
             grid, density, _ = array_stats.kde(inside)
-            label = None if number else "simulated"
+            label = None if number else _some(len(simulated), len(every))
             ax.plot(grid, density * len(inside) / len(row), color=PALE_BLUE, linewidth=0.7, label=label)
     grid, density, _ = array_stats.kde(y)
     ax.plot(grid, density, color=VERMILLION, linewidth=2, label="observed")
     ax.set_xlim(low, high)
     ax.set_ylim(bottom=0)
-    ax.set_xlabel(name, parse_math=False)
+    beyond = np.mean((simulated < low) | (simulated > high))
+    words = f"{name} ({beyond:.1%} of the simulated lie beyond)" if beyond >= 0.0005 else name
+    ax.set_xlabel(words, parse_math=False)
     ax.set_ylabel("density")
+
+
+def _some(drawn: int, sets: int) -> str:
+    return "simulated" if drawn == sets else f"simulated, {drawn} of {sets} sets"
 
 
 def _draw_frequencies(ax: Axes, name: str, replicates: Replicates) -> None:
@@ -188,8 +194,9 @@ def _count_axis(ax: Axes, name: str, found: Frequencies) -> None:
 
 
 def _draw_cumulative(ax: Axes, name: str, replicates: Replicates) -> None:
-    for number, row in enumerate(replicates.simulated[:CURVES]):
-        label = None if number else "simulated"
+    simulated = replicates.simulated[:CURVES]
+    for number, row in enumerate(simulated):
+        label = None if number else _some(len(simulated), len(replicates.simulated))
         ax.ecdf(row, color=PALE_BLUE, linewidth=0.7, label=label)
     ax.ecdf(replicates.observed, color=VERMILLION, linewidth=2, label="observed")
     ax.set_xlabel(name, parse_math=False)

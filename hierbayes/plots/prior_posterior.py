@@ -40,7 +40,7 @@ def plot_prior_posterior(
     spec : ModelSpec
     posterior : xarray.Dataset
     names : sequence of str, optional
-        Names as in `Fit.summary`; the first twelve unless given.
+        Names as in `Fit.summary`; the first twelve unless given, and the heading says of how many.
     draws : int
         Of the prior.
     seed : int
@@ -72,7 +72,14 @@ def plot_prior_posterior(
         _beside(ax, before[name], after[name], f"{name} {where.get(name, '')}".rstrip())
     for ax in grid.ravel()[len(chosen) :]:
         ax.remove()
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper left", ncols=2, frameon=False)
+    some = f"the first {len(chosen)} of {len(after)} quantities; names=[…] draws others"
+    figure.legend(
+        *grid[0, 0].get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=2,
+        frameon=False,
+        title=some if names is None and len(chosen) < len(after) else None,
+    )
     return np.array(grid.ravel()[: len(chosen)], dtype=object)
 
 
