@@ -51,7 +51,7 @@ def quantities_at_means(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 assert cor is not None, "pairs are those of a correlated factor"
                 name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
                 found[name] = cor[:, i, j]
-    return found | {name: draws.values[name] for name in spec.plain_auxiliaries}
+    return found | {name: draws.values[name] for name in spec.plain_parameters}
 
 
 def icc(spec: ModelSpec, draws: Draws, design: Design, group: str) -> Array:

@@ -78,7 +78,7 @@ def prior_texts(spec: ModelSpec) -> dict[str, str]:
             for i, j in correlated_pairs(factor):
                 name = f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"
                 texts[name] = str(spec.prior("cor", group=factor.name, parameter=parameter))
-    return texts | {name: str(spec.prior(name, parameter=name)) for name in spec.plain_auxiliaries}
+    return texts | {name: str(spec.prior(name, parameter=name)) for name in spec.plain_parameters}
 
 
 def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:

@@ -11,7 +11,7 @@ from hierbayes.data.design import MEAN, OBS, RESERVED, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.families import Family
+from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula, quote
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
@@ -129,11 +129,7 @@ def check_names(formulas: Mapping[str, Formula], family: Family) -> None:
 
 def _foreseen_variables(formulas: Mapping[str, Formula], family: Family) -> list[Variable]:
     """The variables that a model's posterior may have, as far as its formulas say."""
-    found = [
-        Variable(aux.name, (), "auxiliary", aux.name)
-        for aux in family.auxiliaries
-        if aux.name not in formulas
-    ]
+    found = [Variable(aux.name, (), "auxiliary", aux.name) for aux in family.own if aux.name not in formulas]
     for parameter, formula in formulas.items():
         if formula.common != "0":
             found.append(coefficient_variable(parameter))
@@ -169,16 +165,28 @@ class ModelSpec:
         """The mean's link."""
         return LINKS[self.link_name]
 
+    @property
+    def is_normal(self) -> bool:
+        """Whether the response, or its logarithm, is normal about the linear predictor itself."""
+        return self.family.is_normal(self.link_name)
+
     def parameter_link(self, parameter: str) -> Link:
         """The link between a parameter and its linear predictor."""
-        if parameter == MEAN:
-            return self.link
-        return LINKS[next(aux.link for aux in self.family.auxiliaries if aux.name == parameter)]
+        first = self.family.parameters[0].name
+        return self.link if parameter == first else LINKS[self.family.parameter(parameter).link]
 
     @property
-    def plain_auxiliaries(self) -> tuple[str, ...]:
-        """The family's own parameters that have no formula."""
-        return tuple(aux.name for aux in self.family.auxiliaries if aux.name not in self.layout.predictors)
+    def plain_parameters(self) -> tuple[str, ...]:
+        """The family's parameters that have no formula."""
+        return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
+
+    def components(self, parameter: Parameter) -> int:
+        """How many numbers a parameter is: 1, or as many as a vector has elements."""
+        return np.size(self.typical(parameter))
+
+    def typical(self, parameter: Parameter) -> Any:
+        """A middling value of a parameter, or of each element of a vector."""
+        return parameter.typical(self.layout.response.spread)
 
     @cached_property
     def _prior_index(self) -> Mapping[tuple[str, str, str, str], Prior]:
@@ -214,7 +222,7 @@ class ModelSpec:
                 found.append(self.coefficient_variable(parameter))
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
-        found += [Variable(name, (), "auxiliary", name) for name in self.plain_auxiliaries]
+        found += [Variable(name, (), "auxiliary", name) for name in self.plain_parameters]
         order = ("b", "sd", "cor", "auxiliary", "r")
         return tuple(sorted(found, key=lambda variable: order.index(variable.kind)))
 

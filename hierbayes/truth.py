@@ -112,7 +112,7 @@ def names_of(spec: ModelSpec) -> Names:
         for factor in layout.factors:
             sds += [_sd_name(prefix, factor, j) for j in range(len(factor.effects))]
             correlations += [_cor_name(prefix, factor, i, j) for i, j in correlated_pairs(factor)]
-    return Names(tuple(coefficients), tuple(sds), tuple(correlations), spec.plain_auxiliaries)
+    return Names(tuple(coefficients), tuple(sds), tuple(correlations), spec.plain_parameters)
 
 
 def _prefix(parameter: str) -> str:
@@ -159,7 +159,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             variables = spec.factor_variables(parameter, factor)
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
-    values |= {name: np.array([given[name]]) for name in spec.plain_auxiliaries}
+    values |= {name: np.array([given[name]]) for name in spec.plain_parameters}
     return Draws(values, 1, 1)
 
 
