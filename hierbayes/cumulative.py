@@ -1,4 +1,4 @@
-"""Distribution functions of counts, of which SciPy's are slow or lose digits: arrays in, arrays out."""
+"""Counts: distribution functions of which SciPy's are slow or lose digits, orders, draws; arrays in, arrays out."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +6,20 @@ from scipy import special
 
 Array = NDArray[np.float64]
 LEAST = 1e-290  # of a probability whose tail is summed
+
+
+def log_choices(y: Array, trials: Array) -> Array:
+    """Logarithm of the number of orders in which y of the trials succeed."""
+    choices: Array = special.gammaln(trials + 1) - special.gammaln(y + 1) - special.gammaln(trials - y + 1)
+    return choices
+
+
+def draw_counts(rng: np.random.Generator, mu: Array) -> Array:
+    """Poisson variables of those means.
+
+    NumPy's generator refuses means above 9.2e18; a linear predictor of 41 is past any count.
+    """
+    return rng.poisson(np.minimum(mu, 1e18)).astype(float)
 
 
 def poisson_cdf(y: Array, mu: Array) -> Array:

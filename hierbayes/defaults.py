@@ -19,7 +19,7 @@ import numpy as np
 from hierbayes.data.design import MEAN, Layout, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
-from hierbayes.families import Auxiliary, Family
+from hierbayes.families import Family, Parameter
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior, PriorSet, normalise_address
 from hierbayes.spec import ResolvedPrior
@@ -177,18 +177,19 @@ def _targets(layout: Layout, family: Family) -> Iterator[Target]:
         if parameter == MEAN:
             yield from _predictor_targets(MEAN, predictor, response.location, response.scale)
         else:
-            auxiliary = next(aux for aux in family.auxiliaries if aux.name == parameter)
-            location = float(LINKS[auxiliary.link].link(auxiliary.typical(response.spread)))
+            own = family.parameter(parameter)
+            location = float(LINKS[own.link].link(own.typical(response.spread)))
             yield from _predictor_targets(parameter, predictor, location, 1.0)
-    for auxiliary in family.auxiliaries:
-        if auxiliary.name not in layout.predictors:
-            yield _auxiliary_target(auxiliary, response.spread)
+    for own in family.own:
+        if own.name not in layout.predictors:
+            yield _own_target(own, response.spread)
 
 
-def _auxiliary_target(auxiliary: Auxiliary, spread: float) -> Target:
-    name, typical = auxiliary.name, auxiliary.typical(spread)
-    default = auxiliary.prior(spread) if np.isfinite(typical) else None
-    return Target(name, "", "", name, (name,), 0.0, typical, default, "positive")
+def _own_target(own: Parameter, spread: float) -> Target:
+    name, typical = own.name, own.typical(spread)
+    assert own.prior is not None, "a parameter that needs no formula has a default prior"
+    default = own.prior(spread) if np.isfinite(typical) else None
+    return Target(name, "", "", name, (name,), 0.0, typical, default, own.kind.support)
 
 
 def _normal(location: float, width: float) -> Prior | None:

@@ -13,10 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.families import Parameter
+from hierbayes.kinds import ParameterValues
+from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
@@ -56,11 +59,14 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
             )
             for parameter in spec.layout.predictors
         }
-        aux = {name: _free(pm, spec.prior(name, parameter=name), name) for name in spec.plain_auxiliaries}
-        for parameter, eta in etas.items():
-            if parameter != MEAN:
-                aux[parameter] = spec.parameter_link(parameter).inverse(eta, math)
-        _likelihood(pm, math, spec, design, etas[MEAN], aux)
+        given = {}
+        for parameter in spec.family.parameters:
+            if parameter.name in etas:
+                link, eta = spec.parameter_link(parameter.name), etas[parameter.name]
+            else:
+                link, eta = LINKS["identity"], _own(pm, spec, parameter)
+            given[parameter.name] = parameter.kind.under(link, eta, math)
+        _likelihood(pm, spec, design, given)
     return model
 
 
@@ -88,6 +94,8 @@ def _math(pm: Any) -> SimpleNamespace:
         exp=pt.exp,
         log=pt.log,
         expm1=pt.expm1,
+        log1p=pt.log1p,
+        softplus=pt.softplus,
         sigmoid=pm.math.sigmoid,
         ndtr=lambda x: 0.5 * pt.erfc(-x / root),
         log_ndtr=log_ndtr,
@@ -105,9 +113,16 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
                 )
 
 
-def _likelihood(pm: Any, math: Any, spec: ModelSpec, design: Design, eta: Any, aux: dict[str, Any]) -> None:
-    trials = None if design.trials is None else pm.Data(_unused(pm, "trials"), design.trials, dims=OBS)
-    distribution, arguments = spec.family.distribution(pm, math, eta, aux, spec.link, trials)
+def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
+    """The value of a parameter that has no formula, as a free variable."""
+    return _free(pm, spec.prior(parameter.name, parameter=parameter.name), parameter.name)
+
+
+def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
+    counts = []
+    if spec.family.needs_trials:
+        counts = [pm.Data(_unused(pm, "trials"), design.trials, dims=OBS)]
+    distribution, arguments = spec.family.graph(pm, *counts, **parameters)
     y = design.y
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:

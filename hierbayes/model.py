@@ -552,7 +552,7 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
         raise FormulaError(
             f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}"
         )
-    known = [auxiliary.name for auxiliary in family.auxiliaries]
+    known = [auxiliary.name for auxiliary in family.own]
     for name in formula:
         if name != MEAN and name not in known:
             have = ", ".join([MEAN, *known])

@@ -39,7 +39,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
             )
         for factor in layout.factors:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
-    for name in spec.plain_auxiliaries:
+    for name in spec.plain_parameters:
         values[name] = spec.prior(name, parameter=name).sample(rng, (draws,))
     return Draws(values, 1, draws)
 

@@ -13,7 +13,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
-from hierbayes.families import Family
+from hierbayes.families import Family, Parameter
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
 
@@ -229,16 +229,28 @@ class ModelSpec:
         """The mean's link."""
         return LINKS[self.link_name]
 
+    @property
+    def is_normal(self) -> bool:
+        """Whether the response, or its logarithm, is normal about the linear predictor itself."""
+        return self.family.is_normal(self.link_name)
+
     def parameter_link(self, parameter: str) -> Link:
         """The link between a parameter and its linear predictor."""
-        if parameter == MEAN:
-            return self.link
-        return LINKS[next(aux.link for aux in self.family.auxiliaries if aux.name == parameter)]
+        first = self.family.parameters[0].name
+        return self.link if parameter == first else LINKS[self.family.parameter(parameter).link]
 
     @property
-    def plain_auxiliaries(self) -> tuple[str, ...]:
-        """The family's own parameters that have no formula."""
-        return tuple(aux.name for aux in self.family.auxiliaries if aux.name not in self.layout.predictors)
+    def plain_parameters(self) -> tuple[str, ...]:
+        """The family's parameters that have no formula."""
+        return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
+
+    def components(self, parameter: Parameter) -> int:
+        """How many numbers a parameter is: 1, or as many as a vector has elements."""
+        return np.size(self.typical(parameter))
+
+    def typical(self, parameter: Parameter) -> Any:
+        """A middling value of a parameter, or of each element of a vector."""
+        return parameter.typical(self.layout.response.spread)
 
     @cached_property
     def _prior_index(self) -> Mapping[tuple[str, str, str, str], ResolvedPrior]:
@@ -287,7 +299,7 @@ class ModelSpec:
             for parameter, layout in predictors.items()
             for factor in layout.factors
         ]
-        return name_variables(factors, [*taken, *self.plain_auxiliaries])
+        return name_variables(factors, [*taken, *self.plain_parameters])
 
     @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -313,7 +325,7 @@ class ModelSpec:
                 for i, j in factor.correlated_pairs:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
-        for name in self.plain_auxiliaries:
+        for name in self.plain_parameters:
             add(name, auxiliaries[name])
         return tuple(found)
 
@@ -335,7 +347,7 @@ class ModelSpec:
                 found.append(self.coefficient_variable(parameter))
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
-        found += [Variable(name, (), "auxiliary", name) for name in self.plain_auxiliaries]
+        found += [Variable(name, (), "auxiliary", name) for name in self.plain_parameters]
         order = ("b", "sd", "cor", "auxiliary", "r")
         return tuple(sorted(found, key=lambda variable: order.index(variable.kind)))
 

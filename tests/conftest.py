@@ -1,7 +1,7 @@
 """Fits that many tests share, and machine code of the sources as they are.
 
 numba's cache of a kernel looks only at the kernel's own file, not at those of the functions it calls; so the cache that
-the tests use is keyed by all of the engine's sources.
+the tests use is keyed by all sources of compiled code.
 """
 
 import hashlib
@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SOURCES = sorted((ROOT / "hierbayes" / "engine").rglob("*.py"))
+PACKAGE = ROOT / "hierbayes"
+SOURCES = sorted(path for part in ("engine", "families") for path in (PACKAGE / part).rglob("*.py")) + [
+    PACKAGE / f"{name}.py" for name in ("compiling", "kinds", "special")
+]
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".numba_cache" / VERSION)
 

@@ -85,7 +85,7 @@ def test_each_rows_density(family, weighted):
     values = tree["log_likelihood"][name]
     assert values.dims == ("chain", "draw", "__obs__")
     assert set(tree.children) == {*fit.tree.children, "log_likelihood"}
-    aux = {n: values_of(fit, n)[:, None] for n in fit.spec.plain_auxiliaries}
+    aux = {n: values_of(fit, n)[:, None] for n in fit.spec.plain_parameters}
     want = expected(eta_of(fit), aux) * (D["w"].to_numpy() if weighted else 1.0)
     np.testing.assert_allclose(values.to_numpy().reshape(-1, N), want, rtol=1e-9, atol=1e-11)
 

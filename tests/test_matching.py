@@ -105,7 +105,7 @@ def graph_point(spec, draws, s):
                 if spec.prior("cor", group=factor.name, parameter=parameter).fixed is None:
                     q = len(root)
                     log_determinant += sum((q - i) * np.log(root[i - 1, i - 1]) for i in range(1, q + 1))
-    return point | {name: draws.values[name][s] for name in spec.plain_auxiliaries}, log_determinant
+    return point | {name: draws.values[name][s] for name in spec.plain_parameters}, log_determinant
 
 
 @pytest.mark.parametrize("name", MODELS)

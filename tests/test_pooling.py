@@ -121,10 +121,10 @@ def test_estimates_maximise_the_familys_log_density(name, link):
     base = {"identity": 5.0, "inverse": 1.5, "log": 1.0}.get(link, 0.1)
     r = rng.normal(size=(levels, 2)) * 0.2
     trials = rng.integers(1, 9, levels * rows).astype(float) if family.needs_trials else None
-    aux = {a.name: AUX[a.name] for a in family.auxiliaries}
+    aux = {a.name: AUX[a.name] for a in family.own}
     eta = base + r[codes, 0] + (0.1 + r[codes, 1]) * x + 0.1 * w
     data = pd.DataFrame({"x": x, "w": w, "g": codes, "n": 1.0 if trials is None else trials})
-    data["y"] = family.simulate(rng, eta, aux, LINKS[link], trials)
+    data["y"] = family.at(eta, aux, LINKS[link]).simulate(rng, trials)
     response = "y" if trials is None else "y | trials(n)"
     model = hb.Model(f"{response} ~ x + w + (x | g)", data, family=name, link=link)
     posterior = posterior_of(model, {"b": [base, 0.1, 0.1], "r_g": r / 2, **aux}, noise=0.0)
@@ -134,7 +134,7 @@ def test_estimates_maximise_the_familys_log_density(name, link):
 
         def loss(c, mine=mine, n=n):
             eta = c[0] + c[1] * x[mine] + 0.1 * w[mine]
-            return -family.log_density(data["y"].to_numpy()[mine], eta, aux, LINKS[link], n).sum()
+            return -family.at(eta, aux, LINKS[link]).log_density(data["y"].to_numpy()[mine], n).sum()
 
         best = optimize.minimize(
             loss, own + 0.01, method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-12}

@@ -84,7 +84,7 @@ def tame_fit(model: hb.Model, draws: int = 1000, chains: int = 2, seed: int = 0)
             values |= {names["sd"]: sd, names["r"]: np.einsum("sij,slj->sli", root, z) * sd[:, None]}
             if factor.correlated:
                 values[names["cor"]] = cor
-    for name in model.spec.plain_auxiliaries:
+    for name in model.spec.plain_parameters:
         values[name] = AUXILIARIES[name] * np.exp(0.1 * rng.normal(size=size))
     return to_fit(model, values, chains)
 
@@ -147,7 +147,7 @@ def direct(fit: hb.Fit, rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.nd
     """Linear predictor (S, n) and auxiliary parameters of known levels, written out for ``x + (x | g)``."""
     level = [list("abcdef").index(label) for label in rows["g"]]
     b, r, x = values_of(fit, "b"), values_of(fit, "r_g")[:, level], rows["x"].to_numpy()
-    aux = {name: values_of(fit, name)[:, None] for name in fit.spec.plain_auxiliaries}
+    aux = {name: values_of(fit, name)[:, None] for name in fit.spec.plain_parameters}
     return b[:, [0]] + r[..., 0] + (b[:, [1]] + r[..., 1]) * x, aux
 
 

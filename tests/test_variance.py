@@ -321,11 +321,11 @@ def test_a_familys_variance_is_that_of_its_simulations(name):
     link = LINKS[family.links[0]]
     aux = {"sigma": 0.5, "nu": 9.0, "shape": 3.0, "phi": 7.0}
     for eta in (-0.4, 0.8):
-        simulated = family.simulate(rng, np.full(400_000, eta), aux, link, None)
-        assert_allclose(family.variance(np.array([eta]), aux, link), simulated.var(), rtol=0.02)
+        simulated = family.at(np.full(400_000, eta), aux, link).simulate(rng)
+        assert_allclose(family.at(np.array([eta]), aux, link).variance(), simulated.var(), rtol=0.02)
 
 
 def test_students_t_without_a_variance():
     assert np.isinf(
-        FAMILIES["student"].variance(np.zeros(1), {"nu": 2.0, "sigma": 1.0}, LINKS["identity"])
+        FAMILIES["student"].at(np.zeros(1), {"nu": 2.0, "sigma": 1.0}, LINKS["identity"]).variance()
     ).all()

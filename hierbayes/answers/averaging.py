@@ -57,12 +57,12 @@ def average_mean(family: Family, link: Link, eta: Array, variance: Any, aux: Val
         For the inverse link, under which that expectation does not exist.
     """
     if grows_exponentially(family, link):
-        return family.mean(eta + variance / 2, aux, link)
+        return family.at(eta + variance / 2, aux, link).mean()
     if link.name == "identity":
-        return family.mean(eta, aux, link)
+        return family.at(eta, aux, link).mean()
     if link.name == "inverse":
         raise UnsupportedError(
             "with link 'inverse' the expected response of a new group has no average over groups (1/eta has no mean); "
             "take groups='none', or link='log'"
         )
-    return expect(lambda values: family.mean(values, aux, link), eta, np.sqrt(variance))
+    return expect(lambda values: family.at(values, aux, link).mean(), eta, np.sqrt(variance))

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.data.factors import Codes
+from hierbayes.kinds import ParameterValues
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -33,25 +34,27 @@ class LevelRows:
     y: Array
     trials: Array | None
     weights: Array
-    aux: Mapping[str, Array]  # each (n,)
+    aux: Mapping[str, ParameterValues]  # each (n,), or (n, elements)
     basis: Array  # (n, q)
     codes: Codes
 
     def rows(self, part: Mask) -> "LevelRows":
         """The same for some of the rows."""
         trials = None if self.trials is None else self.trials[part]
-        aux = {name: values[part] for name, values in self.aux.items()}
+        aux = {name: values.map(lambda eta: eta[part]) for name, values in self.aux.items()}
         return LevelRows(
             self.spec, self.y[part], trials, self.weights[part], aux, self.basis[part], self.codes[part]
         )
 
     def log_density(self, eta: Array) -> Array:
         """Log density of each row, times its weight."""
-        return self.weights * self.spec.family.log_density(self.y, eta, self.aux, self.spec.link, self.trials)
+        return self.weights * self.spec.family.at(eta, self.aux, self.spec.link).log_density(
+            self.y, self.trials
+        )
 
     def information(self, eta: Array) -> Array:
         """Fisher information of each row about its linear predictor, without its weight."""
-        return self.spec.family.information(eta, self.aux, self.spec.link, self.trials) * np.ones_like(eta)
+        return self.spec.family.at(eta, self.aux, self.spec.link).information(self.trials) * np.ones_like(eta)
 
     @property
     def relative(self) -> bool:

@@ -241,10 +241,10 @@ def _gelman(spec: ModelSpec, draws: Draws, design: Design, weights: Array) -> Se
         part = slice(start, start + step)
         some = draws.part(part)
         eta, aux = evaluate_predictors(spec, some, design, nobody)
-        marginal = np.broadcast_to(family.mean(eta, aux, link), eta.shape)
+        marginal = np.broadcast_to(family.at(eta, aux, link).mean(), eta.shape)
         eta, aux = evaluate_predictors(spec, some, design, everybody)
-        conditional = np.broadcast_to(family.mean(eta, aux, link), eta.shape)
-        residual = np.broadcast_to(family.variance(eta, aux, link), eta.shape) @ share
+        conditional = np.broadcast_to(family.at(eta, aux, link).mean(), eta.shape)
+        residual = np.broadcast_to(family.at(eta, aux, link).variance(), eta.shape) @ share
         explained = np.stack([variance(marginal), variance(conditional)])
         found[:, part] = explained / (explained + residual)
         found[0, part] = explained[0] / (explained[0] + variance(conditional - marginal) + residual)

@@ -325,11 +325,16 @@ def _rows(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
 ) -> LevelRows:
     assert design.y is not None, "training rows have a response"
-    aux = {name: np.full(int(counts.sum()), means[name]) for name in spec.plain_auxiliaries}
-    for parameter in design.predictors:
-        if parameter != MEAN:
-            eta = _rest(spec, design, means, None, parameter)
-            aux[parameter] = np.asarray(spec.parameter_link(parameter).mean(eta))[counts]
+    aux = {}
+    for own in spec.family.own:
+        if own.name in design.predictors:
+            eta = _rest(spec, design, means, None, own.name)[counts]
+            aux[own.name] = own.kind.under(spec.parameter_link(own.name), eta)
+        else:
+            value = np.asarray(means[own.name])
+            aux[own.name] = own.kind.under(
+                "identity", np.broadcast_to(value, (int(counts.sum()), *value.shape))
+            )
     weights = np.ones(len(codes)) if design.weights is None else design.weights[counts]
     trials = None if design.trials is None else design.trials[counts]
     return LevelRows(spec, design.y[counts], trials, weights, aux, basis, codes)

@@ -16,6 +16,7 @@ from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.families import Values
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -204,8 +205,8 @@ def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Reques
 
 def evaluate_predictors(
     spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None = None
-) -> tuple[Array, Mapping[str, Array]]:
-    """The mean's linear predictor (S, n), and the auxiliary parameters as arrays that broadcast against it.
+) -> tuple[Array, Values]:
+    """The first parameter's linear predictor (S, n), and the others' values, which broadcast against it.
 
     `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them.
     """
@@ -214,10 +215,10 @@ def evaluate_predictors(
         parameter: _linear_predictor(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
-    aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+    aux: dict[str, Any] = {name: draws.values[name][:, None] for name in spec.plain_parameters}
     for parameter, eta in etas.items():
         if parameter != MEAN:
-            aux[parameter] = spec.parameter_link(parameter).mean(eta)
+            aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
     return etas[MEAN], aux
 
 
@@ -236,8 +237,8 @@ def _predict_rows(
         if request.new_levels == "average":
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
-        return np.broadcast_to(spec.family.mean(eta, aux, spec.link), eta.shape)
-    return spec.family.simulate(rng, eta, aux, spec.link, design.trials)
+        return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
+    return spec.family.at(eta, aux, spec.link).simulate(rng, design.trials)
 
 
 def _linear_predictor(

@@ -147,7 +147,7 @@ def _distribution_variance(
         return np.full(len(draws), link.latent_variance)
     exponential = grows_exponentially(family, link)
     # the scale of a normal or Student's t response, or of its logarithm, is the same at every mean
-    constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.auxiliaries)
+    constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.own)
     centre = np.zeros((len(draws), 1))
     if not constant:
         assert isinstance(design, Design), NEEDS_ROWS
@@ -158,7 +158,7 @@ def _distribution_variance(
             average += mean @ share[part]
         centre = np.asarray(average if inverse else link.link(average))[:, None]
     if all(name == MEAN for name in spec.layout.predictors):
-        aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+        aux = {name: draws.values[name][:, None] for name in spec.plain_parameters}
         return _on_the_link(spec, centre, aux, exponential, method)[:, 0]
     assert isinstance(design, Design), NEEDS_ROWS
     total = np.zeros(len(draws))
@@ -172,7 +172,7 @@ def average_square(
     spec: ModelSpec, draws: Draws, design: Design | Streamed, weights: Array, name: str
 ) -> Array | None:
     """A parameter's square averaged over the rows, (S,); None where the family hasn't got it."""
-    if name in spec.plain_auxiliaries:
+    if name in spec.plain_parameters:
         return np.square(draws.values[name])
     if name not in spec.layout.predictors:
         return None
@@ -189,10 +189,10 @@ def _on_the_link(spec: ModelSpec, eta: Array, aux: Values, exponential: bool, me
     from scipy import special
 
     family, link = spec.family, spec.link
-    variance = family.variance(eta, aux, link)
+    variance = family.at(eta, aux, link).variance()
     if not exponential:
         return np.asarray(variance / link.slope(eta) ** 2)
-    relative = variance / family.mean(eta, aux, link) ** 2
+    relative = variance / family.at(eta, aux, link).mean() ** 2
     match method:
         case "delta":
             # the logarithm's own variance is known exactly where the response is lognormal
@@ -279,7 +279,7 @@ def response_components(spec: ModelSpec, draws: Draws, design: Design, weights: 
 
 
 def _variance_given(spec: ModelSpec, aux: Values) -> Callable[[Array], Array]:
-    return lambda eta: spec.family.variance(eta, aux, spec.link)
+    return lambda eta: spec.family.at(eta, aux, spec.link).variance()
 
 
 def evaluations(spec: ModelSpec, design: Design) -> int:
@@ -304,7 +304,7 @@ def _between(spec: ModelSpec, rows: RowDraws, subset: tuple[str, ...]) -> Array:
 
     def given(eta: Array) -> Array:
         if len(subset) == len(rows.variances):
-            return family.mean(eta, rows.aux, link)
+            return family.at(eta, rows.aux, link).mean()
         return average_mean(family, link, eta, rest, rows.aux)
 
     spread = np.sqrt(inside)

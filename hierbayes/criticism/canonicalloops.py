@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from hierbayes import special
 from hierbayes.engine.gaussian.lanes import add, compiled, fill
 from hierbayes.engine.gaussian.problem import Floats, Ints
-from hierbayes.engine.whitening.special import exp_lane, log1p_lane
 
+exp_lane, log1p_lane = special.exp_lane.compiled, special.log1p_lane.compiled
 STEPS, NEAR = 25, 1e-3  # of Newton's method, and a step that ends it
 FARTHEST = 2.0  # that one moves a linear predictor
 MODE, MOVE, GRADIENT, WIDTH, SLOPE, LEVEL, PEAK, TOTAL = range(8)  # rows of the memory

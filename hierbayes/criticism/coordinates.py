@@ -240,7 +240,7 @@ def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[li
 
 
 def _free_auxiliaries(spec: ModelSpec) -> list[str]:
-    return [name for name in spec.plain_auxiliaries if spec.prior(name, parameter=name).fixed is None]
+    return [name for name in spec.plain_parameters if spec.prior(name, parameter=name).fixed is None]
 
 
 def _log(values: Array) -> Array:

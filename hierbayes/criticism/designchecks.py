@@ -110,9 +110,7 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
     if levels > 1 and facts.counts.max() == 1:
         binary = spec.family.support.two_levels
         # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
-        if _numeric(factor) and (
-            spec.family.auxiliaries or binary or factor.levels.values[0].dtype.kind == "f"
-        ):
+        if _numeric(factor) and (spec.family.own or binary or factor.levels.values[0].dtype.kind == "f"):
             yield Finding(
                 "numeric-factor",
                 f"{factor.name!r} is numeric and has as many levels as there are rows ({n:,})",
@@ -138,8 +136,8 @@ def _spread_unknown(spec: ModelSpec) -> bool:
     stated = [
         name for name, layout in spec.layout.predictors.items() if not (layout.coefficients or layout.factors)
     ]
-    fixed = [name for name in spec.plain_auxiliaries if spec.prior(name, parameter=name).fixed is not None]
-    return any(auxiliary.name not in (*stated, *fixed) for auxiliary in spec.family.auxiliaries)
+    fixed = [name for name in spec.plain_parameters if spec.prior(name, parameter=name).fixed is not None]
+    return any(auxiliary.name not in (*stated, *fixed) for auxiliary in spec.family.own)
 
 
 def _numeric(factor: Factor) -> bool:

@@ -5,7 +5,6 @@ Leaving a row out weights the draws by one over the density of its response (Gel
 function of a response; so those of the mixture are weighted averages, and nothing is simulated to find them.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +15,8 @@ from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.psis import largest, smooth, tail_size
 from hierbayes.criticism.resampling import pick
 from hierbayes.data.design import Design
+from hierbayes.families import Values
+from hierbayes.kinds import ParameterValues
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -50,7 +51,7 @@ class HeldOut:
     zero: Array
 
 
-def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, Array]) -> HeldOut:
+def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     """The predictive distribution of each row.
 
     Parameters
@@ -72,11 +73,11 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, Array]
     density = log_densities(spec, replace(rows, weights=None), eta, aux)
     counted = density if rows.weights is None else np.where(rows.weights > 0, rows.weights * density, 0.0)
     weights, k = leave_one_out_weights(counted)
-    centres, variances = family.moments(eta, aux, link, rows.trials)
+    centres, variances = family.at(eta, aux, link).moments(rows.trials)
     with np.errstate(invalid="ignore"):  # draws without weight that have no variance
         mean = _average(weights, centres)
         variance = _average(weights, variances + np.square(centres - mean))
-        upto = _average(weights, family.cdf(y, eta, aux, link, rows.trials))
+        upto = _average(weights, family.at(eta, aux, link).cdf(y, rows.trials))
     below, zero = upto, np.zeros(len(y))
     if family.support.whole:
         below = upto - _average(weights, np.exp(density))
@@ -121,19 +122,24 @@ def replicate_rows(
     spec: ModelSpec,
     rows: Design,
     eta: Array,
-    aux: Mapping[str, Array],
+    aux: Values,
     weights: Array,
     replicates: int,
     rng: np.random.Generator,
 ) -> Array:
     """Responses drawn from each row's predictive distribution, independently of other rows': (replicates, k)."""
     places = _draw_places(weights, replicates, rng)
-    picked = np.take_along_axis(eta.T, places, 1).T
+
+    def picked(values: Array) -> Array:
+        """Of values (S, k or 1, …) those of the places: (replicates, k, …)."""
+        columns = np.zeros_like(places) if values.shape[1] == 1 else np.arange(len(places))[:, None]
+        return np.swapaxes(values[places, columns], 0, 1)
+
     own = {
-        name: (values.ravel()[places] if values.shape[-1] == 1 else np.take_along_axis(values.T, places, 1)).T
+        name: values.map(picked) if isinstance(values, ParameterValues) else picked(values)
         for name, values in aux.items()
     }
-    return spec.family.simulate(rng, picked, own, spec.link, rows.trials)
+    return spec.family.at(picked(eta), own, spec.link).simulate(rng, rows.trials)
 
 
 def _draw_places(weights: Array, replicates: int, rng: np.random.Generator) -> Places:

@@ -1,6 +1,6 @@
 """Pointwise log-likelihood of the training rows, computed on demand from the draws, in chunks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import numpy as np
 import xarray as xr
@@ -10,12 +10,13 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, row_chunks
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Codes
+from hierbayes.families import Values
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
 
 
-def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, Array]) -> Array:
+def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Array:
     """Log density of each row's response, times its weight: (…, n).
 
     Parameters
@@ -34,15 +35,14 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Mapping[str, A
     """
     assert rows.y is not None, "only rows with a response have a likelihood"
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        values = spec.family.log_density(rows.y, eta, aux, spec.link, rows.trials)
+        values = spec.family.at(eta, aux, spec.link).log_density(rows.y, rows.trials)
     values = np.where(np.isnan(values), -np.inf, values)
     return values if rows.weights is None else np.where(rows.weights > 0, rows.weights * values, 0.0)
 
 
 def has_one_scale(spec: ModelSpec) -> bool:
     """Whether responses, or their logarithms, are normal with the same standard deviation in every row."""
-    normal = spec.family.name in ("gaussian", "lognormal") and spec.link_name == "identity"
-    return normal and "sigma" in spec.plain_auxiliaries
+    return spec.is_normal and "sigma" in spec.plain_parameters
 
 
 def likelihood_chunks(

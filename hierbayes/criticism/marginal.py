@@ -25,6 +25,7 @@ from hierbayes.answers.predict import CHUNK_ENTRIES, square_roots
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes
+from hierbayes.families import Values
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -123,7 +124,7 @@ def _hold_out(
                 at = np.flatnonzero(here.codes == level)
                 block[:, at, first : first + q] = whitened[:, at]
                 first += q
-    aux = {name: draws.values[name][:, None] for name in spec.plain_auxiliaries}
+    aux = {name: draws.values[name][:, None] for name in spec.plain_parameters}
     return HeldOut(places, rows, etas, columns, aux)
 
 
@@ -144,8 +145,7 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
 
 def is_normal(spec: ModelSpec, held: HeldOut) -> bool:
     """Whether the held-out rows are jointly normal given a draw: the integral has a closed form."""
-    normal = spec.family.name in ("gaussian", "lognormal") and spec.link_name == "identity"
-    return normal and set(held.columns) <= {MEAN}
+    return spec.is_normal and set(held.columns) <= {MEAN}
 
 
 def log_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
@@ -245,10 +245,12 @@ def _shifted(held: HeldOut, u: Array | None) -> dict[str, Array]:
     }
 
 
-def _parameters(
-    spec: ModelSpec, etas: Mapping[str, Array], aux: Mapping[str, Array]
-) -> tuple[Array, Mapping[str, Array]]:
-    others = {name: spec.parameter_link(name).mean(eta) for name, eta in etas.items() if name != MEAN}
+def _parameters(spec: ModelSpec, etas: Mapping[str, Array], aux: Values) -> tuple[Array, Values]:
+    others = {
+        name: spec.family.parameter(name).kind.under(spec.parameter_link(name), eta)
+        for name, eta in etas.items()
+        if name != MEAN
+    }
     return etas[MEAN], {**aux, **others}
 
 

@@ -98,8 +98,8 @@ def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
 
 def _check_trials(spec: ModelSpec, design: Design) -> Iterator[Finding]:
     """One trial a row says nothing of how the trials of a row go together."""
-    if spec.family.auxiliaries and design.trials is not None and design.trials.max() <= 1:
-        names = " and ".join(auxiliary.name for auxiliary in spec.family.auxiliaries)
+    if spec.family.own and design.trials is not None and design.trials.max() <= 1:
+        names = " and ".join(auxiliary.name for auxiliary in spec.family.own)
         yield Finding(
             "one-trial-a-row",
             f"no row has more than one trial, and {names} is about how the trials of a row go together",

@@ -56,7 +56,7 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 if len(block) > 1:
                     prior = spec.prior("cor", group=factor.name, parameter=parameter)
                     add("cor", prior, cor[:, block][:, :, block])
-    for name in spec.plain_auxiliaries:
+    for name in spec.plain_parameters:
         add(name, spec.prior(name, parameter=name), draws.values[name])
     return found
 

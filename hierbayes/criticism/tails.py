@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from hierbayes import special
 from hierbayes.engine.gaussian.lanes import compiled, fill
 from hierbayes.engine.gaussian.problem import Floats
-from hierbayes.engine.whitening.special import exp_lane
 
+exp_lane = special.exp_lane.compiled
 MOST_GRID = 30  # points of the grid beside the root of how many weights there are
 AT_ONCE = 64  # factors of a product whose logarithm is taken
 B, PRODUCT, MEAN_LOG, PROFILE = range(4)  # rows of the memory of a fit

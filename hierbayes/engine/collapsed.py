@@ -60,7 +60,7 @@ class Collapsed:
 
     def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
         """Why this model cannot be collapsed, in words; None where it can."""
-        if spec.family.name != "gaussian" or spec.link_name != "identity":
+        if not spec.is_normal or spec.family.log_response:
             return (
                 f"the response is {spec.family.name} with link {spec.link_name}, not Gaussian with identity"
             )

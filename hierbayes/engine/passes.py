@@ -113,7 +113,7 @@ def _check_scope(
     formulas: Mapping[str, Formula], source: Source, family: Family, link: str, priors: PriorSet
 ) -> None:
     """Refuse, before any row is read, a model whose coefficients cannot be integrated out."""
-    if family.name != "gaussian" or link != "identity":
+    if not family.is_normal(link) or family.log_response:
         _refuse(f"the response is {family.name} with link {link}", source)
     if len(formulas) > 1:
         _refuse("sigma has a formula of its own", source)

@@ -1,11 +1,12 @@
 """The strategy for models of any family: NUTS in coordinates in which the posterior is about N(0, I)."""
 
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
@@ -13,9 +14,10 @@ from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.known import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, say, say_if_slow
-from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES, PRIOR_CODES
+from hierbayes.engine.whitening.codes import PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
-from hierbayes.engine.whitening.problem import Predictor, Problem
+from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
+from hierbayes.families import Parameter
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
@@ -45,12 +47,8 @@ class Whitened:
         """Why this model cannot be whitened, in words; None where it can."""
         if isinstance(design, Streamed):
             return f"its rows stay in {design.source.words}"
-        if spec.family.name not in DENSITIES:
-            return f"its kernel has no family {spec.family.name}"
-        if spec.link_name not in LINK_CODES:
-            return f"its kernel has no link {spec.link_name}"
         for prior in spec.priors:
-            allowed = _allowed(prior.kind)
+            allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
         return None
@@ -132,17 +130,22 @@ def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tup
     return problem, pilot
 
 
-def _allowed(kind: str) -> tuple[str, ...]:
-    if kind in (INTERCEPT, "b"):
+def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
+    if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
     return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)
 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names, on the scale of the user's columns."""
-    arrays: dict[str, Any] = {
-        name: drawn.own[..., place] for place, name in enumerate(spec.plain_auxiliaries)
-    }
+    arrays: dict[str, Any] = {}
+    first = 0
+    for own in spec.family.parameters:
+        if own.name in spec.plain_parameters:
+            size = spec.components(own)
+            values = drawn.own[..., first : first + size]
+            arrays[own.name] = values if own.kind.vector else values[..., 0]
+            first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
         if layout.coefficients:
             b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
@@ -158,50 +161,77 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
 def to_problem(spec: ModelSpec, design: Design) -> Problem:
     """The model and its rows as the plain arrays of the whitened engine."""
     assert design.y is not None, "a posterior is that of rows with a response"
-    family, link = spec.family, spec.link
-    names = [auxiliary.name for auxiliary in family.auxiliaries]
-    plain = spec.plain_auxiliaries
-    density = DENSITIES[family.name]
-    n = len(design)
+    family, n = spec.family, len(design)
+    y = design.y.astype(np.float64)
     trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
     weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
-    typical = {a.name: a.typical(spec.layout.response.spread) for a in family.auxiliaries}
-
-    def information(eta: Floats, aux: Floats, trials: Floats) -> Floats:
-        own = {name: aux[place] for place, name in enumerate(names)}
-        return family.information(eta, own, link, trials)
-
+    own: list[Own] = []
+    components: list[Component] = []
+    for parameter in family.parameters:
+        if parameter.name in spec.layout.predictors:
+            place = list(spec.layout.predictors).index(parameter.name)
+            link = parameter.kind.codes[spec.parameter_link(parameter.name).name]
+            components.append(Component(place, -1, link))
+        else:
+            more = _own(spec, parameter)
+            code = parameter.kind.codes["identity"]
+            components += [Component(-1, len(own) + k, code) for k in range(len(more))]
+            own += more
     return Problem(
-        family=family.name,
-        link=LINK_CODES[spec.link_name],
-        y=density.response(design.y.astype(np.float64)),
+        address=family.rows.address,
+        components=tuple(components),
+        y=family.response(y),
         trials=trials,
         weights=weights,
-        predictors=tuple(
-            _predictor(spec, design, name, 0 if name == MEAN else 1 + names.index(name))
-            for name in spec.layout.predictors
-        ),
-        plain=tuple(1 + names.index(name) for name in plain),
-        scale_priors=np.array([sd_row(spec.prior(name, parameter=name)) for name in plain]).reshape(-1, 4),
-        scales=tuple(typical[name] for name in plain),
-        constant=float(weights @ density.constant(design.y.astype(np.float64), trials)),
-        information=information,
+        predictors=tuple(_predictor(spec, design, name) for name in spec.layout.predictors),
+        own=tuple(own),
+        constant=float(weights @ family.constant(y, trials)),
+        information=None if family.information is None else _information(spec),
+        summed=family.summed,
     )
 
 
-def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> Predictor:
+def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:
+    """The numbers of a parameter without a formula: one, or one an element of a vector."""
+    prior = own_row(spec.prior(parameter.name, parameter=parameter.name))
+    values = np.atleast_1d(spec.typical(parameter))
+    return [Own(prior, float(value), after=place > 0) for place, value in enumerate(values)]
+
+
+def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats], Floats]:
+    """Expected information of rows about the first parameter's linear predictor, from the engine's arrays."""
+
+    def information(etas: Floats, own: Floats, trials: Floats) -> Floats:
+        given: dict[str, Any] = {}
+        first = 0
+        for parameter in spec.family.own:
+            if parameter.name in spec.layout.predictors:
+                eta = etas[list(spec.layout.predictors).index(parameter.name)]
+                given[parameter.name] = parameter.kind.under(spec.parameter_link(parameter.name), eta)
+            else:
+                size = spec.components(parameter)
+                values = own[first : first + size]
+                given[parameter.name] = values if parameter.kind.vector else values[0]
+                first += size
+        place = list(spec.layout.predictors).index(spec.family.parameters[0].name)
+        return spec.family.at(etas[place], given, spec.link).information(trials)
+
+    return information
+
+
+def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
-    scale = spec.layout.response.scale if parameter == MEAN else 1.0
-    if parameter == MEAN:
+    first = parameter == spec.family.parameters[0].name
+    scale = spec.layout.response.scale if first else 1.0
+    if first:
         start = spec.layout.response.location
     else:
-        auxiliary = next(a for a in spec.family.auxiliaries if a.name == parameter)
-        start = float(LINKS[auxiliary.link].link(auxiliary.typical(spec.layout.response.spread)))
+        own = spec.family.parameter(parameter)
+        start = float(LINKS[own.link].link(own.typical(spec.layout.response.spread)))
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
     free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]
     return Predictor(
-        parameter=place,
         X=X,
         offset=bound.offset + added,
         factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
@@ -209,6 +239,11 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, place: int) -> P
         start=start,
         sds=tuple(0.5 * scale / factor.columns.scales for factor in layout.factors),
     )
+
+
+def own_row(prior: Prior) -> Floats:
+    """A prior of an own parameter as the kernel reads it: (code, a, b, c)."""
+    return sd_row(prior) if prior.fixed is not None else coefficient_row(prior)
 
 
 def coefficient_row(prior: Prior) -> Floats:

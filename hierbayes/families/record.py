@@ -1,13 +1,19 @@
 """What is known of a response distribution: its record, and what several families share."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.links import LINKS, Link
+from hierbayes.compiling import Deferred
+from hierbayes.errors import UnsupportedError
+from hierbayes.families.rows import Rows, inner_coordinates
+from hierbayes.kinds import POSITIVE, Kind, ParameterValues
+from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
 
 Array = NDArray[np.float64]
@@ -38,67 +44,91 @@ class Support:
 
 
 @dataclass(frozen=True)
-class Auxiliary:
-    """A parameter of the response distribution besides its mean.
+class Parameter:
+    """A parameter of a response distribution.
 
     Attributes
     ----------
     name : str
-        Its name in the posterior: ``"sigma"``, ``"nu"``, ``"shape"``, ``"phi"``.
+        Its name in formulas, in priors and in the posterior: ``"mu"``, ``"sigma"``, ``"zi"``.
+    kind : Kind
+        Which values it may have: see `hierbayes.kinds`.
+    links : tuple of str
+        The links that its formula may use, the default first.
     words : str
         What it is, for printing.
-    link : str
-        The link that its own formula uses, when it has one.
-    prior : callable
-        ``prior(spread)``: the default prior for a response of that standard deviation.
+    prior : callable or None
+        ``prior(spread)``: the default prior of its value where it has no formula, for a response of that standard
+        deviation. None for the first parameter, which always has one.
     typical : callable
         ``typical(spread)``: a middling value, where the intercept of its own formula is centred.
     """
 
     name: str
-    words: str
-    link: str
-    prior: Callable[[float], Prior]
-    typical: Callable[[float], float]
+    kind: Kind
+    links: tuple[str, ...]
+    words: str = ""
+    prior: Callable[[float], Prior] | None = None
+    typical: Callable[[float], float] = lambda spread: 1.0
+
+    @property
+    def link(self) -> str:
+        """The link that its formula uses by default."""
+        return self.links[0]
+
+    @property
+    def takes_formula(self) -> bool:
+        """Whether it may have a formula: a vector has none."""
+        return not self.kind.vector
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Family:
-    """A response distribution, its links and its own parameters.
+    """A response distribution over named parameters.
 
-    In every function `eta` is the linear predictor (any shape ending in rows), `aux` maps the names of the
-    auxiliary parameters to arrays that broadcast against it, `link` is a `Link`, and `trials` (n,) is None except
-    for families that have trials.
+    Functions are given the parameters by name, each in the form of its kind: ``mu.value``, a positive one's
+    ``shape.log``, a probability's ``mu.p, mu.q, mu.log_p, mu.log_q`` (`hierbayes.kinds.Values`). Those that take
+    `trials` do so only in families that need them.
 
     Attributes
     ----------
     name : str
         What users write.
-    links : tuple of str
-        The links it takes, the default first.
-    auxiliaries : tuple of Auxiliary
-        Its own parameters.
+    parameters : tuple of Parameter
+        The first is the one that a bare formula is about; a vector, if there is one, is the last.
     support : Support
         Where the response may lie.
-    log_density : callable
-        ``log_density(y, eta, aux, link, trials)``: log density of each row, -inf where `eta` gives a mean
-        that the distribution cannot have (a negative one under the identity or inverse link).
+    row : Deferred
+        ``row(y, [trials,] *parameters[, once])``: the log density of one row, without what depends on its response and
+        trials alone, and its scores in the parameters' inner coordinates; of numbers, compiled
+        (`hierbayes.compiling.deferred`). It is given the forms of `hierbayes.kinds` in a row.
+    graph : callable
+        ``graph(pm, [trials,] **parameters)``: PyMC's distribution and its arguments.
     simulate : callable
-        ``simulate(rng, eta, aux, link, trials)``: one response for each entry of `eta`, NaN for such a mean.
-    mean : callable
-        ``mean(eta, aux, link)``: expected response (for families with trials: per trial).
-    variance : callable
-        ``variance(eta, aux, link)``: variance of the response about that mean (for families with trials: of one
-        trial), infinite where it has none.
-    cdf : callable
-        ``cdf(y, eta, aux, link, trials)``: probability of a response of `y` or less, `y` in the support; NaN for a mean
-        that the distribution cannot have.
-    information : callable
-        ``information(eta, aux, link, trials)``: Fisher information of a row about `eta`.
-    distribution : callable
-        ``distribution(pm, m, eta, aux, link, trials)``: PyMC's class and its arguments.
+        ``simulate(rng, [trials,] **parameters)``: one response for each entry, NaN for parameters that the
+        distribution cannot have.
     equation : str
         The distribution as printed: ``"Normal(mu, sigma)"``.
+    of_y_alone : callable
+        ``of_y_alone(y[, trials])``: what `row` leaves out.
+    shared : Deferred or None
+        ``shared(*some of trials and the parameters)``: what `row` takes for its last argument; computed once for rows
+        with the same values of these.
+    response : callable
+        ``response(y)``: what `row` is given of a response.
+    mean : callable or None
+        ``mean(**parameters)``: expected response (for families with trials: per trial).
+    variance : callable or None
+        ``variance(**parameters)``: variance of the response about that mean (for families with trials: of one
+        trial), infinite where it has none.
+    cdf : callable or None
+        ``cdf(y, [trials,] **parameters)``: probability of a response of `y` or less, `y` in the support; NaN for
+        parameters that the distribution cannot have.
+    probabilities : callable or None
+        ``probabilities(**parameters)``: of each category, on a last axis; for responses that are categories.
+    information : callable or None
+        ``information([trials,] **parameters)``: expected information of a row about the first parameter's inner
+        coordinate. Where it is not known, and for other parameters, curvature does.
     needs_trials : bool
         Whether the response must state its trials.
     log_response : bool
@@ -106,39 +136,105 @@ class Family:
     has_variance : bool
         Whether the response has a variance whatever the parameters are.
     design_effect : callable
-        ``design_effect(aux, trials)``: the variance of a response out of trials over that of independent ones.
+        ``design_effect(trials, **own parameters)``: the variance of a response out of trials over that of independent
+        ones.
     threshold : bool
         Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
         distribution about the linear predictor is the link's.
+    summed : bool
+        Whether rows that differ in the response alone may be merged: `row` is linear in the response and the trials.
+    normal : bool
+        Whether the response, or with `log_response` its logarithm, is normal with mean mu and standard deviation sigma.
+    place : int
+        Where lists of families show it.
     """
 
     name: str
-    links: tuple[str, ...]
-    auxiliaries: tuple[Auxiliary, ...]
+    parameters: tuple[Parameter, ...]
     support: Support
-    log_density: Callable[[Array, Array, Values, Link, Array | None], Array]
-    simulate: Callable[[np.random.Generator, Array, Values, Link, Array | None], Array]
-    mean: Callable[[Array, Values, Link], Array]
-    variance: Callable[[Array, Values, Link], Array]
-    cdf: Callable[[Array, Array, Values, Link, Array | None], Array]
-    information: Callable[[Array, Values, Link, Array | None], Array]
-    distribution: Callable[[Any, Any, Any, Values, Link, Any], tuple[Any, dict[str, Any]]]
+    row: Deferred
+    graph: Callable[..., tuple[Any, dict[str, Any]]]
+    simulate: Callable[..., Array]
     equation: str
+    of_y_alone: Callable[..., Array] = lambda y, *trials: np.zeros(np.shape(y))
+    shared: Deferred | None = None
+    response: Callable[[Array], Array] = lambda y: y
+    mean: Callable[..., Array] | None = None
+    variance: Callable[..., Array] | None = None
+    cdf: Callable[..., Array] | None = None
+    probabilities: Callable[..., Array] | None = None
+    information: Callable[..., Array] | None = None
     needs_trials: bool = False
     log_response: bool = False
     has_variance: bool = True
-    design_effect: Callable[[Values, Array], Array] = lambda aux, trials: np.ones_like(trials)
+    design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
     threshold: bool = False
+    summed: bool = False
+    normal: bool = False
+    place: int = 100
 
-    def moments(
-        self, eta: Array, aux: Values, link: Link, trials: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Mean and variance of the response itself, out of all its trials; each in the shape of `eta`."""
-        shape = np.shape(eta)
-        mean, variance = self.mean(eta, aux, link), self.variance(eta, aux, link)
-        if trials is not None:
-            mean, variance = trials * mean, trials * self.design_effect(aux, trials) * variance
-        return np.broadcast_to(mean, shape), np.broadcast_to(variance, shape)
+    @property
+    def links(self) -> tuple[str, ...]:
+        """The links of the first parameter, the default first."""
+        return self.parameters[0].links
+
+    @property
+    def own(self) -> tuple[Parameter, ...]:
+        """The parameters beyond the first."""
+        return self.parameters[1:]
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The row function over many rows."""
+        kinds = [(parameter.name, parameter.kind) for parameter in self.parameters]
+        return Rows(self.name, self.row, self.shared, kinds, self.needs_trials)
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of that name."""
+        return next(parameter for parameter in self.parameters if parameter.name == name)
+
+    def is_normal(self, link: str) -> bool:
+        """Whether the response, or its logarithm, is normal about the linear predictor itself."""
+        return self.normal and link == "identity"
+
+    def constant(self, y: Array, trials: Array | None = None) -> Array:
+        """What `row` leaves out of the log density of responses, whatever the parameters: the shape of `y`."""
+        return self.of_y_alone(y, *self.of_trials(trials, y))
+
+    def at(self, eta: Array, own: Mapping[str, Any], link: Link) -> "Responses":
+        """Responses where the first parameter's linear predictor is `eta`: see `given`."""
+        return Responses(self, self.given(eta, own, link))
+
+    def given(
+        self, eta: Any, own: Mapping[str, Any], link: Link, m: Any = NUMPY_MATH
+    ) -> dict[str, ParameterValues]:
+        """All parameters by name, in their forms.
+
+        Parameters
+        ----------
+        eta : array or tensor (…, n)
+            The first parameter's linear predictor.
+        own : mapping of str to array, tensor or ParameterValues
+            The other parameters, by name: their values, which broadcast against `eta`.
+        link : Link
+            The first parameter's.
+        m : namespace
+            The mathematics to use, of arrays or of tensors.
+        """
+        first = self.parameters[0]
+        given = {first.name: first.kind.under(link, eta, m)}
+        for parameter in self.own:
+            value = own[parameter.name]
+            given[parameter.name] = (
+                value if isinstance(value, ParameterValues) else parameter.kind.under("identity", value, m)
+            )
+        return given
+
+    def of_trials(self, trials: Any, like: Any) -> tuple[Any, ...]:
+        """What functions are given of the trials: nothing in most families, 1 where there are none yet."""
+        if not self.needs_trials:
+            return ()
+        return (np.ones_like(like) if trials is None else trials,)
 
     def location_and_scale(
         self, y: Array, trials: Array | None, weights: Array, link: str
@@ -181,12 +277,114 @@ def response_scale(values: Array, weights: Array) -> float:
     return scale if scale > 0 else 1.0
 
 
+@dataclass(frozen=True, eq=False)
+class Responses:
+    """A family where its parameters have given values: what is asked of a response distribution.
+
+    Attributes
+    ----------
+    family : Family
+    parameters : mapping of str to Values
+        All of the family's, in its order.
+    """
+
+    family: Family
+    parameters: Mapping[str, ParameterValues]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the first parameter's linear predictor."""
+        return np.shape(next(iter(self.parameters.values())).eta)
+
+    def log_density(self, y: Array, trials: Array | None = None) -> Array:
+        """Log density of each row, -inf where the parameters are none that the distribution can have."""
+        return self.evaluate(y, trials)[0]
+
+    def evaluate(self, y: Array, trials: Array | None = None) -> tuple[Array, list[Array]]:
+        """Log density of each row, and its derivatives in the linear predictor of every component of a parameter."""
+        family, y = self.family, np.asarray(y, np.float64)
+        counts = [] if trials is None else [np.asarray(trials, np.float64)]
+        components = [part for values in self.parameters.values() for part in _components(values)]
+        shape = np.broadcast_shapes(y.shape, *(a.shape for a in (*counts, *(part[0] for part in components))))
+        # in the order in memory of the linear predictors: draws mostly lie side by side
+        order: Any = "F" if np.isfortran(components[0][0]) else "C"
+
+        def flat(array: Array) -> Array:
+            return np.broadcast_to(array, shape).ravel(order)
+
+        t = np.empty((len(components), math.prod(shape)))
+        for place, (inner, _, _) in enumerate(components):
+            t[place] = flat(inner)
+        out = family.rows.evaluate(flat(family.response(y)), flat(counts[0]) if counts else None, t)
+        value, *scores = (column.reshape(shape, order=order) for column in out)
+        value = value + family.constant(y, counts[0] if counts else None)
+        for _, _, possible in components:
+            if possible is not True:
+                value = np.where(possible, value, -np.inf)
+        with np.errstate(invalid="ignore", over="ignore"):
+            return value, [score * slope for score, (_, slope, _) in zip(scores, components, strict=True)]
+
+    def simulate(self, rng: np.random.Generator, trials: Array | None = None) -> Array:
+        """One response for each entry, NaN where the parameters are none that the distribution can have."""
+        counts = (np.asarray(1 if trials is None else trials, np.int64),) if self.family.needs_trials else ()
+        return self.family.simulate(rng, *counts, **self.parameters)
+
+    def mean(self) -> Array:
+        """Expected response (for families with trials: per trial)."""
+        return self._capability("mean", "expected response")(**self.parameters)
+
+    def variance(self) -> Array:
+        """Variance of the response (for families with trials: of one trial), infinite where it has none."""
+        return self._capability("variance", "variance")(**self.parameters)
+
+    def cdf(self, y: Array, trials: Array | None = None) -> Array:
+        """Probability of a response of `y` or less, NaN for parameters that the distribution cannot have."""
+        function = self._capability("cdf", "distribution function")
+        return function(y, *self.family.of_trials(trials, y), **self.parameters)
+
+    def probabilities(self) -> Array:
+        """Probability of each category, on a last axis."""
+        return self._capability("probabilities", "categories")(**self.parameters)
+
+    def information(self, trials: Array | None = None) -> Array:
+        """Expected information of a row about the first parameter's linear predictor."""
+        function = self._capability("information", "known information")
+        first = next(iter(self.parameters.values()))
+        with np.errstate(all="ignore"):
+            found = function(*self.family.of_trials(trials, np.ones(1)), **self.parameters)
+            return np.asarray(found * _components(first)[0][1] ** 2)
+
+    def moments(self, trials: Array | None = None) -> tuple[Array, Array]:
+        """Mean and variance of the response itself, out of all its trials; each in the shape of `eta`."""
+        mean, variance = self.mean(), self.variance()
+        if trials is not None:
+            own = dict(list(self.parameters.items())[1:])
+            mean, variance = trials * mean, trials * self.family.design_effect(trials, **own) * variance
+        return np.broadcast_to(mean, self.shape), np.broadcast_to(variance, self.shape)
+
+    def _capability(self, name: str, words: str) -> Callable[..., Array]:
+        function: Callable[..., Array] | None = getattr(self.family, name)
+        if function is None:
+            raise UnsupportedError(
+                f"a response of family {self.family.name!r} has no {words}, which this asks for"
+            )
+        return function
+
+
+def _components(values: ParameterValues) -> list[tuple[Array, Any, Any]]:
+    """Of each component of a parameter: its inner coordinates, their slopes, and which are possible."""
+    eta = np.asarray(values.eta, np.float64)
+    parts = np.moveaxis(eta, -1, 0) if values.kind.vector else [eta]
+    return [inner_coordinates(values.kind, values.link.name, part) for part in parts]
+
+
 # -- what several families share ---------------------------------------------------------------------------------
 
 
-def link_mean(eta: Array, aux: Values, link: Link) -> Array:
-    """The link's mean, which is the expected response of most families."""
-    return link.mean(eta)
+def first_value(mu: ParameterValues, **own: ParameterValues) -> Array:
+    """The first parameter's value, which is the expected response of most families."""
+    value: Array = mu.value
+    return value
 
 
 def whole(y: Array) -> NDArray[np.bool_]:
@@ -194,6 +392,35 @@ def whole(y: Array) -> NDArray[np.bool_]:
     return np.isfinite(y) & (y == np.floor(y)) & (y >= 0)
 
 
-POSITIVE = Support("a finite number above 0", lambda y, trials: np.isfinite(y) & (y > 0))
+def where_possible(mu: Array, draw: Callable[[Array], Array]) -> Array:
+    """``draw(mu)``, NaN at a negative mean: NumPy's generators would refuse all means for one such."""
+    return np.where(mu >= 0, draw(np.where(mu >= 0, mu, 1.0)), np.nan)
+
+
+REAL = Support("a finite number", lambda y, trials: np.isfinite(y))
+ABOVE_ZERO = Support("a finite number above 0", lambda y, trials: np.isfinite(y) & (y > 0))
+COUNT = Support("a whole number, 0 or more", lambda y, trials: whole(y), whole=True)
+SUCCESSES = Support(
+    "a whole number from 0 to the row's trials",
+    lambda y, trials: whole(y) & (y <= np.asarray(trials)),
+    whole=True,
+)
+NUMBER_LINKS = ("identity", "log", "inverse")
+POSITIVE_LINKS = ("log", "identity", "inverse")
+UNIT_LINKS = ("logit", "probit", "cloglog")
 # Heavy right tail (the Poisson limit stays possible), little mass near 0: brms' default for negbinomial's shape.
 DISPERSION = Prior("InverseGamma", alpha=0.4, beta=0.3)
+SHAPE = Parameter("shape", POSITIVE, ("log",), "shape", lambda spread: DISPERSION)
+PHI = Parameter("phi", POSITIVE, ("log",), "precision", lambda spread: DISPERSION, lambda spread: 10.0)
+
+
+def sigma(words: str) -> Parameter:
+    """A standard deviation, or a scale, of the response's own size."""
+    return Parameter(
+        "sigma",
+        POSITIVE,
+        ("log",),
+        words,
+        lambda spread: Prior("Exponential", lam=1 / spread),
+        lambda spread: spread,
+    )

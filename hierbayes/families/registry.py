@@ -1,18 +1,22 @@
-"""The table of families, and a family by its name."""
+"""The table of families, and a family by its name: every module here that has a record, `FAMILY`."""
+
+from importlib import import_module
+from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
-from hierbayes.families.positive import GAMMA, NEGBINOMIAL, POISSON
-from hierbayes.families.real import GAUSSIAN, LOGNORMAL, STUDENT
 from hierbayes.families.record import Family
-from hierbayes.families.shares import BERNOULLI, BETA, BETABINOMIAL, BINOMIAL
 from hierbayes.formula.calls import suggest
 
-FAMILIES: dict[str, Family] = {
-    family.name: family
-    for family in (
-        GAUSSIAN, STUDENT, LOGNORMAL, BERNOULLI, BINOMIAL, BETABINOMIAL, POISSON, NEGBINOMIAL, GAMMA, BETA,
+
+def _found() -> list[Family]:
+    modules = (
+        import_module(f"hierbayes.families.{path.stem}") for path in Path(__file__).parent.glob("[!_]*.py")
     )
-}  # fmt: skip
+    families = [module.FAMILY for module in modules if hasattr(module, "FAMILY")]
+    return sorted(families, key=lambda family: (family.place, family.name))
+
+
+FAMILIES: dict[str, Family] = {family.name: family for family in _found()}
 
 # What a name that is no family's asks for, by a part of it, and what does it.
 ELSEWHERE = {
@@ -44,7 +48,8 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
     """
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
     key = str(name).lower().replace("_", "")
-    family = FAMILIES.get(aliases.get(key, key))
+    spelt = {family.replace("_", ""): family for family in FAMILIES}
+    family = FAMILIES.get(spelt.get(aliases.get(key, key), ""))
     if family is None:
         hint = next((f"; {way}" for word, way in ELSEWHERE.items() if word in key), "") or suggest(
             key, FAMILIES

@@ -104,10 +104,10 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
         rows = bound.factors[factor.name]
         for j in range(len(factor.effects)):
             eta = eta + variables["r"][:, rows.codes, j] * rows.z[:, j]
-    auxiliaries = {name: values[name] for name in spec.plain_auxiliaries}
+    auxiliaries = {name: values[name] for name in spec.plain_parameters}
     found |= auxiliaries
     columns = {name: column[:, None] for name, column in auxiliaries.items()}
-    density = spec.family.log_density(model.design.y, eta, columns, spec.link, model.design.trials)
+    density = spec.family.at(eta, columns, spec.link).log_density(model.design.y, model.design.trials)
     return found | {LIKELIHOOD: density.sum(axis=1)}
 
 
@@ -122,5 +122,5 @@ def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Gen
         cor = truth.values[variables["cor"].name][0] if factor.correlated else np.eye(len(sd))
         effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
         eta = eta + sum(effect * columns[name] for effect, name in zip(effects, factor.effects, strict=True))
-    auxiliaries = {name: truth.values[name] for name in spec.plain_auxiliaries}
-    return np.atleast_1d(spec.family.mean(np.array([eta]), auxiliaries, spec.link))
+    auxiliaries = {name: truth.values[name] for name in spec.plain_parameters}
+    return np.atleast_1d(spec.family.at(np.array([eta]), auxiliaries, spec.link).mean())

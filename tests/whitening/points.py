@@ -61,10 +61,10 @@ class Whitened:
         spec, packed, memory = self.model.spec, self.packed, self.memory
         place(position, packed.model, packed.chart, memory)
         theta, found = memory.theta[0], {}
-        places = packed.model.scales[:, 0]
-        for index, name in enumerate(spec.plain_auxiliaries):
+        places, of_own = packed.model.scales[:, 0], packed.model.own_places[:, 0]
+        for index, name in enumerate(spec.plain_parameters):
             kind = spec.prior(name, parameter=name).name
-            found |= {} if kind == "Fixed" else named(name, [kind], theta[places[index]])
+            found |= {} if kind == "Fixed" else named(name, [kind], theta[of_own[index]])
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"
             first, end = packed.model.predictors[j]
@@ -77,7 +77,7 @@ class Whitened:
                 found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
             if (~apart & free).any():
                 found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
-        first_sd = len(spec.plain_auxiliaries)
+        first_sd = 0
         start = 0
         for number, (j, k) in enumerate(packed.places):
             parameter = list(spec.layout.predictors)[j]

@@ -1,15 +1,22 @@
-"""Each family's row in compiled code against its record, far out in the tails too; special functions against SciPy."""
+"""Each family's compiled row: scores against differences, far out in the tails too; special functions against SciPy."""
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
-from scipy import special
+from scipy import special, stats
 
-from hierbayes.engine.whitening import densities
-from hierbayes.engine.whitening.codes import DENSITIES, LINK_CODES
-from hierbayes.engine.whitening.special import digamma, exp_lane, lgamma_rise, log1p_lane, log_ndtr
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
+from hierbayes.special import (
+    digamma,
+    exp_lane,
+    lgamma_rise,
+    log1p_lane,
+    log1p_minus,
+    log1p_wide,
+    log_lane,
+    log_ndtr,
+)
 from tests.test_families import (
     AUXILIARIES,
     FAR,
@@ -28,15 +35,11 @@ pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" f
 
 
 def rows(name, link, y, eta, aux):
-    """The log density with its constant, and its derivatives, of every response at every linear predictor."""
-    density = DENSITIES[name]
+    """The log density and its derivatives in η and own parameters, of every response at every linear predictor."""
     y, eta = (np.ravel(a).astype(float) for a in np.broadcast_arrays(np.array(y)[:, None], eta))
-    trials = np.full(y.size, TRIALS if FAMILIES[name].needs_trials else 1.0)
-    own, out = np.ones((2, y.size)), np.zeros((4, y.size))
-    for place, value in enumerate(aux.values()):
-        own[place] = value
-    densities.evaluate(density.code, LINK_CODES[link], density.response(y), trials, eta, own, out)
-    return y, eta, out[0] + density.constant(y, trials), out[1:]
+    trials = np.full(y.size, TRIALS) if FAMILIES[name].needs_trials else None
+    value, slopes = FAMILIES[name].at(eta, aux, LINKS[link]).evaluate(y, trials)
+    return y, eta, value, slopes
 
 
 def difference(function, at, step):
@@ -50,13 +53,12 @@ def difference(function, at, step):
     [(name, link, aux) for name, link in PAIRS for aux in AUXILIARIES.get(name, [{}])],
 )
 def test_density_and_derivatives_of_a_row(name, link, aux):
-    y, eta, value, slopes = rows(name, link, RESPONSES[name], moderate(name, link), aux)
+    y, eta, _, slopes = rows(name, link, RESPONSES[name], moderate(name, link), aux)
     trials = np.full(y.size, TRIALS) if FAMILIES[name].needs_trials else None
 
     def record(eta, **other):
-        return FAMILIES[name].log_density(y, eta, aux | other, LINKS[link], trials)
+        return FAMILIES[name].at(eta, aux | other, LINKS[link]).log_density(y, trials)
 
-    assert_allclose(value, record(eta), rtol=1e-10, atol=1e-10)
     assert_allclose(slopes[0], difference(record, eta, 1e-3 * np.abs(eta)), rtol=1e-6, atol=1e-7)
     for place, (parameter, at) in enumerate(aux.items()):
 
@@ -78,14 +80,14 @@ def test_nothing_is_lost_far_out(name, link):
                 [np.ravel(far_log_density(name, link, one, eta, aux)) for one in RESPONSES[name]]
             )
         assert_allclose(value, expected, rtol=1e-9, atol=1e-12)
-        assert np.isfinite(slopes[: 1 + len(aux)]).all()
+        assert len(slopes) == 1 + len(aux)
+        assert np.isfinite(slopes).all()
 
 
 @pytest.mark.parametrize("link", LOG_MEANS)
 @pytest.mark.parametrize("phi", [1e-3, 0.5, 9.0, 1e3, 1e8])
 def test_betabinomial_from_few_trials_to_many_and_from_two_values_to_a_binomial(link, phi):
     """Value and slopes by sums over the trials, in which nothing cancels, whatever phi and however far eta."""
-    family, density = FAMILIES["betabinomial"], DENSITIES["betabinomial"]
     for n in (1.0, 9.0, 4000.0):
         for y in dict.fromkeys((0.0, 1.0, n // 3, n - 1, n)):
             for eta in (-FAR, -6.0, 0.3, 2.0, FAR):
@@ -101,14 +103,47 @@ def test_betabinomial_from_few_trials_to_many_and_from_two_values_to_a_binomial(
                             growth = difference(log_mean, eta, step)
                             slopes[0] += growth * (1 + (mean / (mean + k / phi)).sum())
                             slopes[1] -= (k / (mean * phi + k)).sum()
-                own, out = np.full((2, 1), phi), np.zeros((4, 1))
-                row = np.array([y]), np.array([n])
-                densities.evaluate(density.code, LINK_CODES[link], *row, np.array([eta]), own, out)
-                record = family.log_density(row[0], np.array([eta]), {"phi": phi}, LINKS[link], row[1])
-                assert_allclose(out[0] + density.constant(*row), expected, rtol=1e-10, atol=1e-10)
-                assert_allclose(record, expected, rtol=1e-10, atol=1e-10)
-                assert_allclose(out[1], slopes[0], rtol=1e-6, atol=1e-9)
-                assert_allclose(phi * out[2], slopes[1], rtol=1e-8, atol=1e-10)
+                responses = FAMILIES["betabinomial"].at(np.array([eta]), {"phi": phi}, LINKS[link])
+                value, found = responses.evaluate(np.array([y]), np.array([n]))
+                assert_allclose(value, expected, rtol=1e-10, atol=1e-10)
+                assert_allclose(found[0], slopes[0], rtol=1e-6, atol=1e-9)
+                assert_allclose(phi * found[1], slopes[1], rtol=1e-8, atol=1e-10)
+
+
+@pytest.mark.parametrize("shape", [4e4, 4e8, 4e12, 4e16])
+def test_a_gamma_of_a_huge_shape_loses_no_digits(shape):
+    """About its mean it is normal with variance mu²/shape, but for terms of the order of 1 / sqrt(shape)."""
+    mu = 3.0
+    y = mu * (1 + np.array([-1.0, 0.5, 2.0]) / np.sqrt(shape))
+    value, slopes = FAMILIES["gamma"].at(np.log(np.full(3, mu)), {"shape": shape}, LINKS["log"]).evaluate(y)
+    z = (y - mu) / mu * np.sqrt(shape)
+    assert_allclose(
+        value, stats.norm.logpdf(z) - np.log(mu / np.sqrt(shape)), atol=20 / np.sqrt(shape) + 1e-6
+    )
+    assert_allclose(slopes[0], z * np.sqrt(shape), rtol=1e-5)
+    assert_allclose(shape * slopes[1], 0.5 - z**2 / 2, atol=20 / np.sqrt(shape) + 1e-6)
+
+
+@pytest.mark.parametrize("phi", [4e4, 4e8, 4e12, 4e14])
+def test_a_beta_of_a_huge_precision_loses_no_digits(phi):
+    mu = 0.3
+    sd = np.sqrt(mu * (1 - mu) / phi)
+    y = mu + sd * np.array([-1.0, 0.5, 2.0])
+    eta = np.full(3, special.logit(mu))
+    value, slopes = FAMILIES["beta"].at(eta, {"phi": phi}, LINKS["logit"]).evaluate(y)
+    z = (y - special.expit(eta)) / sd
+    assert_allclose(value, stats.norm.logpdf(z) - np.log(sd), atol=20 / np.sqrt(phi) + 1e-5)
+    assert_allclose(slopes[0], z * np.sqrt(phi * mu * (1 - mu)), rtol=10 / np.sqrt(phi) + 1e-5)
+    assert_allclose(phi * slopes[1], 0.5 - z**2 / 2, atol=20 / np.sqrt(phi) + 1e-5)
+
+
+@pytest.mark.parametrize(("phi", "eta"), [(4e14, 33.0), (1e6, 12.5)])
+def test_a_beta_of_one_small_and_one_huge_shape_is_a_gamma(phi, eta):
+    """Of a = mu phi small and b huge, b y is a gamma variable of shape a, but for terms of the order of 1 / b."""
+    a = phi * special.expit(-eta)
+    y = np.array([0.3, 1.0, 4.0]) / phi
+    far = FAMILIES["beta"].at(np.full(3, -eta), {"phi": phi}, LINKS["logit"]).evaluate(y)
+    assert_allclose(far[0], stats.gamma(a, scale=1 / phi).logpdf(y), atol=100 / phi + 1e-6)
 
 
 @pytest.mark.parametrize("size", LARGE)
@@ -146,3 +181,11 @@ def test_special_functions():
     assert_allclose([exp_lane(v) for v in e], np.exp(e), rtol=1e-15)
     t = np.concatenate([np.linspace(0, 1, 1001), np.geomspace(1e-300, 1, 500)])
     assert_allclose([log1p_lane(v) for v in t], np.log1p(t), rtol=2e-15)
+    x = np.concatenate([np.geomspace(3e-308, 1e308, 2000), np.linspace(0.5, 2, 1001)])
+    assert_allclose([log_lane(v) for v in x], np.log(x), rtol=3e-16)
+    x = np.concatenate([np.geomspace(1e-300, 1e300, 2000), np.linspace(0, 2, 1001)])
+    assert_allclose([log1p_wide(v) for v in x], np.log1p(x), rtol=5e-16)
+    x = np.concatenate([np.linspace(-0.5, -0.1, 101), np.linspace(0.1, 0.5, 101)])
+    assert_allclose([log1p_minus(v) for v in x], np.log1p(x) - x, rtol=1e-14)
+    x = np.concatenate([-np.geomspace(1e-12, 1e-4, 50), np.geomspace(1e-12, 1e-4, 50)])
+    assert_allclose([log1p_minus(v) for v in x], -x * x / 2 + x**3 / 3 - x**4 / 4 + x**5 / 5, rtol=1e-14)

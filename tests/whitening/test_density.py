@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import hierbayes as hb
+from hierbayes.engine.whitening.packing import CONDITIONAL
 from tests.test_families import PAIRS
 from tests.test_graph import (
     FRAME,
@@ -205,7 +206,7 @@ def test_wide_factors_have_a_sparse_map(monkeypatch):
     whitened = assert_density(
         model, by_hand("bernoulli", "logit", {"mu": Predictor(columns("x"), groups)}), scale=0.3
     )
-    assert whitened.packed.model.sizes[4] == 3
+    assert whitened.packed.model.sizes[CONDITIONAL] == 3
     assert len(whitened.packed.chart.pairs) > len(FRAME) / 2
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from hierbayes.engine.gaussian.hyperparameters import positive, scale_constant, unconstrain
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.problem import Floats, PriorCode
-from hierbayes.engine.whitening.codes import CAUCHY, FLAT, LAPLACE, LOGISTIC, NORMAL, STUDENT_T
+from hierbayes.engine.whitening.codes import BETA, CAUCHY, FLAT, LAPLACE, LOGISTIC, NORMAL, STUDENT_T
 
 
 @compiled
@@ -37,6 +37,11 @@ def coefficient(
         tail = np.exp(-abs(z))
         slope = np.sign(z) * (1.0 - tail) / (1.0 + tail)
         return t, 1.0, -abs(z) - 2.0 * np.log1p(tail), -slope / b, 2.0 * tail / ((1.0 + tail) * b) ** 2
+    if code == BETA:  # of a probability, by its log odds
+        tail = np.exp(-abs(t))
+        more, less, rest = 1.0 / (1.0 + tail), tail / (1.0 + tail), np.log1p(tail)
+        p, q = (more, less) if t >= 0 else (less, more)
+        return p, p * q, a * min(t, 0.0) - b * max(t, 0.0) - (a + b) * rest, a * q - b * p, (a + b) * p * q
     value, slope, density, score = positive(t, code, a, b)
     _, _, _, before = positive(t - 1e-4, code, a, b)
     return value, slope, density, score, max((before - score) / 1e-4, 0.0)
@@ -57,11 +62,16 @@ def coefficient_constant(prior: Floats) -> float:
         return -log(b)
     if code == FLAT:
         return 0.0
+    if code == BETA:
+        return lgamma(a + b) - lgamma(a) - lgamma(b)
     return scale_constant(PriorCode(code), a, b)
 
 
 def unconstrain_coefficient(value: float, prior: Floats) -> float:
     """The t of a coefficient; one outside its prior's range is moved inside."""
+    if int(prior[0]) == BETA:
+        share = min(max(value, 0.02), 0.98)
+        return log(share / (1 - share))
     if int(prior[0]) >= NORMAL:
         return value
     return unconstrain(value if value > 0 or int(prior[0]) == PriorCode.UNIFORM else 0.1, prior)

@@ -21,7 +21,7 @@ def compress(problem: Problem) -> Problem:
         return problem
     first, cell = merged
     weights = np.bincount(cell, problem.weights)
-    if not problem.density.summed:
+    if not problem.summed:
         return problem.merged(first, problem.y[first], problem.trials[first], weights)
     size = np.where(weights > 0, weights, 1.0)
     y = np.bincount(cell, problem.weights * problem.y) / size
@@ -38,7 +38,7 @@ def cells(problem: Problem) -> int:
 def merge(problem: Problem) -> tuple[Ints, Ints] | None:
     """A row of each cell, and the cell of each row; None where it does not pay."""
     columns = problem.columns()
-    if not problem.density.summed:
+    if not problem.summed:
         columns += [problem.y, problem.trials]
     key = _keys(columns, len(problem.y))
     _, first, cell = np.unique(key, return_index=True, return_inverse=True)

@@ -12,9 +12,8 @@ import numpy as np
 from hierbayes.engine.gaussian.hyperparameters import LAM
 from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
-from hierbayes.engine.whitening.densities import evaluate
 from hierbayes.engine.whitening.elimination import eliminate
-from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, fill_rows
+from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, evaluate_all, fill_rows
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import (
     COLUMN,
@@ -31,6 +30,7 @@ from hierbayes.engine.whitening.packing import (
     Q,
 )
 from hierbayes.engine.whitening.problem import Problem
+from hierbayes.engine.whitening.rows import apply_link
 
 NARROW = 400  # dense coordinates that are always worth a matrix
 ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
@@ -146,34 +146,33 @@ def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Pa
 
 
 def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
-    """Each row's information about its linear predictors, and their scores: (J, n), (J, n).
+    """Each row's information about its linear predictors, and their scores: (M, n), (M, n).
 
-    The mean's is Fisher's, by the family's record. For a parameter's own predictor it is the curvature.
+    The first component's is expected information where the family knows it. Otherwise it is the curvature.
     """
     model = packed.model
-    n_predictors, n = len(model.predictors), model.rows.shape[1]
-    etas, own, out = np.zeros((n_predictors, n)), np.ones((2, n)), np.zeros((4, n))
-    fill_rows(model, memory, etas, own, out)
+    n_predictors, n, n_components = len(model.predictors), model.rows.shape[1], len(model.components)
+    etas, out = np.zeros((n_predictors, n)), np.zeros((1 + n_components, n))
+    inner, slopes = np.zeros((n_components, n)), np.ones((n_components, n))
+    fill_rows(model, memory, etas, inner, slopes, out)
+    information, scores = np.zeros((n_predictors, n)), np.zeros((n_predictors, n))
     with np.errstate(all="ignore"):
-        information = np.zeros((n_predictors, n))
-        information[0] = problem.information(etas[0], own, problem.trials)
-        scores = np.zeros((n_predictors, n))
-        scores[0] = out[1]
-        for j, predictor in enumerate(problem.predictors[1:], start=1):
-            a = predictor.parameter - 1
-            scores[j] = out[2 + a] * own[a]
-            moved = own.copy()
-            moved[a] *= np.exp(STEP)
-            information[j] = (scores[j] - _rows_at(model, etas[0], moved)[2 + a] * moved[a]) / STEP
+        for c, (j, _, link) in enumerate(model.components):
+            if j < 0:
+                continue
+            scores[j] = out[1 + c] * slopes[c]
+            if c == 0 and problem.information is not None:
+                information[j] = problem.information(etas, memory.own[0], problem.trials)
+                continue
+            moved, slope, there = inner.copy(), np.ones(n), np.zeros_like(out)
+            moved[c] = etas[j] + STEP
+            if link:
+                apply_link(link, moved[c], slope)
+            evaluate_all(model, moved, there)
+            information[j] = (scores[j] - there[1 + c] * slope) / STEP
     information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * problem.weights
     scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * problem.weights
     return information, scores
-
-
-def _rows_at(model: Model, eta: Floats, own: Floats) -> Floats:
-    out = np.zeros((4, eta.size))
-    evaluate(model.sizes[0], model.sizes[1], model.rows[0], model.rows[1], eta, own, out)
-    return out
 
 
 def _widest(packed: Packed, pairs: Pairs) -> int:

@@ -4,18 +4,16 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, SLOPE, VALUE, add_scores, constrain
-from hierbayes.engine.gaussian.lanes import add, add_product, compiled, dot, fill
+from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, add_scores, constrain
+from hierbayes.engine.gaussian.lanes import add, compiled, dot, fill
 from hierbayes.engine.gaussian.problem import Floats
-from hierbayes.engine.whitening import densities
 from hierbayes.engine.whitening.coefficients import coefficient
 from hierbayes.engine.whitening.levels import place_levels, score_levels
+from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
+    ADDRESS,
     CHUNK,
     COLUMN,
-    FAMILY,
-    LINK,
-    OWN,
     PREDICTOR,
     START,
     Chart,
@@ -23,6 +21,7 @@ from hierbayes.engine.whitening.packing import (
     Model,
     Q,
 )
+from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
 
 VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
@@ -65,6 +64,7 @@ def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float
         memory.partial,
         memory.lams,
     )
+    total += place_own(theta, model.own_places, model.own_priors, memory.own)
     white = memory.white[VALUES]
     n_effects, m = chart.r.size, chart.rotation.shape[0]
     plain = white.size - m
@@ -94,46 +94,17 @@ def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float
 def _rows(model: Model, memory: Memory) -> float:
     """Set the likelihood's scores of group effects, coefficients and own parameters; return its logarithm."""
     n = model.rows.shape[1]
-    sizes, own = model.sizes, memory.own
-    coefs, effects, out = memory.coefs, memory.effects, memory.out
-    fill(effects[R_SCORE], 0.0)
-    fill(coefs[T_SCORE], 0.0)
-    for a in range(2):
-        memory.own_score[a] = 0.0
-        if sizes[OWN + 2 * a] >= 0:
-            fill(own[a], memory.scale[VALUE, sizes[OWN + 2 * a]])
-    total = 0.0
+    fill(memory.effects[R_SCORE], 0.0)
+    fill(memory.coefs[T_SCORE], 0.0)
+    set_constants(model, memory)
+    total, possible = 0.0, True
     for start in range(0, n, CHUNK):
         end = min(start + CHUNK, n)
-        size = end - start
         predict(start, end, model, memory)
-        for a in range(2):
-            j = sizes[OWN + 2 * a + 1]
-            if j >= 0:
-                for i in range(size):
-                    own[a, i] = np.exp(memory.etas[0, j, i])
-        densities.evaluate(
-            sizes[FAMILY],
-            sizes[LINK],
-            model.rows[0, start:end],
-            model.rows[1, start:end],
-            memory.etas[0, 0, :size],
-            own,
-            out,
-        )
-        weights = model.rows[2, start:end]
-        total += dot(out[densities.VALUE, :size], weights)
-        fill(memory.etas[1, 0, :size], 0.0)
-        add_product(memory.etas[1, 0, :size], 1.0, out[densities.ETA, :size], weights)
-        for a in range(2):
-            j = sizes[OWN + 2 * a + 1]
-            if j >= 0:
-                for i in range(size):
-                    memory.etas[1, j, i] = out[densities.FIRST + a, i] * weights[i] * own[a, i]
-            elif sizes[OWN + 2 * a] >= 0:
-                memory.own_score[a] += dot(out[densities.FIRST + a, :size], weights)
+        possible &= evaluate_rows(start, end - start, model, memory)
+        total += score_rows(start, end - start, model, memory)
         _collect(start, end, model, memory)
-    return total
+    return total if possible else -np.inf
 
 
 @compiled
@@ -204,35 +175,45 @@ def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> Non
         add(tail[i:], white[SCORES, plain + i], chart.rotation[i, i:])
     if n_theta > 0:
         score = memory.theta[SCORES]
-        add_scores(
-            0.0, model.scales, model.factors, model.blocks, model.eta, memory.scale, memory.partial,
-            memory.lams, score,
-        )  # fmt: skip
-        for a in range(2):
-            place_ = model.sizes[OWN + 2 * a]
-            if place_ >= 0 and model.scales[place_, 0] >= 0:
-                score[model.scales[place_, 0]] += memory.own_score[a] * memory.scale[SLOPE, place_]
+        if model.scales.shape[0] > 0:
+            add_scores(
+                0.0, model.scales, model.factors, model.blocks, model.eta, memory.scale, memory.partial,
+                memory.lams, score,
+            )  # fmt: skip
+        score_own(model.own_places, memory.own, score)
         fill(gradient[:n_theta], 0.0)
         for i in range(n_theta):
             add(gradient[:n_theta], score[i], chart.frame[i])
 
 
 @compiled
-def fill_rows(model: Model, memory: Memory, etas: Floats, own: Floats, out: Floats) -> None:
-    """Set each row's linear predictors (J, n), own parameters (2, n) and what its density fills (4, n)."""
-    sizes, n = model.sizes, model.rows.shape[1]
-    for a in range(2):
-        if sizes[OWN + 2 * a] >= 0:
-            fill(own[a], memory.scale[VALUE, sizes[OWN + 2 * a]])
-    for start in range(0, n, CHUNK):
-        end = min(start + CHUNK, n)
+def fill_rows(model: Model, memory: Memory, etas: Floats, inner: Floats, slopes: Floats, out: Floats) -> None:
+    """Set each row's linear predictors (M, n), inner coordinates and slopes (J, n), density and scores (1 + J, n)."""
+    set_constants(model, memory)
+    for start in range(0, model.rows.shape[1], CHUNK):
+        end = min(start + CHUNK, model.rows.shape[1])
         predict(start, end, model, memory)
-        for j in range(etas.shape[0]):
-            for i in range(end - start):
+        evaluate_rows(start, end - start, model, memory)
+        for i in range(end - start):
+            for j in range(etas.shape[0]):
                 etas[j, start + i] = memory.etas[0, j, i]
-        for a in range(2):
-            j = sizes[OWN + 2 * a + 1]
-            if j >= 0:
-                for i in range(start, end):
-                    own[a, i] = np.exp(etas[j, i])
-    densities.evaluate(sizes[FAMILY], sizes[LINK], model.rows[0], model.rows[1], etas[0], own, out)
+            for c in range(inner.shape[0]):
+                inner[c, start + i] = memory.inner[c, i]
+                slopes[c, start + i] = memory.slopes[c, i]
+            for c in range(out.shape[0]):
+                out[c, start + i] = memory.out[c, i]
+
+
+@compiled
+def evaluate_all(model: Model, inner: Floats, out: Floats) -> None:
+    """Set all rows' log densities and scores (1 + J, n) from inner coordinates (J, n)."""
+    call_family(
+        model.sizes[ADDRESS],
+        inner.shape[1],
+        inner.shape[0],
+        inner.shape[1],
+        model.rows[0],
+        model.rows[1],
+        inner,
+        out,
+    )

@@ -15,31 +15,33 @@ from hierbayes.engine.whitening.coefficients import coefficient_constant
 from hierbayes.engine.whitening.problem import Problem, ordered_factors
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
-FAMILY, LINK, SCALES, DENSE, CONDITIONAL = 0, 1, 2, 3, 4  # in `sizes`
-OWN = 5  # and two numbers for each of the family's own parameters: its scale (-1: none), its predictor (-1: none)
+ADDRESS, DENSE, CONDITIONAL = 0, 1, 2  # in `sizes`
+PREDICTOR_OF, CONSTANT, LINK = 0, 1, 2  # in a component's row
 Q, FIRST_SCALE, LEVELS, START, COLUMN, LEVEL, SQUARE, PREDICTOR = range(8)  # in a factor's row
 
 
 class Model(NamedTuple):
-    """Rows, priors and structure. K factors by falling size, R group effects, P coefficients, J predictors."""
+    """Rows, priors and structure.
 
-    sizes: (
-        Ints  # (9,): family, link, plain parameters, dense coordinates, conditional factors, own parameters
-    )
+    K factors by falling size, R group effects, P coefficients, M predictors, A own parameters, J components.
+    """
+
+    sizes: Ints  # (3,): address of the family's rows, dense coordinates, conditional factors
     constant: Floats  # (1,)
-    scales: (
-        Ints  # (S, 2): index in theta (-1: fixed), prior code; the family's own first, then the factors' sds
-    )
-    scale_priors: Floats  # (S, 2): arguments
+    components: Ints  # (J, 3): predictor (-1: none), own parameter (-1: none), link
+    own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
+    own_priors: Floats  # (A, 4): of the own parameters
+    scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
+    scale_priors: Floats  # (S, 4): arguments, see gaussian.hyperparameters
     factors: Ints  # (K, 8): q, first scale, levels, start in r, first column of Z, first level, start in W, predictor
     blocks: Ints  # see gaussian.hyperparameters
     eta: Floats
     priors: Floats  # (P, 4): of the coefficients
-    predictors: Ints  # (J, 2): first coefficient, end
+    predictors: Ints  # (M, 2): first coefficient, end
     X: Floats  # (P, n)
     Z: Floats  # (Σq, n)
     codes: Ints  # (K, n)
-    offsets: Floats  # (J, n)
+    offsets: Floats  # (M, n)
     rows: Floats  # (3, n): y, trials, weights
 
 
@@ -73,10 +75,11 @@ class Memory(NamedTuple):
     roots: Floats  # (2, Σ levels q²): L and L⁻¹
     small: Floats  # (6, q): of a level
     tiles: Floats  # (4, q, q)
-    etas: Floats  # (2, J, CHUNK): linear predictors, their scores
-    own: Floats  # (2, CHUNK): the family's own parameters
-    out: Floats  # (4, CHUNK): see `densities`
-    own_score: Floats  # (2,)
+    etas: Floats  # (2, M, CHUNK): linear predictors, their scores
+    own: Floats  # (4, A): own parameters, their slopes, the prior's scores, the likelihood's
+    inner: Floats  # (J, CHUNK): inner coordinates
+    slopes: Floats  # (J, CHUNK): their derivatives in the linear predictors
+    out: Floats  # (1 + J, CHUNK): log densities, and their derivatives in the inner coordinates
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,7 @@ class Packed:
         theta, effects, coefs = self.n_theta, self.n_effects, self.chart.t.size
         q = self.model.blocks.shape[1] - 3
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
+        n_components = len(self.model.components)
         return Memory(
             np.zeros((2, theta)),
             np.zeros((3, len(self.model.scales))),
@@ -119,9 +123,10 @@ class Packed:
             np.zeros((6, q)),
             np.zeros((4, q, q)),
             np.zeros((2, n_predictors, CHUNK)),
-            np.ones((2, CHUNK)),
-            np.zeros((4, CHUNK)),
-            np.zeros(2),
+            np.zeros((4, len(self.model.own_places))),
+            np.zeros((n_components, CHUNK)),
+            np.ones((n_components, CHUNK)),
+            np.zeros((1 + n_components, CHUNK)),
         )
 
     def mapped(self, **changes: Any) -> "Packed":
@@ -137,11 +142,10 @@ def pack(problem: Problem) -> Packed:
     factors = [problem.predictors[j].factors[k] for j, k in places]
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
-    own = len(problem.plain)
     table = np.column_stack(
         [
             q,
-            own + np.cumsum(q) - q,
+            np.cumsum(q) - q,
             levels,
             np.cumsum(levels * q) - levels * q,
             np.cumsum(q) - q,
@@ -150,18 +154,23 @@ def pack(problem: Problem) -> Packed:
             np.array([j for j, _ in places], np.int64),
         ]
     ).reshape(-1, 8)
-    scale_priors = np.vstack([problem.scale_priors, *(f.sd_priors for f in factors)])
-    scales, arguments = scale_table(problem.scale_priors, factors)
-    blocks, eta = block_table(problem.scale_priors, factors)
-    n_theta = count_free(scale_priors) + sum(f.n_correlations for f in factors)
+    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
+    scales, arguments = scale_table(own, factors)
+    blocks, eta = block_table(own, factors)
+    n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
     priors = np.vstack([p.priors.reshape(-1, 4) for p in problem.predictors])
     model = Model(
-        sizes=_sizes(problem),
-        constant=np.array([_constant(problem, scale_priors, factors, priors)]),
-        scales=scales,
-        scale_priors=arguments,
+        sizes=np.array([problem.address, 0, 0], np.int64),
+        constant=np.array([_constant(problem, own, factors, priors)]),
+        components=np.array([[c.predictor, c.own, c.link] for c in problem.components], np.int64),
+        own_places=np.column_stack([scales[: len(own), 0], [one.after for one in problem.own]])
+        .astype(np.int64)
+        .reshape(-1, 2),
+        own_priors=own,
+        scales=np.ascontiguousarray(scales[len(own) :]),
+        scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
         blocks=blocks,
         eta=eta,
@@ -180,20 +189,12 @@ def _stack(parts: Sequence[Floats | Ints], n: int) -> Floats:
     return np.ascontiguousarray(np.vstack([np.zeros((0, n)), *parts]))
 
 
-def _sizes(problem: Problem) -> Ints:
-    own = [-1] * 4
-    for place, parameter in enumerate(problem.plain):
-        own[2 * (parameter - 1)] = place
-    for place, predictor in enumerate(problem.predictors):
-        if predictor.parameter:
-            own[2 * (predictor.parameter - 1) + 1] = place
-    return np.array([problem.density.code, problem.link, len(problem.plain), 0, 0, *own], np.int64)
-
-
-def _constant(problem: Problem, scale_priors: Floats, factors: list[Factor], priors: Floats) -> float:
+def _constant(problem: Problem, own: Floats, factors: list[Factor], priors: Floats) -> float:
     """The part of the log density that depends on nothing drawn."""
-    total = problem.constant + sum(scale_constant(PriorCode(int(c)), a, b) for c, a, b, _ in scale_priors)
-    total += sum(lkj_constant(f) for f in factors) + sum(coefficient_constant(row) for row in priors)
+    sds = [row for f in factors for row in f.sd_priors]
+    total = problem.constant + sum(scale_constant(PriorCode(int(c)), a, b) for c, a, b, _ in sds)
+    total += sum(lkj_constant(f) for f in factors)
+    total += sum(coefficient_constant(row) for row in (*own, *priors))
     effects = sum(f.n_levels * f.q for f in factors)
     return total - 0.5 * effects * float(np.log(2 * np.pi))
 

@@ -16,6 +16,7 @@ from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.information import find_pairs, split, whiten
 from hierbayes.engine.whitening.kernel import U, log_density, place
 from hierbayes.engine.whitening.levels import unplace_levels
+from hierbayes.engine.whitening.own import start_own
 from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
 from hierbayes.engine.whitening.problem import Problem
 
@@ -174,8 +175,9 @@ def _direction(score: Floats, moved: list[Floats], bent: list[Floats]) -> Floats
 
 def rough_start(problem: Problem, packed: Packed) -> tuple[Floats, Floats]:
     """Theta and unconstrained coefficients of sensible size: the linear predictors near their middling values."""
-    scales = [*problem.scales, *(sd for j, k in packed.places for sd in problem.predictors[j].sds[k])]
+    scales = [sd for j, k in packed.places for sd in problem.predictors[j].sds[k]]
     theta = start_theta(packed.n_theta, packed.model.scales, packed.model.scale_priors, scales)
+    start_own([own.value for own in problem.own], packed.model.own_places, packed.model.own_priors, theta)
     t = []
     for predictor in problem.predictors:
         size = np.sqrt((predictor.X**2).mean(axis=0)).clip(1e-300)

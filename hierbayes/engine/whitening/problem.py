@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from hierbayes.engine.gaussian.problem import Factor, Floats, Ints
-from hierbayes.engine.whitening.codes import DENSITIES, Density
 
 
 @dataclass(frozen=True)
@@ -13,8 +12,6 @@ class Predictor:
 
     Attributes
     ----------
-    parameter : int
-        What it is the predictor of: 0 for the mean, 1 or 2 for the family's own parameters (their logarithm).
     X : array, shape (n, p)
         Population-level columns, those that the priors are about.
     offset : array, shape (n,)
@@ -27,7 +24,6 @@ class Predictor:
         Middling values of each factor's standard deviations.
     """
 
-    parameter: int
     X: Floats
     offset: Floats
     factors: tuple[Factor, ...]
@@ -37,48 +33,77 @@ class Predictor:
 
 
 @dataclass(frozen=True)
+class Own:
+    """A number of the model's own, the same in all rows: what a parameter without a formula is.
+
+    Attributes
+    ----------
+    prior : array, shape (4,)
+        Of its value, ``(code, a, b, c)``: see `codes.PRIOR_CODES`.
+    value : float
+        A middling value.
+    after : bool
+        Whether it lies above the one before it, as the thresholds of categories do.
+    """
+
+    prior: Floats
+    value: float
+    after: bool = False
+
+
+@dataclass(frozen=True)
+class Component:
+    """A parameter of the family, or an element of one: where it comes from. One of both is -1.
+
+    Attributes
+    ----------
+    predictor : int
+        Place of its linear predictor in the problem.
+    own : int
+        Place among the numbers of the model's own.
+    link : int
+        Its link by number: see `hierbayes.kinds`.
+    """
+
+    predictor: int
+    own: int
+    link: int
+
+
+@dataclass(frozen=True)
 class Problem:
     """A hierarchical model of any family.
 
     Attributes
     ----------
-    family : str
-        Key of `densities.DENSITIES`.
-    link : int
-        The mean's link, by `densities.LINK_CODES`.
+    address : int
+        Of the family's compiled rows: see `hierbayes.families.rows`.
+    components : tuple of Component
+        J of them, in the family's order.
     y, trials, weights : arrays, shape (n,)
         A weight multiplies its row's log density.
     predictors : tuple of Predictor
-        The mean's first.
-    plain : tuple of int
-        The family's own parameters (1 or 2) that have no predictor.
-    scale_priors : array, shape (len(plain), 4)
-        Their priors, ``(code, a, b, c)``, see `gaussian.problem.PriorCode`.
-    scales : tuple of float
-        Middling values of theirs.
+    own : tuple of Own
     constant : float
         The rows' part of the log density that depends on no parameter.
-    information : callable
-        ``information(eta, aux, trials)``: Fisher information of each row about the mean's linear predictor, for
-        eta (n,), aux (2, n) and trials (n,).
+    information : callable or None
+        ``information(etas, own, trials)``: expected information of each row about its first component's linear
+        predictor, for linear predictors (P, n), own values (A,) and trials (n,).
+    summed : bool
+        Whether rows that differ in the response alone may be merged: their log density is linear in the response
+        (and the trials).
     """
 
-    family: str
-    link: int
+    address: int
+    components: tuple[Component, ...]
     y: Floats
     trials: Floats
     weights: Floats
     predictors: tuple[Predictor, ...]
-    plain: tuple[int, ...]
-    scale_priors: Floats
-    scales: tuple[float, ...]
+    own: tuple[Own, ...]
     constant: float
-    information: Callable[[Floats, Floats, Floats], Floats]
-
-    @property
-    def density(self) -> Density:
-        """The family's log density."""
-        return DENSITIES[self.family]
+    information: Callable[[Floats, Floats, Floats], Floats] | None
+    summed: bool
 
     def columns(self) -> list[Floats | Ints]:
         """All that the linear predictors read of the rows, as columns (n,)."""

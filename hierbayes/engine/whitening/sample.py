@@ -26,7 +26,7 @@ class Draws:
 
     Attributes
     ----------
-    own : array (…, number of plain parameters)
+    own : array (…, A)
         The family's own parameters that have no predictor.
     b : tuple of arrays (…, p)
         Each predictor's coefficients, of its centred columns.
@@ -99,32 +99,34 @@ def expand(
     size = shape[0] * shape[1]
     flat = positions.reshape(size, packed.dim)
     model = packed.model
+    own = np.empty((size, len(model.own_places)))
     scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.chart.t.size))
     chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
     parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
 
     def fill(part: np.ndarray) -> None:
         rows = slice(int(part[0]), int(part[-1]) + 1)
-        _expand(flat[rows], model, packed.chart, packed.memory(), scale[rows], chol[rows], b[rows], r[rows])
+        arrays = own[rows], scale[rows], chol[rows], b[rows], r[rows]
+        _expand(flat[rows], model, packed.chart, packed.memory(), *arrays)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(fill, parts))
     sds: list[list[Floats]] = [[np.empty(0)] * len(p.factors) for p in problem.predictors]
     cors = [list(one) for one in sds]
     rs = [list(one) for one in sds]
-    at, first = 0, len(problem.plain)
+    at, first = 0, 0
     for number, (j, k) in enumerate(packed.places):
         factor = problem.predictors[j].factors[k]
         q, levels = factor.q, factor.n_levels
         sds[j][k] = scale[:, first : first + q].reshape(*shape, q)
-        own_chol = chol[:, number, :q, :q]
-        cor = own_chol @ np.swapaxes(own_chol, -1, -2)
+        root = chol[:, number, :q, :q]
+        cor = root @ np.swapaxes(root, -1, -2)
         cor[..., range(q), range(q)] = 1.0
         cors[j][k] = cor.reshape(*shape, q, q)
         rs[j][k] = r[:, at : at + levels * q].reshape(*shape, levels, q)
         at, first = at + levels * q, first + q
     return Draws(
-        own=scale[:, : len(problem.plain)].reshape(*shape, -1),
+        own=own.reshape(*shape, len(model.own_places)),
         b=tuple(b[:, start:end].reshape(*shape, end - start) for start, end in model.predictors),
         sd=tuple(map(tuple, sds)),
         cor=tuple(map(tuple, cors)),
@@ -139,6 +141,7 @@ def _expand(
     model: Model,
     chart: Chart,
     memory: Memory,
+    own: Floats,
     scale: Floats,
     chol: Floats,
     b: Floats,
@@ -146,6 +149,8 @@ def _expand(
 ) -> None:
     for draw in range(positions.shape[0]):
         place(positions[draw], model, chart, memory)
+        for i in range(own.shape[1]):
+            own[draw, i] = memory.own[VALUE, i]
         for i in range(scale.shape[1]):
             scale[draw, i] = memory.scale[VALUE, i]
         for k in range(chol.shape[1]):

@@ -1,0 +1,88 @@
+"""Functions that numba compiles when they are first needed: until then nothing imports it.
+
+Families state their row functions here, below the engines that run them, and `import hierbayes` stays quick.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from types import FunctionType
+from typing import Any
+
+
+class Deferred:
+    """A function of numbers to be compiled with all that it calls; called from Python it runs as it is written.
+
+    Parameters
+    ----------
+    function : callable
+        May call other deferred functions by their names in its module.
+    in_order : bool
+        Whether sums must keep their order, because what is subtracted last is what rounding left of the first.
+    within : bool
+        Whether it always becomes part of what calls it, so that a loop over rows can fill vector registers.
+
+    Examples
+    --------
+    >>> square = Deferred(lambda x: x * x)
+    >>> square(3.0)
+    9.0
+    """
+
+    def __init__(self, function: Callable[..., Any], in_order: bool = False, within: bool = False) -> None:
+        self.function = function
+        self.in_order = in_order
+        self.within = within
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.__module__ = function.__module__
+        self.__wrapped__ = function
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Run it as it is written."""
+        return self.function(*arguments)
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The function as numba's, with machine code on disk for all later sessions."""
+        import numba as nb
+
+        fast = {"contract"} if self.in_order else FAST
+        return nb.njit(fastmath=fast, forceinline=self.within, **OPTIONS)(resolved(self.function))
+
+
+FAST = {"contract", "reassoc", "nsz"}  # sums fill vector registers; NaN and infinity keep their meaning
+OPTIONS: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
+
+
+def deferred(function: Callable[..., Any]) -> Deferred:
+    """Compile a function when it is first needed in compiled code."""
+    return Deferred(function)
+
+
+def row_function(function: Callable[..., Any]) -> Deferred:
+    """The same, for what is computed of each row: it becomes part of the loop over rows."""
+    return Deferred(function, within=True)
+
+
+def row_function_in_order(function: Callable[..., Any]) -> Deferred:
+    """The same, where sums must keep their order."""
+    return Deferred(function, in_order=True, within=True)
+
+
+def resolved(function: Callable[..., Any]) -> FunctionType:
+    """The same function, the deferred ones that it names compiled."""
+    assert isinstance(function, FunctionType)
+    names = {
+        name: value.compiled
+        for name, value in function.__globals__.items()
+        if name in function.__code__.co_names and isinstance(value, Deferred)
+    }
+    made = FunctionType(
+        function.__code__,
+        {**function.__globals__, **names},
+        function.__name__,
+        function.__defaults__,
+        function.__closure__,
+    )
+    made.__module__, made.__qualname__ = function.__module__, function.__qualname__
+    return made

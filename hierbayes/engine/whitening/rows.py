@@ -1,0 +1,107 @@
+"""Rows: from linear predictors and own parameters to log densities and scores, whatever the family (numba).
+
+A family's components, each scalar parameter and each element of a vector, have an inner coordinate in every row
+(`hierbayes.kinds`): of a linear predictor by its link, or of one of the model's own parameters, the same in all rows.
+The family's compiled function (`hierbayes.families.rows`) is called by its address, a chunk of rows at a time.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from hierbayes import kinds
+from hierbayes.engine.gaussian.lanes import compiled, dot, fill
+from hierbayes.engine.whitening.packing import ADDRESS, CONSTANT, LINK, PREDICTOR_OF, Memory, Model
+
+apply_link = kinds.apply_link.compiled
+VALUE, SLOPE, PRIOR_SCORE, SCORE = 0, 1, 2, 3  # of an own parameter
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def call_family(
+    typing_context: Any,
+    address: Any,
+    n: Any,
+    components: Any,
+    stride: Any,
+    y: Any,
+    trials: Any,
+    t: Any,
+    out: Any,
+) -> Any:
+    """Call the C function at an address with (n, components, stride, y*, trials*, t*, out*)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number, pointer = ir.IntType(64), ir.DoubleType().as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [number] * 3 + [pointer] * 4)
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        arrays = [
+            context.make_array(signature.args[k])(context, builder, arguments[k]).data for k in range(4, 8)
+        ]
+        builder.call(function, [*arguments[1:4], *arrays])
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4, y, trials, t, out), generate
+
+
+@compiled
+def set_constants(model: Model, memory: Memory) -> None:
+    """Set the inner coordinates of what is the same in all rows, and no score of it yet."""
+    for c in range(model.components.shape[0]):
+        own = model.components[c, CONSTANT]
+        if own >= 0:
+            memory.own[SCORE, own] = 0.0
+            fill(memory.inner[c], memory.own[VALUE, own])
+            apply_link(model.components[c, LINK], memory.inner[c], memory.slopes[c])
+
+
+@compiled
+def evaluate_rows(start: int, size: int, model: Model, memory: Memory) -> bool:
+    """Set inner coordinates, their slopes, log densities and scores of rows whose linear predictors are set.
+
+    Return whether all linear predictors are possible.
+    """
+    possible = True
+    for c in range(model.components.shape[0]):
+        j, link = model.components[c, PREDICTOR_OF], model.components[c, LINK]
+        if j >= 0:
+            inner, eta = memory.inner[c], memory.etas[0, j]
+            for i in range(size):
+                inner[i] = eta[i]
+            if link != 0:
+                possible &= apply_link(link, inner[:size], memory.slopes[c, :size])
+    end = start + size
+    call_family(
+        model.sizes[ADDRESS],
+        size,
+        model.components.shape[0],
+        memory.inner.shape[1],
+        model.rows[0, start:end],
+        model.rows[1, start:end],
+        memory.inner,
+        memory.out,
+    )
+    return possible
+
+
+@compiled
+def score_rows(start: int, size: int, model: Model, memory: Memory) -> float:
+    """Set the scores of the rows' linear predictors, add to those of own parameters; return the log likelihood."""
+    weights = model.rows[2, start : start + size]
+    for c in range(model.components.shape[0]):
+        j, own = model.components[c, PREDICTOR_OF], model.components[c, CONSTANT]
+        found = memory.out[1 + c, :size]
+        if own >= 0:
+            memory.own[SCORE, own] += memory.slopes[c, 0] * dot(found, weights)
+            continue
+        score = memory.etas[1, j]
+        if model.components[c, LINK] == 0:
+            for i in range(size):
+                score[i] = found[i] * weights[i]
+        else:
+            slope = memory.slopes[c]
+            for i in range(size):
+                score[i] = found[i] * weights[i] * slope[i]
+    return dot(memory.out[0, :size], weights)

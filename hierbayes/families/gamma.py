@@ -1,0 +1,87 @@
+"""Positive responses whose standard deviation grows with their mean."""
+
+from math import lgamma
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from hierbayes.compiling import deferred, row_function
+from hierbayes.families.record import (
+    ABOVE_ZERO,
+    POSITIVE_LINKS,
+    SHAPE,
+    TINY,
+    Array,
+    Family,
+    Parameter,
+    first_value,
+    where_possible,
+)
+from hierbayes.kinds import POSITIVE, Positive, PositiveRow
+from hierbayes.special import (
+    LOG_ROOT_2PI,
+    STIRLING,
+    digamma,
+    digamma_rest,
+    lgamma_rest,
+    log1p_minus,
+    log_lane,
+)
+
+
+@deferred
+def shared(shape: PositiveRow) -> tuple[float, float]:
+    """Return shape log shape - shape - log Γ(shape), and its derivative."""
+    if shape.value < STIRLING:
+        constant = shape.value * shape.log - shape.value - lgamma(shape.value)
+        return constant, shape.log - digamma(shape.value)
+    return 0.5 * shape.log - LOG_ROOT_2PI - lgamma_rest(shape.value), digamma_rest(shape.value)
+
+
+@row_function
+def row(
+    y: float, mu: PositiveRow, shape: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float]:
+    """Return the log density without -log y, and its scores in log mu and log shape."""
+    constant, slope = once
+    away = (y - mu.value) / mu.value
+    # log r - r + 1 of r = y / mu, which would lose all digits about r = 1: a large shape shows it
+    deviance = log1p_minus(away) if abs(away) < 0.5 else log_lane(y) - mu.log - away
+    return shape.value * deviance + constant, shape.value * away, shape.value * (deviance + slope)
+
+
+def simulate(rng: np.random.Generator, mu: Positive, shape: Positive) -> Array:
+    """Responses; a small shape underflows to 0, which is none."""
+    own = np.broadcast_to(shape.value, np.shape(mu.eta))
+    return where_possible(mu.value, lambda mean: np.maximum(rng.gamma(own, mean / own), TINY))
+
+
+def cdf(y: Array, mu: Positive, shape: Positive) -> Array:
+    """Regularised incomplete gamma function."""
+    with np.errstate(divide="ignore"):  # a mean that vanished
+        below = special.gammainc(shape.value, shape.value * y / np.maximum(mu.value, 0))
+    return np.where(mu.value >= 0, below, np.nan)
+
+
+def graph(pm: Any, mu: Any, shape: Any) -> tuple[Any, dict[str, Any]]:
+    """PyMC's gamma distribution."""
+    return pm.Gamma, {"alpha": shape.value, "beta": shape.value / mu.value}
+
+
+FAMILY = Family(
+    "gamma",
+    parameters=(Parameter("mu", POSITIVE, POSITIVE_LINKS, "mean"), SHAPE),
+    support=ABOVE_ZERO,
+    row=row,
+    shared=shared,
+    of_y_alone=lambda y: -np.log(y),
+    graph=graph,
+    simulate=simulate,
+    mean=first_value,
+    variance=lambda mu, shape: np.square(mu.value) / shape.value,
+    cdf=cdf,
+    information=lambda mu, shape: shape.value + 0 * mu.value,
+    equation="Gamma(shape, rate shape/mu)",
+    place=9,
+)
