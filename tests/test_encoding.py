@@ -20,6 +20,7 @@ from hierbayes.errors import FormulaError
 from hierbayes.formula import parse
 from hierbayes.formula.syntax import render
 from hierbayes.formula.terms import read_terms
+from hierbayes.formula.tokens import ReadError
 from hierbayes.transforms import ELEMENTWISE, TRANSFORMS
 
 N = 240
@@ -529,3 +530,76 @@ def test_importing_and_building_a_model_needs_no_formulae():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+# -- code in a formula --------------------------------------------------------------------------------------------
+
+HARMFUL = [
+    "np.save('{file}', x)",
+    "np.loadtxt('{file}')",
+    "np.load('{file}', allow_pickle=True)",
+    "np.testing.measure('open(chr(47))')",
+    "np.ctypeslib.load_library('{file}', x)",
+    "np.lib.npyio.np.os.system('touch {file}')",
+    "I(x.__class__(x))",
+    "__import__('os')",
+    "np.vectorize(x)",
+]
+
+
+@pytest.mark.parametrize("term", HARMFUL)
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ {}",
+        "y ~ x + ({} | g)",
+        "y ~ x + offset({})",
+        "{} ~ x",
+        "y | weights({}) ~ x",
+        "y ~ scale({})",
+        "y ~ bs(x, df={})",
+        "y ~ C({})",
+    ],
+)
+def test_a_formula_runs_no_code(formula, term, tmp_path):
+    file = tmp_path / "made.npy"
+    with pytest.raises(FormulaError, match=r"\^"):
+        hb.Model(formula.format(term.format(file=file)), D)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    "text", ["1 + np.save(x)", "0 + np.roll(x, 1)", "1 + x.mean(x)", "0 + I(np.flip(x))"]
+)
+def test_the_encoder_itself_knows_no_other_function(text):
+    with pytest.raises(ReadError, match=r"not a known function|looks across rows"):
+        learn_encoding(text, D)
+
+
+def test_a_saved_fit_runs_no_code(tmp_path, monkeypatch):
+    from hierbayes import store
+
+    made = tmp_path / "made.npy"
+    model = quiet("y ~ x + (1 | g)", D)
+    stored = store._spec_to_dict(model.spec)
+    stored["formulas"]["mu"] = f"y ~ np.save('{made}', x)"
+    with pytest.raises(FormulaError, match="not a known function"):
+        store._spec_from_dict(stored, model.data)
+    assert not made.exists()
+
+
+def test_cells_of_rows_that_stay_in_a_file_are_those_of_the_frame(tmp_path, monkeypatch):
+    from hierbayes.data import sources
+
+    monkeypatch.setattr(sources, "CHUNK", 37)
+    path = tmp_path / "rows.parquet"
+    rows = pd.concat([CELLS.astype({"u": str})] * 2, ignore_index=True)
+    rows.to_parquet(path, row_group_size=40)
+    formula = "y ~ s * t * u + scale(x):s + C(i):t + (1 | g)"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", hb.DataWarning)
+        streamed, whole = hb.Model(formula, path, progress=False), hb.Model(formula, rows)
+    mine, theirs = (model.spec.layout.predictors["mu"].common for model in (streamed, whole))
+    assert mine.labels == theirs.labels
+    assert mine.dropped == theirs.dropped != ()
+    assert_allclose(mine.matrix(rows), theirs.matrix(rows), rtol=1e-12, atol=1e-12)
