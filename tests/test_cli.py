@@ -16,8 +16,8 @@ from hierbayes.data.csvfile import Dialect, read_csv
 FORMULA = "Reaction ~ Days + (Days | Subject)"
 
 
-def read(path, content: str, text=(), encoding="utf-8", **dialect) -> pd.DataFrame:
-    path.write_bytes(content.encode(encoding))
+def read(path, content: str, text=(), **dialect) -> pd.DataFrame:
+    path.write_bytes(content.encode(dialect.get("encoding", "utf-8")))
     return read_csv(path, text, Dialect(**dialect))
 
 
@@ -36,7 +36,7 @@ SAME = {
 @pytest.mark.parametrize("name", SAME)
 def test_columns_stand_where_the_header_has_them(name, tmp_path):
     content, dialect = SAME[name]
-    found = read(tmp_path / "a.csv", content, encoding=dialect.get("encoding", "utf-8"), **dialect)
+    found = read(tmp_path / "a.csv", content, **dialect)
     assert found.to_dict("list") == {"y": [1, 3], "x": [2, 4]}
 
 
@@ -62,7 +62,6 @@ READ_WRONGLY = {
     "tabs": ("y\tx\n1\t2\n", {}, "--separator tab"),
     "one mark for both": ("y;x\n", {"separator": ",", "decimal": ","}, "must differ"),
     "two characters": ("y;x\n", {"separator": ",,"}, "one character"),
-    "no encoding": ("y,x\n", {"encoding": "utf8859"}, "no encoding 'utf8859'"),
     "empty": ("", {}, "No columns to parse"),
 }
 
@@ -78,6 +77,8 @@ def test_text_of_another_encoding(tmp_path):
     (tmp_path / "a.csv").write_bytes("y,x\né,2\n".encode("latin-1"))
     with pytest.raises(hb.DataError, match=r"not utf-8 text.*--encoding latin-1"):
         read_csv(tmp_path / "a.csv")
+    with pytest.raises(hb.DataError, match="no encoding 'utf8859'"):
+        Dialect(encoding="utf8859")
 
 
 def test_columns_that_stand_twice_are_refused_where_they_are_used(tmp_path, capsys):
