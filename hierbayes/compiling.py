@@ -3,8 +3,10 @@
 Families state their row functions here, below the engines that run them, and `import hierbayes` stays quick.
 """
 
+import warnings
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache, cached_property
+from pathlib import Path
 from types import FunctionType
 from typing import Any
 
@@ -44,10 +46,31 @@ class Deferred:
     @cached_property
     def compiled(self) -> Any:
         """The function as numba's, with machine code on disk for all later sessions."""
-        import numba as nb
-
         fast = {"contract"} if self.in_order else FAST
-        return nb.njit(fastmath=fast, forceinline=self.within, **OPTIONS)(resolved(self.function))
+        return kept(resolved(self.function), fastmath=fast, forceinline=self.within, **OPTIONS)
+
+
+def kept[F: Callable[..., Any]](function: F, **options: Any) -> F:
+    """Compile with numba and keep the machine code, or only compile where no folder can be written to."""
+    import numba as nb
+
+    try:
+        return nb.njit(**options)(function)
+    except RuntimeError as error:  # numba's word for a read-only installation of a user without a home
+        if "cannot cache function" not in str(error):
+            raise
+        _say_that_nothing_is_kept()
+        return nb.njit(**{**options, "cache": False})(function)
+
+
+@cache
+def _say_that_nothing_is_kept() -> None:
+    warnings.warn(
+        "no folder can be written to that would keep the compiled kernels, so every session compiles them anew, which "
+        "takes a minute or two; set the environment variable NUMBA_CACHE_DIR to a folder that can be written to",
+        UserWarning,
+        skip_file_prefixes=(str(Path(__file__).parent),),
+    )
 
 
 FAST = {"contract", "reassoc", "nsz"}  # sums fill vector registers; NaN and infinity keep their meaning

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln, gammaln, xlogy
 
 from hierbayes.errors import PriorError
+from hierbayes.spelling import meant
 
 type Array = NDArray[np.float64]
 type Size = int | tuple[int, ...] | None
@@ -221,7 +222,7 @@ def find_distribution(name: str) -> Distribution:
     """The record of that name, matched without case, underscores and hyphens; PriorError if there is none."""
     word = re.sub(r"[_\s-]", "", str(name)).lower()
     if word not in _NAMES:
-        near = dict.fromkeys(_NAMES[match] for match in difflib.get_close_matches(word, _NAMES))
+        near = dict.fromkeys(_NAMES[match] for match in meant(word, _NAMES))
         names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(DISTRIBUTIONS)}"
         raise PriorError(f"No prior distribution {name!r} ({names}).")
     return DISTRIBUTIONS[_NAMES[word]]

@@ -987,7 +987,10 @@ class Fit:
     # -- files --------------------------------------------------------------------------------------------------
 
     def save(self, path: str | Path) -> None:
-        """Write the whole fit to one netCDF file: draws, training rows, specification. `load` reads it."""
+        """Write the whole fit to one netCDF file with a checksum: draws, training rows, specification. `load` reads it.
+
+        An older file is replaced once the new one is complete; if saving fails, it stays as it was.
+        """
         self._rows("write the draws with fit.tree.to_netcdf(…), or make the model of a sample of the rows")
         write_fit(path, self.spec, self._frame(), self.tree)
 
@@ -998,7 +1001,7 @@ def load(path: str | Path) -> Fit:
     Raises
     ------
     DataError
-        For a file that is no fit of hierbayes.
+        For a file that is damaged, that another program has changed, or that is no fit of hierbayes.
     """
     spec, data, design, tree = read_fit(path)
     return Fit(spec, data, design, tree)

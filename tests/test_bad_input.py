@@ -242,15 +242,28 @@ DATA = [
 SUPPORT = {
     "gaussian": ("y", np.inf, "a finite number", "Leave those rows out"),
     "student": ("y", -np.inf, "a finite number", "Leave those rows out"),
-    "lognormal": ("share", 0.0, "above 0", "gaussian"),
-    "bernoulli": ("yes", 2.0, "0 or 1", "Recode it"),
+    "lognormal": ("share", 0.0, "above 0", "a hurdle model"),
+    "bernoulli": ("yes", 2.0, "0 or 1", "recode it"),
     "binomial": ("k", 11.0, "from 0 to the row's trials", "Correct those rows"),
     "betabinomial": ("k", 11.0, "from 0 to the row's trials", "Correct those rows"),
-    "poisson": ("count", 1.5, "a whole number, 0 or more", "gaussian"),
-    "negbinomial": ("count", -1.0, "a whole number, 0 or more", "gaussian"),
+    "poisson": ("count", 1.5, "a whole number, 0 or more", "offset(log(…))"),
+    "negbinomial": ("count", -1.0, "a whole number, 0 or more", "No count is negative"),
     "gamma": ("share", -0.5, "above 0", "gaussian"),
-    "beta": ("share", 1.0, "strictly between 0 and 1", "lognormal"),
+    "beta": ("share", 1.0, "strictly between 0 and 1", "zero-one-inflated"),
 }
+TEXTS = [
+    (
+        "score",
+        list("12345"),
+        "If they are a score",
+        "ordered categories",
+        "If they count or measure",
+        "to_numeric",
+    ),
+    ("numbers", [f"{i}.5" for i in range(20)], "numbers stored as text", "pandas.to_numeric(data['z'])"),
+    ("with a word", ["1.5", "2", "3", "below 1"], "Most are numbers", "'below 1' is not"),
+    ("comma", ["1,5", "2,5", "3,75"], "decimal comma", "decimal=','"),
+]
 RESPONSE = [
     *(
         bad(
@@ -273,7 +286,8 @@ RESPONSE = [
         model("kind ~ x", family="bernoulli"),
         hb.DataError,
         "'kind' has 3: 'hi', 'lo', 'mid'",
-        "Recode",
+        "ordered categories",
+        "recode",
     ),
     bad(
         "1 and 2",
@@ -288,7 +302,19 @@ RESPONSE = [
         hb.DataError,
         "'kind' of family 'gaussian'",
         "it holds 'hi', 'lo'",
-        "to_numeric",
+        "ordered categories (cumulative)",
+    ),
+    *(
+        bad(f"text {name}", model("z ~ x", D.assign(z=np.resize(values, N))), hb.DataError, "'z'", *way_out)
+        for name, values, *way_out in TEXTS
+    ),
+    bad(
+        "many zeros",
+        model("z ~ x", D.assign(z=np.where(np.arange(N) % 10 < 9, 0.0, 2.5)), family="gamma"),
+        hb.DataError,
+        "90% of the rows are 0",
+        "family='bernoulli'",
+        "hurdle",
     ),
     bad(
         "yes or no",
@@ -423,6 +449,26 @@ FORMULAS = [
         hb.UnsupportedError,
         "'gausian'",
         "did you mean gaussian? the families are gaussian",
+    ),
+    *(
+        bad(name, model("y ~ x", family=name), hb.UnsupportedError, f"no family {name!r}; {words}")
+        for name, words in {
+            "exgaussian": "brms has it; the families are",
+            "skew_normal": "brms has it",
+            "inverse.gaussian": "brms and Bambi have it",
+            "quasipoisson": "for counts that vary more than a Poisson's take 'negbinomial'",
+            "truncated_poisson": "the families are",
+            "halfnormal": "the families are",
+        }.items()
+    ),
+    bad(
+        "a label that is no text", model("y ~ x1", D.rename(columns={"x": 1})), hb.DataError, "no column 'x1'"
+    ),
+    bad(
+        "a number as label",
+        model("y ~ `1`", D.rename(columns={"x": 1})),
+        hb.DataError,
+        "a column 1, which is int",
     ),
     bad("ordinal", model("y ~ x", family="cumulative"), hb.UnsupportedError, "brms and Bambi have ordinal"),
     bad("hurdle", model("y ~ x", family="hurdle_gamma"), hb.UnsupportedError, "glmmTMB have zero-inflation"),

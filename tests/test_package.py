@@ -20,7 +20,7 @@ from hierbayes.prior_comparison import PriorComparison
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "compiling", "special", "distributions", "transforms", "formula", "priors", "elicitation",
+    "errors", "spelling", "compiling", "special", "distributions", "transforms", "formula", "priors", "elicitation",
     "links", "kinds", "cumulative", "families", "covariance",
     "data", "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
     "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal",

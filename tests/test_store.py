@@ -180,9 +180,7 @@ UNKNOWN = {
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ g"])
 def test_levels_that_no_file_could_hold_are_refused_before_sampling(name, formula):
     column = pd.Series(UNKNOWN[name] * (N // 6))
-    with pytest.raises(
-        hb.DataError, match=r"column 'g' holds \w+ values.* make it a column of text or numbers"
-    ):
+    with pytest.raises(hb.DataError, match=r"'g' holds \w+ values.* make it"):
         hb.Model(formula, D.assign(g=column))
 
 

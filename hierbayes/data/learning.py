@@ -79,9 +79,7 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
     counts = missing.sum()
     keep = ~missing.any(axis=1)
     report_gaps(len(frame), int(keep.sum()), counts)
-    complete = settle_types(formulas, frame[keep], counts) if counts.any() else frame
-    check_labels(complete)
-    return complete
+    return settle_types(formulas, frame[keep], counts) if counts.any() else frame
 
 
 def report_gaps(rows: int, complete: int, missing: "pd.Series[int]") -> None:
@@ -186,6 +184,7 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     """A layout whose columns are not measured yet."""
     _check_predictors(formulas, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
+    check_labels(frame)
     columns = distinct(f.predictor_columns for f in formulas.values())
     intercept = intercept_label(columns)
     predictors = {name: _draft_predictor(formula, frame, intercept) for name, formula in formulas.items()}

@@ -1,5 +1,6 @@
 """The left-hand side: the response, what stands for 0 and 1, its trials and weights."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,9 @@ from hierbayes.families import FAMILIES, Family, response_scale
 from hierbayes.formula import Formula, names_in, quote
 
 Array = NDArray[np.float64]
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+MOST_STEPS = 12  # of a score; what has more values measures
+ORDINAL = "brms and Bambi have models of ordered categories (cumulative), and of unordered ones (categorical)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +117,7 @@ def _with_response_scales(
         values = ", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100]))
         raise DataError(
             f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
-            f"found {_shortened(values)} in {describe_rows(frame.index[rows])}. {_way_out(y, family)}"
+            f"found {_shortened(values)} in {describe_rows(frame.index[rows])}. {_way_out(y, inside, family)}"
         )
     continuous = family.support.contains(np.array([0.5]), np.ones(1)).all()
     if continuous and np.ptp(y) == 0:
@@ -130,20 +134,49 @@ def _shortened(values: str, shown: int = 3) -> str:
     return ", ".join(parts[:shown]) + (", …" if len(parts) > shown else "")
 
 
-def _way_out(y: Array, family: Family) -> str:
+def _way_out(y: Array, inside: NDArray[np.bool_], family: Family) -> str:
+    """What to do about values outside the support: by what they are, not by which family would swallow them."""
+    outside, support = y[~inside], family.support
     if not np.isfinite(y).all():
         return "Leave those rows out, or correct them"
-    if family.support.two_levels:
+    if support.two_levels:
         values = np.unique(y)
         if len(values) == 2:
             return f"Recode it in the data: 1 where it is {values[1]:g}, else 0"
-        return "Recode it to 0 and 1, or take family='binomial' for counts out of trials"
-    fitting = [
-        name
-        for name, other in FAMILIES.items()
-        if not other.needs_trials and other.support.contains(y, None).all()
-    ]
-    return f"Correct those rows, or take a family for such values: {', '.join(fitting)}"
+        return (
+            "If it counts successes, say of how many trials: family='binomial' and trials(…). "
+            f"If it is a scale of steps: {ORDINAL}. Otherwise recode it to 0 and 1"
+        )
+    if (y[inside] > 0).all() and (outside == 0).all():
+        return _about_zeros(len(outside) / len(y))
+    if support.whole and (outside != np.floor(outside)).any():
+        return (
+            "Rates and means of counts are modelled by their counts, with the exposure in offset(log(…)); "
+            "shares by successes and trials(…), family='binomial'"
+        )
+    if support.whole and (outside < 0).any():
+        return "No count is negative: correct those rows; a code such as -9 may stand for a missing value"
+    if family.needs_trials:
+        return "Correct those rows: there are more successes than trials"
+    if (outside < 0).any():
+        share = f"{len(outside) / len(y):.0%} of the rows"
+        return (
+            f"Values below 0 are {share}: if they are errors or a code for missing ones, correct those rows; "
+            "if such values do occur, families of any number are gaussian and student"
+        )
+    return (
+        "If they are shares of a count, model that: successes | trials(n), family='binomial' or 'betabinomial'. "
+        "Percentages are to be divided by 100; shares of exactly 0 or 1 need a zero-one-inflated model, which brms has"
+    )
+
+
+def _about_zeros(share: float) -> str:
+    return (
+        f"{share:.0%} of the rows are 0, which such a family cannot give. If 0 means none at all, they are a model of "
+        "their own: whether there is any (family='bernoulli'), and how much where there is (this family, the other "
+        "rows); brms and glmmTMB fit both as one, a hurdle model. If 0 means too little to measure, brms has "
+        "censored responses"
+    )
 
 
 def _learn_addition(text: str | None, frame: pd.DataFrame, word: str) -> Encoding | float | None:
@@ -168,7 +201,7 @@ def _two_levels(column: pd.Series, family: Family) -> tuple[Any, Any] | None:
         elif pd.api.types.is_datetime64_any_dtype(column):
             way_out = "Make it a number, such as the days since a date"
         else:
-            way_out = "If these are numbers stored as text, convert them: pandas.to_numeric(data[…])"
+            way_out = _about_categories(str(column.name), [str(category) for category in categories])
         raise DataError(
             f"the response {column.name!r} of family {family.name!r} must be {family.support.words}; it holds {shown}. "
             + way_out
@@ -176,9 +209,34 @@ def _two_levels(column: pd.Series, family: Family) -> tuple[Any, Any] | None:
     if len(categories) != 2:
         raise DataError(
             f"a response of family {family.name!r} has two values; {column.name!r} has {len(categories)}: {shown}. "
-            f"Recode it to two in the data, such as {column.name} == {categories[0]!r}"
+            f"A model of all of them is another: {ORDINAL}. For one against the others, recode it in the data, such as "
+            f"{column.name} == {categories[0]!r}"
         )
     return (categories[0], categories[1])
+
+
+def _about_categories(name: str, categories: list[str]) -> str:
+    """The way out for text where numbers are needed: measured numbers, a score, or categories."""
+    numbers = [category for category in categories if NUMBER.fullmatch(category.strip())]
+    if len(numbers) < len(categories) / 2:
+        if sum(
+            "," in category and bool(NUMBER.fullmatch(category.replace(",", ".", 1)))
+            for category in categories
+        ):
+            return "If they are numbers with a decimal comma, read them so: pandas.read_csv(…, decimal=',')"
+        return f"Categories are no numbers, nor is their order: {ORDINAL}"
+    convert = f"pandas.to_numeric(data[{name!r}])"
+    if len(numbers) < len(categories):
+        other = next(category for category in categories if category not in numbers)
+        return (
+            f"Most are numbers stored as text, but {other!r} is not: correct it in the data, then {convert}"
+        )
+    if len(numbers) <= MOST_STEPS and all(float(number).is_integer() for number in numbers):
+        return (
+            f"If they are a score, the steps between its values are not known to be equal, which this family would "
+            f"take for granted: {ORDINAL}. If they count or measure something, convert them: {convert}"
+        )
+    return f"If these are numbers stored as text, convert them: {convert}"
 
 
 def _distinct(column: pd.Series) -> list[Any]:

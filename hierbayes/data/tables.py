@@ -220,6 +220,12 @@ def check_columns(
 
 def _absent(name: str, names: Sequence[str], words: str, way: str | None) -> str:
     text = [str(n) for n in names]
+    if name in text:  # as the label of a column that isn't text
+        label = names[text.index(name)]
+        return (
+            f"{words} call a column {label!r}, which is {type(label).__name__}; a formula's names are text: give it "
+            "one, as in data.columns = data.columns.map(str)"
+        )
     folded = {n.lower(): n for n in text}
     near = [folded[name.lower()]] if name.lower() in folded else []
     near = near or ([] if way else difflib.get_close_matches(name, text, n=3))

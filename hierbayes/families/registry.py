@@ -1,11 +1,12 @@
 """The table of families, and a family by its name: every module here that has a record, `FAMILY`."""
 
+import re
 from importlib import import_module
 from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
 from hierbayes.families.record import Family
-from hierbayes.formula.calls import suggest
+from hierbayes.spelling import meant
 
 
 def _found() -> list[Family]:
@@ -29,6 +30,15 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("weibull", "cox", "frechet", "survival"), "brms and Bambi have models of survival"),
     "logistic": "for a yes/no response take 'bernoulli'",
+    "exgaussian": "brms has it",
+    "inversegaussian": "brms and Bambi have it",
+    "skewnormal": "brms has it",
+    "vonmises": "brms and Bambi have it",
+    "tweedie": "glmmTMB has it",
+    "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
+    "compois": "glmmTMB has it",
+    "genpois": "glmmTMB has it",
+    "laplace": "brms has asym_laplace, Bambi laplace",
 }
 
 
@@ -47,17 +57,14 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
     ('poisson', 'log')
     """
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
-    key = str(name).lower().replace("_", "")
+    key = re.sub(r"[\s_.-]", "", str(name)).lower()
     spelt = {family.replace("_", ""): family for family in FAMILIES}
     family = FAMILIES.get(spelt.get(aliases.get(key, key), ""))
     if family is None:
-        hint = next((f"; {way}" for word, way in ELSEWHERE.items() if word in key), "") or suggest(
-            key, FAMILIES
-        )
-        end = " " if hint.endswith("?") else "; "
-        raise UnsupportedError(
-            f"there is no family {name!r}{hint}{end}the families are {', '.join(FAMILIES)}"
-        )
+        near = meant(key, FAMILIES, 0.8)
+        hint = f"; did you mean {' or '.join(near)}? " if near else "; "
+        hint = next((f"; {way}; " for word, way in ELSEWHERE.items() if word in key), hint)
+        raise UnsupportedError(f"there is no family {name!r}{hint}the families are {', '.join(FAMILIES)}")
     if link is None:
         return family, family.links[0]
     if link not in family.links:

@@ -1,6 +1,5 @@
 """What a formula may compute: expressions checked against the table of functions before anything is evaluated."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,6 +17,7 @@ from hierbayes.formula.syntax import (
     render,
 )
 from hierbayes.formula.tokens import ReadError
+from hierbayes.spelling import meant
 from hierbayes.transforms import (
     CATEGORIES,
     CONTRASTS,
@@ -186,14 +186,9 @@ def _why_no_function(name: str) -> str:
 
 def suggest(name: str, known: Iterable[str]) -> str:
     """``"; did you mean log?"`` where a known name comes near, otherwise nothing."""
-    words = sorted(known)
-    cutoff = 0.8 if name.startswith("np.") else 0.6  # what is alike before the dot says nothing
-    near = [
-        word
-        for spelt in (name, name.lower())
-        for word in difflib.get_close_matches(spelt, words, cutoff=cutoff)
-    ]
-    near = list(dict.fromkeys(near))[:3]
+    near = meant(
+        name, known, 0.8 if name.startswith("np.") else 0.6
+    )  # what is alike before the dot says nothing
     return f"; did you mean {' or '.join(near)}?" if near else ""
 
 

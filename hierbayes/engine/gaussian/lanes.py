@@ -6,10 +6,10 @@ No BLAS: a chain keeps to one thread, and nothing has to be imported for it.
 from collections.abc import Callable
 from typing import Any
 
-import numba as nb
 import numpy as np
 from numba.core.options import DefaultOptions
 
+from hierbayes.compiling import kept
 from hierbayes.engine.gaussian.problem import Floats
 
 # Kernels only write into arrays that they are given. Counting references to every row that one passes to
@@ -23,7 +23,7 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
     Sums may be reassociated, so that they fill vector registers. NaN and infinity keep their meaning.
     """
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", **UNCOUNTED}
-    return nb.njit(fastmath={"contract", "reassoc", "nsz"}, **options)(function)
+    return kept(function, fastmath={"contract", "reassoc", "nsz"}, **options)
 
 
 @compiled
