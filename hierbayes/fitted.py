@@ -13,8 +13,9 @@ from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.answers.predict import Request
 from hierbayes.answers.quantities import Output, check_output
-from hierbayes.criticism import likelihood, sensitivity
+from hierbayes.criticism import fitchecks, likelihood, sensitivity
 from hierbayes.criticism.checks import Finding, check_draws, describe_approximation, is_approximate
+from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.sources import Source
 from hierbayes.data.streamed import Streamed, in_memory
@@ -86,6 +87,12 @@ class Fit:
             raise UnsupportedError(
                 f"{what} reweights draws of the posterior, and these are of {describe_approximation(self.tree)}; "
                 "draw the posterior itself with the model's fit()"
+            )
+        draws = self.posterior.sizes["chain"] * self.posterior.sizes["draw"]
+        if draws < FEWEST:
+            raise UnsupportedError(
+                f"{what} reweights draws of the posterior and needs {FEWEST} or more, and this fit has {draws}; "
+                "draw more: fit(draws=…)"
             )
         return self.posterior
 
@@ -349,9 +356,11 @@ class Fit:
         return None if not at else ranks.At(at, self._frame())
 
     def check(self, thorough: bool = False) -> tuple[Finding, ...]:
-        """What is wrong with the draws or the posterior and what to do; empty when all is well.
+        """What is wrong with the draws, the posterior or the fit and what to do; empty when all is well.
 
-        Draws of an approximation always come with a finding that says so.
+        Of the fit: whether residuals are uniform and vary as the model says, and whether it expects responses below 0
+        where there is none (of rows that stay in their source it says nothing). Draws of an approximation always come
+        with a finding that says so.
 
         Parameters
         ----------
@@ -363,6 +372,8 @@ class Fit:
             *check_draws(self.spec, self.tree),
             *sensitivity.check_boundary(self.spec, self.posterior),
         ]
+        if isinstance(self.design, Design):
+            findings += fitchecks.check_fit(self.spec, self.design, self.posterior)
         if thorough:
             from hierbayes.criticism import crossval
 

@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import hierbayes as hb
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.checks import Finding, check_draws
 
 from .test_predict import prior_fit, tame_fit, to_fit, values_of
 
@@ -212,17 +212,17 @@ def with_statistics(fit: hb.Fit, **arrays) -> hb.Fit:
 
 
 def test_independent_draws_have_no_findings(fit):
-    assert fit.check() == ()
+    assert check_draws(fit.spec, fit.tree) == ()
     clean = with_statistics(
         fit, diverging=np.zeros((4, 500), bool), reached_max_treedepth=np.zeros((4, 500), bool)
     )
-    assert clean.check() == ()
+    assert check_draws(clean.spec, clean.tree) == ()
 
 
 def test_divergences_are_counted(fit):
     diverging = np.zeros((4, 500), bool)
     diverging[1, :7] = True
-    (finding,) = with_statistics(fit, diverging=diverging).check()
+    (finding,) = check_draws(fit.spec, with_statistics(fit, diverging=diverging).tree)
     assert finding.code == "divergences"
     assert "7 of 2000 draws diverged" in finding.found
     assert "target_accept=0.99" in finding.advice
@@ -231,13 +231,16 @@ def test_divergences_are_counted(fit):
 @pytest.mark.parametrize(("share", "codes"), [(0.04, []), (0.06, ["treedepth"])])
 def test_tree_depth(fit, share, codes):
     deep = np.arange(2000).reshape(4, 500) < 2000 * share
-    assert [finding.code for finding in with_statistics(fit, reached_max_treedepth=deep).check()] == codes
+    assert [
+        f.code for f in check_draws(fit.spec, with_statistics(fit, reached_max_treedepth=deep).tree)
+    ] == codes
 
 
 def test_chains_that_disagree_are_named(fit):
     values = {v.name: values_of(fit, v.name).copy() for v in fit.spec.variables}
     values["b"][:500, 1] += 10 * values["b"][:, 1].std()
-    found = to_fit(hb.Model("y ~ x + (x | g)", D), values, 4).check()
+    apart = to_fit(hb.Model("y ~ x + (x | g)", D), values, 4)
+    found = check_draws(apart.spec, apart.tree)
     assert [finding.code for finding in found] == ["r-hat", "low-ess"]
     assert "for x (largest" in found[0].found
     assert "Intercept" not in found[0].found
@@ -254,10 +257,31 @@ def test_few_effective_draws_are_named(fit):
 def test_an_interrupted_run_says_so(fit):
     stopped = with_statistics(fit)
     stopped.tree.attrs["interrupted"] = 1
-    assert [finding.code for finding in stopped.check()] == ["interrupted"]
-    assert "500 draws of 4 chains" in stopped.check()[0].found
+    (finding,) = check_draws(stopped.spec, stopped.tree)
+    assert finding.code == "interrupted"
+    assert "500 draws of 4 chains" in finding.found
 
 
 def test_too_few_draws_for_diagnostics_are_no_error():
     short = prior_fit(hb.Model("y ~ x + (x | g)", D), draws=3, chains=1)
-    assert short.check() == ()
+    (finding,) = short.check()
+    assert (finding.code, "3 draws say nothing of convergence" in finding.found) == ("few-draws", True)
+
+
+@pytest.mark.parametrize("draws", [1, 2, 3])
+def test_a_draw_or_two_answer_or_refuse_in_words(draws, known_fit):
+    fit = known_fit(hb.Model("y ~ x + (1 | g)", D), {"sd_g": [1.0], "sigma": 1.0}, chains=1, draws=draws)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tables = fit.summary(), fit.coef(), fit.predict(), fit.icc(), fit.avg_slopes(), fit.residuals()
+    assert tables[0]["sd"].isna().all() == (draws == 1)
+    for reweighting in (
+        fit.loo,
+        fit.prior_sensitivity,
+        lambda: fit.logo("g"),
+        lambda: fit.check(thorough=True),
+    ):
+        with pytest.raises(
+            hb.UnsupportedError, match=rf"needs 30 or more, and this fit has {draws}; draw more"
+        ):
+            reweighting()

@@ -9,7 +9,7 @@ from scipy import stats
 
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
-from hierbayes.criticism.sensitivity import centred_covariance, log_effects, log_prior
+from hierbayes.criticism.sensitivity import centred_covariance, check_boundary, log_effects, log_prior
 
 from .conftest import SLEEP
 from .test_predict import tame_fit, to_fit, values_of
@@ -203,29 +203,33 @@ def fit_with(**changes):
     return to_fit(model, values, 4)
 
 
+def found_of(fit):
+    return tuple(check_boundary(fit.spec, fit.posterior))
+
+
 def test_nothing_is_said_of_a_sound_posterior():
-    assert fit_with().check() == ()
+    assert found_of(fit_with()) == ()
 
 
 def test_a_standard_deviation_piled_up_at_zero():
     def pile(sd, rng):
         sd[:, 1] = np.abs(rng.normal(size=2000)) * 0.3
 
-    (finding,) = fit_with(sd_g=pile).check()
+    (finding,) = found_of(fit_with(sd_g=pile))
     assert finding.code == "sd-at-zero"
     assert "sd[g, x] is piled up at 0" in finding.found
 
     def gamma(sd, rng):
         sd[:, 1] = rng.gamma(3.0, 0.1, 2000)  # 0 at 0
 
-    assert fit_with(sd_g=gamma).check() == ()
+    assert found_of(fit_with(sd_g=gamma)) == ()
 
 
 def test_a_correlation_at_one():
     def extreme(cor, rng):
         cor[:, 0, 1] = cor[:, 1, 0] = -1 + 0.03 * rng.uniform(size=2000)
 
-    (finding,) = fit_with(cor_g=extreme).check()
+    (finding,) = found_of(fit_with(cor_g=extreme))
     assert finding.code == "cor-at-one"
     assert "cor[g, Intercept, x]" in finding.found
     assert "100%" in finding.found
@@ -236,7 +240,7 @@ def test_a_far_zero_alone_makes_no_extreme_correlation():
     data = hb.load_dataset("sleepstudy")
     fit = hb.fit(SLEEP, data.assign(Days=data["Days"] + 2000), seed=2, progress=False)
     assert np.mean(np.abs(values_of(fit, "cor_Subject")[:, 0, 1]) > 0.95) > 0.9
-    assert "cor-at-one" not in [finding.code for finding in fit.check()]
+    assert "cor-at-one" not in [finding.code for finding in found_of(fit)]
     draws = flatten(fit.spec, fit.posterior)
     factor = fit.spec.layout.predictors["mu"].factors[0]
     sd, cor = centred_covariance(fit.spec, draws, "mu", factor)
@@ -250,7 +254,7 @@ def test_influence_is_told_on_request():
     y = 0.3 * rng.normal(size=10)[code] + rng.normal(size=60) + 15.0 * (code == 4)
     data = pd.DataFrame({"y": y, "g": [f"g{c}" for c in code]})
     fit = hb.fit("y ~ 1 + (1 | g)", data, seed=1, progress=False)
-    assert fit.check() == ()
+    assert found_of(fit) == ()
     finding = next(finding for finding in fit.check(thorough=True) if finding.code == "influential-level")
     assert "1 of the 10 levels of 'g': g4" in finding.found
 

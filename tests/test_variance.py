@@ -329,3 +329,16 @@ def test_students_t_without_a_variance():
     assert np.isinf(
         FAMILIES["student"].at(np.zeros(1), {"nu": 2.0, "sigma": 1.0}, LINKS["identity"]).variance()
     ).all()
+
+
+def test_levels_of_one_row_have_no_icc(known_fit):
+    data = pd.DataFrame({"y": np.linspace(0, 1, 8), "study": [f"s{i}" for i in range(8)]})
+    studies = known_fit(
+        hb.Model("y ~ 1 + (1 | study)", data, priors={"sigma": "Fixed(0.2)"}),
+        {"sd_study": [0.4], "sigma": 0.2},
+    )
+    with pytest.raises(hb.DataError, match=r"every level of 'study' has one row, .* in a meta-analysis I²"):
+        studies.icc()
+    assert_allclose(studies.varcorr()["share"], [0.8, 0.2])
+    with pytest.raises(hb.DataError, match="the mean's formula has no grouping factor"):
+        known_fit(hb.Model("y ~ 1", data), {"sigma": 0.2}).icc()

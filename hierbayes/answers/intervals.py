@@ -76,9 +76,10 @@ def get_interval(prob: float | None = None, kind: str | None = None) -> Interval
 
 
 def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
-    """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened."""
+    """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened; one draw has no sd."""
     lower, upper = interval.bounds(draws)
-    columns = {"mean": draws.mean(axis=0), "sd": draws.std(axis=0, ddof=1), "lower": lower, "upper": upper}
+    sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+    columns = {"mean": draws.mean(axis=0), "sd": sd, "lower": lower, "upper": upper}
     return {name: np.asarray(values).ravel() for name, values in columns.items()}
 
 

@@ -22,6 +22,7 @@ from hierbayes.answers.variance import (
     response_components,
     row_weights,
     second_moments,
+    structural_factors,
 )
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
@@ -129,6 +130,7 @@ def icc(
     for word, value, allowed in (("scale", scale, SCALES), ("definition", definition, DEFINITIONS)):
         if value not in allowed:
             raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
+    _check_shared(spec, design)
     scales = _scales(spec, scale)
     if "response" in scales and spec.link_name != "identity":
         draws = draws.thinned(EVALUATIONS // evaluations(spec, design) or 1)
@@ -153,6 +155,16 @@ def icc(
     frame = beside(beside(cells, {"group": groups}, first=True), {"scale": wheres})
     stacked = np.stack(columns, axis=-1) if columns else np.empty((len(draws), 0))
     return Quantities(frame, stacked, draws.chains, "icc")
+
+
+def _check_shared(spec: ModelSpec, design: Design) -> None:
+    """Refuse where no two responses share a level of any factor: the correlation of two that do has no meaning."""
+    if structural_factors(spec, design):
+        return
+    names = ", ".join(map(repr, spec.layout.predictors[MEAN].factor_names))
+    what = f"every level of {names} has one row" if names else "the mean's formula has no grouping factor"
+    way_out = "; varcorr() has the share of its variance, in a meta-analysis I²" if names else ""
+    raise DataError(f"{what}, so no two responses share a level, whose correlation an ICC is{way_out}")
 
 
 def _identity(spec: ModelSpec) -> bool:

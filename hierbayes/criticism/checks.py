@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.answers.convergence import diagnostics
+from hierbayes.answers.convergence import FEWEST, diagnostics
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.importance import good_k
 from hierbayes.spec import ModelSpec
@@ -52,7 +52,17 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
     chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
     findings = list(_check_sampler(tree))
     named = summary_draws(spec, posterior)
-    if draws < 4 or not named:
+    if not named:
+        return tuple(findings)
+    if draws < FEWEST:
+        findings.append(
+            Finding(
+                "few-draws",
+                f"{chains * draws} draw{'s' * (chains * draws > 1)} say nothing of convergence, and next to nothing of "
+                "intervals",
+                f"Draw more: fit(draws=…); diagnostics need {FEWEST} a chain, intervals hundreds",
+            )
+        )
         return tuple(findings)
     measures = diagnostics(np.stack(list(named.values()), axis=-1))
     names = np.array(list(named), dtype=object)
