@@ -19,7 +19,9 @@ from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.sources import Source
 from hierbayes.data.streamed import Streamed, in_memory
+from hierbayes.describe import prior_table
 from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import fit_html, fit_text
@@ -29,9 +31,9 @@ from hierbayes.store import read_fit, write_fit
 
 if TYPE_CHECKING:
     import xarray as xr
-    from matplotlib.axes import Axes
 
     from hierbayes.criticism.elpd import LOGO, LOO
+    from hierbayes.model import Model
 
 
 type Kind = Literal["linear", "mean", "response"]
@@ -40,7 +42,7 @@ type NewLevels = Literal["sample", "mean", "average", "error"]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Pictures):
     """A posterior and the model it belongs to; made by `Model.fit`, `Model.approximate` or `load`.
 
     Attributes
@@ -66,6 +68,24 @@ class Fit:
 
     def _repr_html_(self) -> str:
         return fit_html(self.spec, self.tree, self.summary())
+
+    @property
+    def model(self) -> "Model":
+        """The model that was fitted, of a loaded fit too: for its graph, its checks, another fit of it."""
+        import hierbayes  # at the time of asking: a model makes fits, and a fit names its model
+
+        return hierbayes.Model._of(self.spec, self.data, self.design)
+
+    @property
+    def formula(self) -> str | dict[str, str]:
+        """The formula as canonical text; one a parameter where several have any."""
+        formulas = {name: str(formula) for name, formula in self.spec.layout.formulas.items()}
+        return formulas if len(formulas) > 1 else formulas[MEAN]
+
+    @property
+    def priors(self) -> pd.DataFrame:
+        """Every prior, as `Model.priors`."""
+        return prior_table(self.spec)
 
     @property
     def posterior(self) -> "xr.Dataset":
@@ -856,30 +876,6 @@ class Fit:
 
         return residuals.residuals(self.spec, self._rows(), self.posterior, draws, seed).tests
 
-    def plot_ppc(self, kind: Any = "density", **options: Any) -> "Axes":
-        """Simulated beside observed: density, groups, rootogram, zeros, any statistic: see `plots.ppc.plot_ppc`."""
-        from hierbayes.plots.ppc import plot_ppc
-
-        return plot_ppc(self.spec, self._rows(), self.posterior, kind, **options)
-
-    def plot_residuals(self, kind: str = "quantile", **options: Any) -> "Axes":
-        """Quantile residuals, residuals against fitted, or scale–location: see `plots.residuals.plot_residuals`."""
-        from hierbayes.plots.residuals import plot_residuals
-
-        return plot_residuals(self.spec, self._rows(), self.posterior, kind, **options)
-
-    def plot_level_qq(self, group: str | None = None, effect: str | None = None, **options: Any) -> "Axes":
-        """Levels' effects against the normal distribution they are drawn from: see `plots.residuals.plot_level_qq`."""
-        from hierbayes.plots.residuals import plot_level_qq
-
-        return plot_level_qq(self.spec, self.posterior, group, effect, **options)
-
-    def plot_check(self, **options: Any) -> Any:
-        """All of these on one page: see `plots.check.plot_check`."""
-        from hierbayes.plots.check import plot_check
-
-        return plot_check(self.spec, self._rows(), self.posterior, **options)
-
     def _rows(self, instead: str = "") -> Design:
         """The training rows as arrays, for what needs all of them at once; `instead` is the way out."""
         return in_memory(self.design, "this", instead)
@@ -937,12 +933,6 @@ class Fit:
         if unknown:
             raise TypeError(f"{words}: {', '.join(options)}; got {unknown[0]!r}")
 
-    def plot_prior_posterior(self, names: Sequence[str] | None = None, **options: Any) -> Any:
-        """Each quantity's prior beside its posterior: see `plots.prior_posterior.plot_prior_posterior`."""
-        from hierbayes.plots.prior_posterior import plot_prior_posterior
-
-        return plot_prior_posterior(self.spec, self.posterior, names, **options)
-
     def _draws(self) -> Draws:
         return flatten(self.spec, self.posterior)
 
@@ -965,35 +955,6 @@ class Fit:
         whole = xr.DataTree.from_dict({**groups, **more})
         whole.attrs.update(self.tree.attrs)
         return whole
-
-    # -- pictures -----------------------------------------------------------------------------------------------
-
-    def plot_shrinkage(self, group: str | None = None, **options: Any) -> "Axes":
-        """Estimates of each level alone, drawn towards the population: see `plots.shrinkage.plot_shrinkage`."""
-        from hierbayes.plots.shrinkage import plot_shrinkage
-
-        design = self._rows("ranef() and coef() have each level's partial pooling")
-        return plot_shrinkage(self.spec, design, self.posterior, group, **options)
-
-    def plot_ranef(self, group: str | None = None, **options: Any) -> Any:
-        """Deviations of the levels with intervals, ordered: see `plots.ranef.plot_ranef`."""
-        from hierbayes.plots.ranef import plot_ranef
-
-        return plot_ranef(self.spec, self.posterior, group, **options)
-
-    def plot_groups(self, group: str | None = None, x: str | None = None, **options: Any) -> Any:
-        """Lines of each level over its data, a panel a level: see `plots.groups.plot_groups`."""
-        from hierbayes.plots.groups import plot_groups
-
-        return plot_groups(self.spec, self._rows(), self._frame(), self.posterior, group, x, **options)
-
-    def plot_conditional_effects(self, variable: str, by: str | None = None, **options: Any) -> "Axes":
-        """Predictions along a predictor, and the data: see `plots.effects.plot_conditional_effects`."""
-        from hierbayes.plots.effects import plot_conditional_effects
-
-        return plot_conditional_effects(
-            self.spec, self._rows(), self._frame(), self.posterior, variable, by, **options
-        )
 
     # -- files --------------------------------------------------------------------------------------------------
 

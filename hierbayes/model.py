@@ -132,6 +132,13 @@ class Model:
             if not finding.question:
                 warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
 
+    @classmethod
+    def _of(cls, spec: ModelSpec, data: pd.DataFrame | Source, design: Design | Streamed) -> "Model":
+        """The model of a fit: what was learnt is not learnt again."""
+        model = cls.__new__(cls)
+        model.spec, model.data, model.design = spec, data, design
+        return model
+
     def __repr__(self) -> str:
         return model_text(self.spec, self.design, *self._strategy())
 

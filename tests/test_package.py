@@ -1,15 +1,19 @@
 """The package as a whole: its surface, its imports, its command line."""
 
 import ast
+import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 
 import hierbayes as hb
+from hierbayes.pictures import Pictures
 from hierbayes.plots.effects import plot_conditional_effects
 from hierbayes.plots.groups import plot_groups
 from hierbayes.plots.ppc import plot_ppc
@@ -21,10 +25,10 @@ from hierbayes.prior_comparison import PriorComparison
 ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special", "distributions", "transforms", "formula", "priors", "elicitation",
-    "links", "kinds", "cumulative", "families", "covariance",
-    "data", "spec", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
+    "links", "kinds", "cumulative", "families", "covariance", "columnmap",
+    "data", "spec", "standing", "defaults", "graph", "engine", "answers", "simulation", "truth", "criticism", "sampling",
     "describe", "reprs", "implied", "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal",
-    "storedrows", "store", "fitted", "model", "priorfile", "datasets", "cli",
+    "storedrows", "store", "pictures", "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 
@@ -41,7 +45,7 @@ SURFACE = [
     *(getattr(hb, name) for name in hb.__all__ if inspect.isfunction(getattr(hb, name))),
     *(
         method
-        for owner in (hb.Fit, hb.Model, PriorComparison)
+        for owner in (hb.Fit, Pictures, hb.Model, PriorComparison)
         for name, method in vars(owner).items()
         if inspect.isfunction(method) and not name.startswith("_")
     ),
@@ -71,6 +75,25 @@ def test_the_same_argument_has_the_same_name_everywhere():
             assert parameters["seed"].default == 0
     # the probability of an interval that is given has no kind: elicit(lower, upper, prob)
     assert sum("prob" in p for p in taken) - sum("interval" in p for p in taken) == 2
+
+
+def test_the_pictures_options_stand_in_the_methods_signatures():
+    """Each method of a fit has the options of what it calls, the same defaults, and words for each."""
+    methods = {name: method for name, method in vars(Pictures).items() if name.startswith("plot_")}
+    assert len(methods) >= 9
+    functions: dict[str, Any] = {}
+    for path in (ROOT / "plots").glob("*.py"):
+        module = importlib.import_module(f"hierbayes.plots.{path.stem}")
+        functions |= {name: function for name, function in vars(module).items() if name in methods}
+    for name, method in methods.items():
+        own = [p for p in inspect.signature(method).parameters.values() if p.name != "self"]
+        taken = list(inspect.signature(functions[name]).parameters.values())
+        given = [p for p in taken if p.name not in ("spec", "design", "data", "posterior")]
+        assert [(p.name, p.kind, p.default) for p in own] == [(p.name, p.kind, p.default) for p in given]
+        words = re.findall(
+            r"^ {8}([\w, ]+)(?: : |$)", inspect.getdoc(method).replace("\n", "\n        "), re.M
+        )
+        assert {p.name for p in own} <= {word for line in words for word in line.split(", ")}, name
 
 
 def test_importing_is_cheap():

@@ -122,6 +122,7 @@ def test_requests_that_cannot_be_met(fit, known_fit):
     assert len(fit.contrasts(levels=list(range(100)))) == 4950
 
 
+@pytest.mark.filterwarnings("ignore:.alike-levels.")
 def test_a_value_is_no_text(known_fit):
     """The number 1 and the text "1" may both be levels; a text that could be either is refused."""
     levels = [1, "1", "a", 2, "b", "c"]

@@ -299,3 +299,19 @@ def test_decimals_are_read_as_numbers(tmp_path):
     column = [decimal.Decimal(i % 6) for i in range(N)]
     fit = prior_fit(hb.Model("y ~ x + (1 | g)", D.assign(g=column)), draws=10)
     assert_same_fit(through_disk(fit, tmp_path), fit)
+
+
+def test_a_loaded_fit_has_its_model_again(tmp_path):
+    """Model, formula and priors as before: the model can be fitted, drawn and printed anew."""
+    sleep = hb.load_dataset("sleepstudy")
+    model = hb.Model("Reaction ~ Days + (Days | Subject)", sleep, priors={"b[Days]": "Normal(0, 20)"})
+    fit = prior_fit(model, draws=10)
+    fit.save(tmp_path / "fit.nc")
+    again = hb.load(tmp_path / "fit.nc")
+    assert again.formula == fit.formula == str(model.spec.layout.formulas["mu"])
+    pd.testing.assert_frame_equal(again.priors, model.priors)
+    assert str(again.model) == str(model) == str(fit.model)
+    first, second = (m.prior_predictive(draws=3, seed=1)["prior_predictive"] for m in (model, again.model))
+    xr.testing.assert_equal(first.to_dataset(), second.to_dataset())
+    both = {"mu": "Reaction ~ Days", "sigma": "~ Days"}
+    assert list(prior_fit(hb.Model(both, sleep), draws=10).formula) == ["mu", "sigma"]

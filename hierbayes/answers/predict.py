@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Integral
+from numbers import Integral, Number
 from typing import Any
 
 import numpy as np
@@ -355,9 +355,18 @@ def _level_generator(
     seed: int, parameter: str, factor: Factor, label: Any, number: int
 ) -> np.random.Generator:
     """A generator of a new level's own: the same label gives the same effects, whatever other rows there are."""
-    identity = f"row {number}" if label is None else repr(tuple(map(str, label)))
+    identity = f"row {number}" if label is None else repr(tuple(map(_distinct_text, label)))
     digest = hashlib.blake2b(f"{parameter}/{factor.name}/{identity}".encode(), digest_size=16).digest()
     return np.random.default_rng([seed, int.from_bytes(digest)])
+
+
+def _distinct_text(value: Any) -> str:
+    """A label as text that no label of another type has: the number 1 is not the text "1"."""
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, Number):
+        return f"number {complex(value)}"  # type: ignore[call-overload]
+    return f"{type(value).__name__} {value}"
 
 
 def square_roots(correlations: Array) -> Array:

@@ -1,6 +1,6 @@
 """Findings about a design, before any sampling: facts about the data that limit what the model can say."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
@@ -12,6 +12,7 @@ from hierbayes.criticism.rowchecks import check_rows
 from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
+from hierbayes.data.likeness import alike
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.spec import ModelSpec
 
@@ -40,7 +41,27 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
                 findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
-    return (*findings, *check_rows(spec, design))
+    return (*findings, *_check_spellings(spec), *check_rows(spec, design))
+
+
+def _check_spellings(spec: ModelSpec) -> Iterator[Finding]:
+    """Levels of one column that are the same but for how they are written."""
+    columns: dict[str, Iterable[object]] = {}
+    for layout in spec.layout.predictors.values():
+        encodings = [layout.common, *(encoding for factor in layout.factors for encoding in factor.encodings)]
+        for encoding in encodings:
+            columns |= encoding.categories
+        for factor in layout.factors:
+            columns |= dict(zip(factor.levels.columns, factor.levels.values, strict=True))
+    for name, values in columns.items():
+        pairs = alike(values)
+        if pairs:
+            shown = ", ".join(f"{first!r} and {second!r}" for first, second in pairs[:3])
+            yield Finding(
+                "alike-levels",
+                f"levels of {name!r} differ only in how they are written: {shown}{', …' if len(pairs) > 3 else ''}",
+                "They are taken as different levels; make them one in the data if they are the same",
+            )
 
 
 def _check_cells(layout: PredictorLayout) -> Iterator[Finding]:

@@ -117,6 +117,11 @@ class Layout:
         """What intercepts are called in every formula of the model."""
         return intercept_label(self.kinds)
 
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """The grouping factors of any formula."""
+        return distinct(layout.factor_names for layout in self.predictors.values())
+
     def with_literal(self, literal: Callable[[str, str, str], bool]) -> "Layout":
         """The same, with the maps to the columns that priors are about where some priors are literal.
 
@@ -243,6 +248,9 @@ class Layout:
         bound = {
             name: _bind_predictor(layout, frame, groups, unknown) for name, layout in self.predictors.items()
         }
+        self._tell_near_matches(
+            frame, {name for name in self.factor_names if name in groups and name not in unknown}, bound
+        )
         return Design(
             predictors=MappingProxyType(bound),
             index=frame.index,
@@ -255,6 +263,27 @@ class Layout:
         beyond = describe_beyond(self.ranges, frame, slack)
         if beyond:
             warnings.warn(beyond, DataWarning, skip_file_prefixes=(PACKAGE,))
+
+    def _tell_near_matches(
+        self, frame: pd.DataFrame, known: Container[str], bound: Mapping[str, "BoundPredictor"]
+    ) -> None:
+        """Warn of new levels that are known ones but for a blank, their case, their type, …"""
+        found: dict[tuple[str, Any], Any] = {}
+        for name, layout in self.predictors.items():
+            for factor in layout.factors:
+                if factor.name in known and bound[name].factors[factor.name].new:
+                    near = factor.levels.near_matches(frame)
+                    found |= {(column, value): match for column, value, match in near}
+        for column in dict.fromkeys(column for column, _ in found):
+            own = [(value, match) for (name, value), match in found.items() if name == column]
+            shown = ", ".join(f"{value!r} (known: {match!r})" for value, match in own[:5])
+            warnings.warn(
+                f"{column!r} has new levels that differ from known ones only in how they are written: {shown}"
+                f"{', …' if len(own) > 5 else ''}. They are predicted as new groups; write them as training had them, "
+                "if they are the same",
+                DataWarning,
+                skip_file_prefixes=(PACKAGE,),
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -123,6 +123,11 @@ class Encoding:
         return next((term.columns[0] for term in self.terms if term.text == "1"), None)
 
     @property
+    def categories(self) -> Mapping[str, tuple[Any, ...]]:
+        """The levels of its categories, by what they are categories of."""
+        return {render(node): v.levels for node, v in self._variables.items() if isinstance(v, Levels)}
+
+    @property
     def is_numeric(self) -> bool:
         """Whether no variable is one of categories."""
         return all(isinstance(variable, Numbers) for variable in self._variables.values())

@@ -1,6 +1,6 @@
 """Grouping factors: their levels, their varying effects and which of those are correlated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
+from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
@@ -105,6 +106,20 @@ class Levels:
     def texts(self) -> list[str]:
         """The labels as they are written beside a picture, a date without its time."""
         return value_texts(self.values[0] if len(self.columns) == 1 else pd.Index(self.labels))
+
+    @cached_property
+    def _essences(self) -> tuple[Mapping[str, Any], ...]:
+        return tuple(essences(values) for values in self.values)
+
+    def near_matches(self, frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
+        """New values that are written almost like known ones: the column, the new one and the known one."""
+        found = []
+        for name, values, known in zip(self.columns, self.values, self._essences, strict=True):
+            codes = _column_codes(frame[name], values)
+            for value in dict.fromkeys(frame[name][codes == NEW].tolist()):
+                if (match := known.get(essence(value))) is not None:
+                    found.append((name, value, match))
+        return found
 
     def codes(self, frame: pd.DataFrame) -> Codes:
         """Level number of each row, `NEW` where training didn't have it, `MISSING` where a value is missing: (n,)."""

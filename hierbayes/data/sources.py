@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Timer
 from typing import Any, Protocol
 
+from hierbayes.data.csvfile import Dialect, read_header
 from hierbayes.data.tables import Chunk, read_chunk
 from hierbayes.errors import DataError, UnsupportedError
 
@@ -25,19 +26,39 @@ DUCKDB_SETTINGS: dict[str, Any] = {
     "memory_limit": "512MB",
     "threads": min(4, os.cpu_count() or 1),
 }
-NA = (
-    "",
-    "#N/A",
-    "N/A",
-    "n/a",
-    "NA",
-    "<NA>",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-)  # as pandas.read_csv has it
+NA = (  # as pandas.read_csv has it
+    *(
+        "",
+        "#N/A",
+        "#N/A N/A",
+        "#NA",
+        "-1.#IND",
+        "-1.#QNAN",
+        "-NaN",
+        "-nan",
+        "1.#IND",
+        "1.#QNAN",
+        "<NA>",
+        "N/A",
+    ),
+    *("NA", "NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+WORDS = "'true', 'True', 'TRUE', 'false', 'False', 'FALSE'"
+WHOLE = r"regexp_full_match({0}, '\s*[+-]?[0-9]+\s*')"
+CSV_KINDS = {  # what a column of texts is, the first kind that all its values have
+    "BOOLEAN": f"{{0}} IN ({WORDS})",
+    "BIGINT": f"{WHOLE} AND try_cast(trim({{0}}) AS BIGINT) IS NOT NULL",
+    "UBIGINT": f"{WHOLE} AND try_cast(trim({{0}}) AS UBIGINT) IS NOT NULL",
+    "DOUBLE": r"regexp_full_match({0}, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*') "
+    "OR lower({0}) IN ('inf', '+inf', '-inf', 'infinity', '+infinity', '-infinity')",
+}
+CSV_VALUES = {
+    "BOOLEAN": "lower({0}) = 'true'",
+    "BIGINT": "CAST(trim({0}) AS BIGINT)",
+    "UBIGINT": "CAST(trim({0}) AS UBIGINT)",
+    "DOUBLE": "CAST(trim({0}) AS DOUBLE)",
+    "VARCHAR": "{0}",
+}
 FILES = (".parquet", ".csv", ".csv.gz")
 
 
@@ -242,10 +263,21 @@ def _files(pattern: str) -> Source:
         raise DataError(f"there is no file {pattern!r} here ({Path.cwd()})")
     for package in ("duckdb", "pyarrow"):
         _need(package, f"the file {pattern!r}")
+    read: Callable[[Sequence[str]], Iterator[Any]] = functools.partial(_file_parts, pattern)
+    import duckdb
+
     with _connect() as connection:
-        names = tuple(_open(connection, pattern).columns)
+        relation = _open(connection, pattern)
+        names = tuple(relation.columns)
+        if kind != ".parquet":
+            names = _csv_names(pattern)
+            try:
+                types = _csv_types(relation)
+            except duckdb.Error as error:
+                raise DataError(f"DuckDB cannot read {pattern!r}: {error}") from error
+            read = functools.partial(_csv_parts, pattern, names, types)
     way_out = f"pandas.read_{'parquet' if kind == '.parquet' else 'csv'}(…)"
-    return Sequential(f"{pattern} through DuckDB", way_out, names, functools.partial(_file_parts, pattern))
+    return Sequential(f"{pattern} through DuckDB", way_out, names, read)
 
 
 def _need(package: str, what: str) -> None:
@@ -269,16 +301,54 @@ def _connect() -> Any:
 
 
 def _open(connection: Any, pattern: str) -> Any:
-    """The files as a relation; a text file's columns have the types that pandas gives them."""
+    """The files as a relation; of text files every value as text, the columns by their places."""
     import duckdb
 
     try:
         if pattern.lower().endswith(".parquet"):
             return connection.read_parquet(pattern)
-        types = ["BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR"]
-        return connection.read_csv(pattern, na_values=list(NA), sample_size=-1, auto_type_candidates=types)
+        names = [f"c{place}" for place in range(len(_csv_names(pattern)))]
+        form = {"sep": ",", "quotechar": '"', "escapechar": '"', "header": True}
+        return connection.read_csv(pattern, na_values=list(NA), all_varchar=True, names=names, **form)
     except duckdb.Error as error:
         raise DataError(f"DuckDB cannot read {pattern!r}: {error}") from error
+
+
+def _csv_names(pattern: str) -> tuple[str, ...]:
+    """The columns of text files as their header has them, which must be that of all."""
+    first, *others = sorted(glob.glob(pattern, recursive=True))
+    names = read_header(first, Dialect())
+    for other in others:
+        if read_header(other, Dialect()) != names:
+            raise DataError(
+                f"{other!r} has other columns than {first!r}, or in another order; files that are read as one table "
+                "have one header"
+            )
+    return tuple(names)
+
+
+def _csv_types(relation: Any) -> tuple[str, ...]:
+    """What each column of texts is, as `pandas.read_csv` has it: what all its values are that aren't missing."""
+    kinds = list(CSV_KINDS.items())
+    counts = [f"count(*) FILTER ({test.format(name)})" for name in relation.columns for _, test in kinds]
+    known = [f"count({name})" for name in relation.columns]
+    (row,) = relation.aggregate(", ".join([*known, *counts])).fetchall()
+    found = []
+    for place, total in enumerate(row[: len(known)]):
+        own = row[len(known) + place * len(kinds) :]
+        every = (kind for (kind, _), count in zip(kinds, own, strict=False) if count == total)
+        found.append(next(every, "VARCHAR"))
+    return tuple(found)
+
+
+def _csv_parts(
+    pattern: str, names: tuple[str, ...], types: tuple[str, ...], columns: Sequence[str]
+) -> Iterator[Any]:
+    places = [names.index(name) for name in columns]
+    values = ", ".join(CSV_VALUES[types[place]].format(f"c{place}") for place in places)
+    with _connect() as connection:
+        for part in _batches(_open(connection, pattern).project(values)):
+            yield part.rename_columns(list(columns))
 
 
 def _file_parts(pattern: str, columns: Sequence[str]) -> Iterator[Any]:
@@ -319,10 +389,14 @@ def _categories(pattern: str, columns: Sequence[str]) -> dict[str, Any]:
 
 
 def _relation(relation: Any, columns: Sequence[str]) -> Iterator[Any]:
+    quoted = ['"' + name.replace('"', '""') + '"' for name in columns]
+    yield from _batches(relation.select(*quoted))
+
+
+def _batches(relation: Any) -> Iterator[Any]:
     import pyarrow as pa
 
-    quoted = ['"' + name.replace('"', '""') + '"' for name in columns]
-    reader = relation.select(*quoted).to_arrow_reader(CHUNK)
+    reader = relation.to_arrow_reader(CHUNK)
     try:
         for batch in reader:
             yield pa.Table.from_batches([batch])
