@@ -20,6 +20,7 @@ from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.data.design import Design
+from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -115,7 +116,7 @@ def make_grid(
             others[name] = float(data[name].mean()) if is_numeric(data[name]) else levels_of(data[name])[0]
         else:
             rows[name] = None
-    return Grid(rows.assign(**others), tuple(axes), others)
+    return Grid(with_columns(rows, others), tuple(axes), others)
 
 
 def bind_grid(spec: ModelSpec, grid: Grid, request: Request) -> Design:

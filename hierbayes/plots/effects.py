@@ -16,6 +16,7 @@ from hierbayes.answers.grids import RESOLUTION, Grid, conditional_table, make_gr
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.predict import make_request
 from hierbayes.data.design import MEAN, Design, distinct, offset_of
+from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import (
@@ -157,7 +158,7 @@ def _at_held_offset(
     if any(len(values) > 1 for values in held.values()):
         return None, f"no data are drawn: the curves differ in {shown}, and so do the rows"
     values = {name: only[0] for name, only in held.items()}
-    apart = offset_of(offsets, data.assign(**values)) - offset_of(offsets, data)
+    apart = offset_of(offsets, with_columns(data, values)) - offset_of(offsets, data)
     if np.allclose(apart, 0):
         return y, "data"
     words = f"data carried to {_curve_words(list(values), list(values.values()))}"
