@@ -307,6 +307,7 @@ def test_new_levels_refused(slopes):
     assert len(ignored) == 1
 
 
+@pytest.mark.filterwarnings("ignore:predictions go beyond the training rows:hierbayes.errors.DataWarning")
 def test_a_new_subjects_mean_has_the_variance_on_paper():
     sleep = hb.load_dataset("sleepstudy")
     model = hb.Model("Reaction ~ Days + (Days | Subject)", sleep)

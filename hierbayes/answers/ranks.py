@@ -166,7 +166,7 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
         _check_open(spec, factor, with_columns(at.data, values), levels, groups)
         rows = at.data.iloc[np.zeros(len(levels), dtype=np.int64)].reset_index(drop=True)
         rows = with_columns(rows, {**values, **{name: levels[name] for name in own}})
-        design = spec.layout.bind_new(rows, groups)
+        design = spec.layout.bind_new(rows, groups, slack=0.0)
         eta = np.empty((len(draws), len(levels)))
         for places, piece in predict_chunks(spec, draws, design, request):
             eta[:, places] = piece
