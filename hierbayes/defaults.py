@@ -131,13 +131,21 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
                 f"it must lie between {lowest:.3g} and 1"
             )
         return
-    allowed = {"real": ("real", "positive"), "positive": ("positive",), "correlation": ("correlation",)}
+    allowed = {
+        "real": ("real", "positive", "unit"),
+        "positive": ("positive", "unit"),
+        "unit": ("unit",),
+        "ordered": () if prior.fixed is not None else ("real",),
+        "correlation": ("correlation",),
+    }
     if prior.support in allowed[target.support]:
         return
     ways = {
         "real": "use a distribution of real numbers, such as Normal or StudentT",
         "positive": f"use a positive one, such as {_half(prior) or 'Exponential, HalfNormal, HalfStudentT or Gamma'}, "
         "or a Fixed above 0",
+        "unit": "use one on (0, 1), such as Beta(alpha, beta) or Uniform(0, 1), or a Fixed between 0 and 1",
+        "ordered": "use one of real numbers, such as Normal or StudentT, for all of them alike",
         "correlation": "use LKJ(eta) or Fixed(value)",
     }
     raise PriorError(
@@ -175,7 +183,8 @@ def _targets(layout: Layout, family: Family) -> Iterator[Target]:
     response = layout.response
     for parameter, predictor in layout.predictors.items():
         if parameter == MEAN:
-            yield from _predictor_targets(MEAN, predictor, response.location, response.scale)
+            known = family.parameters[0].intercept
+            yield from _predictor_targets(MEAN, predictor, response.location, response.scale, known)
         else:
             own = family.parameter(parameter)
             location = float(LINKS[own.link].link(own.typical(response.spread)))
@@ -186,10 +195,11 @@ def _targets(layout: Layout, family: Family) -> Iterator[Target]:
 
 
 def _own_target(own: Parameter, spread: float) -> Target:
-    name, typical = own.name, own.typical(spread)
+    name = own.name
     assert own.prior is not None, "a parameter that needs no formula has a default prior"
-    default = own.prior(spread) if np.isfinite(typical) else None
-    return Target(name, "", "", name, (name,), 0.0, typical, default, own.kind.support)
+    scale = WIDTH if own.kind.vector else float(own.typical(spread))
+    default = own.prior(spread) if np.isfinite(scale) else None
+    return Target(name, "", "", name, (name,), 0.0, scale, default, own.kind.support)
 
 
 def _normal(location: float, width: float) -> Prior | None:
@@ -198,7 +208,7 @@ def _normal(location: float, width: float) -> Prior | None:
 
 
 def _predictor_targets(
-    parameter: str, predictor: PredictorLayout, location: float, scale: float
+    parameter: str, predictor: PredictorLayout, location: float, scale: float, known: Prior | None = None
 ) -> Iterator[Target]:
     prefix = "" if parameter == MEAN else f"{parameter}."
     location -= predictor.offset_mean
@@ -208,7 +218,7 @@ def _predictor_targets(
     for place, (label, width) in enumerate(zip(predictor.coefficients, widths, strict=True)):
         if place == predictor.intercept:
             addresses = (f"{prefix}{label}",)
-            default = _normal(location, WIDTH * scale)
+            default = known or _normal(location, WIDTH * scale)
             yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
         else:
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")

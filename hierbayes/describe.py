@@ -37,7 +37,9 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
-    if levels:
+    if levels and spec.family.support.categories:
+        yield f"Response: {spec.layout.response.name} = {' < '.join(map(str, levels))}"
+    elif levels:
         yield f"Response: 1 stands for {spec.layout.response.name} = {levels[1]!r}, 0 for {levels[0]!r}"
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:

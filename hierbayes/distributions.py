@@ -11,14 +11,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, gammaln, xlogy
+from scipy.special import betaln, gammaln, xlog1py, xlogy
 
 from hierbayes.errors import PriorError
 from hierbayes.spelling import meant
 
 type Array = NDArray[np.float64]
 type Size = int | tuple[int, ...] | None
-type Support = Literal["real", "positive", "correlation"]
+type Support = Literal["real", "positive", "unit", "correlation"]
 
 # Words that users try for a parameter of each role. Domains and defaults follow from roles too: check, bind.
 _WORDS = {
@@ -47,8 +47,9 @@ class Distribution:
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
-        lowest = 0.0 if self.support == "positive" else -math.inf
-        return args.get("lower", lowest), args.get("upper", math.inf)
+        lowest = 0.0 if self.support in ("positive", "unit") else -math.inf
+        highest = 1.0 if self.support == "unit" else math.inf
+        return args.get("lower", lowest), args.get("upper", highest)
 
     def check(self, **args: Any) -> None:
         """Raise PriorError unless the arguments are finite numbers in the parameters' domain."""
@@ -208,6 +209,9 @@ DISTRIBUTIONS = {record.name: record for record in (
     Distribution("LogNormal", ("mu", "sigma"), ("location", "scale"), "positive", 14,
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x), Generator.lognormal,
         lambda _, scale: {"mu": math.log(scale), "sigma": 1.0}, (), False),
+    Distribution("Beta", ("alpha", "beta"), ("shape", "shape"), "unit", 17,
+        lambda x, alpha, beta: xlogy(alpha - 1, x) + xlog1py(beta - 1, -x) - betaln(alpha, beta), Generator.beta,
+        lambda _, __: {"alpha": 1.0, "beta": 1.0}),
     Distribution("LKJ", ("eta",), ("shape",), "correlation", 15, _lkj, _draw_lkj,
         lambda _, __: {"eta": 1.0}, ("lkjcorr",)),
     Distribution("Fixed", ("value",), ("value",), "real", 16,

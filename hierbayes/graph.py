@@ -115,7 +115,18 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
 
 def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     """The value of a parameter that has no formula, as a free variable."""
-    return _free(pm, spec.prior(parameter.name, parameter=parameter.name), parameter.name)
+    prior = spec.prior(parameter.name, parameter=parameter.name)
+    if not parameter.kind.vector:
+        return _free(pm, prior, parameter.name)
+    start = np.asarray(spec.typical(parameter), np.float64)
+    arguments = {key: np.full(len(start), value) for key, value in prior.args}
+    return getattr(pm, prior.name)(
+        parameter.name,
+        **arguments,
+        initval=start,
+        transform=pm.distributions.transforms.ordered,
+        dims=spec.own_variable(parameter).dims,
+    )
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:

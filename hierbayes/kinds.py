@@ -19,6 +19,7 @@ from hierbayes.compiling import deferred, row_function
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.special import exp_lane, log1p_lane, log_ndtr
 
+TINY = float(np.finfo(float).tiny)
 FARTHEST = 1e300  # of log odds, which stay finite: 0 times them must be 0
 
 
@@ -225,7 +226,7 @@ class Kind:
     ----------
     name : str
     support : str
-        Which priors its values may have: ``"real"``, ``"positive"`` or ``"unit"``.
+        Which priors its values may have: ``"real"``, ``"positive"``, ``"unit"`` or ``"ordered"``.
     codes : mapping of str to int
         Its links, the canonical one first, and their numbers in compiled code.
     inner : mapping of str to callable
@@ -234,6 +235,12 @@ class Kind:
         The form in which families' functions take it.
     form : str
         Name of the function here that makes its form in a row.
+    free : callable
+        ``free(values)``: values (…) or (…, elements) as numbers without bounds.
+    bound : callable
+        The inverse of `free`.
+    log_slope : callable
+        ``log_slope(values)``: log determinant of the values' derivatives in those numbers: (…).
     vector : bool
         Whether it has several components, each with a predictor of its own.
     """
@@ -244,6 +251,9 @@ class Kind:
     inner: Mapping[str, Callable[[Any, Any], Any]]
     values: type[ParameterValues]
     form: str
+    free: Callable[[Any], Any] = lambda values: values
+    bound: Callable[[Any], Any] = lambda free: free
+    log_slope: Callable[[Any], Any] = np.zeros_like
     vector: bool = False
 
     @property
@@ -275,6 +285,9 @@ POSITIVE = Kind(
     },
     Positive,
     "positive_row",
+    lambda values: np.log(np.maximum(values, TINY)),
+    np.exp,
+    lambda values: np.log(np.maximum(values, TINY)),
 )
 PROBABILITY = Kind(
     "probability",
@@ -286,7 +299,26 @@ PROBABILITY = Kind(
     },
     Probability,
     "probability_row",
+    lambda p: np.log(np.maximum(p, TINY)) - np.log(np.maximum(1 - p, TINY)),
+    lambda free: NUMPY_MATH.sigmoid(free),
+    lambda p: np.log(np.maximum(p, TINY)) + np.log(np.maximum(1 - p, TINY)),
 )
+
+
+def _steps(values: Any) -> Any:
+    """Logarithms of the steps between ordered values."""
+    return np.log(np.maximum(np.diff(values, axis=-1), TINY))
+
+
 ORDERED = Kind(
-    "ordered", "real", {"identity": 0}, {"identity": lambda eta, m: eta}, ParameterValues, "ordered_row", True
+    "ordered",
+    "ordered",
+    {"identity": 0},
+    {"identity": lambda eta, m: eta},
+    ParameterValues,
+    "ordered_row",
+    lambda values: np.concatenate([values[..., :1], _steps(values)], axis=-1),
+    lambda free: np.cumsum(np.concatenate([free[..., :1], np.exp(free[..., 1:])], axis=-1), axis=-1),
+    lambda values: _steps(values).sum(axis=-1),
+    vector=True,
 )

@@ -65,8 +65,12 @@ class Prior:
 
     @property
     def support(self) -> Support:
-        """ "real", "positive" or "correlation"; a Uniform with lower >= 0 is "positive", as is a Fixed above 0."""
+        """ "real", "positive", "unit" or "correlation"; of a Uniform or a Fixed it depends on the numbers."""
         args = dict(self.args)
+        if args.get("lower", -1.0) >= 0 and args.get("upper", 2.0) <= 1:
+            return "unit"
+        if 0 < args.get("value", 0.0) < 1:
+            return "unit"
         positive = args.get("lower", -1.0) >= 0 or args.get("value", 0.0) > 0
         return "positive" if positive else self.distribution.support
 

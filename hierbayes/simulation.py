@@ -40,7 +40,11 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
         for factor in layout.factors:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
     for name in spec.plain_parameters:
-        values[name] = spec.prior(name, parameter=name).sample(rng, (draws,))
+        own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
+        if own.kind.vector:  # alike and independent but for their order: sorted, they are in it
+            values[name] = np.sort(prior.sample(rng, (draws, spec.components(own))), axis=1)
+        else:
+            values[name] = prior.sample(rng, (draws,))
     return Draws(values, 1, draws)
 
 

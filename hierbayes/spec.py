@@ -1,5 +1,6 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,11 @@ class Quantity:
         index: tuple[Any, ...] = (..., *self.place)
         found: NDArray[np.float64] = values[index]
         return found
+
+
+def element_dimension(parameter: Parameter) -> str:
+    """The dimension of a vector's elements."""
+    return f"{parameter.name}_element"
 
 
 def coefficient_variable(parameter: str) -> Variable:
@@ -250,7 +256,18 @@ class ModelSpec:
 
     def typical(self, parameter: Parameter) -> Any:
         """A middling value of a parameter, or of each element of a vector."""
-        return parameter.typical(self.layout.response.spread)
+        response = self.layout.response
+        return parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+
+    def own_variable(self, parameter: Parameter) -> Variable:
+        """The variable of a parameter that has no formula."""
+        dims = (element_dimension(parameter),) if parameter.kind.vector else ()
+        return Variable(parameter.name, dims, "auxiliary", parameter.name)
+
+    def elements(self, parameter: Parameter) -> tuple[str, ...]:
+        """Labels of a vector's elements, of which each lies between two categories: ``"low|medium"``."""
+        levels = self.layout.response.levels or ()
+        return tuple(f"{below}|{above}" for below, above in itertools.pairwise(levels))
 
     @cached_property
     def _prior_index(self) -> Mapping[tuple[str, str, str, str], ResolvedPrior]:
@@ -325,8 +342,12 @@ class ModelSpec:
                 for i, j in factor.correlated_pairs:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
-        for name in self.plain_parameters:
-            add(name, auxiliaries[name])
+        for name, variable in auxiliaries.items():
+            if variable.dims:
+                for place, label in enumerate(self.elements(self.family.parameter(name))):
+                    add(f"{name}[{label}]", variable, place)
+            else:
+                add(name, variable)
         return tuple(found)
 
     @property
@@ -347,7 +368,7 @@ class ModelSpec:
                 found.append(self.coefficient_variable(parameter))
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
-        found += [Variable(name, (), "auxiliary", name) for name in self.plain_parameters]
+        found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = ("b", "sd", "cor", "auxiliary", "r")
         return tuple(sorted(found, key=lambda variable: order.index(variable.kind)))
 
@@ -355,6 +376,9 @@ class ModelSpec:
     def coords(self) -> Mapping[str, np.ndarray[Any, Any]]:
         """Labels of every dimension of the schema."""
         coords: dict[str, Any] = {}
+        for own in self.family.own:
+            if own.kind.vector:
+                coords[element_dimension(own)] = np.array(self.elements(own), dtype=object)
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
                 coords[self.coefficient_variable(parameter).dims[0]] = np.array(

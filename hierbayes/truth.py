@@ -1,6 +1,7 @@
 """Data from known truths: parameters by the names of a summary, group effects and responses drawn from them."""
 
 import difflib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -94,21 +95,23 @@ class Names:
     coefficients: tuple[str, ...]
     sds: tuple[str, ...]
     correlations: tuple[str, ...]
-    auxiliaries: tuple[str, ...]
+    own: Mapping[str, str]  # the family's own numbers, and their supports
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Those without a value of their own; a correlation is 0 unless given."""
-        return (*self.coefficients, *self.sds, *self.auxiliaries)
+        return (*self.coefficients, *self.sds, *self.own)
 
 
 def names_of(spec: ModelSpec) -> Names:
     """The names of a model's parameters."""
-    each = {
-        kind: tuple(q.name for q in spec.quantities if q.kind == kind)
-        for kind in ("b", "sd", "cor", "auxiliary")
+    named = {kind: tuple(q.name for q in spec.quantities if q.kind == kind) for kind in ("b", "sd", "cor")}
+    own = {
+        q.name: spec.family.parameter(q.variable.parameter).kind.support
+        for q in spec.quantities
+        if q.kind == "auxiliary"
     }
-    return Names(*each.values())
+    return Names(named["b"], named["sd"], named["cor"], own)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -142,7 +145,9 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             z = rng.normal(size=(len(factor.levels), len(sd)))
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
-    values |= {v.name: _given(spec, v, given) for v in spec.variables if v.kind == "auxiliary"}
+    for variable in (v for v in spec.variables if v.kind == "auxiliary"):
+        own = _given(spec, variable, given)
+        values[variable.name] = own[None] if variable.dims else own
     return Draws(values, 1, 1)
 
 
@@ -192,8 +197,15 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
             raise DataError(f"{name!r} is a standard deviation, 0 or more; got {value:g}")
         if name in names.correlations and abs(value) > 1:
             raise DataError(f"{name!r} is a correlation, between -1 and 1; got {value:g}")
-        if name in names.auxiliaries and value <= 0:
+        if names.own.get(name) == "positive" and value <= 0:
             raise DataError(f"{name!r} must be above 0; got {value:g}")
+        if names.own.get(name) == "unit" and not 0 < value < 1:
+            raise DataError(f"{name!r} is a probability, between 0 and 1; got {value:g}")
+    for below, above in itertools.pairwise(
+        name for name, support in names.own.items() if support == "ordered"
+    ):
+        if given[below] >= given[above]:
+            raise DataError(f"{above!r} must be above {below!r}; got {given[above]:g} and {given[below]:g}")
 
 
 def simulate_design(

@@ -21,6 +21,7 @@ from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response")
+CATEGORY = "category"
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
 LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
@@ -183,6 +184,8 @@ def predict_table(
     spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval
 ) -> pd.DataFrame:
     """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
+    if _of_categories(spec, request):
+        return _category_table(spec, predict_draws(spec, draws, design, request), design.index, interval)
     columns = {name: np.empty(len(design)) for name in ("mean", "sd", "lower", "upper")}
     for places, values in predict_chunks(spec, draws, design, request):
         for name, numbers in summarise(values, interval).items():
@@ -191,16 +194,37 @@ def predict_table(
 
 
 def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
-    """Every draw of every prediction: a DataArray (chain, draw, row)."""
+    """Every draw of every prediction: a DataArray (chain, draw, row), of probabilities also by category."""
     import xarray as xr
 
-    values = np.empty((len(design), len(draws)))  # as chunks come
-    for places, piece in predict_chunks(spec, draws, design, request):
-        values[places] = piece.T
     coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: design.labels}
-    shape = (draws.chains, draws.draws, len(design))
+    dims: tuple[str, ...] = (*CHAIN_DIMS, OBS)
+    if _of_categories(spec, request):
+        coords[CATEGORY] = np.array(spec.layout.response.levels, dtype=object)
+        dims = (*dims, CATEGORY)
+    values = np.empty((len(design), len(draws), *(len(coords[dim]) for dim in dims[3:])))  # as chunks come
+    for places, piece in predict_chunks(spec, draws, design, request):
+        values[places] = np.swapaxes(piece, 0, 1)
+    shape = tuple(len(coords[dim]) for dim in dims)
     name = spec.response_name if request.kind == "response" else request.kind
-    return xr.DataArray(values.T.reshape(shape), coords=coords, dims=(*CHAIN_DIMS, OBS), name=name)
+    return xr.DataArray(np.swapaxes(values, 0, 1).reshape(shape), coords=coords, dims=dims, name=name)
+
+
+def _of_categories(spec: ModelSpec, request: Request) -> bool:
+    """Whether predictions are probabilities of categories, not numbers."""
+    return request.kind == "mean" and spec.family.probabilities is not None
+
+
+def _category_table(spec: ModelSpec, values: Any, index: pd.Index, interval: Interval) -> pd.DataFrame:
+    """One row a row and category: mean, sd, lower, upper of its probability."""
+    flat = values.to_numpy().reshape(-1, len(index) * values.sizes[CATEGORY])
+    levels = spec.layout.response.levels or ()
+    rows = [
+        (*(label if isinstance(label, tuple) else (label,)), level) for label in index for level in levels
+    ]
+    names = [*index.names, CATEGORY]
+    table = pd.DataFrame(summarise(flat, interval), index=pd.MultiIndex.from_tuples(rows, names=names))
+    return labelled(table, interval)
 
 
 def evaluate_predictors(
@@ -234,6 +258,13 @@ def _predict_rows(
     if request.kind == "linear":
         return eta
     if request.kind == "mean":
+        if spec.family.probabilities is not None:
+            if request.new_levels == "average":
+                raise UnsupportedError(
+                    "probabilities of categories are not averaged over new groups; take groups='none', or "
+                    "new_levels='sample' and average the draws"
+                )
+            return spec.family.at(eta, aux, spec.link).probabilities()
         if request.new_levels == "average":
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
@@ -343,11 +374,15 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             z = rows.z * (rows.codes >= len(factor.levels))[:, None]
             if parameter == MEAN:
                 total += effect_variance(covariances(spec, parameter, factor, draws), z)
-            elif spec.family.log_response and z.any():
-                raise UnsupportedError(
-                    f"the mean of family {spec.family.name!r} grows with {parameter}, whose logarithm varies by "
-                    f"{factor.name!r}: its average over new groups is infinite. Take groups='none'"
+            elif parameter in spec.family.own_in_mean and z.any():
+                what = (
+                    f"grows with {parameter}, whose logarithm varies by {factor.name!r}: its average over new groups "
+                    "is infinite"
+                    if spec.family.log_response
+                    else f"depends on {parameter}, which varies by {factor.name!r} too: averages over new groups are "
+                    "taken for one parameter alone"
                 )
+                raise UnsupportedError(f"the mean of family {spec.family.name!r} {what}. Take groups='none'")
     return total
 
 

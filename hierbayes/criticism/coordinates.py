@@ -125,7 +125,7 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
     for name in _free_auxiliaries(spec):
-        total += _log(draws.values[name])
+        total += spec.family.parameter(name).kind.log_slope(draws.values[name])
     return total
 
 
@@ -180,7 +180,8 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
                 columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
-    columns += [_log(draws.values[name])[:, None] for name in _free_auxiliaries(spec)]
+    for name in _free_auxiliaries(spec):
+        columns.append(spec.family.parameter(name).kind.free(draws.values[name]).reshape(len(draws), -1))
     return np.column_stack(columns)
 
 
@@ -217,7 +218,9 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
             values[variables["r"].name] = r
     for name in _free_auxiliaries(spec):
-        values[name] = np.exp(take(1)[:, 0])
+        size = values[name][0].size
+        unbounded = take(size).reshape(values[name].shape)
+        values[name] = spec.family.parameter(name).kind.bound(unbounded)
 
 
 def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:

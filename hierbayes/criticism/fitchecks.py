@@ -31,7 +31,7 @@ def check_fit(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterato
     response that is never negative should not be expected to be. Of many rows some are looked at.
     """
     draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    if len(design) < FEWEST_ROWS or draws < FEWEST_DRAWS:
+    if len(design) < FEWEST_ROWS or draws < FEWEST_DRAWS or spec.family.cdf is None:
         return
     places = np.unique(np.linspace(0, len(design) - 1, min(len(design), ROWS)).astype(np.int64))
     rows = design.rows(places)
@@ -109,10 +109,9 @@ def _expected_outside(
     below = above = 0.0
     for _, part, effects in row_chunks(spec, draws, rows, request):
         eta, aux = evaluate_predictors(spec, draws, part, request, effects)
-        below += float(
-            spec.family.cdf(np.zeros(len(part)), eta, aux, spec.link, part.trials).mean(axis=0).sum()
-        )
+        responses = spec.family.at(eta, aux, spec.link)
+        below += float(responses.cdf(np.zeros(len(part)), part.trials).mean(axis=0).sum())
         if np.isfinite(high):
-            upto = spec.family.cdf(np.full(len(part), high), eta, aux, spec.link, part.trials)
+            upto = responses.cdf(np.full(len(part), high), part.trials)
             above += float((1 - upto).mean(axis=0).sum())
     return below, above

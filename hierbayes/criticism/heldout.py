@@ -73,7 +73,10 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     density = log_densities(spec, replace(rows, weights=None), eta, aux)
     counted = density if rows.weights is None else np.where(rows.weights > 0, rows.weights * density, 0.0)
     weights, k = leave_one_out_weights(counted)
-    centres, variances = family.at(eta, aux, link).moments(rows.trials)
+    if family.mean is None or family.variance is None:  # categories
+        centres = variances = np.full((1, len(y)), np.nan)
+    else:
+        centres, variances = family.at(eta, aux, link).moments(rows.trials)
     with np.errstate(invalid="ignore"):  # draws without weight that have no variance
         mean = _average(weights, centres)
         variance = _average(weights, variances + np.square(centres - mean))
@@ -81,7 +84,7 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     below, zero = upto, np.zeros(len(y))
     if family.support.whole:
         below = upto - _average(weights, np.exp(density))
-    if family.support.whole and not family.support.two_levels:
+    if family.support.counts:
         nothing = replace(rows, y=np.zeros(len(y)), weights=None)
         zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))
     # rounding must not reach beyond 0 and 1

@@ -78,7 +78,7 @@ def residuals(
     fitted, variance, below, upto, zero, k = (np.empty(len(y)) for _ in range(6))
     sets = int(np.clip(RESPONSES // max(len(y), 1), *REPLICATES))
     squares, zeros = np.zeros(sets), np.zeros(sets)
-    counted = family.support.whole and not family.support.two_levels
+    counted = family.support.counts
     chunks = row_chunks(spec, flat, design, request, CHUNK_ENTRIES // 4)
     for number, (part, rows, effects) in enumerate(chunks):
         eta, aux = evaluate_predictors(spec, flat, rows, request, effects)

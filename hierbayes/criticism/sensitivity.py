@@ -57,7 +57,8 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                     prior = spec.prior("cor", group=factor.name, parameter=parameter)
                     add("cor", prior, cor[:, block][:, :, block])
     for name in spec.plain_parameters:
-        add(name, spec.prior(name, parameter=name), draws.values[name])
+        for values in draws.values[name].reshape(len(draws), -1).T:
+            add(name, spec.prior(name, parameter=name), values)
     return found
 
 

@@ -17,6 +17,7 @@ Array = NDArray[np.float64]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOST_STEPS = 12  # of a score; what has more values measures
 ORDINAL = "brms and Bambi have models of ordered categories (cumulative), and of unordered ones (categorical)"
+MOST_CATEGORIES = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class ResponseLayout:
     encoding : Encoding or None
         How it is computed, None when it is a column.
     levels : tuple or None
-        The two values that stand for 0 and 1.
+        The two values that stand for 0 and 1, or the categories in their order.
     trials, weights : Encoding, float or None
         The additions ``trials(…)`` and ``weights(…)``; a number where they are constant.
     location, scale : float
@@ -47,7 +48,7 @@ class ResponseLayout:
     name: str
     column: str | None
     encoding: Encoding | None
-    levels: tuple[Any, Any] | None
+    levels: tuple[Any, ...] | None
     trials: Encoding | float | None
     weights: Encoding | float | None
     location: float
@@ -68,6 +69,12 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     additions = dict(response.additions)
     if "cens" in additions:
         raise UnsupportedError("cens(…) is read but censored responses are not fitted yet; leave it out")
+    if family.support.categories and not any(
+        quote(name) == response.expression for name in formula.response_columns
+    ):
+        raise DataError(
+            f"the response of family {family.name!r} must be a column; {response.expression!r} is computed"
+        )
     if family.needs_trials and "trials" not in additions:
         raise DataError(
             f"family {family.name!r} needs the number of trials of each row: write "
@@ -78,12 +85,17 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
         raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
     absent = not set(formula.response_columns) <= set(frame.columns)
+    if absent and family.support.categories:
+        raise DataError(
+            f"the categories of {response.expression!r} are learnt from its values, and the rows have none; give the "
+            "rows a column of that name with every category in it"
+        )
     column = next((name for name in formula.response_columns if quote(name) == response.expression), None)
     draft = ResponseLayout(
         name=column or response.expression,
         column=column,
         encoding=None if column or absent else learn_number(response.expression, frame, "the response"),
-        levels=_two_levels(frame[column], family) if column and not absent else None,
+        levels=_levels(frame[column], family) if column and not absent else None,
         trials=_learn_addition(additions.get("trials"), frame, "trials"),
         weights=_learn_addition(additions.get("weights"), frame, "weights"),
         location=0.0,
@@ -188,8 +200,10 @@ def _learn_addition(text: str | None, frame: pd.DataFrame, word: str) -> Encodin
         return learn_number(f"I({text})", frame, word)
 
 
-def _two_levels(column: pd.Series, family: Family) -> tuple[Any, Any] | None:
-    """The values standing for 0 and 1 in a response that is not numeric."""
+def _levels(column: pd.Series, family: Family) -> tuple[Any, ...] | None:
+    """The values standing for 0 and 1 in a response that is not numeric, or all categories of one that has such."""
+    if family.support.categories:
+        return _categories(column, family)
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return None
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else _distinct(column)
@@ -239,6 +253,35 @@ def _about_categories(name: str, categories: list[str]) -> str:
     return f"If these are numbers stored as text, convert them: {convert}"
 
 
+def _categories(column: pd.Series, family: Family) -> tuple[Any, ...]:
+    """Categories in their order: as the column has them, else sorted."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        values = list(column.cat.categories)
+        unseen = [value for value in values if not (column == value).any()]
+        if unseen:
+            raise DataError(
+                f"the response {column.name!r} has no row of category {unseen[0]!r}, so nothing tells where it begins; "
+                f"leave it out with data[{column.name!r}].cat.remove_unused_categories()"
+            )
+    else:
+        values = _distinct(column)
+        if not pd.api.types.is_numeric_dtype(column):
+            raise DataError(
+                f"the categories of {column.name!r} are text without an order; give it one, as in "
+                f"pandas.Categorical(data[{column.name!r}], {values[:3]!r}, ordered=True)"
+            )
+    if len(values) < 2:
+        raise DataError(
+            f"the response {column.name!r} of family {family.name!r} is {values[0]!r} in every row"
+        )
+    if len(values) > MOST_CATEGORIES:
+        raise DataError(
+            f"the response {column.name!r} has {len(values)} values; family {family.name!r} takes each for a category. "
+            "Take a family of numbers or counts"
+        )
+    return tuple(value.item() if isinstance(value, np.generic) else value for value in values)
+
+
 def _distinct(column: pd.Series) -> list[Any]:
     try:
         return sorted(column.unique())
@@ -263,7 +306,7 @@ def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array | No
                 f"the response {response.name!r} must be one of {response.levels}; "
                 f"it isn't in {describe_rows(frame.index[unknown])}"
             )
-        return (column == response.levels[1]).to_numpy(dtype=np.float64)
+        return pd.Index(response.levels).get_indexer(pd.Index(column)).astype(np.float64)
     return column.to_numpy(dtype=np.float64)
 
 

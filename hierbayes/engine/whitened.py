@@ -14,7 +14,7 @@ from hierbayes.engine.draws import to_tree
 from hierbayes.engine.gaussian.problem import Floats
 from hierbayes.engine.known import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, say, say_if_slow
-from hierbayes.engine.whitening.codes import PRIOR_CODES
+from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
 from hierbayes.families import Parameter
@@ -131,6 +131,8 @@ def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tup
 
 
 def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
+    if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
+        return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
     return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)

@@ -66,7 +66,7 @@ def large_shapes(
     By Stirling's series: log B(a, b) and what depends on y cancel to the divergence a (log r - r + 1) +
     b (log s - s + 1) with r = y / mu and s = (1 - y) / (1 - mu), whose linear parts add to nothing.
     """
-    away = y - mu.p
+    away = mu.q - (1.0 - y) if y > 0.5 else y - mu.p
     first = log_ratio_minus(y / mu.p, away / mu.p)
     second = log_ratio_minus((1.0 - y) / mu.q, -away / mu.q)
     rest_a, rest_b = digamma_rest(a), digamma_rest(b)

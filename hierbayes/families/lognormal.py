@@ -40,6 +40,7 @@ FAMILY = Family(
     graph=graph,
     simulate=simulate,
     mean=mean,
+    own_in_mean=("sigma",),
     variance=lambda mu, sigma: np.expm1(np.square(sigma.value)) * mean(mu, sigma) ** 2,
     cdf=lambda y, mu, sigma: special.ndtr((np.log(y) - mu.value) / sigma.value),
     information=lambda mu, sigma: 1 / np.square(sigma.value),

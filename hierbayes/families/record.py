@@ -35,12 +35,20 @@ class Support:
         Whether responses are whole numbers.
     two_levels : bool
         Whether a two-valued column (text, categories, True and False) stands for 0 and 1.
+    categories : bool
+        Whether responses are categories in an order: a column's values, which stand for 0, 1, 2, …
     """
 
     words: str
     contains: Callable[[Array, Array | None], NDArray[np.bool_]]
     whole: bool = False
     two_levels: bool = False
+    categories: bool = False
+
+    @property
+    def counts(self) -> bool:
+        """Whether responses are counts, whose zeros are counted: neither two values nor categories."""
+        return self.whole and not self.two_levels and not self.categories
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,11 @@ class Parameter:
         ``prior(spread)``: the default prior of its value where it has no formula, for a response of that standard
         deviation. None for the first parameter, which always has one.
     typical : callable
-        ``typical(spread)``: a middling value, where the intercept of its own formula is centred.
+        ``typical(spread)``: a middling value, where the intercept of its own formula is centred. Of a vector
+        ``typical(categories)``, its elements for a response of so many categories.
+    intercept : Prior or None
+        The default prior of its formula's intercept, where it is none of the usual ones: Fixed at 0 where other
+        parameters say where the response lies.
     """
 
     name: str
@@ -69,7 +81,8 @@ class Parameter:
     links: tuple[str, ...]
     words: str = ""
     prior: Callable[[float], Prior] | None = None
-    typical: Callable[[float], float] = lambda spread: 1.0
+    typical: Callable[[float], Any] = lambda spread: 1.0
+    intercept: Prior | None = None
 
     @property
     def link(self) -> str:
@@ -138,6 +151,8 @@ class Family:
     design_effect : callable
         ``design_effect(trials, **own parameters)``: the variance of a response out of trials over that of independent
         ones.
+    own_in_mean : tuple of str
+        The other parameters that `mean` depends on.
     threshold : bool
         Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
         distribution about the linear predictor is the link's.
@@ -168,6 +183,7 @@ class Family:
     log_response: bool = False
     has_variance: bool = True
     design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
+    own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
     summed: bool = False
     normal: bool = False
@@ -244,6 +260,8 @@ class Family:
         Identity link: the (weighted) mean and standard deviation of the response. Log, logit, probit and cloglog:
         the link of the mean, pulled half a row from the boundary, and 1. Inverse: the inverse of the mean, twice.
         """
+        if self.support.categories:  # whose first parameter is on a scale of its own
+            return 0.0, 1.0
         values = np.log(y) if self.log_response else y
         if trials is not None:  # a row without trials counts for nothing
             values, weights = y / np.maximum(trials, 1), weights * trials
@@ -265,6 +283,8 @@ class Family:
 
         The middle is a probability of a half, or a mean of 1 under the log link.
         """
+        if self.support.categories:
+            return 0.0, 1.0
         if link in ("identity", "inverse"):
             return np.nan, np.nan
         return (0.0 if LINKS[link].log_odds is None else float(LINKS[link].link(0.5))), 1.0

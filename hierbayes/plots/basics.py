@@ -34,7 +34,8 @@ CROWD = 1000  # from so many points on they are drawn small and see-through
 def axis_words(spec: ModelSpec, effect: str) -> str:
     """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
     response = spec.layout.response
-    name = response.name if response.levels is None else f"{response.name} = {response.levels[1]}"
+    two = response.levels is not None and not spec.family.support.categories
+    name = f"{response.name} = {response.levels[1]}" if two and response.levels else response.name
     name = f"log {name}" if spec.family.log_response else name
     return f"{effect} ({SCALES[spec.link_name].format(name)})"
 
