@@ -8,6 +8,7 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 
 from hierbayes.engine.core.density import Density
@@ -136,7 +137,8 @@ class _Function:
 def _copy() -> int:
     """Return the address of a C function that copies a position: what nutpie is to keep of it is all of it."""
     return link(
-        machine_code(f"""
+        machine_code(
+            llvm.parse_assembly(f"""
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 define i64 @{ENTRY}(i64 %dim, i64 %kept, ptr %position, ptr %out, ptr %user) {{
   %bytes = mul i64 %kept, 8
@@ -144,6 +146,7 @@ define i64 @{ENTRY}(i64 %dim, i64 %kept, ptr %position, ptr %out, ptr %user) {{
   ret i64 0
 }}
 """)
+        )
     )
 
 
