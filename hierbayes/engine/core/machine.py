@@ -23,8 +23,11 @@ from hierbayes.engine.core.arguments import Argument, layout_of
 from hierbayes.engine.core.shipped import shipped_module
 
 PACKAGE = Path(__file__).parents[2]
-IMPORTED = re.compile(r"^(?:from|import) hierbayes\.([\w.]+)", re.MULTILINE)
-ALWAYS = "engine.core.entry"  # what every kernel is wrapped in
+IMPORTED = re.compile(r"^ *from hierbayes\.?([\w.]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
+ALWAYS = ["engine.core.entry", "engine.core.arguments"]  # what every kernel is wrapped in
+CALLERS = {
+    f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")
+}  # make no code
 DENSITY, ROUTINE = "density", "routine"  # kinds of C functions: see `entry`
 ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
 
@@ -95,16 +98,23 @@ def sources_of(module: str) -> str:
 
     A module outside the package is taken alone.
     """
-    left, seen = [ALWAYS, module.removeprefix("hierbayes.")], dict[str, bytes]()
+    left, seen = [*ALWAYS, module.removeprefix("hierbayes.")], dict[str, bytes]()
     while left:
         name = left.pop()
         path = PACKAGE / (name.replace(".", "/") + ".py")
         if not path.exists():
             path = Path(str(getattr(sys.modules.get(name), "__file__", "")))
-        if name not in seen and path.is_file():
+        if name not in seen and name not in CALLERS and path.is_file():
             seen[name] = path.read_bytes()
-            left += IMPORTED.findall(seen[name].decode())
+            left += _imports_of(seen[name].decode())
     return hashlib.sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
+
+
+def _imports_of(source: str) -> Iterator[str]:
+    """Return the modules of this package that may be imported: what is imported from a package can be one too."""
+    for package, several, one in IMPORTED.findall(source):
+        yield package
+        yield from (f"{package}.{name}".removeprefix(".") for name in re.findall(r"\w+", several or one))
 
 
 @cache
