@@ -149,26 +149,42 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     return arrays
 
 
+CROSSED, CHAIN, DENSE = Route(0, (1,), 1, 0.0), Route(0, (), 1, inf, chained=0.0), Route(0, (), 1, 0.0)
+
+
 def _load_kernels(settings: Settings, route: Route) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
+    kinds = [CROSSED] if route.sampled else []
+    if route.chained < inf:
+        kinds.append(CHAIN)
+    if (
+        not route.sampled and route.seconds < route.chained
+    ):  # levels may yet turn out too different to be merged
+        kinds.append(DENSE)
+    with say_if_slow(settings, "Compiling the kernels, once on this machine …"):
+        for kind in kinds:
+            use_kernels(kind)
+
+
+def use_kernels(route: Route) -> None:
+    """Call every kernel of a route, `CROSSED`, `CHAIN` or `DENSE`, with a tiny model."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
     y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
     factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
-    crossed = bool(route.sampled)
-    kinds = [Route(0, (1,), 1, 0.0)] if crossed else []
-    if route.chained < inf:
-        kinds.append(Route(0, (), 1, inf, chained=0.0))
-    if not crossed and route.seconds < route.chained:  # levels may yet turn out too different to be merged
-        kinds.append(Route(0, (), 1, 0.0))
     tiny = GaussianProblem(
-        y, x, factors[: 1 + crossed], np.zeros(1), np.ones(1), prior, centre=np.zeros(1), intercept=0
+        y,
+        x,
+        factors[: 1 + len(route.sampled)],
+        np.zeros(1),
+        np.ones(1),
+        prior,
+        centre=np.zeros(1),
+        intercept=0,
     )
-    with say_if_slow(settings, "Compiling the kernels, once on this machine (about half a minute) …"):
-        for kind in kinds:
-            model, moments = prepare(tiny, route=kind)
-            complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
+    model, moments = prepare(tiny, route=route)
+    complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
 
 
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:

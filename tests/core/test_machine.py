@@ -104,9 +104,11 @@ def test_other_sources_are_other_code(monkeypatch, tmp_path):
     """What a kernel imports counts, however far away; other files don't."""
     for name, text in {
         "engine/core/entry": "",
-        "engine/a": "from hierbayes.engine.b import f\n",
-        "engine/b": "import numpy\nfrom hierbayes.c import g\n",
-        "c": "g = 1\n",
+        "engine/core/arguments": "",
+        "engine/a": "from hierbayes.engine import b\n",
+        "engine/b": "import numpy\nfrom hierbayes import (\n    c,\n)\n",
+        "c": "from hierbayes.engine.e import f\n",
+        "engine/e": "",
         "d": "",
     }.items():
         path = tmp_path / f"{name}.py"
@@ -121,7 +123,7 @@ def test_other_sources_are_other_code(monkeypatch, tmp_path):
     before = digest()
     (tmp_path / "d.py").write_text("changed = 1")
     assert digest() == before
-    (tmp_path / "c.py").write_text("g = 2\n")
+    (tmp_path / "engine/e.py").write_text("f = 2\n")
     assert digest() != before
     machine.sources_of.cache_clear()
 

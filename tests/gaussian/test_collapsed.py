@@ -13,7 +13,7 @@ from scipy import special, stats
 from hierbayes.answers.convergence import ess_mean
 from hierbayes.engine.core.density import Density
 from hierbayes.engine.core.nuts import sample_nuts
-from hierbayes.engine.gaussian.collapsed import CIRCLES, density_of, prepare, rough_start, sample
+from hierbayes.engine.gaussian.collapsed import HARMONIC, density_of, prepare, rough_start, sample
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.problem import PriorCode
@@ -95,7 +95,7 @@ def log_gamma(position, gradient, shape):
     return total
 
 
-def test_steps_on_circles_draw_from_any_density() -> None:
+def test_harmonic_trajectories_draw_from_any_density() -> None:
     """Logarithms of Gamma(3) draws: skewed, neither about 0 nor of sd 1, with known mean and variance."""
 
     dim = 60
@@ -108,10 +108,10 @@ def test_steps_on_circles_draw_from_any_density() -> None:
         cores=2,
         seed=1,
         target_accept=0.9,
-        **CIRCLES,
+        **HARMONIC,
     )
     draws = found.positions.reshape(-1, dim)
-    assert found.statistics["step_size"].max() <= 1.1 * CIRCLES["max_step_size"]
+    assert found.statistics["step_size"].max() <= 1.1 * HARMONIC["max_step_size"]
     effective = 30_000  # over all coordinates, of 120,000: they are alike
     mean, variance = special.digamma(3), special.polygamma(1, 3)
     assert abs(draws.mean() - mean) < 4 * np.sqrt(variance / effective)

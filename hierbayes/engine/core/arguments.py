@@ -1,7 +1,7 @@
 """A kernel's arguments as plain words: addresses and shapes, which compiled code reads through one pointer.
 
-Arguments are arrays, or named tuples of them, to any depth. Every model gives a kernel the same *layout*: as many
-arrays, of the same types and dimensions; their shapes and addresses differ.
+Arguments are whole numbers, arrays, or named tuples of those, to any depth. Every model gives a kernel the same
+*layout*: as many arrays, of the same types and dimensions; their shapes and addresses differ.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,14 +15,14 @@ from hierbayes.engine.gaussian.problem import Ints
 HEAD = 2  # words of a table's row before the arguments': see `entry.claim_row`
 LINE = 16  # words so near each other that two threads should not write some of them at a time
 
-type Argument = np.ndarray[Any, Any] | tuple["Argument", ...]
+type Argument = int | np.ndarray[Any, Any] | tuple["Argument", ...]
 
 
-def arrays_of(arguments: Sequence[Argument]) -> Iterator[np.ndarray[Any, Any]]:
-    """Return all arrays, in order."""
+def leaves_of(arguments: Sequence[Argument]) -> Iterator[int | np.ndarray[Any, Any]]:
+    """Return all numbers and arrays, in order."""
     for argument in arguments:
         if isinstance(argument, tuple):
-            yield from arrays_of(argument)
+            yield from leaves_of(argument)
         else:
             yield argument
 
@@ -35,16 +35,17 @@ def layout_of(arguments: Sequence[Argument]) -> str:
     >>> layout_of([np.zeros((2, 3)), np.zeros(4, np.int64)])
     'float64[2],int64[1]'
     """
-    return ",".join(
-        f"{type(argument).__name__}({layout_of(argument)})"
-        if isinstance(argument, tuple)
-        else f"{argument.dtype.name}[{argument.ndim}]"
-        for argument in arguments
-    )
+    return ",".join(map(_layout, arguments))
+
+
+def _layout(argument: Argument) -> str:
+    if isinstance(argument, tuple):
+        return f"{type(argument).__name__}({layout_of(argument)})"
+    return f"{argument.dtype.name}[{argument.ndim}]" if isinstance(argument, np.ndarray) else "int"
 
 
 def words_of(arguments: Sequence[Argument]) -> Ints:
-    """Return each array's address and shape, one after another.
+    """Return each number, and each array's address and shape, one after another.
 
     The arrays must outlive all use of the words.
 
@@ -54,12 +55,15 @@ def words_of(arguments: Sequence[Argument]) -> Ints:
         For an array whose numbers are not next to each other in the order of its indices.
     """
     words: list[int] = []
-    for number, array in enumerate(arrays_of(arguments)):
-        if not array.flags.c_contiguous:
+    for place, leaf in enumerate(leaves_of(arguments)):
+        if not isinstance(leaf, np.ndarray):
+            words.append(leaf)
+        elif leaf.flags.c_contiguous:
+            words += [leaf.ctypes.data, *leaf.shape]
+        else:
             raise ValueError(
-                f"array {number} of a kernel's arguments, of shape {array.shape}, is not contiguous"
+                f"array {place} of a kernel's arguments, of shape {leaf.shape}, is not contiguous"
             )
-        words += [array.ctypes.data, *array.shape]
     return np.array(words, np.int64)
 
 
@@ -107,6 +111,9 @@ def _reading(arguments: Sequence[Argument], at: int, names: dict[str, Any]) -> t
             names[kind.__name__] = kind
             inner, at = _reading(argument, at, names)
             parts.append(f"{kind.__name__}({inner})")
+        elif not isinstance(argument, np.ndarray):
+            parts.append(f"words[{at}]")
+            at += 1
         else:
             shape = "".join(f"words[{at + 1 + axis}], " for axis in range(argument.ndim))
             parts.append(f"carray(as_pointer(words[{at}]), ({shape}), dtype=np.{argument.dtype.name})")

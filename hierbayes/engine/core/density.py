@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hierbayes.engine.core.arguments import Argument, Table, make_table
-from hierbayes.engine.core.machine import address_of
+from hierbayes.engine.core.machine import DENSITY, address_of
 from hierbayes.engine.gaussian.problem import Floats
 
 Evaluate = Callable[[Floats], tuple[float, Floats]]
@@ -41,7 +41,7 @@ class Density:
 
     def address(self, table: Table) -> int:
         """Return where the C function is."""
-        return address_of(self.kernel, table.arguments[0])
+        return address_of(DENSITY, self.kernel, table.arguments[0])
 
     def evaluator(self) -> "Evaluator":
         """Return a function of a position, with memory of its own: one for each thread."""

@@ -1,8 +1,9 @@
 """From a kernel to an LLVM module with one C function, made by numba.
 
-The function is the one that nutpie calls: ``int64 f(uint64 dim, double *position, double *gradient, double *value,
-int64 *table)``. It reads a kernel's arrays through a table (`arguments.Table`), which has a row of words for each
-chain: no two threads use the same working memory at the same time, and each goes on with what it had before.
+A log density becomes the function that nutpie calls: ``int64 f(uint64 dim, double *position, double *gradient, double
+*value, int64 *table)``. It reads a kernel's arrays through a table (`arguments.Table`), which has a row of words for
+each chain: no two threads use the same working memory at the same time, and each goes on with what it had before.
+Any other kernel becomes ``int64 f(int64 *words, double *result)``.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from hierbayes.engine.core.arguments import HEAD, Argument, reading
-from hierbayes.engine.core.machine import ENTRY
+from hierbayes.engine.core.machine import DENSITY, ENTRY, ROUTINE
 
 NEAR = 1 << 18  # bytes between places on one thread's stack, at most; those of two threads are further apart
 WORD = ir.IntType(64)
@@ -79,19 +80,22 @@ def as_number(_: Any, pointer: Any) -> Any:
     return types.int64(pointer), lambda _c, builder, _s, args: builder.ptrtoint(args[0], WORD)
 
 
-def make_entry(kernel: Callable[..., float], arguments: Sequence[Argument]) -> str:
+def make_entry(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> str:
     """Return the LLVM module with the C function of a kernel, called `machine.ENTRY`, as text.
 
     Parameters
     ----------
+    kind : str
+        `machine.DENSITY`, the kernel being a function of a position, an array for the gradient, and the arguments, that
+        returns the log density; or `machine.ROUTINE`, a function of the arguments alone.
     kernel : compiled function
-        Of a position, an array for the gradient, and the arguments; returns the log density.
     arguments : sequence
         Of any model: what counts are types and dimensions.
     """
-    names: dict[str, Any] = {"kernel": kernel, "np": np}
+    names: dict[str, Any] = {"__name__": __name__, "kernel": kernel, "np": np}
     names |= {f.__name__: f for f in (carray, as_pointer, as_number, claim_row, release)}
-    source = f"""
+    if kind == DENSITY:
+        source = f"""
 def entry(dim, position, gradient, value, user):
     head = carray(user, (2,), dtype=np.int64)
     table = carray(user, (head[0], head[1]), dtype=np.int64)
@@ -103,20 +107,32 @@ def entry(dim, position, gradient, value, user):
     value[0] = total
     return 0 if abs(total) < np.inf else 1
 """
+    else:
+        returns = kernel.py_func.__annotations__["return"] is not None  # type: ignore[attr-defined]
+        source = f"""
+def entry(words, result):
+    {"result[0] = " if returns else ""}kernel({reading(arguments, names)})
+    return 0
+"""
     exec(source, names)
-    return _module(names["entry"])
+    return _module(names["entry"], SIGNATURES[kind])
 
 
-DOUBLES = types.CPointer(types.float64)
-SIGNATURE = types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr)
+DOUBLES, WORDS = types.CPointer(types.float64), types.CPointer(types.int64)
+SIGNATURES = {
+    DENSITY: types.int64(types.uint64, DOUBLES, DOUBLES, DOUBLES, types.voidptr),
+    ROUTINE: types.int64(WORDS, DOUBLES),
+}
 
 
-def _module(function: Callable[..., int]) -> str:
+def _module(function: Callable[..., int], signature: Any) -> str:
     """Compile; add a C function that returns what numba's returns, or 2 if that raised, which no kernel does."""
     options = {"nogil": True, "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    compiled = nb.njit(SIGNATURE, **options)(function)
-    result = compiled.overloads[SIGNATURE.args]
-    passed = "i64 %dim, ptr %position, ptr %gradient, ptr %value, ptr %user"
+    result = nb.njit(signature, **options)(function).overloads[signature.args]
+    passed = ", ".join(
+        f"{'i64' if isinstance(kind, types.Integer) else 'ptr'} %x{i}"
+        for i, kind in enumerate(signature.args)
+    )
     wrapper = f"""
 define i64 @{ENTRY}({passed}) {{
   %out = alloca i64

@@ -20,41 +20,76 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from hierbayes.engine.core.arguments import Argument, layout_of
+from hierbayes.engine.core.shipped import shipped_module
 
 PACKAGE = Path(__file__).parents[2]
-IMPORTED = re.compile(r"^(?:from|import) hierbayes\.([\w.]+)", re.MULTILINE)
-ALWAYS = "engine.core.entry"  # what every kernel is wrapped in
+IMPORTED = re.compile(r"^ *from hierbayes\.?([\w.]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
+ALWAYS = ["engine.core.entry", "engine.core.arguments"]  # what every kernel is wrapped in
+CALLERS = {
+    f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")
+}  # make no code
+DENSITY, ROUTINE = "density", "routine"  # kinds of C functions: see `entry`
+ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
 
-_loaded: dict[tuple[str, str], int] = {}
+type Key = tuple[str, str, str]  # kernel, kind, layout of its arguments
+
+_loaded: dict[Key, int] = {}
 _engines: list[Any] = []  # own the machine code that addresses point to
 _lock = RLock()
 
 
-def address_of(kernel: Callable[..., float], arguments: Sequence[Argument]) -> int:
+def address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> int:
     """Return the address of the C function of a kernel (`entry`), compiled if it never was on this machine."""
-    name, layout = f"{kernel.__module__}.{kernel.__qualname__}", layout_of(arguments)
+    key = key_of(kind, kernel, arguments)
     with _lock:
-        if (name, layout) not in _loaded:
-            _loaded[name, layout] = link(_code(name, layout, kernel, arguments))
-        return _loaded[name, layout]
+        if key not in _loaded:
+            code = ready_code(key)
+            if code is None:
+                from hierbayes.engine.core.entry import (
+                    make_entry,  # numba's compiler: only where it is needed
+                )
+
+                code = machine_code(llvm.parse_assembly(make_entry(kind, kernel, arguments)))
+                keep(_file(key), code)
+            _loaded[key] = link(code)
+        return _loaded[key]
 
 
-def _code(name: str, layout: str, kernel: Callable[..., float], arguments: Sequence[Argument]) -> bytes:
-    file = f"{name.removeprefix('hierbayes.engine.')}-{_fingerprint(name, layout)}.o"
-    code = read(file)
-    if code is None:
-        from hierbayes.engine.core.entry import make_entry  # numba's compiler: only where it is needed
+def ready_address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> int | None:
+    """Return the address of the C function of a kernel, None where numba would have to compile it."""
+    key = key_of(kind, kernel, arguments)
+    with _lock:
+        if key not in _loaded:
+            code = ready_code(key)
+            if code is None:
+                return None
+            _loaded[key] = link(code)
+        return _loaded[key]
 
-        code = machine_code(make_entry(kernel, arguments))
-        keep(file, code)
+
+def key_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> Key:
+    """Return what tells C functions apart."""
+    return f"{kernel.__module__}.{kernel.__qualname__}", kind, layout_of(arguments)
+
+
+def ready_code(key: Key) -> bytes | None:
+    """Return machine code that is on disk, or made from what comes with the package."""
+    code = read(_file(key))
+    if code is None and (portable := shipped_module(key, sources_of(_module_of(key)))) is not None:
+        code = machine_code(portable)
+        keep(_file(key), code)
     return code
 
 
-def _fingerprint(name: str, layout: str) -> str:
-    machine = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-    versions = version("numba"), version("llvmlite"), version("numpy")
-    parts = layout, sources_of(name.rpartition(".")[0]), *versions, llvm.get_default_triple(), *machine
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:24]
+def _module_of(key: Key) -> str:
+    return key[0].rpartition(".")[0]
+
+
+def _file(key: Key) -> str:
+    machine = llvm.get_default_triple(), llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+    versions = (version(package) for package in ("numba", "llvmlite", "numpy"))
+    digest = hashlib.sha256("\n".join((*key, sources_of(_module_of(key)), *versions, *machine)).encode())
+    return f"{key[0].removeprefix('hierbayes.engine.')}-{digest.hexdigest()[:24]}.o"
 
 
 @cache
@@ -63,20 +98,28 @@ def sources_of(module: str) -> str:
 
     A module outside the package is taken alone.
     """
-    left, seen = [ALWAYS, module.removeprefix("hierbayes.")], dict[str, bytes]()
+    left, seen = [*ALWAYS, module.removeprefix("hierbayes.")], dict[str, bytes]()
     while left:
         name = left.pop()
         path = PACKAGE / (name.replace(".", "/") + ".py")
         if not path.exists():
             path = Path(str(getattr(sys.modules.get(name), "__file__", "")))
-        if name not in seen and path.is_file():
+        if name not in seen and name not in CALLERS and path.is_file():
             seen[name] = path.read_bytes()
-            left += IMPORTED.findall(seen[name].decode())
+            left += _imports_of(seen[name].decode())
     return hashlib.sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
 
 
+def _imports_of(source: str) -> Iterator[str]:
+    """Return the modules of this package that may be imported: what is imported from a package can be one too."""
+    for package, several, one in IMPORTED.findall(source):
+        yield package
+        yield from (f"{package}.{name}".removeprefix(".") for name in re.findall(r"\w+", several or one))
+
+
 @cache
-def _target() -> Any:
+def target() -> Any:
+    """Return this machine as LLVM knows it."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     return llvm.Target.from_default_triple().create_target_machine(
@@ -84,24 +127,25 @@ def _target() -> Any:
     )
 
 
-ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
+def machine_code(module: Any) -> bytes:
+    """Return the object code of an LLVM module's function `ENTRY` and of what it calls, which is optimised already."""
+    strip(module)
+    return bytes(target().emit_object(module))
 
 
-def machine_code(module: str) -> bytes:
-    """Return the object code of an LLVM module's function `ENTRY` and of what it calls."""
-    parsed, machine = llvm.parse_assembly(module), _target()
-    for function in parsed.functions:
-        if not function.is_declaration and function.name != ENTRY:
-            function.linkage = "internal"
+def strip(module: Any) -> None:
+    """Take everything out of a module but `ENTRY` and what that calls."""
+    for value in (*module.functions, *module.global_variables):
+        if not value.is_declaration and value.name != ENTRY:
+            value.linkage = "internal"
     passes = llvm.create_new_module_pass_manager()
     passes.add_global_dead_code_eliminate_pass()
-    passes.run(parsed, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(speed_level=0)))
-    return bytes(machine.emit_object(parsed))
+    passes.run(module, llvm.create_pass_builder(target(), llvm.create_pipeline_tuning_options(speed_level=0)))
 
 
 def link(code: bytes) -> int:
     """Return the address of `ENTRY` of some object code, brought into memory for the rest of the process."""
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _target())
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), target())
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)

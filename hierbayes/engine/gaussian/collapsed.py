@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.core.nuts import sample_nuts
+from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.gaussian.conditional import draw_coefficients
 from hierbayes.engine.gaussian.crossed import crossed_density, draw_crossed
 from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
@@ -26,9 +26,9 @@ from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 
 TUNE, TUNE_SAMPLED = 500, 150  # the frame is good from the start; few dimensions are cheap to tune for longer
 TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordinates, 0.8 is enough
-# Steps along the circles on which N(0, I) moves: only what departs from it limits them. Seven of half a radian are
-# just more than half a circle, where NUTS turns; longer ones would be unstable where curvatures are a dozen.
-CIRCLES = {"exact_normal_trajectory": True, "max_step_size": 0.5, "step_size_jitter": 0.05}
+# Seven steps of half a radian are just more than half a circle, where NUTS turns; longer ones would be unstable where
+# curvatures are a dozen.
+HARMONIC = harmonic(0.5)
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def sample(
         target_accept=(TARGET_SAMPLED if route.sampled else TARGET)
         if target_accept is None
         else target_accept,
-        **(CIRCLES if route.sampled else {}) | settings,
+        **(HARMONIC if route.sampled else {}) | settings,
     )
     points = unframe(model, found.positions)
     return complete(problem, model, m.reference, points, found.statistics, seed, cores or available, effects)

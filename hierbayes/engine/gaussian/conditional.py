@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.elimination import (
     COLUMN,
     COLUMNS,
@@ -62,7 +63,7 @@ def draw_coefficients(
 
     def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
         model: tuple[Any, ...] = (*packed.constants, *packed.memory())
-        colour(thetas[rows], packed.levels, out, out_scale, out_chol, *model)
+        run(colour, thetas[rows], packed.levels, out, out_scale, out_chol, *model)
 
     return in_batches(packed, len(thetas), colour_batch, seed, threads, keep)
 

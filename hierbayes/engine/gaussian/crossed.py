@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluator
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.conditional import Coefficients, colour, in_batches
 from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH
 from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
@@ -61,7 +62,7 @@ def draw_crossed(
     def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
         thetas, coordinates = np.ascontiguousarray(points[rows, :n]), np.ascontiguousarray(points[rows, n:])
         arrays = (model.packed.constants, model.whitening, model.products, *model.memory())
-        colour_crossed(thetas, coordinates, model.packed.levels, out, out_scale, out_chol, *arrays)
+        run(colour_crossed, thetas, coordinates, model.packed.levels, out, out_scale, out_chol, *arrays)
 
     return in_batches(model.packed, len(points), colour_batch, seed, threads, keep)
 

@@ -6,6 +6,7 @@ from itertools import combinations
 
 import numpy as np
 
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.lanes import add_gram, compiled
 from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints
 
@@ -129,7 +130,7 @@ def reference(problem: GaussianProblem) -> Reference:
     p = problem.X.shape[1]
     gram = np.zeros((p + 1, p + 1))
     for _, A, _ in _chunks(problem, Reference(problem.centre, np.zeros(p))):
-        add_gram(A, p + 1, gram)
+        run(add_gram, A, p + 1, gram)
     return Reference(problem.centre, least_squares(_symmetric(gram)))
 
 
@@ -172,10 +173,10 @@ def moments(problem: GaussianProblem, about: Reference | None = None) -> Moments
     with_dense = tuple(np.zeros((f.n_levels, f.q, p + 1)) for f in problem.factors)
     for rows, A, root in _chunks(problem, about):
         n += float(root @ root)
-        add_gram(A, p + 1, dense)
+        run(add_gram, A, p + 1, dense)
         by_row = np.ascontiguousarray(A.T)
         for f, ZZ, ZA in zip(problem.factors, within, with_dense, strict=True):
-            _add_level_products(f.codes[rows], f.Z[rows], by_row, root, ZZ, ZA)
+            run(_add_level_products, f.codes[rows], f.Z[rows], by_row, root, ZZ, ZA)
     pairs = tuple(
         _pairs(first, second, problem.weights) for first, second in combinations(problem.factors, 2)
     )
@@ -213,7 +214,7 @@ def _pairs(first: Factor, second: Factor, weights: Floats | None) -> Pairs:
     keys, index = _number(first.codes * second.n_levels + second.codes, first.n_levels * second.n_levels)
     values = np.zeros((keys.size, first.q, second.q))
     w = np.ones(index.size) if weights is None else np.asarray(weights, np.float64)
-    _add_pair_products(index, first.Z, second.Z, w, values)
+    run(_add_pair_products, index, first.Z, second.Z, w, values)
     return Pairs(keys, values)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.cells import triangle
 from hierbayes.engine.gaussian.conditional import Coefficients, colour_dense, in_batches
 from hierbayes.engine.gaussian.elimination import EFFECT, LEVELS, START, A
@@ -35,7 +36,7 @@ def draw_nested(
         paths = np.zeros((int(later.sum()) + 1, levels.ZA.shape[2]))
         spreads = np.zeros((int(c.chain[0, COUNT]), 2 * int(q[0]) ** 2))
         room = paths, spreads, np.zeros(2 * int(q.max()))
-        colour_nested(thetas[rows], out, out_scale, out_chol, *room, c, levels, model.memory())
+        run(colour_nested, thetas[rows], out, out_scale, out_chol, *room, c, levels, model.memory())
 
     return in_batches(model, len(thetas), colour_batch, seed, threads, keep)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
@@ -183,7 +184,8 @@ def _group(order: Ints, met: Met, fixed: int, q: int) -> Ints:
     """Return the ends of the panels: a level joins the one before it if that costs less than a panel of its own."""
     ends = np.empty(order.size, np.int64)
     room = np.empty((2, int(met.columns.max(initial=0)) + 1), np.int64)
-    return ends[: _find_ends(order, met.starts, met.columns, fixed, q, room[0], room[1], ends)]
+    count = run(_find_ends, order, met.starts, met.columns, fixed, q, room[0], room[1], ends)
+    return ends[: int(count)]
 
 
 @compiled

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.core.nuts import sample_nuts
+from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.gaussian.hyperparameters import CHOL, VALUE
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.problem import Floats
@@ -17,6 +17,8 @@ from hierbayes.engine.whitening.packing import Chart, Memory, Model, Packed
 from hierbayes.engine.whitening.pilot import Pilot, density_of, evaluator
 from hierbayes.engine.whitening.problem import Problem
 
+HARMONIC = harmonic(0.8)
+MANY = 50  # coordinates, from which on the error of straight steps is the larger one
 WIDER = 3.0  # how much wider chains start where the pilot did not arrive
 
 
@@ -68,7 +70,7 @@ def sample(
         cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
-        **settings,
+        **(HARMONIC if pilot.converged and packed.dim >= MANY else {}) | settings,
     )
     return expand(problem, packed, found.positions, found.statistics, cores or available)
 
