@@ -463,9 +463,19 @@ def test_five_hundred_predictors():
 
 
 @pytest.mark.parametrize("right", ["0", "1 - 1", "0 + t - t", "0 + offset(x)"])
-def test_nothing_to_learn_is_refused(right):
-    with pytest.raises(FormulaError, match=r"no coefficient to learn.*y ~ 1"):
-        hb.Model(f"y ~ {right}", D)
+def test_a_mean_without_coefficients_leaves_the_own_parameters_to_learn(right):
+    """The response is normal about the offset: of sigma, flat beside so many rows, the mean square is the estimate."""
+    rows = pd.concat([D] * 20)
+    fit = hb.fit(f"y ~ {right}", rows, seed=1, draws=500, progress=False)
+    assert list(fit.summary().index) == ["sigma"]
+    left = rows["y"] - (rows["x"] if "offset" in right else 0.0)
+    error = fit.summary()["sd"]["sigma"]
+    assert abs(fit.summary()["mean"]["sigma"] - np.sqrt(np.mean(np.square(left)))) < 0.5 * error
+
+
+def test_nothing_to_learn_is_refused():
+    with pytest.raises(FormulaError, match=r"nothing to learn.*y ~ 1"):
+        hb.Model("y ~ 0", D.assign(y=1), family="poisson")
 
 
 CELLS = D[~((D["s"] == "q") & (D["t"] == "v"))]

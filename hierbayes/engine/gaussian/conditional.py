@@ -80,7 +80,7 @@ def in_batches(
     scale = np.empty((draws, len(packed.constants.scales)))
     chol = np.empty((draws, *packed.memory().lams.shape[1:]))
     values = np.empty((draws, packed.n_coefficients if keep is None else keep))
-    size = max(1, BATCH // packed.n_coefficients)
+    size = max(1, BATCH // max(1, packed.n_coefficients))
     starts = range(0, draws, size)
     seeds = np.random.SeedSequence(seed).spawn(len(starts))
 
