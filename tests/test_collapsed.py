@@ -79,6 +79,9 @@ UNCORRELATED = [
     ("y ~ x + z + offset(e) + (1 | g)", {"b[x]": "Fixed(0.7)"}),
     ("y ~ x + z + (1 | g)", {"Intercept": "Fixed(2)", "b[z]": "Fixed(-1)"}),
     ("y ~ x + (1 | g) + (1 | h)", {"sd[g]": "InverseGamma(3, 1)", "sigma": "InverseGamma(2, 2)"}),
+    ("y | weights(w) ~ x*z + I(x**2) + (1 | g)", {}),
+    ("y ~ x*z + I(x**2) + (1 | g)", {"b[x:z]": "Normal(1, 0.5)", "b[z]": "Normal(0, 2)"}),
+    ("y ~ x*z + (1 | g)", {"b[x]": "Fixed(1.5)", "b[x:z]": "Flat"}),
 ]  # fmt: skip
 
 

@@ -346,7 +346,7 @@ def test_an_address_that_matches_nothing_lists_what_there_is(formula, entry, lis
 
 def test_the_table_names_every_prior_once():
     table = quiet("y ~ x * kind + (x | g) + (1 | g:h)", D).priors
-    assert list(table.columns) == ["class", "coefficient", "group", "parameter", "prior", "origin"]
+    assert list(table.columns) == ["class", "coefficient", "group", "parameter", "prior", "stands", "origin"]
     assert not table.duplicated(["class", "coefficient", "group", "parameter"]).any()
     assert table["class"].value_counts().to_dict() == {"b": 5, "sd": 3, "Intercept": 1, "cor": 1, "sigma": 1}
 
@@ -354,7 +354,15 @@ def test_the_table_names_every_prior_once():
 def test_the_table_prints_every_column_in_a_narrow_terminal():
     with pd.option_context("display.width", 40, "display.max_columns", 2):
         text = repr(quiet("y ~ x + (x | g)", D).priors)
-    assert text.splitlines()[0].split() == ["class", "coefficient", "group", "parameter", "prior", "origin"]
+    assert text.splitlines()[0].split() == [
+        "class",
+        "coefficient",
+        "group",
+        "parameter",
+        "prior",
+        "stands",
+        "origin",
+    ]
     assert "..." not in text
 
 

@@ -186,7 +186,7 @@ def test_a_large_constant_column_is_no_rank_deficiency():
     model = quiet("y ~ 0 + big + x", D.assign(big=1e7))
     assert model.spec.layout.predictors["mu"].coefficients == ("big", "x")
     shifted = quiet("y ~ year + x + (1 | g)", D.assign(year=2000 + D["dose"]))
-    assert shifted.spec.layout.predictors["mu"].scales[1] == pytest.approx(D["dose"].std(ddof=0))
+    assert shifted.spec.layout.predictors["mu"].columns.scales[1] == pytest.approx(D["dose"].std(ddof=0))
 
 
 # -- data frames --------------------------------------------------------------------------------------------------
@@ -453,10 +453,12 @@ def test_a_weight_of_2_is_the_row_twice(family):
     weighted = quiet(f"{response}{addition}weights(w) ~ x * kind + (x + age | g)", D, family=family)
     repeated = quiet(f"{response} ~ x * kind + (x + age | g)", D.loc[D.index.repeat(D["w"])], family=family)
     left, right = weighted.spec.layout, repeated.spec.layout
-    assert_allclose(left.predictors["mu"].means, right.predictors["mu"].means, rtol=1e-12)
-    assert_allclose(left.predictors["mu"].scales, right.predictors["mu"].scales, rtol=1e-12)
+    assert_allclose(left.predictors["mu"].columns.means, right.predictors["mu"].columns.means, rtol=1e-12)
+    assert_allclose(left.predictors["mu"].columns.scales, right.predictors["mu"].columns.scales, rtol=1e-12)
     assert_allclose(
-        left.predictors["mu"].factors[0].scales, right.predictors["mu"].factors[0].scales, rtol=1e-12
+        left.predictors["mu"].factors[0].columns.scales,
+        right.predictors["mu"].factors[0].columns.scales,
+        rtol=1e-12,
     )
     assert_allclose(prior_numbers(weighted), prior_numbers(repeated), rtol=1e-12)
 

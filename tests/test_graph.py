@@ -142,6 +142,7 @@ class ByHand:
     trials: Any = None
     weights: Any = 1.0
     centered: bool = False
+    stated: frozenset[str] = frozenset()  # addresses of priors that are literal
 
     def logp(self, point: Mapping[str, np.ndarray]) -> float:
         left = dict(point)
@@ -208,13 +209,15 @@ class ByHand:
         for group in predictor.groups:
             r, density = self._effects(parameter, group, left)
             total += density
-            columns = zip(group.effects.values(), self.centres(group), strict=True)
+            columns = zip(group.effects.values(), self.centres(group, prefix), strict=True)
             for number, (column, centre) in enumerate(columns):
                 eta = eta + (group.indicators * np.reshape(column - centre, (-1, 1))) @ r[:, number]
         return eta, total
 
-    def centres(self, group: Group) -> list[float]:
-        """Weighted means of the columns that are correlated with a varying intercept."""
+    def centres(self, group: Group, prefix: str = "") -> list[float]:
+        """Weighted means of the columns that are correlated with a varying intercept, unless its priors are stated."""
+        if {f"{prefix}cor[{group.name}]", f"{prefix}sd[{group.name}, Intercept]"} & self.stated:
+            return [0.0] * len(group.effects)
         labels, weights = list(group.effects), np.broadcast_to(self.weights, len(self.y))
         with_intercept = [block for block in group.blocks if any(labels[j] == "Intercept" for j in block)]
         return [
@@ -229,7 +232,7 @@ class ByHand:
             (group.name, "") if parameter == "mu" else (f"{parameter}_{group.name}", f"{parameter}.")
         )
         sds = [self.priors[f"{prefix}sd[{group.name}, {label}]"] for label in group.effects]
-        free = "_centred" if any(self.centres(group)) else ""
+        free = "_centred" if any(self.centres(group, prefix)) else ""
         sd, total = self._vector(f"sd_{own}{free}", sds, left)
         correlation = np.eye(len(sd))
         several = sum(len(block) > 1 for block in group.blocks) > 1
@@ -409,7 +412,9 @@ def test_density_of_every_family_link_and_structure(family, link, structure):
 def by_hand(family, link, predictors, priors=None, **rest) -> ByHand:
     y = FRAME[RESPONSE[family]].to_numpy(float)
     defaults = default_priors(y, family, link, predictors, rest.get("trials"), rest.get("weights"))
-    return ByHand(y, family, link, predictors, defaults | (priors or {}), **rest)
+    return ByHand(
+        y, family, link, predictors, defaults | (priors or {}), stated=frozenset(priors or {}), **rest
+    )
 
 
 def texts(priors: dict[str, Distribution]) -> dict[str, str]:
@@ -422,6 +427,29 @@ def test_four_correlated_effects_one_of_them_categorical():
     predictors = {"mu": Predictor(columns("x"), groups)}
     model = hb.Model("real ~ x + (x + c | g)", FRAME, priors={"cor": "LKJ(0.7)"})
     assert_same_density(model.graph(), by_hand("gaussian", "identity", predictors, {"cor[g]": ("LKJ", 0.7)}))
+
+
+def residual(column, *margins) -> np.ndarray:
+    """What is left of a column after least squares on the constant and its margins."""
+    on = np.column_stack([np.ones(len(FRAME)), *margins])
+    column = np.asarray(column, dtype=float)
+    return column - on @ np.linalg.lstsq(on, column, rcond=None)[0]
+
+
+@pytest.mark.parametrize("centered", [False, True])
+def test_products_and_powers_are_residuals_on_their_margins(centered):
+    x, w = (FRAME[name].to_numpy(float) for name in "xw")
+    slopes = {
+        "x": residual(x),
+        "w": residual(w),
+        "x:w": residual(x * w, x, w, x**2),
+        "I(x ** 2)": residual(x**2, x),
+    }
+    effects = {"Intercept": 1.0, "x": x, "w": w, "x:w": residual(x * w, x, w)}
+    predictors = {"mu": Predictor(slopes, (Group("g", FRAME["g"], effects, ((0, 1, 2, 3),)),))}
+    made = by_hand("gaussian", "identity", predictors, centered=centered)
+    model = hb.Model("real ~ x*w + I(x**2) + (x*w | g)", FRAME)
+    assert_same_density(model.graph("centered" if centered else "noncentered"), made)
 
 
 def test_terms_on_one_factor_are_merged():

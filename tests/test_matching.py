@@ -63,12 +63,12 @@ def made(name, draws=4):
         if prior.prior.fixed is not None and prior.kind == "sd":
             values["sd_g"][:, 1] = prior.prior.fixed
         if prior.prior.fixed is not None and prior.kind == "cor":
-            sd, cor = coordinates.centred_covariance(
+            sd, cor = coordinates.inner_covariance(
                 fit.spec, flatten(fit.spec, fit.posterior), "mu", fit.spec.layout.predictors["mu"].factors[0]
             )
             cor = np.where(np.eye(2, dtype=bool), 1.0, prior.prior.fixed) + 0 * cor
-            shift = fit.spec.layout.predictors["mu"].factors[0].shift
-            values["sd_g"], values["cor_g"] = coordinates.shift_covariance(shift, sd, cor)
+            effects = fit.spec.layout.predictors["mu"].factors[0].map
+            values["sd_g"], values["cor_g"] = effects.to_user_covariance(sd, cor)
     return fit, Draws(values, 1, draws)
 
 
@@ -78,16 +78,15 @@ def graph_point(spec, draws, s):
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             name = spec.coefficient_variable(parameter).name
-            b = draws.values[name][s].copy()
+            b = layout.map.to_inner(draws.values[name][s])
             if layout.intercept is not None:
-                b[layout.intercept] += b @ layout.centres
                 point[f"{name}_intercept"] = b[layout.intercept]
             slopes = [j for j, p in enumerate(spec.coefficient_priors(parameter)) if j != layout.intercept]
             point[f"{name}_slopes"] = b[slopes]
         for factor in layout.factors:
             names = {kind: v.name for kind, v in spec.factor_variables(parameter, factor).items()}
-            sd, cor = coordinates.centred_covariance(spec, draws.part(slice(s, s + 1)), parameter, factor)
-            free = "" if factor.shift is None else "_centred"
+            sd, cor = coordinates.inner_covariance(spec, draws.part(slice(s, s + 1)), parameter, factor)
+            free = "" if factor.map.identity else "_centred"
             point[f"{names['sd']}{free}"] = sd[0]
             priors = [
                 spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
@@ -97,8 +96,7 @@ def graph_point(spec, draws, s):
                 of_kind = [j for j, prior in enumerate(priors) if prior.name == kind]
                 point[f"{names['sd']}{free}_{kind.lower()}"] = sd[0, of_kind]
             r = draws.values[names["r"]][s]
-            back = np.eye(r.shape[1]) if factor.shift is None else np.linalg.inv(factor.shift)
-            point[f"{names['r']}{free}"] = r @ back.T
+            point[f"{names['r']}{free}"] = r @ factor.map.inverse.T
             if factor.correlated:
                 root = np.linalg.cholesky(cor[0])
                 point[f"{names['cor']}_chol"] = root
@@ -141,9 +139,9 @@ def test_points_and_their_jacobian():
 
     def natural(points):
         moved = space.at(points, slice(0, 1))
-        sd, cor = coordinates.centred_covariance(spec, moved, "mu", factor)
-        b, r = moved.values["b"][0].copy(), moved.values["r_g"][0, [1, 4]].ravel()
-        b[0] += b @ spec.layout.predictors["mu"].centres
+        sd, cor = coordinates.inner_covariance(spec, moved, "mu", factor)
+        b, r = moved.values["b"][0], moved.values["r_g"][0, [1, 4]].ravel()
+        b = spec.layout.predictors["mu"].map.to_inner(b)
         own = [moved.values["sigma"][0], moved.values["nu"][0]]
         return np.concatenate([b, sd[0], cor[0][np.tril_indices(3, -1)], r, own])
 

@@ -36,5 +36,5 @@ def test_rows_without_weight_change_no_mean():
     some, none = spread_of(COLUMNS[:10]), spread_of(COLUMNS[10:20], np.zeros(10))
     for joined in (some + none, none + some):
         assert_allclose(joined.means, some.means, rtol=1e-14)
-        assert_allclose(joined.squares, some.squares, rtol=1e-14)
+        assert_allclose(joined.products, some.products, rtol=1e-14)
     assert (none + none).weight == 0

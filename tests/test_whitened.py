@@ -46,11 +46,10 @@ def test_the_betabinomial_posterior_of_cbpp_is_that_of_an_integrated_likelihood(
     fit = model.fit(seed=1, progress=False)
     assert fit.summary()["ess_bulk"].min() > 1000
     layout, bound = model.spec.layout.predictors[MEAN], model.design.predictors[MEAN]
-    x, codes = bound.x - layout.centres, bound.factors["herd"].codes
+    x, codes = layout.map.inner_columns(bound.x), bound.factors["herd"].codes
     y, n = model.design.y[:, None], model.design.trials[:, None]
     draws = fit.posterior.stack(draw_=("chain", "draw"))
-    b = draws["b"].to_numpy().copy()
-    b[0] += layout.centres @ b
+    b = layout.map.to_inner(draws["b"].to_numpy().T).T
     found = np.vstack([b, np.log(draws["sd_herd"].to_numpy()), np.log(draws["phi"].to_numpy())])
     sd_prior = model.spec.prior("sd", coefficient="Intercept", group="herd")
     priors = (*model.spec.coefficient_priors(MEAN), sd_prior, model.spec.prior("phi", parameter="phi"))

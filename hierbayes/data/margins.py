@@ -176,45 +176,19 @@ class Columns:
 
     @cached_property
     def map(self) -> ColumnMap:
-        """The map to the columns that the model's priors are about: residuals on margins without a stated prior."""
+        """The map to the columns that the model's priors are about.
+
+        Those are the residuals, but that nothing is carried over to a coefficient whose prior is stated; and a constant
+        without a stated prior is still the mean.
+        """
         if not self.literal:
             return self.inner
-        matrix = np.eye(len(self.margins))
-        stated = np.zeros(len(matrix), dtype=bool)
-        stated[list(self.literal)] = True
-        for column, margins in enumerate(self.margins):
-            kept = [margin for margin in margins if not stated[margin]]
-            constant = self.constants[:, column]
-            held = constant[stated].any()
-            if len(kept) == len(margins) and not held:
-                matrix[:, column] = self.residuals[:, column]
-            else:
-                matrix[:, column] -= self._fitted(column, kept, np.zeros_like(constant) if held else constant)
+        stated = list(self.literal)
+        matrix = self.residuals.copy()
+        matrix[stated] = np.eye(len(matrix))[stated]
+        free = ~self.constants[stated].any(axis=0)
+        matrix[:, free] -= (self.means @ matrix[:, free]) * self.constants[:, free]
         return ColumnMap(matrix)
-
-    def _fitted(self, column: int, margins: list[int], constant: Array) -> Array:
-        """The combination of some margins and the constant that is nearest to a column: (k,)."""
-        raw, means = self.inner.inverse, self.means
-        root = self._root if constant.any() else self._uncentred_root
-        sizes = np.linalg.norm(root @ raw[:, margins], axis=0)
-        sizes[sizes == 0] = 1.0
-        found = np.zeros(len(raw))
-        found[margins] = (
-            np.linalg.lstsq(root @ raw[:, margins] / sizes, root @ raw[:, column], rcond=1e-12)[0] / sizes
-        )
-        return found + (means[column] - found @ means) * constant
-
-    @cached_property
-    def _root(self) -> Array:
-        """R of R'R = the residuals' cross-products about their means."""
-        values, vectors = np.linalg.eigh(self.spread.products)
-        root: Array = np.sqrt(np.maximum(values, 0.0))[:, None] * vectors.T
-        return root
-
-    @cached_property
-    def _uncentred_root(self) -> Array:
-        root: Array = np.vstack([self._root, np.sqrt(self.spread.weight) * self.spread.means])
-        return root
 
     @cached_property
     def means(self) -> Array:

@@ -89,7 +89,7 @@ class Whitened:
                 spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter).name
                 for e in factor.effects
             ]
-            free = "" if factor.shift is None else "_centred"
+            free = "" if factor.map.identity else "_centred"
             of_sds = places[first_sd : first_sd + q]
             found |= named(f"sd_{own}{free}", kinds, theta[of_sds[of_sds >= 0]])
             first_sd += q
