@@ -22,7 +22,6 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
     "PYTHONHASHSEED": "0",
 }
 VECTORS = "haswell"  # the first with AVX2
-LIBRARY = {"sqrt", "exp", "expm1", "log", "log1p", "pow", "memset", "memcpy"}
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
     "gaussian.nestdraws.colour_nested",
@@ -34,15 +33,24 @@ SHIPPED = (
     "gaussian.moments._add_level_products",
     "gaussian.moments._add_pair_products",
     "gaussian.panels._find_ends",
+    "whitening.kernel.log_density",
+    "whitening.kernel.place",
+    "whitening.kernel.fill_rows",
+    "whitening.elimination.eliminate",
+    "whitening.levels.unplace_levels",
+    "whitening.sample._expand",
 )
 
 
 def use_all() -> None:
     """Call every kernel of `SHIPPED`, whatever else is called."""
+    import hierbayes as hb
     from hierbayes.engine.collapsed import CHAIN, CROSSED, DENSE, use_kernels
 
     for route in (CHAIN, DENSE, CROSSED):
         use_kernels(route)
+    formula = "incidence | trials(size) ~ period + (1 | herd)"
+    hb.Model(formula, hb.load_dataset("cbpp"), family="binomial").approximate(draws=30, progress=False)
 
 
 def make() -> dict[str, bytes]:
@@ -89,7 +97,7 @@ def portable(module: Any, often: bool) -> bytes:
     import llvmlite.binding as llvm
 
     from hierbayes.engine.core.machine import ENTRY, strip
-    from hierbayes.engine.core.shipped import missing_from
+    from hierbayes.engine.core.shipped import LIBRARY, missing_from
 
     strip(module)
     if often:

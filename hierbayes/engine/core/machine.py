@@ -20,7 +20,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 from hierbayes.engine.core.arguments import Argument, layout_of
-from hierbayes.engine.core.shipped import shipped_module
+from hierbayes.engine.core.shipped import LIBRARY, missing_from, shipped_module
 
 PACKAGE = Path(__file__).parents[2]
 IMPORTED = re.compile(r"^ *from hierbayes\.?([\w.]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
@@ -49,8 +49,12 @@ def address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argume
                     make_entry,  # numba's compiler: only where it is needed
                 )
 
-                code = machine_code(llvm.parse_assembly(make_entry(kind, kernel, arguments)))
-                keep(_file(key), code)
+                module = llvm.parse_assembly(make_entry(kind, kernel, arguments))
+                code = machine_code(module)
+                if (
+                    set(missing_from(module)) <= LIBRARY
+                ):  # what needs numba's own functions is of no use without it
+                    keep(_file(key), code)
             _loaded[key] = link(code)
         return _loaded[key]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.hyperparameters import LAM
 from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
@@ -115,7 +116,8 @@ def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Pa
     )
     W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
     start = packed.n_effects + packed.chart.t.size - dense
-    eliminate(
+    run(
+        eliminate,
         conditional,
         start,
         model.factors,
@@ -154,7 +156,7 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
     n_predictors, n, n_components = len(model.predictors), model.rows.shape[1], len(model.components)
     etas, out = np.zeros((n_predictors, n)), np.zeros((1 + n_components, n))
     inner, slopes = np.zeros((n_components, n)), np.ones((n_components, n))
-    fill_rows(model, memory, etas, inner, slopes, out)
+    run(fill_rows, model, memory, etas, inner, slopes, out)
     information, scores = np.zeros((n_predictors, n)), np.zeros((n_predictors, n))
     with np.errstate(all="ignore"):
         for c, (j, _, link) in enumerate(model.components):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluate
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.hyperparameters import LAM, start_theta
 from hierbayes.engine.gaussian.modes import spread_at
 from hierbayes.engine.gaussian.problem import Floats
@@ -75,7 +76,7 @@ def find_pilot(problem: Problem) -> Pilot:
     packed = replace(packed, model=packed.model._replace(sizes=sizes)).mapped(origin=theta, t=t)
     pairs = find_pairs(packed, conditional)
     memory = packed.memory()
-    place(np.zeros(packed.dim), packed.model, packed.chart, memory)
+    run(place, np.zeros(packed.dim), packed.model, packed.chart, memory)
     for turn in range(ROUNDS):
         packed = whiten(problem, packed, pairs, memory)
         fixed = packed.n_theta if turn < COEFFICIENT_ROUNDS else 0
@@ -83,7 +84,7 @@ def find_pilot(problem: Problem) -> Pilot:
         position, slope = climb(evaluate, _position(packed, memory), fixed, packed.n_theta, STEPS)
         if fixed == 0 and slope < FLAT:
             break
-        place(position, packed.model, packed.chart, memory)
+        run(place, position, packed.model, packed.chart, memory)
     if packed.n_theta:
         packed = packed.mapped(origin=packed.chart.origin + position[: packed.n_theta])
         position[: packed.n_theta] = 0.0
@@ -98,7 +99,8 @@ def _position(packed: Packed, memory: Memory) -> Floats:
     white = np.zeros(packed.n_effects + chart.t.size)
     u = memory.effects[U].copy()
     for k, factor in enumerate(model.factors):
-        unplace_levels(factor, memory.lams[LAM, k], chart.W, chart.c, u, memory.roots, white)
+        lam = memory.lams[LAM, k]
+        run(unplace_levels, factor, lam, chart.W, chart.c, u, memory.roots, white)
     dense = len(chart.rotation)
     if dense:
         white[len(white) - dense :] = np.linalg.solve(chart.rotation, white[len(white) - dense :])

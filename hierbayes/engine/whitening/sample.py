@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
+from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.hyperparameters import CHOL, VALUE
 from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.problem import Floats
@@ -109,7 +110,7 @@ def expand(
     def fill(part: np.ndarray) -> None:
         rows = slice(int(part[0]), int(part[-1]) + 1)
         arrays = own[rows], scale[rows], chol[rows], b[rows], r[rows]
-        _expand(flat[rows], model, packed.chart, packed.memory(), *arrays)
+        run(_expand, flat[rows], model, packed.chart, packed.memory(), *arrays)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(fill, parts))
