@@ -95,6 +95,7 @@ def _math(pm: Any) -> SimpleNamespace:
         log=pt.log,
         expm1=pt.expm1,
         log1p=pt.log1p,
+        gammaln=pt.gammaln,
         softplus=pt.softplus,
         sigmoid=pm.math.sigmoid,
         ndtr=lambda x: 0.5 * pt.erfc(-x / root),

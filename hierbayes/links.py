@@ -17,6 +17,7 @@ NUMPY_MATH = SimpleNamespace(
     log=np.log,
     expm1=np.expm1,
     log1p=np.log1p,
+    gammaln=special.gammaln,
     softplus=lambda x: np.logaddexp(0.0, x),
     sigmoid=special.expit,
     ndtr=special.ndtr,

@@ -564,6 +564,10 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
         if name != MEAN and name not in known:
             have = ", ".join([MEAN, *known])
             raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")
+        if name != MEAN and not family.parameter(name).takes_formula:
+            raise UnsupportedError(
+                f"{name} of family {family.name!r} is a vector, which has no formula; leave it out"
+            )
     others = {name: _read(text, response=False) for name, text in formula.items() if name != MEAN}
     return {MEAN: _read(formula[MEAN], response=True)} | others
 

@@ -149,4 +149,5 @@ def log_ratio_minus(ratio: float, away: float) -> float:
 def log1p_wide(x: float) -> float:
     """Return log(1 + x) for x >= 0, by arithmetic alone; what rounding left of 1 + x is added to its logarithm."""
     total = 1.0 + x
-    return log_lane(total) + (x - (total - 1.0)) / total
+    found = log_lane(total) + (x - (total - 1.0)) / total
+    return found if x < np.inf else x

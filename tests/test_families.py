@@ -11,7 +11,11 @@ from hierbayes.families import FAMILIES, get_family, response_scale
 from hierbayes.links import LINKS, NUMPY_MATH
 from hierbayes.model import Model
 
-PAIRS = [(name, link) for name, family in FAMILIES.items() for link in family.links]
+TEN = (
+    "gaussian", "student", "lognormal", "bernoulli", "binomial", "betabinomial", "poisson", "negbinomial", "gamma",
+    "beta",
+)  # fmt: skip
+PAIRS = [(name, link) for name in TEN for link in FAMILIES[name].links]
 pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
 
 # SciPy's own word for each inverse link, its logarithm, and the logarithm of one minus it
@@ -143,7 +147,7 @@ def test_the_graph_has_the_same_mathematics():
     there = _math(pm)
     assert vars(there).keys() == vars(NUMPY_MATH).keys()
     for name, function in vars(NUMPY_MATH).items():
-        values = np.abs(x) if name in ("log", "log1p") else x
+        values = np.abs(x) if name in ("log", "log1p", "gammaln") else x
         assert_allclose(evaluate(vars(there)[name](pt.as_tensor(values))), function(values), rtol=1e-12)
 
 
@@ -494,7 +498,7 @@ def test_weight_two_is_the_row_twice(name, link):
 # -- the registry --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("name", TEN)
 def test_a_record_is_complete(name):
     family = FAMILIES[name]
     assert family.name == name

@@ -168,7 +168,8 @@ def _check_shared(spec: ModelSpec, design: Design) -> None:
 
 
 def _identity(spec: ModelSpec) -> bool:
-    return spec.link_name == "identity" and not spec.family.log_response
+    family = spec.family
+    return spec.link_name == "identity" and not family.log_response and family.mean is not None
 
 
 def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
@@ -177,7 +178,8 @@ def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
     if scale != "both":
         return (scale,)
     # 1/eta has no mean over normal effects: the response's scale has no variance there
-    return ("latent",) if spec.link_name == "inverse" else ("latent", "response")
+    without = spec.link_name == "inverse" or spec.family.mean is None
+    return ("latent",) if without else ("latent", "response")
 
 
 def _shares(parts: Components, definition: str) -> dict[str, Array]:

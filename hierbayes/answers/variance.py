@@ -142,6 +142,8 @@ def _distribution_variance(
 ) -> Array:
     """Variance of a response about its linear predictor, on the link's scale: (S,)."""
     family, link = spec.family, spec.link
+    if family.latent_variance is not None:
+        return np.full(len(draws), family.latent_variance)
     if family.threshold:
         assert link.latent_variance is not None, f"{link.name} is no link of probabilities"
         return np.full(len(draws), link.latent_variance)

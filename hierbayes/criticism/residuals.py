@@ -91,7 +91,10 @@ def residuals(
             squares += np.nansum(_standardised(responses, found.mean, found.variance), axis=1)
             zeros += (responses == 0).sum(axis=1)
     quantile = np.random.default_rng([seed, 2]).uniform(below, np.maximum(below, upto))
-    sd = np.sqrt(np.where(np.isfinite(variance), variance, np.inf))
+    nothing = (
+        np.nan if family.variance is None else np.inf
+    )  # categories have no variance, not an infinite one
+    sd = np.sqrt(np.where(np.isfinite(variance), variance, nothing))
     residual = y - fitted
     columns = {"observed": y, "fitted": fitted, "sd": sd, "residual": residual}
     pearson = residual / np.where((sd > 0) & np.isfinite(sd), sd, np.nan)

@@ -256,13 +256,7 @@ def _about_categories(name: str, categories: list[str]) -> str:
 def _categories(column: pd.Series, family: Family) -> tuple[Any, ...]:
     """Categories in their order: as the column has them, else sorted."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        values = list(column.cat.categories)
-        unseen = [value for value in values if not (column == value).any()]
-        if unseen:
-            raise DataError(
-                f"the response {column.name!r} has no row of category {unseen[0]!r}, so nothing tells where it begins; "
-                f"leave it out with data[{column.name!r}].cat.remove_unused_categories()"
-            )
+        values = list(column.cat.remove_unused_categories().cat.categories)
     else:
         values = _distinct(column)
         if not pd.api.types.is_numeric_dtype(column):

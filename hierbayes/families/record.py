@@ -156,6 +156,8 @@ class Family:
     threshold : bool
         Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
         distribution about the linear predictor is the link's.
+    latent_variance : float or None
+        Variance of a latent variable about the linear predictor, where the family has one of its own.
     summed : bool
         Whether rows that differ in the response alone may be merged: `row` is linear in the response and the trials.
     normal : bool
@@ -185,6 +187,7 @@ class Family:
     design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
+    latent_variance: float | None = None
     summed: bool = False
     normal: bool = False
     place: int = 100

@@ -13,7 +13,8 @@ from tests.test_graph import REAL
 
 
 def suffix(kind: str) -> str:
-    return "" if kind in REAL else "_interval__" if kind == "Uniform" else "_log__"
+    others = {"Uniform": "_interval__", "Beta": "_logodds__"}
+    return "" if kind in REAL else others.get(kind, "_log__")
 
 
 def named(name: str, kinds: list[str], values: np.ndarray) -> dict[str, np.ndarray]:
@@ -62,9 +63,16 @@ class Whitened:
         place(position, packed.model, packed.chart, memory)
         theta, found = memory.theta[0], {}
         places, of_own = packed.model.scales[:, 0], packed.model.own_places[:, 0]
-        for index, name in enumerate(spec.plain_parameters):
+        index = 0
+        for name in spec.plain_parameters:
             kind = spec.prior(name, parameter=name).name
+            if spec.family.parameter(name).kind.vector:
+                size = spec.components(spec.family.parameter(name))
+                found[f"{name}_ordered__"] = theta[of_own[index : index + size]]
+                index += size
+                continue
             found |= {} if kind == "Fixed" else named(name, [kind], theta[of_own[index]])
+            index += 1
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"
             first, end = packed.model.predictors[j]
