@@ -61,7 +61,8 @@ class Model:
         frame.
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
-        ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"`` or ``"beta"``.
+        ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
+        ``"weibull"`` or ``"zero_inflated_poisson"``.
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.

@@ -22,13 +22,16 @@ FAMILIES: dict[str, Family] = {family.name: family for family in _found()}
 # What a name that is no family's asks for, by a part of it, and what does it.
 ELSEWHERE = {
     **dict.fromkeys(
-        ("ordinal", "cumulative", "ratio", "acat", "categorical", "multinomial"),
-        "brms and Bambi have ordinal and categorical responses",
+        ("ordinal", "ratio", "acat", "categorical", "multinomial"),
+        "'cumulative' is for categories in an order; brms and Bambi have other ordinal and categorical responses",
     ),
     **dict.fromkeys(
-        ("zeroinflated", "hurdle", "zip", "zinb"), "brms, Bambi and glmmTMB have zero-inflation and hurdles"
+        ("zeroinflated", "hurdle", "zip", "zinb"),
+        "'zero_inflated_poisson' is here; brms, Bambi and glmmTMB have other zero-inflation and hurdles",
     ),
-    **dict.fromkeys(("weibull", "cox", "frechet", "survival"), "brms and Bambi have models of survival"),
+    **dict.fromkeys(
+        ("cox", "frechet", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"
+    ),
     "logistic": "for a yes/no response take 'bernoulli'",
     "exgaussian": "brms has it",
     "inversegaussian": "brms and Bambi have it",
