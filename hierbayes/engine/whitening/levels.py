@@ -90,14 +90,22 @@ def _place_square(
 
 @compiled
 def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float:
-    """Set a level's L and L⁻¹; return log|L|."""
+    """Set a level's L and L⁻¹; return log|L|.
+
+    In O(q³), as Cholesky's factorization itself: WΛ is formed first, where L⁻¹ comes to lie.
+    """
     L, J = roots[0], roots[1]
+    for i in range(q):
+        for b in range(q):
+            total = 0.0
+            for j in range(b, q):
+                total += W[square + i * q + j] * lam[j, b]
+            J[square + i * q + b] = total
     for a in range(q):
         for b in range(a + 1):
             total = 1.0 if a == b else 0.0
             for i in range(a, q):
-                for j in range(b, q):
-                    total += lam[i, a] * W[square + i * q + j] * lam[j, b]
+                total += lam[i, a] * J[square + i * q + b]
             for d in range(b):
                 total -= L[square + a * q + d] * L[square + b * q + d]
             L[square + a * q + b] = np.sqrt(total) if a == b else total / L[square + b * q + b]
