@@ -7,7 +7,7 @@ import scipy.stats as st
 
 import hierbayes as hb
 from hierbayes.errors import DataError, PriorError
-from hierbayes.implied import quantities_at_means
+from hierbayes.implied import inner_quantities
 from hierbayes.simulation import sample_prior
 
 matplotlib.use("Agg")
@@ -44,7 +44,7 @@ def test_a_refit_is_the_fit_of_the_model_with_these_priors(sleep, tight):
 
 def test_quantities_at_the_means_have_their_priors(fit):
     """Taken back from the user's zero, draws of the prior are those that the priors state."""
-    found = quantities_at_means(fit.spec, sample_prior(fit.spec, 4000, seed=1))
+    found = inner_quantities(fit.spec, sample_prior(fit.spec, 4000, seed=1))
     scale = 56.1721
     expected = {
         "Intercept": st.norm(298.508, 140.43),

@@ -33,6 +33,7 @@ UNIVARIATE = [
     (Prior("InverseGamma", 3, 4), st.invgamma(3, scale=4)),
     (Prior("InverseGamma", 0.7, 0.2), st.invgamma(0.7, scale=0.2)),
     (Prior("LogNormal", 1, 0.5), st.lognorm(0.5, scale=math.e)),
+    (Prior("Beta", 2, 3), st.beta(2, 3)),
 ]
 GRID = np.r_[-40, np.linspace(-5, 9, 113), 1e-300, 40, np.nan]
 
@@ -500,8 +501,10 @@ def test_texts_of_a_prior(prior: Prior, short: str, exact: str, code: str) -> No
         ("LogNormal(0, 1)", "positive"),
         ("HalfFlat", "positive"),
         ("Flat", "real"),
-        ("Uniform(0, 1)", "positive"),
-        ("Uniform(0.5, 1)", "positive"),
+        ("Uniform(0, 1)", "unit"),
+        ("Uniform(0.5, 1)", "unit"),
+        ("Uniform(0.5, 2)", "positive"),
+        ("Beta(2, 3)", "unit"),
         ("Uniform(-1, 1)", "real"),
         ("LKJ", "correlation"),
         ("LKJ(2)", "correlation"),

@@ -65,6 +65,7 @@ def test_all_pairs_and_chosen_ones(fit):
     assert_allclose(draws.to_numpy().ravel(), difference)
 
 
+@pytest.mark.filterwarnings("ignore:predictions go beyond")
 def test_levels_at_values_of_the_predictors(fit):
     there = R[:, :, 0] + 3.0 * R[:, :, 1]
     table = fit.contrasts("g", pairs=[(4, 33)], at={"x": [0, 3.0]})

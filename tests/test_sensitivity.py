@@ -9,7 +9,7 @@ from scipy import stats
 
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
-from hierbayes.criticism.sensitivity import centred_covariance, check_boundary, log_effects, log_prior
+from hierbayes.criticism.sensitivity import check_boundary, inner_covariance, log_effects, log_prior
 
 from .conftest import SLEEP
 from .test_predict import tame_fit, to_fit, values_of
@@ -243,7 +243,7 @@ def test_a_far_zero_alone_makes_no_extreme_correlation():
     assert "cor-at-one" not in [finding.code for finding in found_of(fit)]
     draws = flatten(fit.spec, fit.posterior)
     factor = fit.spec.layout.predictors["mu"].factors[0]
-    sd, cor = centred_covariance(fit.spec, draws, "mu", factor)
+    sd, cor = inner_covariance(fit.spec, draws, "mu", factor)
     assert np.median(sd[:, 0]) == pytest.approx(37, abs=6)
     assert np.abs(np.median(cor[:, 0, 1])) < 0.9
 

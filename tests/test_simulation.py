@@ -74,21 +74,11 @@ def test_coefficients_come_from_their_priors(model, drawn):
     assert np.abs(together - np.eye(5)).max() < 4.5 / np.sqrt(DRAWS)
 
 
-@pytest.fixture(scope="module")
-def at_means(drawn) -> tuple[np.ndarray, np.ndarray]:
-    """Sds and correlations of the slopes of g and of its intercepts at the means of x and w, where priors are."""
-    moved = np.eye(3)
-    moved[0, 1:] = FRAME[["x", "w"]].mean()
-    sd, cor = drawn.values["sd_g"], drawn.values["cor_g"]
-    covariance = moved @ (sd[:, :, None] * cor * sd[:, None, :]) @ moved.T
-    sds = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    return sds, covariance / (sds[:, :, None] * sds[:, None, :])
-
-
-def test_standard_deviations_and_sigma_come_from_their_priors(model, drawn, at_means):
+def test_standard_deviations_and_sigma_come_from_their_priors(model, drawn):
+    """At the user's zero: the correlations of g are stated, and so its whole block is literal."""
     for place, effect in enumerate(("Intercept", "x", "w")):
         cdf = prior_cdf(model, "sd", coefficient=effect, group="g")
-        assert_from(at_means[0][:, place], cdf)
+        assert_from(drawn.values["sd_g"][:, place], cdf)
     assert_from(drawn.values["sd_h"], prior_cdf(model, "sd", coefficient="Intercept", group="h"))
     assert_from(drawn.values["sigma"], prior_cdf(model, "sigma", parameter="sigma"))
 
@@ -99,10 +89,10 @@ def assert_correlations(matrices: np.ndarray) -> None:
     assert np.linalg.eigvalsh(matrices).min() > -1e-12
 
 
-def test_correlations_are_lkj(drawn, at_means):
+def test_correlations_are_lkj(drawn):
     """Each is Beta(η − 1 + d/2) on (−1, 1), uncorrelated with the others, and E det R is known."""
     assert_correlations(drawn.values["cor_g"])
-    matrices, eta, d = at_means[1], 1.5, 3
+    matrices, eta, d = drawn.values["cor_g"], 1.5, 3
     shape = eta - 1 + d / 2
     below = matrices[:, *np.tril_indices(d, -1)]
     for column in below.T:
@@ -220,7 +210,7 @@ def test_responses_are_those_of_the_drawn_parameters(family):
     tree = model.prior_predictive(draws=200, seed=6)
     prior, y = tree["prior"].to_dataset(), tree["prior_predictive"][RESPONSE[family]].to_numpy()[0]
     eta = linear_predictor(prior, "mu", ["x", "c"], {"g": ["Intercept", "x"], "h": ["Intercept"]})
-    aux = {a.name: prior[a.name].to_numpy()[0][:, None] for a in FAMILIES[family].auxiliaries}
+    aux = {a.name: prior[a.name].to_numpy()[0][:, None] for a in FAMILIES[family].own}
     exact = SCIPY[family](MEANS[model.spec.link_name](eta), aux, FRAME["n"].to_numpy())
     u = exact.cdf(y)
     if not hasattr(exact.dist, "pdf"):  # spread over its step

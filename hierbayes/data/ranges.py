@@ -89,6 +89,7 @@ def _beyond(ranges: Mapping[str, Range], frame: pd.DataFrame, slack: float) -> I
         if name not in frame or not pd.api.types.is_numeric_dtype(frame[name]):
             continue
         values = frame[name].to_numpy(dtype=np.float64)
+        values = values[np.isfinite(values)]  # what is not finite is an error of its own
         low, high = known.limits(slack)
         below, above = values < low, values > high
         outside = int((below | above).sum())
@@ -101,6 +102,6 @@ def _beyond(ranges: Mapping[str, Range], frame: pd.DataFrame, slack: float) -> I
             else "the model's form alone says what is there"
         )
         yield (
-            f"{name!r} reaches {' and '.join(ends)} in {outside:,} of {len(values):,} rows, and training had "
+            f"{name!r} reaches {' and '.join(ends)} in {outside:,} of {len(frame):,} rows, and training had "
             f"{known.low:.6g} to {known.high:.6g} ({why})"
         )

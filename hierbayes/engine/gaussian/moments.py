@@ -11,6 +11,7 @@ from hierbayes.engine.gaussian.lanes import add_gram, compiled
 from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints
 
 CHUNK = 8192  # rows; a chunk's dense columns stay in the second-level cache
+PRIOR_SHARE = 1e-10  # of the response's sum of squares: what the prior weighs beside the rows in their reference
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,19 @@ class Moments:
 def reference(problem: GaussianProblem) -> Reference:
     """Return the point to take moments about: the least-squares fit without the grouping factors.
 
-    It need not be accurate. Directions of X that the rows hardly determine keep the coefficient 0.
+    It need not be accurate. Directions of X that the rows hardly determine keep the coefficient 0, and a column that is
+    rounding alone that of its prior.
     """
-    p = problem.X.shape[1]
+    p, first = problem.X.shape[1], problem.intercept
     gram = np.zeros((p + 1, p + 1))
     for _, A, _ in _chunks(problem, Reference(problem.centre, np.zeros(p))):
         run(add_gram, A, p + 1, gram)
-    return Reference(problem.centre, least_squares(_symmetric(gram)))
+    gram = _symmetric(gram)
+    size = gram[p, p] - (0.0 if first is None else gram[first, p] ** 2 / gram[first, first])
+    ridge = PRIOR_SHARE * max(size, 0.0) * problem.prior_precision
+    gram[range(p), range(p)] += ridge
+    gram[:p, p] += ridge * problem.prior_mean
+    return Reference(problem.centre, least_squares(gram))
 
 
 def least_squares(gram: Floats) -> Floats:
