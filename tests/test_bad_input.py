@@ -432,8 +432,15 @@ FORMULAS = [
         hb.DataError,
         "a column 1, which is int",
     ),
-    bad("ordinal", model("y ~ x", family="sratio"), hb.UnsupportedError, "'cumulative'", "brms and Bambi have"),
-    bad("hurdle", model("y ~ x", family="hurdle_gamma"), hb.UnsupportedError, "glmmTMB have other zero-inflation and hurdles"),
+    bad(
+        "ordinal", model("y ~ x", family="sratio"), hb.UnsupportedError, "'cumulative'", "brms and Bambi have"
+    ),
+    bad(
+        "hurdle",
+        model("y ~ x", family="hurdle_gamma"),
+        hb.UnsupportedError,
+        "other zero-inflation",
+    ),
     bad("logistic", model("yes ~ x", family="logistic"), hb.UnsupportedError, "take 'bernoulli'"),
     bad("rate", model("count | rate(n) ~ x", family="poisson"), hb.FormulaError, "+ offset(log(…))"),
     bad("link", model("y ~ x", link="logit"), hb.UnsupportedError, "'logit'", "its links are identity, log"),

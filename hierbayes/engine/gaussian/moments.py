@@ -11,7 +11,8 @@ from hierbayes.engine.gaussian.lanes import add_gram, compiled
 from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints
 
 CHUNK = 8192  # rows; a chunk's dense columns stay in the second-level cache
-PRIOR_SHARE = 1e-10  # of the response's sum of squares: what the prior weighs beside the rows in their reference
+# of the response's sum of squares: what the prior weighs beside the rows in their reference
+PRIOR_SHARE = 1e-16
 
 
 @dataclass(frozen=True)
