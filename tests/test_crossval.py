@@ -203,7 +203,9 @@ def test_logo_is_refitting_without_each_subject(slopes, slopes_without_each_subj
         weights = -log_density_of_a_new_subject(slopes, rows)
         own = log_mean(weights)[1]
         k = found.loc[subject, "pareto_k"]
-        if k < 0.7:
+        if 0.5 <= k < 0.7:  # weights without a variance: the error is larger than their spread says
+            assert found.loc[subject, "elpd"] == pytest.approx(want, abs=10 * np.hypot(error, own))
+        if k < 0.5:
             assert found.loc[subject, "elpd"] == pytest.approx(want, abs=4 * np.hypot(error, own))
             total += found.loc[subject, "elpd"] - want
             sum_error = np.hypot(sum_error, np.hypot(error, own))

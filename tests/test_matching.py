@@ -301,9 +301,12 @@ def refitted(fit, place):
 )
 def test_matched_rows_are_those_of_refits(formula, data, family):
     frame = hb.load_dataset(data) if isinstance(data, str) else data
-    fit = hb.fit(formula, frame, family=family, seed=1, progress=False)
-    found = fit.loo()
-    rows = np.flatnonzero(found.method_i == "moment_match")
+    for seed in range(1, 9):  # whether any row needs it hangs on the draws
+        fit = hb.fit(formula, frame, family=family, seed=seed, progress=False)
+        found = fit.loo()
+        rows = np.flatnonzero(found.method_i == "moment_match")
+        if len(rows):
+            break
     assert len(rows) > 0
     values = next(iter(fit.log_likelihood()["log_likelihood"].to_dataset().values()))
     values = values.to_numpy().reshape(-1, len(frame))

@@ -28,7 +28,7 @@ from hierbayes.links import LINKS
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
 
 RNG = np.random.default_rng(8)
-AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0}
+AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2}
 
 
 def posterior_of(model, means, noise=0.1, seed=0):
@@ -109,7 +109,9 @@ def test_a_predictor_far_from_0_costs_no_digits():
 # -- every family: the maximum of its own log density -------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "link"), [(f.name, link) for f in FAMILIES.values() for link in f.links])
+@pytest.mark.parametrize(
+    ("name", "link"), [(f.name, link) for f in FAMILIES.values() if f.mean is not None for link in f.links]
+)
 def test_estimates_maximise_the_familys_log_density(name, link):
     rng = np.random.default_rng(4)
     family, levels, rows = FAMILIES[name], 4, 30

@@ -164,16 +164,16 @@ def test_single_entries_of_a_file_are_replaced_and_origins_kept():
         columns={"Reaction": "rt", "Days": "day", "Subject": "subject"}
     )
     model = hb.Model(
-        "rt ~ day + (day | subject)",
+        "rt ~ center(day) + (center(day) | subject)",
         sleep,
-        priors=[str(path), {"b[day]": "Normal(10, 5)", "sigma": "HalfNormal"}],
+        priors=[str(path), {"b[center(day)]": "Normal(10, 5)", "sigma": "HalfNormal"}],
     )
     table = model.priors.set_index(["class", "coefficient"])
-    assert table.loc[("b", "day"), "prior"] == "Normal(mu=10, sigma=5)"
-    assert table.loc[("b", "day"), "origin"] == "user"
+    assert table.loc[("b", "center(day)"), "prior"] == "Normal(mu=10, sigma=5)"
+    assert table.loc[("b", "center(day)"), "origin"] == "user"
     assert table.loc[("sigma", ""), "origin"] == "user"
-    assert table.loc[("sd", "day"), "prior"] == "HalfNormal(sigma=10)"
-    assert table.loc[("sd", "day"), "origin"] == "file reaction_times.toml"
+    assert table.loc[("sd", "center(day)"), "prior"] == "HalfNormal(sigma=10)"
+    assert table.loc[("sd", "center(day)"), "origin"] == "file reaction_times.toml"
     assert "Normal(mu=10, sigma=5)  (user)" in repr(model)
     assert "HalfNormal(sigma=10)  (file reaction_times.toml)" in repr(model)
 

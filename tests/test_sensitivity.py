@@ -148,8 +148,9 @@ def test_default_priors_decide_nothing(sleep):
 
 def test_a_prior_that_fights_the_data():
     fit = hb.fit(
-        SLEEP, hb.load_dataset("sleepstudy"), priors={"b[Days]": "Normal(-20, 3)"}, seed=2, progress=False
-    )
+        SLEEP, hb.load_dataset("sleepstudy"), priors={"b[Days]": "Normal(-20, 3)"}, seed=2, progress=False,
+        target_accept=0.95,
+    )  # fmt: skip
     table = fit.prior_sensitivity()
     assert table.loc["Days", "diagnosis"] == "prior-data conflict"
     assert table.loc["sigma", "diagnosis"] == ""

@@ -21,8 +21,9 @@ LOOSER = {
 def test_the_posterior_is_near_lme4(name):
     model = MODELS[name]
     fit = hb.fit(
-        model.formula, hb.load_dataset(model.dataset), family=model.family, draws=2000, seed=1, progress=False
-    )
+        model.formula, hb.load_dataset(model.dataset), family=model.family, draws=2000, seed=1, progress=False,
+        target_accept=0.9,
+    )  # fmt: skip
     found = distances(name, fit)
     limits = {"fixef": COEFFICIENT_LIMIT, "sd": SD_LIMIT, "ranef": LEVEL_LIMIT}
     for kind, values in found.items():
