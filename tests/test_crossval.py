@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import hierbayes as hb
+from hierbayes.answers.draws import flatten
 from hierbayes.criticism import crossval
 from hierbayes.criticism.crossval import psis
 
@@ -32,25 +33,18 @@ def intercepts():
 def slopes_without_each_subject(slopes):
     """Log density of each subject's rows under the posterior of the other 17 subjects' rows, by refitting."""
     data = hb.load_dataset("sleepstudy")
-    names = {"b": "b[Days]", "sd": "sd[Subject, {}]"}
-    priors = {"cor": "LKJ(1)"}
-    for prior in slopes.spec.priors:
-        if prior.kind != "cor":
-            address = names.get(prior.kind, prior.kind).format(prior.coefficient)
-            priors[address] = prior.prior
     found = {}
     for subject in data["Subject"].unique():
         away = data["Subject"] == subject
-        fit = hb.fit(SLEEP, data[~away], priors=priors, seed=3, draws=1000, progress=False)
-        assert {str(p.prior) for p in fit.spec.priors} == {str(p.prior) for p in slopes.spec.priors}
-        found[subject] = fit, data[away]
+        # the very same model, whose default priors are about the mean day of all: stated anew they would be about day 0
+        found[subject] = slopes._refit(slopes.design.rows(np.flatnonzero(~away))), data[away]
     return found
 
 
-def log_density_of_a_new_subject(fit, rows):
+def log_density_of_a_new_subject(draws, rows):
     """In each draw, the multivariate normal density with the new subject's effects integrated out: (S,)."""
     z = np.column_stack([np.ones(len(rows)), rows["Days"]])
-    b, sd, cor, sigma = (values_of(fit, name) for name in ("b", "sd_Subject", "cor_Subject", "sigma"))
+    b, sd, cor, sigma = (draws.values[name] for name in ("b", "sd_Subject", "cor_Subject", "sigma"))
     mean = b @ z.T
     cov = z @ (sd[:, :, None] * cor * sd[:, None, :]) @ z.T + sigma[:, None, None] ** 2 * np.eye(len(rows))
     root = np.linalg.cholesky(cov)
@@ -200,12 +194,10 @@ def test_logo_is_refitting_without_each_subject(slopes, slopes_without_each_subj
     total, sum_error = 0.0, 0.0
     for subject, (fit, rows) in slopes_without_each_subject.items():
         want, error = log_mean(log_density_of_a_new_subject(fit, rows))
-        weights = -log_density_of_a_new_subject(slopes, rows)
+        weights = -log_density_of_a_new_subject(flatten(slopes.spec, slopes.posterior), rows)
         own = log_mean(weights)[1]
         k = found.loc[subject, "pareto_k"]
-        if 0.5 <= k < 0.7:  # weights without a variance: the error is larger than their spread says
-            assert found.loc[subject, "elpd"] == pytest.approx(want, abs=10 * np.hypot(error, own))
-        if k < 0.5:
+        if k < 0.7:
             assert found.loc[subject, "elpd"] == pytest.approx(want, abs=4 * np.hypot(error, own))
             total += found.loc[subject, "elpd"] - want
             sum_error = np.hypot(sum_error, np.hypot(error, own))
