@@ -136,7 +136,7 @@ def reference(problem: GaussianProblem) -> Reference:
         run(add_gram, A, p + 1, gram)
     gram = _symmetric(gram)
     size = gram[p, p] - (0.0 if first is None else gram[first, p] ** 2 / gram[first, first])
-    ridge = PRIOR_SHARE * max(size, 0.0) * problem.prior_precision
+    ridge = PRIOR_SHARE * np.maximum(size, 0.0) * problem.prior_precision
     gram[range(p), range(p)] += ridge
     gram[:p, p] += ridge * problem.prior_mean
     return Reference(problem.centre, least_squares(gram))
