@@ -24,20 +24,20 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
 VECTORS = "haswell"  # the first with AVX2
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
-    "gaussian.nestdraws.colour_nested",
+    "gaussian.nestdraws.draw_nested_conditional",
     "gaussian.kernels.log_density",
-    "gaussian.conditional.colour",
+    "gaussian.conditional.draw_conditional",
     "gaussian.crossed.crossed_log_density",
-    "gaussian.crossed.colour_crossed",
-    "gaussian.lanes.add_gram",
+    "gaussian.crossed.draw_crossed_conditional",
+    "core.loops.add_gram",
     "gaussian.moments._add_level_products",
     "gaussian.moments._add_pair_products",
-    "gaussian.panels._find_ends",
+    "gaussian.batches._find_ends",
     "whitening.kernel.log_density",
-    "whitening.kernel.place",
+    "whitening.kernel.forward",
     "whitening.kernel.fill_rows",
     "whitening.elimination.eliminate",
-    "whitening.levels.unplace_levels",
+    "whitening.levels.inverse_levels",
     "whitening.sample._expand",
 )
 

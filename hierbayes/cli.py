@@ -24,7 +24,7 @@ FAMILIES = sorted(  # by their files: importing them would take longer than many
 
 LEVEL_ROWS = 40  # of levels' deviations that a summary prints
 WORDS = ("all", "none", "average")
-ERRORS = (HierBayesError, ValueError, OSError)  # what a user can mend
+ERRORS = (HierBayesError, ValueError, OSError)  # what a user can fix
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

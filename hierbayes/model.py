@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pandas as pd
 
-from hierbayes import truth
+from hierbayes import known_parameters
 from hierbayes.answers.predict import choose_groups
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.designchecks import check_design, structure
@@ -118,7 +118,7 @@ class Model:
             self.data = complete_rows(formulas, data)
             layout = learn(formulas, self.data, found, link_name)
         else:
-            from hierbayes.engine.passes import (
+            from hierbayes.engine.streaming import (
                 stream,  # compiled kernels, which a model of a frame needs later
             )
 
@@ -332,7 +332,7 @@ class Model:
         Settings(seed=seed)
         design = in_memory(self.design, "simulate")
         assert isinstance(self.data, pd.DataFrame)
-        rows, drawn = truth.simulate(self.spec, design, self.data, parameters, seed)
+        rows, drawn = known_parameters.simulate(self.spec, design, self.data, parameters, seed)
         return (rows, drawn) if effects else rows
 
     def fit(
@@ -540,7 +540,7 @@ def simulate(
     Settings(seed=seed)
     found, link_name = get_family(family, link)
     formulas = read_formulas(formula, found)
-    rows, drawn = truth.simulate_design(formulas, design, found, link_name, parameters, seed)
+    rows, drawn = known_parameters.simulate_design(formulas, design, found, link_name, parameters, seed)
     return (rows, drawn) if effects else rows
 
 

@@ -65,7 +65,7 @@ def approximate_posterior(
 
 
 def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":
-    """The tree with how it came about; what is not as it should be is told."""
+    """The tree with how it came about; what is not as it should be is reported."""
     tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **_versions()})
     for finding in check_draws(spec, tree):
         if not finding.question:

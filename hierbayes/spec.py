@@ -255,7 +255,7 @@ class ModelSpec:
         return np.size(self.typical(parameter))
 
     def typical(self, parameter: Parameter) -> Any:
-        """A middling value of a parameter, or of each element of a vector."""
+        """A typical value of a parameter, or of each element of a vector."""
         response = self.layout.response
         return parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
 

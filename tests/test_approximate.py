@@ -11,7 +11,7 @@ from scipy.special import logsumexp
 
 import hierbayes as hb
 from hierbayes.answers.summary import summary_draws
-from hierbayes.engine.gaussian.normal import draw_normal, nearest_mean
+from hierbayes.engine.core.approximation import draw_normal, nearest_mean
 from hierbayes.engine.gaussian.route import Route
 from hierbayes.engine.whitened import Whitened as Strategy
 from hierbayes.engine.whitened import posterior_arrays
@@ -133,11 +133,11 @@ def test_the_ratio_is_the_graphs_density_over_the_gaussian():
     fit = quietly(model, draws=50, seed=3)
     whitened = Whitened(model)
     positions, _ = draw_normal(
-        SimpleNamespace(evaluator=lambda: whitened.evaluate), whitened.pilot.position, 50, 3, 1
+        SimpleNamespace(evaluator=lambda: whitened.evaluate), whitened.start.position, 50, 3, 1
     )
     arrays = posterior_arrays(model.spec, expand(whitened.problem, whitened.packed, positions, {}))
     np.testing.assert_array_equal(arrays["b"], fit.posterior["b"])  # these are the draws' coordinates
-    mean = nearest_mean(whitened.evaluate, whitened.pilot.position)
+    mean = nearest_mean(whitened.evaluate, whitened.start.position)
     graph = model.graph()
     logp = compile_quickly(graph, graph.logp())
     for place, position in enumerate(positions[0, :6]):
@@ -184,8 +184,8 @@ def test_pareto_k_is_large_where_the_posterior_is_skewed():
 
 
 def test_a_mode_that_was_not_found_is_told(monkeypatch, model):
-    monkeypatch.setattr("hierbayes.engine.whitening.pilot.ROUNDS", 1)
-    monkeypatch.setattr("hierbayes.engine.whitening.pilot.STEPS", 0)
+    monkeypatch.setattr("hierbayes.engine.whitening.laplace.ROUNDS", 1)
+    monkeypatch.setattr("hierbayes.engine.whitening.laplace.STEPS", 0)
     with pytest.warns(hb.SamplingWarning, match="where the posterior has its mode was not found"):
         fit = model.approximate(draws=400)
     assert np.isfinite(fit.posterior["b"]).all()

@@ -1,4 +1,4 @@
-"""Facts about the data are told before sampling, facts about the draws after it, each with what to do."""
+"""Facts about the data are reported before sampling, facts about the draws after it, each with what to do."""
 
 import contextlib
 import warnings

@@ -179,7 +179,7 @@ def test_a_seed_repeats_the_draws():
 
 
 def test_an_sd_at_zero_is_no_trouble():
-    """The draws are sound, so fitting warns of nothing; the posterior's own shape is told on request."""
+    """The draws are sound, so fitting warns of nothing; the posterior's own shape is reported on request."""
     fit = hb.fit("Yield ~ 1 + (1 | Batch)", hb.load_dataset("dyestuff2"), seed=1, progress=False)
     assert [finding.code for finding in fit.check()] == ["sd-at-zero"]
     assert fit.posterior["sd_Batch"].quantile(0.05) < 0.2

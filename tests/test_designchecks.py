@@ -148,7 +148,7 @@ def test_classes_numbered_anew_in_every_school(sizes, pupils, labels):
 
 
 def test_a_question_is_no_warning():
-    """Where every combination has rows, a crossed design looks the same; that is told on request alone."""
+    """Where every combination has rows, a crossed design looks the same; that is reported on request alone."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = hb.Model("y ~ 1 + (1 | school) + (1 | room)", classes(EVEN, 3))

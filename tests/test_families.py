@@ -519,7 +519,7 @@ def test_a_record_is_complete(name):
             assert not prior.bare
             typical = auxiliary.typical(spread)
             assert np.isfinite(LINKS[auxiliary.link].link(typical))
-            # the middling value is one that the prior finds middling
+            # the typical value is one that the prior finds typical
             assert 0.02 < (prior.sample(rng, (2000,)) < typical).mean() < 0.98
     # what its own test tables say of it
     assert name in SCIPY

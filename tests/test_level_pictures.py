@@ -206,7 +206,7 @@ def test_several_curves_are_named_and_few(known_fit):
     assert ax.get_title(loc="left") == f"y along x\nat z = 1\n{get_interval()} of the mean"
     by = fit.plot_conditional_effects("x:z")
     assert sum(label.startswith("z = ") for label in lines(by)) == 3
-    with pytest.raises(DataError, match="12 curves cannot be told apart"):
+    with pytest.raises(DataError, match="12 curves cannot be distinguished"):
         fit.plot_conditional_effects("x", at={"g": list(range(12))}, groups="all")
 
 

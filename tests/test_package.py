@@ -26,9 +26,9 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special", "distributions", "transforms", "formula", "priors", "elicitation",
     "links", "kinds", "cumulative", "families", "columnmap", "data", "spec", "standing", "defaults", "graph",
-    "engine", "answers", "simulation", "truth", "criticism", "sampling", "describe", "reprs", "implied", "expect",
-    "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures", "fitted",
-    "model", "priorfile", "datasets", "cli",
+    "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
+    "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
+    "fitted", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""The whitened strategy: what it takes, that its posterior is the graph's, and that its pilot is not easily upset."""
+"""The whitened strategy: what it takes, that its posterior is the graph's, and that its start is not easily upset."""
 
 import subprocess
 import sys
@@ -13,7 +13,7 @@ import hierbayes as hb
 from hierbayes.data.design import MEAN
 from hierbayes.engine import choose
 from hierbayes.engine.whitened import to_problem
-from hierbayes.engine.whitening.pilot import find_pilot
+from hierbayes.engine.whitening.laplace import laplace_start
 from tests.test_collapsed import _assert_same_posterior
 from tests.test_graph import DENSITIES
 
@@ -205,22 +205,22 @@ HARD = [
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_the_pilot_arrives(name):
+def test_the_laplace_start_arrives(name):
     formula, frame, family = _hard(name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hb.DataWarning)
         model = hb.Model(formula, frame, family=family)
-    pilot = find_pilot(to_problem(model.spec, model.design))
-    assert pilot.converged, pilot.slope
-    for array in pilot.packed.chart:
+    start = laplace_start(to_problem(model.spec, model.design))
+    assert start.converged, start.slope
+    for array in start.packed.mapping:
         assert np.isfinite(array).all()
 
 
-def test_without_a_pilot_the_posterior_is_the_same(monkeypatch, cbpp_model, cbpp_fit, capsys):
+def test_without_a_laplace_start_the_posterior_is_the_same(monkeypatch, cbpp_model, cbpp_fit, capsys):
     """A map that knows nothing is exact too: it only takes longer."""
-    monkeypatch.setattr("hierbayes.engine.whitening.pilot.ROUNDS", 1)
-    monkeypatch.setattr("hierbayes.engine.whitening.pilot.STEPS", 0)
+    monkeypatch.setattr("hierbayes.engine.whitening.laplace.ROUNDS", 1)
+    monkeypatch.setattr("hierbayes.engine.whitening.laplace.STEPS", 0)
     fit = cbpp_model.fit(seed=3, draws=2000, target_accept=0.95, progress=True)
-    assert fit.tree.attrs["pilot"] == "not converged"
+    assert fit.tree.attrs["start"] == "not converged"
     assert "did not converge" in capsys.readouterr().err
     _assert_same_posterior(fit, cbpp_fit)

@@ -120,7 +120,7 @@ def make_grid(
 
 
 def bind_grid(spec: ModelSpec, grid: Grid, request: Request) -> Design:
-    """The grid's rows as arrays; a number beyond the training rows is told."""
+    """The grid's rows as arrays; a number beyond the training rows is reported."""
     return spec.layout.bind_new(grid.rows, request.groups, request.unknown, slack=0.0)
 
 

@@ -12,9 +12,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.answers.climbing import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.draws import flat_draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.ranks import find_factor
 from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels

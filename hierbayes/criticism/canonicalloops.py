@@ -3,8 +3,8 @@
 import numpy as np
 
 from hierbayes import special
-from hierbayes.engine.gaussian.lanes import add, compiled, fill
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import add, compiled, fill
+from hierbayes.engine.core.problem import Floats, Ints
 
 exp_lane, log1p_lane = special.exp_lane.compiled, special.log1p_lane.compiled
 STEPS, NEAR = 25, 1e-3  # of Newton's method, and a step that ends it

@@ -115,7 +115,7 @@ def describe_approximation(tree: xr.DataTree) -> str:
 
 
 def _check_approximation(tree: xr.DataTree) -> Finding:
-    arrived = tree.attrs.get("pilot") != "not converged"
+    arrived = tree.attrs.get("initialisation", tree.attrs.get("pilot")) != "not converged"
     good = arrived and tree.attrs["pareto_k"] < good_k(tree["posterior"].sizes["draw"])
     where = "" if arrived else ", and where the posterior has its mode was not found"
     return Finding(

@@ -339,7 +339,7 @@ def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -
                 "Look at those levels' rows, and compare with a fit without them",
             )
     rows = (found := loo(spec, design, posterior)).table
-    # a row that was matched is told all the same: it moves the posterior
+    # a row that was matched is reported all the same: it moves the posterior
     moved = np.flatnonzero((rows["pareto_k"] > found.good_k) | (rows["method"] == "moment_match"))
     if len(moved):
         yield Finding(

@@ -141,7 +141,7 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
             yield Finding(
                 "one-row-a-level",
                 f"every level of {factor.name!r} has one row",
-                "Its standard deviation can hardly be told from the residual's; "
+                "Its standard deviation can hardly be distinguished from the residual's; "
                 "leave the term out or collect replicates",
             )
         elif binary:
@@ -207,7 +207,7 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
         yield Finding(
             "more-effects-than-rows",
             f"{factor.name!r} has {levels * q:,} effects ({levels:,} levels, {q} each) for {n:,} rows",
-            "Their standard deviations can hardly be told from the residual's; let fewer effects vary",
+            "Their standard deviations can hardly be distinguished from the residual's; let fewer effects vary",
         )
     for place, effect in enumerate(factor.effects):
         if factor.intercept is None or place == factor.intercept or levels < FEW_LEVELS:
@@ -322,7 +322,7 @@ def _aliased(first: Factor, second: Factor) -> Finding:
     return Finding(
         "same-groups",
         f"{first.name!r} and {second.name!r} divide the rows in the same way",
-        "Their standard deviations cannot be told apart; leave one of them out",
+        "Their standard deviations cannot be distinguished; leave one of them out",
     )
 
 

@@ -1,7 +1,7 @@
 """Draws picked by their weights, column by column (numba)."""
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 
 
 @compiled

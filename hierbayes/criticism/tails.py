@@ -3,8 +3,8 @@
 import numpy as np
 
 from hierbayes import special
-from hierbayes.engine.gaussian.lanes import compiled, fill
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.loops import compiled, fill
+from hierbayes.engine.core.problem import Floats
 
 exp_lane = special.exp_lane.compiled
 MOST_GRID = 30  # points of the grid beside the root of how many weights there are

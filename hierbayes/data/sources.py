@@ -81,7 +81,7 @@ class Progress:
     shown: bool
 
     def over(self, chunks: Iterator[Chunk], wait: float = 1.0, every: float = 0.5) -> Iterator[Chunk]:
-        """The same chunks; what takes longer than `wait` seconds is told, `every` half second or so."""
+        """The same chunks; what takes longer than `wait` seconds is reported, `every` half second or so."""
         start = told = time.perf_counter()
         rows, said = 0, False
         for chunk in chunks:

@@ -77,7 +77,7 @@ def spread_of(matrix: Array, weights: Array | None = None) -> Spread:
     """
     weights = np.ones(len(matrix)) if weights is None else weights
     total = float(weights.sum())
-    if total == 0.0:  # such rows count for nothing, wherever they lie
+    if total == 0.0:  # such rows are ignored, wherever they lie
         weights, count = np.ones(len(matrix)), float(len(matrix))
     else:
         count = total

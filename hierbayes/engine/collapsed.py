@@ -10,11 +10,12 @@ from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.streamed import Streamed
+from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.draws import to_tree
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
-from hierbayes.engine.known import all_coefficients, known_values, split_columns
-from hierbayes.engine.settings import Settings, say_if_slow
+from hierbayes.engine.settings import Settings, notify_if_slow
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
@@ -105,8 +106,8 @@ class Collapsed:
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation of what NUTS would draw, and the rest exactly given that."""
+        from hierbayes.engine.core.approximation import draw_normal
         from hierbayes.engine.gaussian.collapsed import complete, density_of, log_volume, prepare, unframe
-        from hierbayes.engine.gaussian.normal import draw_normal
 
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
@@ -161,7 +162,7 @@ def _load_kernels(settings: Settings, route: Route) -> None:
         not route.sampled and route.seconds < route.chained
     ):  # levels may yet turn out too different to be merged
         kinds.append(DENSE)
-    with say_if_slow(settings, "Compiling the kernels, once on this machine …"):
+    with notify_if_slow(settings, "Compiling the kernels, once on this machine …"):
         for kind in kinds:
             use_kernels(kind)
 

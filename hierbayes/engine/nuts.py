@@ -11,7 +11,7 @@ import numpy as np
 from hierbayes.data.design import Design
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.draws import largest_block, to_tree
-from hierbayes.engine.settings import Settings, say
+from hierbayes.engine.settings import Settings, notify
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 
@@ -53,7 +53,7 @@ class Nuts:
         from hierbayes.graph import build_graph
 
         start = time.perf_counter()
-        say(
+        notify(
             settings,
             "Building and compiling the model (a first time on a machine this takes about a minute) …",
         )

@@ -89,16 +89,16 @@ def _whole(value: object, least: int) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
 
 
-def say(settings: Settings, message: str) -> None:
+def notify(settings: Settings, message: str) -> None:
     """Tell what takes long, where progress is wanted."""
     if settings.progress:
         print(message, file=sys.stderr, flush=True)
 
 
 @contextmanager
-def say_if_slow(settings: Settings, message: str) -> Iterator[None]:
+def notify_if_slow(settings: Settings, message: str) -> Iterator[None]:
     """Tell what takes long if it does: after `PATIENCE` seconds."""
-    notice = Timer(PATIENCE, say, (settings, message))
+    notice = Timer(PATIENCE, notify, (settings, message))
     notice.start()
     try:
         yield

@@ -10,10 +10,10 @@ from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
+from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.draws import to_tree
-from hierbayes.engine.gaussian.problem import Floats
-from hierbayes.engine.known import all_coefficients, known_values, split_columns
-from hierbayes.engine.settings import Settings, say, say_if_slow
+from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
+from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
@@ -23,16 +23,16 @@ from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
-    from hierbayes.engine.whitening.pilot import Pilot
+    from hierbayes.engine.whitening.laplace import LaplaceStart
     from hierbayes.engine.whitening.sample import Draws
 
 
-TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the pilot arrived
+TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
 
 
 class Whitened:
-    """NUTS in coordinates that a pilot makes almost independent standard normals (docs/engine.md, section 3)."""
+    """NUTS in coordinates in which the posterior is about N(0, I) (docs/engine.md, section 3)."""
 
     name = "whitened"
 
@@ -58,15 +58,15 @@ class Whitened:
         from hierbayes.engine.whitening.sample import sample
 
         start = time.perf_counter()
-        problem, pilot = _find(spec, design, settings)
-        if not pilot.converged:
-            say(settings, "The Laplace approximation did not converge: chains start from a wider region.")
+        problem, initial = _find(spec, design, settings)
+        if not initial.converged:
+            notify(settings, "The Laplace approximation did not converge: chains start from a wider region.")
         ready = time.perf_counter()
         drawn = sample(
             problem,
-            pilot,
+            initial,
             draws=settings.draws,
-            tune=settings.tune or (TUNE if pilot.converged else TUNE_UNGUIDED),
+            tune=settings.tune or (TUNE if initial.converged else TUNE_UNGUIDED),
             chains=settings.chains,
             cores=settings.cores,
             seed=settings.seed,
@@ -80,30 +80,30 @@ class Whitened:
             "sampling_seconds": time.perf_counter() - ready,
             "interrupted": int(interrupted),
         }
-        return self._tree(spec, design, problem, pilot, drawn, attributes)
+        return self._tree(spec, design, problem, initial, drawn, attributes)
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation in the whitened coordinates."""
-        from hierbayes.engine.gaussian.normal import draw_normal
-        from hierbayes.engine.whitening.pilot import density_of
+        from hierbayes.engine.core.approximation import draw_normal
+        from hierbayes.engine.whitening.laplace import density_of
         from hierbayes.engine.whitening.sample import expand
 
         start = time.perf_counter()
-        problem, pilot = _find(spec, design, settings)
+        problem, initial = _find(spec, design, settings)
         ready, threads = time.perf_counter(), settings.threads
         positions, log_ratio = draw_normal(
-            density_of(pilot.packed), pilot.position, settings.draws, settings.seed, threads
+            density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
         )
-        drawn = expand(problem, pilot.packed, positions, {"log_ratio": log_ratio}, threads)
+        drawn = expand(problem, initial.packed, positions, {"log_ratio": log_ratio}, threads)
         attributes = {"compile_seconds": ready - start, "sampling_seconds": time.perf_counter() - ready}
-        return self._tree(spec, design, problem, pilot, drawn, attributes)
+        return self._tree(spec, design, problem, initial, drawn, attributes)
 
     def _tree(
         self,
         spec: ModelSpec,
         design: Design | Streamed,
         problem: Problem,
-        pilot: "Pilot",
+        initial: "LaplaceStart",
         drawn: "Draws",
         attributes: dict[str, Any],
     ) -> Any:
@@ -111,23 +111,23 @@ class Whitened:
             "strategy": self.name,
             "rows": len(design),
             "cells": len(problem.y),
-            "pilot": "converged" if pilot.converged else "not converged",
+            "initialisation": "converged" if initial.converged else "not converged",
         }
         rows = in_memory(design, f"strategy {self.name!r}")
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, more | attributes)
 
 
-def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Problem, "Pilot"]:
+def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Problem, "LaplaceStart"]:
     """The model as arrays, rows merged, and where its posterior is."""
-    from hierbayes.engine.whitening.pilot import find_pilot
+    from hierbayes.engine.whitening.laplace import laplace_start
 
     problem = compress(to_problem(spec, in_memory(design, "strategy 'whitened'")))
-    with say_if_slow(
+    with notify_if_slow(
         settings,
         "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
     ):
-        pilot = find_pilot(problem)
-    return problem, pilot
+        initial = laplace_start(problem)
+    return problem, initial
 
 
 def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:

@@ -69,7 +69,7 @@ class Parameter:
         ``prior(spread)``: the default prior of its value where it has no formula, for a response of that standard
         deviation. None for the first parameter, which always has one.
     typical : callable
-        ``typical(spread)``: a middling value, where the intercept of its own formula is centred. Of a vector
+        ``typical(spread)``: a typical value, where the intercept of its own formula is centred. Of a vector
         ``typical(categories)``, its elements for a response of so many categories.
     intercept : Prior or None
         The default prior of its formula's intercept, where it is none of the usual ones: Fixed at 0 where other
@@ -266,7 +266,7 @@ class Family:
         if self.support.categories:  # whose first parameter is on a scale of its own
             return 0.0, 1.0
         values = np.log(y) if self.log_response else y
-        if trials is not None:  # a row without trials counts for nothing
+        if trials is not None:  # a row without trials is ignored
             values, weights = y / np.maximum(trials, 1), weights * trials
         total = weights.sum()
         mean = float((weights * values).sum() / total)

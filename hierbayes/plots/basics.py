@@ -15,7 +15,7 @@ from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 
-# Okabe and Ito's blue and vermillion are told apart with every kind of colour vision
+# Okabe and Ito's blue and vermillion can be distinguished with every kind of colour vision
 BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", "#666666", "#E5E5E5"
 OWN: dict[str, Any] = {"marker": "o", "color": VERMILLION, "markerfacecolor": "white", "linestyle": "none"}
 POOLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markeredgecolor": "white", "linestyle": "none"}

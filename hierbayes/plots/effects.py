@@ -203,7 +203,7 @@ def _split(table: pd.DataFrame, others: Sequence[str]) -> list[tuple[str, pd.Dat
     ]
     if len(curves) > len(OKABE_ITO):
         raise DataError(
-            f"{len(curves)} curves cannot be told apart; hold some of {', '.join(differing)} by at="
+            f"{len(curves)} curves cannot be distinguished; hold some of {', '.join(differing)} by at="
         )
     return curves
 

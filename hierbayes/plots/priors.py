@@ -240,7 +240,7 @@ def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind:
     styles = ("-", "--", ":", "-.")
     colors = (BLUE, VERMILLION, GREEN, GREY)
     for number, (name, draws) in enumerate(values.items()):
-        if number == len(colors):  # more would not be told apart
+        if number == len(colors):  # more could not be distinguished
             break
         inside = draws[(draws >= edges[0]) & (draws <= edges[-1])]
         shown = name.split("[", 1)[1].removesuffix("]")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.gaussian.lanes import compiled
+from hierbayes.engine.core.loops import compiled
 
 
 @compiled

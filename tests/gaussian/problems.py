@@ -11,7 +11,8 @@ import numpy as np
 from scipy import stats
 from scipy.special import gammaln
 
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.core.problem import Factor, PriorCode
+from hierbayes.engine.gaussian.problem import GaussianProblem
 
 EXPONENTIAL = (PriorCode.EXPONENTIAL, 0.7, 0, 0)
 HALF_NORMAL = (PriorCode.HALF_NORMAL, 2.0, 0, 0)
@@ -132,7 +133,7 @@ def _short_prior(made: GaussianProblem) -> dict[str, np.ndarray]:
 
 
 def _wide_and_sparse() -> GaussianProblem:
-    """Many levels that each meet few others: panels of one piece, pieces with empty lanes."""
+    """Many levels that each meet few others: column_sets of one batch, batches with empty lanes."""
     rng = np.random.default_rng(48)
     parent = rng.integers(0, 30, 150)
     codes = [rng.integers(0, 60, 150), parent, parent // 4]

@@ -1,4 +1,4 @@
-"""Choosing the primary factor, the starting frame, and one short run of NUTS."""
+"""Choosing the primary factor, the starting standardisation, and one short run of NUTS."""
 
 import os
 import subprocess
@@ -12,11 +12,11 @@ from scipy import special, stats
 
 from hierbayes.answers.convergence import ess_mean
 from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.nuts import sample_nuts
+from hierbayes.engine.core.problem import PriorCode
 from hierbayes.engine.gaussian.collapsed import HARMONIC, density_of, prepare, rough_start, sample
-from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.engine.gaussian.problem import PriorCode
 from tests.gaussian.problems import PROBLEMS, problem
 
 ENGINE = Path(__file__).parent.parent
@@ -82,8 +82,8 @@ def test_posterior_of_one_sd_is_that_by_quadrature() -> None:
 
 def replace_frame(made):
     packed, _ = prepare(made)
-    plain = packed.bent(np.zeros((len(packed.constants.scales), 2)))
-    return plain.framed(np.zeros(packed.n_theta), np.eye(packed.n_theta))
+    plain = packed.with_tails(np.zeros((len(packed.constants.scales), 2)))
+    return plain.standardised(np.zeros(packed.n_theta), np.eye(packed.n_theta))
 
 
 @compiled

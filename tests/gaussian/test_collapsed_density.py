@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hierbayes.engine.gaussian.hyperparameters import bend
+from hierbayes.engine.core.hyperparameters import tail_transform
+from hierbayes.engine.core.problem import PriorCode
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.packing import pack
-from hierbayes.engine.gaussian.problem import GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from tests.gaussian import problems as ref
 from tests.gaussian.problems import PROBLEMS
 
@@ -48,18 +49,18 @@ def test_gradient_is_the_central_difference(name: str, primary: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["q = 2", "nested", "other priors", "no factor"])
-def test_bent_density_is_the_plain_one_with_its_jacobian(name: str) -> None:
+def test_tail_transformed_density_is_the_plain_one_with_its_jacobian(name: str) -> None:
     made = PROBLEMS[name]()
     packed = pack(made, moments(made), 0 if made.factors else -1)
     scales = packed.constants.scales[:, 0]
-    bends = np.random.default_rng(3).uniform([-1.0, 0.5], [1.0, 4.0], (len(scales), 2))
-    bent = packed.bent(bends)
+    tails = np.random.default_rng(3).uniform([-1.0, 0.5], [1.0, 4.0], (len(scales), 2))
+    bent = packed.with_tails(tails)
     memory, grad = bent.memory(), np.empty(made.n_theta)
     theta = ref.random_theta(made, 6)
     plain, log_slopes = theta.copy(), 0.0
-    for at, (knee, rate) in zip(scales, bends, strict=True):
+    for at, (knee, rate) in zip(scales, tails, strict=True):
         if at >= 0:
-            plain[at], slope, _ = bend(theta[at], knee, rate)
+            plain[at], slope, _ = tail_transform(theta[at], knee, rate)
             log_slopes += np.log(slope)
     value = log_density(theta, grad, *bent.constants, *memory)
     assert value == pytest.approx(
@@ -192,14 +193,14 @@ def test_frame_moves_and_turns_the_density() -> None:
     made = PROBLEMS["q = 3"]()
     packed = pack(made, moments(made), 0)
     rng = np.random.default_rng(0)
-    frame = np.tril(rng.normal(size=(made.n_theta, made.n_theta)))
+    scale_tril = np.tril(rng.normal(size=(made.n_theta, made.n_theta)))
     origin, position = rng.normal(size=(2, made.n_theta)) * 0.3
-    moved = packed.framed(origin, frame)
+    moved = packed.standardised(origin, scale_tril)
     grad = np.empty(made.n_theta)
     value = log_density(position, grad, *moved.constants, *moved.memory())
-    expected, expected_grad = evaluate(made, origin + frame @ position)
+    expected, expected_grad = evaluate(made, origin + scale_tril @ position)
     assert value == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(grad, frame.T @ expected_grad, rtol=1e-10)
+    np.testing.assert_allclose(grad, scale_tril.T @ expected_grad, rtol=1e-10)
 
 
 def test_uniform_prior_never_leaves_its_range() -> None:

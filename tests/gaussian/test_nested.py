@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.gaussian.collapsed import arrange
 from hierbayes.engine.gaussian.elimination import R, X
 from hierbayes.engine.gaussian.kernels import log_density
@@ -13,7 +14,7 @@ from hierbayes.engine.gaussian.nestdraws import draw_nested
 from hierbayes.engine.gaussian.nested import Nested, nest, seconds_of
 from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.packing import pack
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.route import Route, chained_seconds, choose_route
 from tests.gaussian import problems as ref
 
@@ -171,13 +172,13 @@ def test_density_of_a_chain_that_cannot_be_evaluated_is_minus_infinity(theta0: f
 def test_frame_moves_and_turns_the_density_of_a_chain() -> None:
     made = CHAINS["nested"]()
     rng = np.random.default_rng(0)
-    frame = np.tril(rng.normal(size=(made.n_theta, made.n_theta)))
+    scale_tril = np.tril(rng.normal(size=(made.n_theta, made.n_theta)))
     origin, position = rng.normal(size=(2, made.n_theta)) * 0.3
-    moved, grad = nest(made, moments(made)).framed(origin, frame), np.empty(made.n_theta)
+    moved, grad = nest(made, moments(made)).standardised(origin, scale_tril), np.empty(made.n_theta)
     value = nested_log_density(position, grad, *moved.constants, *moved.memory())
-    expected, expected_grad = evaluate(made, origin + frame @ position)
+    expected, expected_grad = evaluate(made, origin + scale_tril @ position)
     assert value == pytest.approx(expected, rel=1e-12)
-    np.testing.assert_allclose(grad, frame.T @ expected_grad, rtol=1e-10)
+    np.testing.assert_allclose(grad, scale_tril.T @ expected_grad, rtol=1e-10)
 
 
 def test_crossed_factors_are_no_chain() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.problem import Factor
+from hierbayes.engine.core.problem import Factor
 from tests.gaussian.problems import EXPONENTIAL, PROBLEMS
 
 

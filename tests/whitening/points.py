@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import CHOL
+from hierbayes.engine.core.hyperparameters import CHOL
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening.compression import compress
-from hierbayes.engine.whitening.kernel import T, U, place
-from hierbayes.engine.whitening.pilot import evaluator, find_pilot
+from hierbayes.engine.whitening.kernel import T, U, forward
+from hierbayes.engine.whitening.laplace import evaluator, laplace_start
 from tests.test_graph import REAL
 
 
@@ -45,22 +45,22 @@ def spiral(chol: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Whitened:
-    """A model, its pilot, and the way from a position to the graph's point."""
+    """A model, its start, and the way from a position to the graph's point."""
 
     model: object
 
     def __post_init__(self):
         problem = compress(to_problem(self.model.spec, self.model.design))
         object.__setattr__(self, "problem", problem)
-        object.__setattr__(self, "pilot", find_pilot(problem))
-        object.__setattr__(self, "packed", self.pilot.packed)
+        object.__setattr__(self, "start", laplace_start(problem))
+        object.__setattr__(self, "packed", self.start.packed)
         object.__setattr__(self, "memory", self.packed.memory())
         object.__setattr__(self, "evaluate", evaluator(self.packed))
 
     def point(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """The graph's free variables at a position."""
         spec, packed, memory = self.model.spec, self.packed, self.memory
-        place(position, packed.model, packed.chart, memory)
+        forward(position, packed.model, packed.mapping, memory)
         theta, found = memory.theta[0], {}
         places, of_own = packed.model.scales[:, 0], packed.model.own_places[:, 0]
         index = 0
@@ -146,7 +146,7 @@ def assert_density(model, by_hand, seed: int = 1, scale: float = 0.5) -> Whitene
         with np.errstate(invalid="ignore"):
             while not np.isfinite(expected := by_hand.logp(whitened.point(size * direction))):
                 size /= 2
-                assert size > 0.01, "no point near the pilot has a density"
+                assert size > 0.01, "no point near the start has a density"
         position = size * direction
         value, gradient = whitened.evaluate(position)
         gradient = gradient.copy()

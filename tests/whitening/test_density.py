@@ -207,15 +207,17 @@ def test_wide_factors_have_a_sparse_map(monkeypatch):
         model, by_hand("bernoulli", "logit", {"mu": Predictor(columns("x"), groups)}), scale=0.3
     )
     assert whitened.packed.model.sizes[CONDITIONAL] == 3
-    assert len(whitened.packed.chart.pairs) > len(FRAME) / 2
+    assert len(whitened.packed.mapping.pairs) > len(FRAME) / 2
 
 
 def test_merged_rows_have_the_density_of_all_rows():
-    frame = FRAME.assign(x=FRAME["x"].round(), e=FRAME["e"].round().clip(1))
-    frame = frame.loc[np.repeat(frame.index, 1 + np.arange(len(frame)) % 3)].reset_index(drop=True)
-    frame["hits"] = np.random.default_rng(5).binomial(frame["n"], 0.4)
-    frame["count"] = np.random.default_rng(6).poisson(2.0, len(frame))
-    frame["binary"] = np.random.default_rng(7).integers(0, 2, len(frame))
+    scale_tril = FRAME.assign(x=FRAME["x"].round(), e=FRAME["e"].round().clip(1))
+    scale_tril = scale_tril.loc[np.repeat(scale_tril.index, 1 + np.arange(len(scale_tril)) % 3)].reset_index(
+        drop=True
+    )
+    scale_tril["hits"] = np.random.default_rng(5).binomial(scale_tril["n"], 0.4)
+    scale_tril["count"] = np.random.default_rng(6).poisson(2.0, len(scale_tril))
+    scale_tril["binary"] = np.random.default_rng(7).integers(0, 2, len(scale_tril))
     for formula, family in [
         ("hits | trials(n) + weights(k) ~ x + (1 | g)", "binomial"),
         ("count ~ x + offset(log(e)) + (1 | g)", "poisson"),
@@ -224,9 +226,9 @@ def test_merged_rows_have_the_density_of_all_rows():
         ({"mu": "count ~ x + (1 | g)", "shape": "~ e"}, "negbinomial"),
         ("hits | trials(n) ~ x + (1 | g)", "betabinomial"),
     ]:
-        model = hb.Model(formula, frame, family=family)
+        model = hb.Model(formula, scale_tril, family=family)
         whitened = Whitened(model)
-        assert len(whitened.problem.y) < 0.8 * len(frame), family
+        assert len(whitened.problem.y) < 0.8 * len(scale_tril), family
         logp = compile_quickly(graph := model.graph(), graph.logp())
         position = 0.3 * np.random.default_rng(2).normal(size=whitened.packed.dim)
         expected = float(logp(**whitened.point(position))) + whitened.log_jacobian(position)

@@ -8,7 +8,7 @@ import hierbayes as hb
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening import sample as sampling
 from hierbayes.engine.whitening.compression import compress
-from hierbayes.engine.whitening.pilot import find_pilot
+from hierbayes.engine.whitening.laplace import laplace_start
 
 
 def test_harmonic_trajectories_have_the_posterior_of_straight_steps(monkeypatch):
@@ -18,13 +18,13 @@ def test_harmonic_trajectories_have_the_posterior_of_straight_steps(monkeypatch)
     frame = pd.DataFrame({"y": rng.binomial(1, 1 / (1 + np.exp(-eta))), "person": person, "item": item})
     model = hb.Model("y ~ 1 + (1 | person) + (1 | item)", frame, family="bernoulli")
     problem = compress(to_problem(model.spec, model.design))
-    pilot = find_pilot(problem)
-    assert pilot.converged
-    assert pilot.packed.dim >= sampling.MANY
+    start = laplace_start(problem)
+    assert start.converged
+    assert start.packed.dim >= sampling.MANY
 
     def run() -> sampling.Draws:
         settings = {"draws": 1500, "tune": 250, "chains": 2, "cores": 2, "seed": 1, "target_accept": 0.8}
-        return sampling.sample(problem, pilot, progress=False, **settings)
+        return sampling.sample(problem, start, progress=False, **settings)
 
     harmonic = run()
     monkeypatch.setattr(sampling, "MANY", np.inf)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.gaussian.problem import Ints
+from hierbayes.engine.core.problem import Ints
 
 HEAD = 2  # words of a table's row before the arguments': see `entry.claim_row`
 LINE = 16  # words so near each other that two threads should not write some of them at a time

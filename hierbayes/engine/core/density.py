@@ -8,7 +8,7 @@ import numpy as np
 
 from hierbayes.engine.core.arguments import Argument, Table, make_table
 from hierbayes.engine.core.machine import DENSITY, address_of
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.problem import Floats
 
 Evaluate = Callable[[Floats], tuple[float, Floats]]
 FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)

@@ -13,8 +13,8 @@ import numpy as np
 
 from hierbayes.engine.core.density import Density
 from hierbayes.engine.core.machine import ENTRY, link, machine_code
+from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.draws import largest_block
-from hierbayes.engine.gaussian.problem import Floats
 
 Start = Callable[[int], Floats]
 STATISTICS = (

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import add_product, compiled, fill
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import add_product, compiled, fill
+from hierbayes.engine.core.problem import Floats, Ints
 
 
 @compiled

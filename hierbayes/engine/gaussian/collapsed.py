@@ -8,23 +8,27 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.hyperparameters import scale_table, start_theta
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
+from hierbayes.engine.core.problem import Floats
+from hierbayes.engine.core.standardisation import find_mode, standardise
 from hierbayes.engine.gaussian.conditional import draw_coefficients
 from hierbayes.engine.gaussian.crossed import crossed_density, draw_crossed
-from hierbayes.engine.gaussian.hyperparameters import scale_table, start_theta
 from hierbayes.engine.gaussian.kernels import log_density
-from hierbayes.engine.gaussian.modes import find_mode, frame_at
+from hierbayes.engine.gaussian.laplace import laplace_start
 from hierbayes.engine.gaussian.moments import Moments, Reference, moments
 from hierbayes.engine.gaussian.nestdraws import draw_nested
 from hierbayes.engine.gaussian.nested import Nested, nest, seconds_of
 from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.packing import Packed, pack
-from hierbayes.engine.gaussian.pilot import pilot
-from hierbayes.engine.gaussian.problem import Floats, GaussianProblem
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 
-TUNE, TUNE_SAMPLED = 500, 150  # the frame is good from the start; few dimensions are cheap to tune for longer
+TUNE, TUNE_SAMPLED = (
+    500,
+    150,
+)  # the standardisation is good from the start; few dimensions are cheap to tune for longer
 TARGET, TARGET_SAMPLED = 0.9, 0.8  # of thousands of almost independent coordinates, 0.8 is enough
 # Seven steps of half a radian are just more than half a circle, where NUTS turns; longer ones would be unstable where
 # curvatures are a dozen.
@@ -58,7 +62,7 @@ def route_of(problem: GaussianProblem) -> Route:
 def prepare(
     problem: GaussianProblem, m: Moments | None = None, route: Route | None = None
 ) -> tuple[Packed | Nested | Crossed, Moments]:
-    """Return a problem ready for evaluation, in a frame in which the posterior is about N(0, I).
+    """Return a problem ready for evaluation, standardised: in coordinates in which the posterior is about N(0, I).
 
     Parameters
     ----------
@@ -71,9 +75,9 @@ def prepare(
     m = moments(problem) if m is None else m
     model = arrange(problem, m, route_of(problem) if route is None else route)
     if isinstance(model, Crossed):
-        return pilot(m, model, rough_start(problem, m)), m
+        return laplace_start(m, model, rough_start(problem, m)), m
     mode = find_mode(density_of(model).evaluator(), rough_start(problem, m))
-    return frame_at(model, model.constants.scales, lambda model: density_of(model).evaluator(), mode), m
+    return standardise(model, model.constants.scales, lambda model: density_of(model).evaluator(), mode), m
 
 
 def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed:
@@ -176,14 +180,14 @@ def unframe(model: Packed | Nested | Crossed, positions: Floats) -> Floats:
     """Return positions (…, dim) with theta itself in place of its coordinates."""
     packed = model.packed if isinstance(model, Crossed) else model
     n, constants = packed.n_theta, packed.constants
-    theta = constants.origin + positions[..., :n] @ constants.frame.T
+    theta = constants.origin + positions[..., :n] @ constants.scale_tril.T
     return np.concatenate([theta, positions[..., n:]], axis=-1)
 
 
 def log_volume(model: Packed | Nested | Crossed) -> float:
     """Return the logarithm of the volume in theta of a unit of its coordinates' volume."""
     packed = model.packed if isinstance(model, Crossed) else model
-    return float(np.log(np.diagonal(packed.constants.frame)).sum())
+    return float(np.log(np.diagonal(packed.constants.scale_tril)).sum())
 
 
 def complete(

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, Q, constrain
+from hierbayes.engine.core.loops import add, add_lower_rows, add_product, compiled, fill
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.elimination import (
     COLUMN,
@@ -24,12 +27,9 @@ from hierbayes.engine.gaussian.elimination import (
     eliminate_levels,
     solve_dense,
 )
-from hierbayes.engine.gaussian.hyperparameters import CHOL, LAM, VALUE, Q, constrain
 from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, set_effect
-from hierbayes.engine.gaussian.lanes import add, add_lower_rows, add_product, compiled, fill
 from hierbayes.engine.gaussian.nested import Nested
 from hierbayes.engine.gaussian.packing import Packed
-from hierbayes.engine.gaussian.problem import Floats, Ints
 
 BATCH = 2_000_000  # numbers drawn together
 
@@ -61,22 +61,22 @@ def draw_coefficients(
     """
     thetas = np.ascontiguousarray(thetas, dtype=np.float64)
 
-    def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
+    def draw_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
         model: tuple[Any, ...] = (*packed.constants, *packed.memory())
-        run(colour, thetas[rows], packed.levels, out, out_scale, out_chol, *model)
+        run(draw_conditional, thetas[rows], packed.levels, out, out_scale, out_chol, *model)
 
-    return in_batches(packed, len(thetas), colour_batch, seed, threads, keep)
+    return in_batches(packed, len(thetas), draw_batch, seed, threads, keep)
 
 
 def in_batches(
     packed: Packed | Nested,
     draws: int,
-    colour_batch: Callable[[slice, Floats, Floats, Floats], None],
+    draw_batch: Callable[[slice, Floats, Floats, Floats], None],
     seed: Sequence[int] | int,
     threads: int,
     keep: int | None,
 ) -> Coefficients:
-    """Have ``colour_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
+    """Have ``draw_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
     scale = np.empty((draws, len(packed.constants.scales)))
     chol = np.empty((draws, *packed.memory().lams.shape[1:]))
     values = np.empty((draws, packed.n_coefficients if keep is None else keep))
@@ -88,7 +88,7 @@ def in_batches(
         rows = slice(start, min(start + size, draws))
         shape = (rows.stop - start, packed.n_coefficients)
         normals = np.random.default_rng(batch_seed).standard_normal(shape)
-        colour_batch(rows, normals, scale[rows], chol[rows])
+        draw_batch(rows, normals, scale[rows], chol[rows])
         values[rows] = normals[:, :keep]
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
@@ -97,12 +97,12 @@ def in_batches(
 
 
 @compiled
-def colour(
+def draw_conditional(
     thetas: Floats, levels: Ints, out: Floats, out_scale: Floats, out_chol: Floats,
-    origin: Floats, frame: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
-    factors: Ints, blocks: Ints, eta: Floats, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    origin: Floats, scale_tril: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
+    factors: Ints, blocks: Ints, eta: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
     gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats,
-    inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, panel: Floats, E: Floats,
+    inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, column_set: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> None:  # fmt: skip
     """Turn rows of independent standard normals into draws of all coefficients, one for each row of theta.
@@ -123,23 +123,25 @@ def colour(
                     out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
         lam = lams[LAM, max(primary, 0)]
         eliminate_levels(
-            is2, q, lam, panels, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, panel, E
+            is2, q, lam, column_sets, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, column_set, E
         )
         solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
-        colour_dense(factors, lams[LAM], squares, vectors, out[draw])
+        draw_dense_conditional(factors, lams[LAM], squares, vectors, out[draw])
         if primary >= 0:
             effects = out[draw, factors[primary, START] :]
-            for k in range(panels.shape[0]):
-                own = columns[panels[k, COLUMNS] : panels[k, COLUMNS] + panels[k, WIDTH]]
-                for piece in range(panels[k, FIRST], panels[k, END]):
-                    gain(q, inverses, piece * q * q, tiles[0])
-                    level_residual(q, vectors[EFFECT], own, ZA, starts[piece], rows[0])
+            for k in range(column_sets.shape[0]):
+                own = columns[column_sets[k, COLUMNS] : column_sets[k, COLUMNS] + column_sets[k, WIDTH]]
+                for batch in range(column_sets[k, FIRST], column_sets[k, END]):
+                    gain(q, inverses, batch * q * q, tiles[0])
+                    level_residual(q, vectors[EFFECT], own, ZA, starts[batch], rows[0])
                     level_mode(is2, q, tiles[0], rows[0], rows[1])
-                    _colour_piece(q, lam, inverses[J], piece * q * q, levels[piece], rows, effects)
+                    _draw_batch_of_levels(q, lam, inverses[J], batch * q * q, levels[batch], rows, effects)
 
 
 @compiled
-def colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats, out: Floats) -> None:
+def draw_dense_conditional(
+    factors: Ints, lams: Floats, squares: Floats, vectors: Floats, out: Floats
+) -> None:
     """Replace the dense coefficients' normals by their draw; set MODE and EFFECT to the draw's."""
     m = squares.shape[1]
     half, mode = vectors[HALF], vectors[MODE]
@@ -167,10 +169,10 @@ def colour_dense(factors: Ints, lams: Floats, squares: Floats, vectors: Floats, 
 
 
 @compiled
-def _colour_piece(
+def _draw_batch_of_levels(
     q: int, lam: Floats, inverse: Floats, z: int, levels: Ints, rows: Floats, effects: Floats
 ) -> None:
-    """Replace a piece's normals in effects by Λ_k u_g, with the conditional mode of u_g in rows[1]."""
+    """Replace a batch's normals in effects by Λ_k u_g, with the conditional mode of u_g in rows[1]."""
     normals, u, effect = rows[2], rows[1], rows[0]
     for a in range(q):
         fill(normals[a], 0.0)

@@ -9,17 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluator
+from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
+from hierbayes.engine.core.loops import add, add_lower_rows, compiled, fill, finite, head_dot
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.conditional import Coefficients, colour, in_batches
+from hierbayes.engine.gaussian.conditional import Coefficients, draw_conditional, in_batches
 from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH
-from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
 from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, log_likelihood
-from hierbayes.engine.gaussian.lanes import add, add_lower_rows, compiled, fill, finite, head_dot
 from hierbayes.engine.gaussian.packing import Constants, Memory
-from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.gaussian.products import Crossed, Products, Work
 from hierbayes.engine.gaussian.whitening import FIRST as FIRST_EFFECT
-from hierbayes.engine.gaussian.whitening import LEVELS, START, Placed, R, Whitening, place, pull_back
+from hierbayes.engine.gaussian.whitening import LEVELS, START, Mapped, R, Whitening, forward, vjp
 from hierbayes.engine.gaussian.whitening import Q as EFFECTS
 
 
@@ -36,9 +36,9 @@ class CrossedEvaluator(Evaluator):
         super().__init__(crossed_density(model))
         self.model = model
         self.memory: Memory
-        self.placed: Placed
+        self.mapped: Mapped
         self.work: Work
-        self.memory, self.placed, self.work = self.table.arguments[0][-3:]  # type: ignore[assignment]
+        self.memory, self.mapped, self.work = self.table.arguments[0][-3:]  # type: ignore[assignment]
 
     def residual(self) -> Floats:
         """Return D'(y - D r - the mode of the rest)/σ² where it was evaluated last."""
@@ -59,18 +59,27 @@ def draw_crossed(
     n = model.packed.n_theta
     points = np.ascontiguousarray(points, dtype=np.float64)
 
-    def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
+    def draw_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
         thetas, coordinates = np.ascontiguousarray(points[rows, :n]), np.ascontiguousarray(points[rows, n:])
         arrays = (model.packed.constants, model.whitening, model.products, *model.memory())
-        run(colour_crossed, thetas, coordinates, model.packed.levels, out, out_scale, out_chol, *arrays)
+        run(
+            draw_crossed_conditional,
+            thetas,
+            coordinates,
+            model.packed.levels,
+            out,
+            out_scale,
+            out_chol,
+            *arrays,
+        )
 
-    return in_batches(model.packed, len(points), colour_batch, seed, threads, keep)
+    return in_batches(model.packed, len(points), draw_batch, seed, threads, keep)
 
 
 @compiled
 def crossed_log_density(
     position: Floats, grad: Floats, c: Constants, whitening: Whitening, products: Products, memory: Memory,
-    placed: Placed, work: Work,
+    mapped: Mapped, work: Work,
 ) -> float:  # fmt: skip
     """Return log p(y, theta, sampled effects) in the coordinates (theta's, then the effects').
 
@@ -78,31 +87,29 @@ def crossed_log_density(
     """
     n_theta = memory.theta.size
     for i in range(n_theta):
-        memory.theta[i] = c.origin[i] + head_dot(c.frame[i], position, i + 1)
+        memory.theta[i] = c.origin[i] + head_dot(c.scale_tril[i], position, i + 1)
     value = c.scalars[1] - 0.5 * np.log(2.0 * np.pi) * (position.size - n_theta)
     value += constrain(
         memory.theta, c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams
     )  # fmt: skip
     is2 = 1.0 / memory.scale[VALUE, 0] ** 2
-    value += place(is2, memory.lams[LAM], position[n_theta:], whitening, placed)
-    subtract(placed.placed[R], c, products, work)
+    value += forward(is2, memory.lams[LAM], position[n_theta:], whitening, mapped)
+    subtract(mapped.mapped[R], c, products, work)
     likelihood, sigma_score = log_likelihood(
-        c.sizes, c.scalars, c.factors, c.panels, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.scale,
-        memory.lams, memory.inverses, memory.tiles, memory.rows, memory.H, memory.flat_H, memory.panel, memory.E,
-        memory.squares, memory.vectors,
+        c.sizes, c.scalars, c.factors, c.column_sets, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior,
+        memory.scale, memory.lams, memory.inverses, memory.tiles, memory.rows, memory.H, memory.flat_H,
+        memory.column_set, memory.E, memory.squares, memory.vectors,
     )  # fmt: skip
     value += likelihood
     if finite(value):
-        residual(is2, c, products, memory, work, placed.pull)
-        sigma_score += pull_back(
-            is2, memory.lams[LAM], whitening, placed, memory.lams[LAM_SCORE], grad[n_theta:]
-        )
+        residual(is2, c, products, memory, work, mapped.pull)
+        sigma_score += vjp(is2, memory.lams[LAM], whitening, mapped, memory.lams[LAM_SCORE], grad[n_theta:])
         add_scores(
             sigma_score, c.scales, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams, memory.score
         )  # fmt: skip
         if finite(memory.score.sum() + grad[n_theta:].sum()):
             fill(grad[:n_theta], 0.0)
-            add_lower_rows(grad[:n_theta], n_theta, memory.score, c.frame, 0)
+            add_lower_rows(grad[:n_theta], n_theta, memory.score, c.scale_tril, 0)
             return value
     fill(grad, 0.0)
     return -np.inf
@@ -115,15 +122,15 @@ def subtract(r: Floats, c: Constants, products: Products, work: Work) -> None:
     lanes = products.primary_response.shape[1]
     q = c.factors[c.sizes[0], Q]
     row = 0
-    for k in range(c.panels.shape[0]):
-        width = c.panels[k, WIDTH]
-        for piece in range(c.panels[k, FIRST], c.panels[k, END]):
+    for k in range(c.column_sets.shape[0]):
+        width = c.column_sets[k, WIDTH]
+        for batch in range(c.column_sets[k, FIRST], c.column_sets[k, END]):
             for a in range(q):
-                out = work.ZA[c.starts[piece] + (a + 1) * width - 1]
+                out = work.ZA[c.starts[batch] + (a + 1) * width - 1]
                 for lane in range(lanes):
                     own = rows.columns[rows.starts[row] : rows.starts[row + 1]]
                     values = rows.values[rows.starts[row] : rows.starts[row + 1]]
-                    total = products.primary_response[piece * q + a, lane]
+                    total = products.primary_response[batch * q + a, lane]
                     for e in range(own.size):
                         total -= values[e] * r[own[e]]
                     out[lane] = total
@@ -155,14 +162,14 @@ def residual(is2: float, c: Constants, products: Products, memory: Memory, work:
         for e in range(dense.starts[i], dense.starts[i + 1]):
             total += dense.values[e] * effect[dense.columns[e]]
         pull[i] = is2 * total
-    for k in range(c.panels.shape[0]):
-        own = c.columns[c.panels[k, COLUMNS] : c.panels[k, COLUMNS] + c.panels[k, WIDTH]]
-        for piece in range(c.panels[k, FIRST], c.panels[k, END]):
-            gain(q, memory.inverses, piece * q * q, memory.tiles[0])
-            level_residual(q, effect, own, work.ZA, c.starts[piece], memory.rows[0])
+    for k in range(c.column_sets.shape[0]):
+        own = c.columns[c.column_sets[k, COLUMNS] : c.column_sets[k, COLUMNS] + c.column_sets[k, WIDTH]]
+        for batch in range(c.column_sets[k, FIRST], c.column_sets[k, END]):
+            gain(q, memory.inverses, batch * q * q, memory.tiles[0])
+            level_residual(q, effect, own, work.ZA, c.starts[batch], memory.rows[0])
             level_mode(is2, q, memory.tiles[0], memory.rows[0], memory.rows[1])
             for a in range(q):
-                out = work.effects[piece * q + a]
+                out = work.effects[batch * q + a]
                 fill(out, 0.0)
                 for b in range(a + 1):
                     add(out, is2 * lam[a, b], memory.rows[1, b])
@@ -174,27 +181,27 @@ def residual(is2: float, c: Constants, products: Products, memory: Memory, work:
 
 
 @compiled
-def colour_crossed(
+def draw_crossed_conditional(
     thetas: Floats, coordinates: Floats, levels: Ints, out: Floats, out_scale: Floats, out_chol: Floats,
-    c: Constants, whitening: Whitening, products: Products, memory: Memory, placed: Placed, work: Work,
+    c: Constants, whitening: Whitening, products: Products, memory: Memory, mapped: Mapped, work: Work,
 ) -> None:  # fmt: skip
-    """As `conditional.colour`, given the sampled effects' coordinates (draws, D) too."""
+    """As `conditional.draw_conditional`, given the sampled effects' coordinates (draws, D) too."""
     for draw in range(thetas.shape[0]):
         constrain(
             thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial,
             memory.lams,
         )  # fmt: skip
         is2 = 1.0 / memory.scale[VALUE, 0] ** 2
-        place(is2, memory.lams[LAM], coordinates[draw], whitening, placed)
-        subtract(placed.placed[R], c, products, work)
-        colour(
+        forward(is2, memory.lams[LAM], coordinates[draw], whitening, mapped)
+        subtract(mapped.mapped[R], c, products, work)
+        draw_conditional(
             thetas[draw : draw + 1], levels, out[draw : draw + 1], out_scale[draw : draw + 1],
-            out_chol[draw : draw + 1], c.origin, c.frame, c.sizes, c.scalars, c.scales, c.scale_priors, c.factors,
-            c.blocks, c.eta, c.panels, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.theta,
+            out_chol[draw : draw + 1], c.origin, c.scale_tril, c.sizes, c.scalars, c.scales, c.scale_priors, c.factors,
+            c.blocks, c.eta, c.column_sets, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.theta,
             memory.score, memory.scale, memory.partial, memory.lams, memory.inverses, memory.tiles, memory.rows,
-            memory.H, memory.flat_H, memory.panel, memory.E, memory.squares, memory.vectors,
+            memory.H, memory.flat_H, memory.column_set, memory.E, memory.squares, memory.vectors,
         )  # fmt: skip
         for k in range(whitening.table.shape[0]):
             row = whitening.table[k]
             for i in range(row[LEVELS] * row[EFFECTS]):
-                out[draw, row[START] + i] = placed.placed[R, row[FIRST_EFFECT] + i]
+                out[draw, row[START] + i] = mapped.mapped[R, row[FIRST_EFFECT] + i]

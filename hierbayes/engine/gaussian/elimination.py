@@ -1,13 +1,13 @@
 """Gaussian elimination given theta: the primary factor's levels, then the dense coefficients (numba).
 
 Symbols are those of docs/engine.md, section 1. Every row of the arrays over levels holds one number of each
-level of a piece: inner loops run over levels or over dense columns, and fill vector registers whatever q is.
+level of a batch: inner loops run over levels or over dense columns, and fill vector registers whatever q is.
 """
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import Q
-from hierbayes.engine.gaussian.lanes import (
+from hierbayes.engine.core.hyperparameters import Q
+from hierbayes.engine.core.loops import (
     add,
     add_gram,
     add_lower_rows,
@@ -21,14 +21,19 @@ from hierbayes.engine.gaussian.lanes import (
     scale_rows,
     set_product,
 )
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.problem import Floats, Ints
 
 J, A = 0, 1  # of inverses: L_g⁻¹ and L_g⁻¹Λ'
 F, R, X, V, W = 0, 1, 2, 3, 4  # of squares: E T, chol(S), R⁻¹, S⁻¹, T S⁻¹ T'
 HALF, MODE, EFFECT = 0, 1, 2  # of vectors: R⁻¹ rhs; v̂; -T v̂, then 1 for y
 PRECISION, MEAN = 0, 1  # of prior
 COLUMN, LEVELS, START = 2, 3, 4  # of a factor's row: first dense column, number of levels, start in a draw
-FIRST, END, COLUMNS, WIDTH = 0, 1, 2, 3  # of a panel's row: its pieces, start in columns, number of columns
+FIRST, END, COLUMNS, WIDTH = (
+    0,
+    1,
+    2,
+    3,
+)  # of a column_set's row: its batches, start in columns, number of columns
 
 
 @compiled
@@ -36,7 +41,7 @@ def eliminate_levels(
     is2: float,
     q: int,
     lam: Floats,
-    panels: Ints,
+    column_sets: Ints,
     columns: Ints,
     starts: Ints,
     ZZ: Floats,
@@ -46,7 +51,7 @@ def eliminate_levels(
     tiles: Floats,
     H: Floats,
     flat_H: Floats,
-    panel: Floats,
+    column_set: Floats,
     E: Floats,
 ) -> float:
     """Set E = [D y]'[D y] - Σ H_g'H_g/σ² with y as the last column; return Σ log|L_g|. is2 is 1/σ²."""
@@ -54,21 +59,21 @@ def eliminate_levels(
         for j in range(E.shape[0]):
             E[i, j] = gram[i, j]
     half_log_det = 0.0
-    for k in range(panels.shape[0]):
-        width = panels[k, WIDTH]
+    for k in range(column_sets.shape[0]):
+        width = column_sets[k, WIDTH]
         for i in range(width):
-            fill(panel[i], 0.0)
-        for piece in range(panels[k, FIRST], panels[k, END]):
-            z = piece * q * q
+            fill(column_set[i], 0.0)
+        for batch in range(column_sets[k, FIRST], column_sets[k, END]):
+            z = batch * q * q
             information(is2, q, lam, ZZ, z, tiles[0], tiles[1])
             half_log_det += factor_levels(q, tiles[1], inverses[J], z)
             times_transpose(q, lam, inverses[J], inverses[A], z)
-            _project(q, width, inverses[A], z, ZA, starts[piece], H)
-            add_gram(flat_H, width, panel)
+            _project(q, width, inverses[A], z, ZA, starts[batch], H)
+            add_gram(flat_H, width, column_set)
         for i in range(width):
-            row = columns[panels[k, COLUMNS] + i]
+            row = columns[column_sets[k, COLUMNS] + i]
             for j in range(i + 1):
-                E[row, columns[panels[k, COLUMNS] + j]] -= is2 * panel[i, j]
+                E[row, columns[column_sets[k, COLUMNS] + j]] -= is2 * column_set[i, j]
     for i in range(E.shape[0]):
         for j in range(i):
             E[j, i] = E[i, j]
@@ -77,7 +82,7 @@ def eliminate_levels(
 
 @compiled
 def information(is2: float, q: int, lam: Floats, ZZ: Floats, z: int, ZL: Floats, M: Floats) -> None:
-    """Set the lower triangle of M to I + Λ'Z_g'Z_gΛ/σ² of a piece's levels, whose rows in ZZ start at z."""
+    """Set the lower triangle of M to I + Λ'Z_g'Z_gΛ/σ² of a batch's levels, whose rows in ZZ start at z."""
     for b in range(q):
         for c in range(q):
             fill(ZL[c], 0.0)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import compiled
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.moments import Moments
-from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.gaussian.whitening import Entries, SparseRows, sparse
 
 KEPT = 0.05  # share of a level's information that a rough elimination leaves at least

@@ -2,6 +2,22 @@
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
+from hierbayes.engine.core.loops import (
+    add,
+    add_lower_rows,
+    add_product,
+    combine,
+    compiled,
+    dot,
+    fill,
+    finite,
+    gram_of_lower,
+    head_dot,
+    unscale_columns,
+    unscale_rows,
+)
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.elimination import (
     COLUMN,
     COLUMNS,
@@ -22,52 +38,36 @@ from hierbayes.engine.gaussian.elimination import (
     eliminate_levels,
     solve_dense,
 )
-from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
-from hierbayes.engine.gaussian.lanes import (
-    add,
-    add_lower_rows,
-    add_product,
-    combine,
-    compiled,
-    dot,
-    fill,
-    finite,
-    gram_of_lower,
-    head_dot,
-    unscale_columns,
-    unscale_rows,
-)
-from hierbayes.engine.gaussian.problem import Floats, Ints
 
 
 @compiled
 def log_density(
     position: Floats, grad: Floats,
-    origin: Floats, frame: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
-    factors: Ints, blocks: Ints, eta: Floats, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    origin: Floats, scale_tril: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
+    factors: Ints, blocks: Ints, eta: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
     gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats,
-    inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, panel: Floats, E: Floats,
+    inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, column_set: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> float:  # fmt: skip
-    """Return log p(y, theta) with all coefficients integrated out, at theta = origin + frame position.
+    """Return log p(y, theta) with all coefficients integrated out, at theta = origin + scale_tril position.
 
     Sets grad to the gradient in position. The arguments after grad are `packing.Constants` and
     `packing.Memory`. Where the density cannot be evaluated (an overflow, a singular S) it is -inf, with a
     gradient of zeros.
     """
     for i in range(theta.size):
-        theta[i] = origin[i] + head_dot(frame[i], position, i + 1)
+        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
     value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
     likelihood, sigma_score = log_likelihood(
-        sizes, scalars, factors, panels, columns, starts, ZZ, ZA, gram, prior, scale, lams, inverses, tiles, rows,
-        H, flat_H, panel, E, squares, vectors,
+        sizes, scalars, factors, column_sets, columns, starts, ZZ, ZA, gram, prior, scale, lams, inverses, tiles, rows,
+        H, flat_H, column_set, E, squares, vectors,
     )  # fmt: skip
     value += likelihood
     if finite(value):
         add_scores(sigma_score, scales, factors, blocks, eta, scale, partial, lams, score)
         if finite(score.sum()):
             fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, frame, 0)
+            add_lower_rows(grad, theta.size, score, scale_tril, 0)
             return value
     fill(grad, 0.0)
     return -np.inf
@@ -75,9 +75,9 @@ def log_density(
 
 @compiled
 def log_likelihood(
-    sizes: Ints, scalars: Floats, factors: Ints, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    sizes: Ints, scalars: Floats, factors: Ints, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
     gram: Floats, prior: Floats, scale: Floats, lams: Floats, inverses: Floats, tiles: Floats, rows: Floats,
-    H: Floats, flat_H: Floats, panel: Floats, E: Floats, squares: Floats, vectors: Floats,
+    H: Floats, flat_H: Floats, column_set: Floats, E: Floats, squares: Floats, vectors: Floats,
 ) -> tuple[float, float]:  # fmt: skip
     """Return log p(y | theta) without the constant scalars[1], and its derivative in log sigma.
 
@@ -90,7 +90,7 @@ def log_likelihood(
     q = factors[primary, Q] if primary >= 0 else 0
     lam = lams[LAM, max(primary, 0)]
     half_log_det = eliminate_levels(
-        is2, q, lam, panels, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, panel, E
+        is2, q, lam, column_sets, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, column_set, E
     )
     dense_half_log_det, quad = solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
     value = -scalars[0] * np.log(sigma) - half_log_det - dense_half_log_det - 0.5 * quad
@@ -99,8 +99,8 @@ def log_likelihood(
     spread_dense(factors, lams[LAM], squares, vectors)
     penalty, trace = score_dense(is2, factors, prior, E, squares, vectors, lams[LAM_SCORE])
     level_penalty, level_trace = _score_levels(
-        is2, q, lam, panels, columns, starts, ZZ, ZA, inverses, tiles, rows, panel, squares[W], vectors[EFFECT],
-        lams[LAM_SCORE, max(primary, 0)],
+        is2, q, lam, column_sets, columns, starts, ZZ, ZA, inverses, tiles, rows, column_set, squares[W],
+        vectors[EFFECT], lams[LAM_SCORE, max(primary, 0)],
     )  # fmt: skip
     # Fisher's identity: E[Σ (y - η)²]/σ² - n, from the conditional mode and covariance
     explained = penalty + level_penalty + trace + level_trace - prior.shape[1] - sizes[1]
@@ -165,25 +165,25 @@ def score_dense(
 
 @compiled
 def _score_levels(
-    is2: float, q: int, lam: Floats, panels: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
-    inverses: Floats, tiles: Floats, rows: Floats, panel: Floats, W: Floats, effect: Floats, score: Floats,
+    is2: float, q: int, lam: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    inverses: Floats, tiles: Floats, rows: Floats, column_set: Floats, W: Floats, effect: Floats, score: Floats,
 ) -> tuple[float, float]:  # fmt: skip
     """Add the primary factor's ∂/∂Λ to score; return Σ û_g'û_g and Σ tr Cov(u_g)."""
     K, Q_, P, C, Y = tiles[0], tiles[1], tiles[2], tiles[3], tiles[4]
     penalty, trace = 0.0, 0.0
-    for k in range(panels.shape[0]):
-        width = panels[k, WIDTH]
-        own = columns[panels[k, COLUMNS] : panels[k, COLUMNS] + width]
+    for k in range(column_sets.shape[0]):
+        width = column_sets[k, WIDTH]
+        own = columns[column_sets[k, COLUMNS] : column_sets[k, COLUMNS] + width]
         for i in range(width - 1):  # half the diagonal: see _spread
             for j in range(i):
-                panel[i, j] = W[own[i], own[j]]
-            panel[i, i] = 0.5 * W[own[i], own[i]]
-        for piece in range(panels[k, FIRST], panels[k, END]):
-            z = piece * q * q
+                column_set[i, j] = W[own[i], own[j]]
+            column_set[i, i] = 0.5 * W[own[i], own[i]]
+        for batch in range(column_sets[k, FIRST], column_sets[k, END]):
+            z = batch * q * q
             gain(q, inverses, z, K)
-            level_residual(q, effect, own, ZA, starts[piece], rows[0])
+            level_residual(q, effect, own, ZA, starts[batch], rows[0])
             level_mode(is2, q, K, rows[0], rows[1])
-            _spread(q, width, panel, ZA, starts[piece], P, Q_, rows[2, 0])
+            _spread(q, width, column_set, ZA, starts[batch], P, Q_, rows[2, 0])
             _covary(is2, q, K, Q_, P, C)
             for a in range(q):
                 penalty += dot(rows[1, a], rows[1, a])
@@ -196,7 +196,7 @@ def _score_levels(
 
 @compiled
 def gain(q: int, inverses: Floats, z: int, K: Floats) -> None:
-    """Set K = Λ M_g⁻¹ = (L⁻¹Λ')'L⁻¹ of a piece's levels."""
+    """Set K = Λ M_g⁻¹ = (L⁻¹Λ')'L⁻¹ of a batch's levels."""
     for c in range(q):
         for a in range(q):
             fill(K[c * q + a], 0.0)
@@ -206,7 +206,7 @@ def gain(q: int, inverses: Floats, z: int, K: Floats) -> None:
 
 @compiled
 def level_residual(q: int, effect: Floats, own: Ints, ZA: Floats, start: int, residual: Floats) -> None:
-    """Set residual = Z_g'(y - D T v) of a piece's levels."""
+    """Set residual = Z_g'(y - D T v) of a batch's levels."""
     for a in range(q):
         fill(residual[a], 0.0)
         for j in range(own.size):
@@ -274,7 +274,7 @@ def _score_piece(
     Y: Floats,
     score: Floats,
 ) -> None:
-    """Add [Z'(y - D T v) û' - Z'Z(Λû û' + K + ΛC) + P]/σ² over a piece's levels."""
+    """Add [Z'(y - D T v) û' - Z'Z(Λû û' + K + ΛC) + P]/σ² over a batch's levels."""
     for a in range(q):
         for d in range(q):
             fill(Y[d], 0.0)

@@ -6,12 +6,13 @@ from itertools import combinations
 
 import numpy as np
 
+from hierbayes.engine.core.loops import add_gram, compiled
+from hierbayes.engine.core.problem import Factor, Floats, Ints
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.lanes import add_gram, compiled
-from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints
+from hierbayes.engine.gaussian.problem import GaussianProblem
 
 CHUNK = 8192  # rows; a chunk's dense columns stay in the second-level cache
-# of the response's sum of squares: what the prior weighs beside the rows in their reference
+# of the residuals' sum of squares: what the prior weighs beside the rows in their reference
 PRIOR_SHARE = 1e-16
 
 
@@ -130,13 +131,13 @@ def reference(problem: GaussianProblem) -> Reference:
     It need not be accurate. Directions of X that the rows hardly determine keep the coefficient 0, and a column that is
     rounding alone that of its prior.
     """
-    p, first = problem.X.shape[1], problem.intercept
+    p = problem.X.shape[1]
     gram = np.zeros((p + 1, p + 1))
     for _, A, _ in _chunks(problem, Reference(problem.centre, np.zeros(p))):
         run(add_gram, A, p + 1, gram)
     gram = _symmetric(gram)
-    size = gram[p, p] - (0.0 if first is None else gram[first, p] ** 2 / gram[first, first])
-    ridge = PRIOR_SHARE * np.maximum(size, 0.0) * problem.prior_precision
+    left = gram[p, p] - gram[p, :p] @ least_squares(gram)  # the residuals' sum of squares
+    ridge = PRIOR_SHARE * np.maximum(left, 0.0) * problem.prior_precision
     gram[range(p), range(p)] += ridge
     gram[:p, p] += ridge * problem.prior_mean
     return Reference(problem.centre, least_squares(gram))

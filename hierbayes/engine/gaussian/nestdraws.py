@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, constrain
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.cells import triangle
-from hierbayes.engine.gaussian.conditional import Coefficients, colour_dense, in_batches
+from hierbayes.engine.gaussian.conditional import Coefficients, draw_dense_conditional, in_batches
 from hierbayes.engine.gaussian.elimination import EFFECT, LEVELS, START, A
-from hierbayes.engine.gaussian.hyperparameters import CHOL, LAM, VALUE, constrain
-from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.nested import Nested, NestedConstants, NestedLevels, NestedMemory
 from hierbayes.engine.gaussian.nestkernels import (
     COUNT,
@@ -21,7 +22,6 @@ from hierbayes.engine.gaussian.nestkernels import (
     eliminate_chain,
     later_width,
 )
-from hierbayes.engine.gaussian.problem import Floats, Ints
 
 
 def draw_nested(
@@ -32,17 +32,17 @@ def draw_nested(
     c, levels = model.constants, model.levels
     later, q = c.factors[c.chain[1:, FACTOR], LEVELS], c.chain[:, SIZE]
 
-    def colour_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
+    def draw_batch(rows: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
         paths = np.zeros((int(later.sum()) + 1, levels.ZA.shape[2]))
         spreads = np.zeros((int(c.chain[0, COUNT]), 2 * int(q[0]) ** 2))
         room = paths, spreads, np.zeros(2 * int(q.max()))
-        run(colour_nested, thetas[rows], out, out_scale, out_chol, *room, c, levels, model.memory())
+        run(draw_nested_conditional, thetas[rows], out, out_scale, out_chol, *room, c, levels, model.memory())
 
-    return in_batches(model, len(thetas), colour_batch, seed, threads, keep)
+    return in_batches(model, len(thetas), draw_batch, seed, threads, keep)
 
 
 @compiled
-def colour_nested(
+def draw_nested_conditional(
     thetas: Floats, out: Floats, out_scale: Floats, out_chol: Floats, paths: Floats, spreads: Floats, pull: Floats,
     c: NestedConstants, levels: NestedLevels, memory: NestedMemory,
 ) -> None:  # fmt: skip
@@ -64,18 +64,18 @@ def colour_nested(
                     out_chol[draw, k, i, j] = memory.lams[CHOL, k, i, j]
         is2 = 1.0 / memory.scale[VALUE, 0] ** 2
         eliminate_chain(is2, c, memory)
-        colour_dense(c.factors, memory.lams[LAM], memory.squares, memory.vectors, out[draw])
+        draw_dense_conditional(c.factors, memory.lams[LAM], memory.squares, memory.vectors, out[draw])
         row = paths.shape[0] - 1
         for i in range(memory.vectors.shape[1]):
             paths[row, i] = memory.vectors[EFFECT, i]
         for place in range(c.chain.shape[0] - 1, 0, -1):
             row -= c.factors[c.chain[place, FACTOR], LEVELS]
-            _colour_later(place, row, out[draw], paths, pull, levels.parent[place], c, memory)
+            _draw_later(place, row, out[draw], paths, pull, levels.parent[place], c, memory)
         _colour_first(is2, out[draw], paths, spreads, pull, c, levels, memory)
 
 
 @compiled
-def _colour_later(
+def _draw_later(
     place: int, first: int, out: Floats, paths: Floats, pull: Floats, parent: Ints, c: NestedConstants,
     memory: NestedMemory,
 ) -> None:  # fmt: skip
@@ -85,8 +85,8 @@ def _colour_later(
     start = c.factors[c.chain[place, FACTOR], START]
     size = (q + w) * (q + w + 1) // 2
     for g in range(count):  # parents' rows follow; all levels of the outermost factor have the one parent 0
-        piece, lane = g // lanes, g % lanes
-        z, b = c.chain[place, SQUARES] + piece * q * q, c.chain[place, TRIANGLES] + piece * size
+        batch, lane = g // lanes, g % lanes
+        z, b = c.chain[place, SQUARES] + batch * q * q, c.chain[place, TRIANGLES] + batch * size
         later = paths[first + count + parent[g]]
         for a in range(q):
             pull[a] = 0.0

@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import block_table, scale_table
+from hierbayes.engine.core.hyperparameters import block_table, scale_table
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.packing import constant
-from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.route import chain_of, chained_seconds, parents_of
 
 LANES = 64  # levels worked on together, at most
@@ -28,12 +29,12 @@ class NestedConstants(NamedTuple):
     """What an evaluation reads.
 
     F factors from the innermost; w later columns of the innermost's levels (effects of their ancestors, X, y). Levels
-    come in pieces of L lanes, each row of an array holds one number of every level; lanes without a level hold
+    come in batches of L lanes, each row of an array holds one number of every level; lanes without a level hold
     zeros.
     """
 
     origin: Floats  # (n_theta,), (n_theta, n_theta): as `packing.Constants`
-    frame: Floats
+    scale_tril: Floats
     scalars: Floats
     scales: Ints
     scale_priors: Floats
@@ -41,16 +42,14 @@ class NestedConstants(NamedTuple):
     blocks: Ints
     eta: Floats
     prior: Floats  # (2, p): precision, mean about the moments' reference
-    chain: (
-        Ints  # (F, 7): factor, q, levels (or patterns), pieces, first of pieces, row in A, row in information
-    )
-    parents: Ints  # (2, Σ pieces, L): first row of a level's parent in information, and its lane; 0 without a parent
-    counts: Floats  # (Σ pieces, L): levels that have a pattern; 1 for later factors' levels
-    ZZ: Floats  # (pieces × q², L): patterns
+    chain: Ints  # (F, 7): factor, q, levels (or patterns), batches, first of batches, row in A, row in information
+    parents: Ints  # (2, Σ batches, L): first row of a level's parent in information, and its lane; 0 without a parent
+    counts: Floats  # (Σ batches, L): levels that have a pattern; 1 for later factors' levels
+    ZZ: Floats  # (batches × q², L): patterns
     patterns: Ints  # (cells of a column, columns): each cell's pattern; a column's cells have one parent
     homes: Ints  # (2, columns): the parent's first row in information, and its lane
     products: Floats  # (entries × pairs × cells, columns): Σ Z_g'[D y] ⊗ Z_g'[D y] by entry of w × w's lower triangle
-    information: Floats  # (Σ pieces × triangle, L): later factors' levels, themselves and later columns
+    information: Floats  # (Σ batches × triangle, L): later factors' levels, themselves and later columns
     gram: Floats  # (p + 1, p + 1)
 
 
@@ -73,7 +72,7 @@ class NestedMemory(NamedTuple):
     solved: Floats  # (5, rows, L): L⁻¹, L⁻¹Λ', K = Λ(I + Λ'AΛ)⁻¹Λ', Λ(I + Λ'AΛ)⁻¹, A; LL' = I + Λ'AΛ
     tiles: Floats  # (3, q², L)
     rows: Floats  # (q × w, L)
-    flat: Floats  # (pairs, pieces × L): K/σ² by pattern, then its score
+    flat: Floats  # (pairs, batches × L): K/σ² by pattern, then its score
     spread: Floats  # (pairs × cells, columns): the same by cell
     sums: Floats  # (entries, columns)
     information: Floats  # as the constants', less what the factors before take
@@ -97,13 +96,13 @@ class Nested:
         """Number of coordinates."""
         return self.n_theta
 
-    def framed(self, origin: Floats, frame: Floats) -> "Nested":
-        """Return the model with another frame, as `packing.Packed.framed`."""
-        return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
+    def standardised(self, origin: Floats, scale_tril: Floats) -> "Nested":
+        """Return the model with another standardisation, as `packing.Packed.standardised`."""
+        return replace(self, constants=self.constants._replace(origin=origin, scale_tril=scale_tril))
 
-    def bent(self, bends: Floats) -> "Nested":
-        """Return the model with other bends of its scales, (1 + Σq, 2)."""
-        priors = np.column_stack([self.constants.scale_priors[:, :2], bends])
+    def with_tails(self, tails: Floats) -> "Nested":
+        """Return the model with other tails of its scales, (1 + Σq, 2)."""
+        priors = np.column_stack([self.constants.scale_priors[:, :2], tails])
         return replace(self, constants=self.constants._replace(scale_priors=priors))
 
     def memory(self) -> NestedMemory:
@@ -155,20 +154,20 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
     patterns, family, products = _sum_by_cell(ZA, pattern, parent[0, : levels[0]])
     sizes = [len(ZZ), *levels[1:]]
     lanes = min(LANES, -(-max(sizes) // REGISTERS) * REGISTERS)
-    pieces = np.array([-(-size // lanes) for size in sizes])
-    squares = pieces * q**2
+    batches = np.array([-(-size // lanes) for size in sizes])
+    squares = batches * q**2
     counts = [np.bincount(pattern).astype(np.float64), *(np.ones(size) for size in sizes[1:])]
     later = [_triangle(m, order, place) for place in range(1, len(order))]
     entries = np.array([0, *(rows.shape[1] for rows in later)])  # of a later factor's level
-    first = np.cumsum(entries * pieces) - entries * pieces  # row in information
-    parents = np.zeros((2, pieces.sum(), lanes), np.int64)
+    first = np.cumsum(entries * batches) - entries * batches  # row in information
+    parents = np.zeros((2, batches.sum(), lanes), np.int64)
     homes = np.zeros((2, family.size), np.int64)
     if later:
         homes[:] = first[1] + family // lanes * entries[1], family % lanes
     for place in range(1, len(later)):
         own, at = parent[place, : levels[place]], np.arange(levels[place])
         row = first[place + 1] + own // lanes * entries[place + 1]
-        parents[:, pieces[:place].sum() + at // lanes, at % lanes] = row, own % lanes
+        parents[:, batches[:place].sum() + at // lanes, at % lanes] = row, own % lanes
     sigma = problem.sigma_prior[None]
     scales, scale_priors = scale_table(sigma, problem.factors)
     blocks, eta = block_table(sigma, problem.factors)
@@ -177,7 +176,7 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
     starts = p + np.cumsum(all_levels * all_q) - all_levels * all_q
     constants = NestedConstants(
         origin=np.zeros(problem.n_theta),
-        frame=np.eye(problem.n_theta),
+        scale_tril=np.eye(problem.n_theta),
         scalars=np.array([m.n, constant(problem, m)]),
         scales=scales,
         scale_priors=scale_priors,
@@ -188,18 +187,18 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
         eta=eta,
         prior=np.array([problem.prior_precision, problem.prior_mean - m.reference.b]),
         chain=np.column_stack(
-            [order, q, sizes, pieces, np.cumsum(pieces) - pieces, np.cumsum(squares) - squares, first]
+            [order, q, sizes, batches, np.cumsum(batches) - batches, np.cumsum(squares) - squares, first]
         ),
         parents=parents,
         counts=np.concatenate(
-            [_in_lanes(each[:, None], count, lanes) for each, count in zip(counts, pieces, strict=True)]
+            [_in_lanes(each[:, None], count, lanes) for each, count in zip(counts, batches, strict=True)]
         ),
-        ZZ=_in_lanes(ZZ.reshape(len(ZZ), -1), pieces[0], lanes),
+        ZZ=_in_lanes(ZZ.reshape(len(ZZ), -1), batches[0], lanes),
         patterns=patterns,
         homes=homes,
         products=products,
         information=np.concatenate(
-            [_in_lanes(*each, lanes) for each in zip(later, pieces[1:], strict=True)]
+            [_in_lanes(*each, lanes) for each in zip(later, batches[1:], strict=True)]
             or [np.zeros((0, lanes))]
         ),
         gram=m.dense.copy(),
@@ -294,8 +293,8 @@ def _height(sizes: Ints, pairs: int) -> int:
     return int(choices[np.argmin(-(-columns // REGISTERS) * REGISTERS * (pairs * choices + COLUMN))])
 
 
-def _in_lanes(values: Floats, pieces: int, lanes: int) -> Floats:
-    """Return (levels, entries) as (pieces × entries, lanes), zeros in lanes without a level."""
-    padded = np.zeros((pieces * lanes, values.shape[1]))
+def _in_lanes(values: Floats, batches: int, lanes: int) -> Floats:
+    """Return (levels, entries) as (batches × entries, lanes), zeros in lanes without a level."""
+    padded = np.zeros((batches * lanes, values.shape[1]))
     padded[: len(values)] = values
-    return np.ascontiguousarray(padded.reshape(pieces, lanes, -1).transpose(0, 2, 1)).reshape(-1, lanes)
+    return np.ascontiguousarray(padded.reshape(batches, lanes, -1).transpose(0, 2, 1)).reshape(-1, lanes)

@@ -7,6 +7,19 @@ docs/engine.md, section 1.
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, add_scores, constrain
+from hierbayes.engine.core.loops import (
+    add,
+    add_lower_rows,
+    add_product,
+    compiled,
+    dot,
+    fill,
+    finite,
+    head_dot,
+    set_product,
+)
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.cells import (
     add_to_parents,
     from_cells,
@@ -27,21 +40,8 @@ from hierbayes.engine.gaussian.elimination import (
     solve_dense,
     times_transpose,
 )
-from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, VALUE, add_scores, constrain
 from hierbayes.engine.gaussian.kernels import gain, score_dense, spread_dense
-from hierbayes.engine.gaussian.lanes import (
-    add,
-    add_lower_rows,
-    add_product,
-    compiled,
-    dot,
-    fill,
-    finite,
-    head_dot,
-    set_product,
-)
 from hierbayes.engine.gaussian.nested import NestedConstants, NestedMemory
-from hierbayes.engine.gaussian.problem import Floats, Ints
 
 K, GAIN, OWN = 2, 3, 4  # of solved, after J and A
 FACTOR, SIZE, COUNT, PIECES, FIRST, SQUARES, TRIANGLES = 0, 1, 2, 3, 4, 5, 6  # columns of chain
@@ -50,28 +50,28 @@ FACTOR, SIZE, COUNT, PIECES, FIRST, SQUARES, TRIANGLES = 0, 1, 2, 3, 4, 5, 6  # 
 @compiled
 def nested_log_density(
     position: Floats, grad: Floats,
-    origin: Floats, frame: Floats, scalars: Floats, scales: Ints, scale_priors: Floats, factors: Ints, blocks: Ints,
-    eta: Floats, prior: Floats, chain: Ints, parents: Ints, counts: Floats, ZZ: Floats, patterns: Ints, homes: Ints,
-    products: Floats, own: Floats, gram: Floats,
+    origin: Floats, scale_tril: Floats, scalars: Floats, scales: Ints, scale_priors: Floats, factors: Ints,
+    blocks: Ints, eta: Floats, prior: Floats, chain: Ints, parents: Ints, counts: Floats, ZZ: Floats,
+    patterns: Ints, homes: Ints, products: Floats, own: Floats, gram: Floats,
     theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats, solved: Floats, tiles: Floats,
     rows: Floats, flat: Floats, spread: Floats, sums: Floats, left: Floats, scores: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> float:  # fmt: skip
-    """Return log p(y, theta) with all coefficients integrated out, at theta = origin + frame position.
+    """Return log p(y, theta) with all coefficients integrated out, at theta = origin + scale_tril position.
 
     Sets grad. Where the density cannot be evaluated it is -inf, with a gradient of zeros. The arguments after grad are
     `nested.NestedConstants` and `nested.NestedMemory`: numba takes arrays one by one in half the time of two tuples.
     """
     c = NestedConstants(
-        origin, frame, scalars, scales, scale_priors, factors, blocks, eta, prior, chain, parents, counts, ZZ, patterns,
-        homes, products, own, gram,
+        origin, scale_tril, scalars, scales, scale_priors, factors, blocks, eta, prior, chain, parents, counts, ZZ,
+        patterns, homes, products, own, gram,
     )  # fmt: skip
     memory = NestedMemory(
         theta, score, scale, partial, lams, solved, tiles, rows, flat, spread, sums, left,
         scores, E, squares, vectors,
     )  # fmt: skip
     for i in range(theta.size):
-        theta[i] = origin[i] + head_dot(frame[i], position, i + 1)
+        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
     value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
     sigma = scale[VALUE, 0]
     is2 = 1.0 / (sigma * sigma)
@@ -92,7 +92,7 @@ def nested_log_density(
         add_scores(quad - scalars[0] - explained, scales, factors, blocks, eta, scale, partial, lams, score)
         if finite(score.sum()):
             fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, frame, 0)
+            add_lower_rows(grad, theta.size, score, scale_tril, 0)
             return value
     fill(grad, 0.0)
     return -np.inf
@@ -125,19 +125,19 @@ def eliminate_chain(is2: float, c: NestedConstants, memory: NestedMemory) -> tup
 @compiled
 def eliminate_first(is2: float, c: NestedConstants, memory: NestedMemory) -> float:
     """Take the innermost factor's levels from their parents' matrices; return Σ log|L_g|."""
-    q, pieces, lanes = c.chain[0, SIZE], c.chain[0, PIECES], c.ZZ.shape[1]
+    q, batches, lanes = c.chain[0, SIZE], c.chain[0, PIECES], c.ZZ.shape[1]
     lam = memory.lams[LAM, c.chain[0, FACTOR]]
     total = 0.0
-    for piece in range(pieces):
-        z = piece * q * q
+    for batch in range(batches):
+        z = batch * q * q
         for i in range(q * q):
             fill(memory.solved[OWN, z + i], 0.0)
             add(memory.solved[OWN, z + i], is2, c.ZZ[z + i])
         shrink(q, lam, z, memory.solved, memory.tiles)
         for a in range(q):
-            total -= weighted_log(c.counts[piece], memory.solved[J, z + a * q + a])
+            total -= weighted_log(c.counts[batch], memory.solved[J, z + a * q + a])
             for b in range(a + 1):
-                pair = memory.flat[a * (a + 1) // 2 + b, piece * lanes : (piece + 1) * lanes]
+                pair = memory.flat[a * (a + 1) // 2 + b, batch * lanes : (batch + 1) * lanes]
                 fill(pair, 0.0)
                 add(pair, is2, memory.solved[K, z + a * q + b])
     to_cells(c.patterns, memory.flat, memory.spread)
@@ -155,7 +155,7 @@ def eliminate_first(is2: float, c: NestedConstants, memory: NestedMemory) -> flo
 
 @compiled
 def shrink(q: int, lam: Floats, z: int, solved: Floats, tiles: Floats) -> float:
-    """Set what is solved of a piece whose rows start at z, from its A; return Σ log|L|."""
+    """Set what is solved of a batch whose rows start at z, from its A; return Σ log|L|."""
     information(1.0, q, lam, solved[OWN], z, tiles[0], tiles[1])
     total = factor_levels(q, tiles[1], solved[J], z)
     times_transpose(q, lam, solved[J], solved[A], z)
@@ -187,8 +187,8 @@ def eliminate_later(place: int, c: NestedConstants, memory: NestedMemory) -> flo
     size = (q + w) * (q + w + 1) // 2
     left = memory.tiles[0, 0]
     total = 0.0
-    for piece in range(c.chain[place, PIECES]):
-        z, b = c.chain[place, SQUARES] + piece * q * q, c.chain[place, TRIANGLES] + piece * size
+    for batch in range(c.chain[place, PIECES]):
+        z, b = c.chain[place, SQUARES] + batch * q * q, c.chain[place, TRIANGLES] + batch * size
         for i in range(q):
             for j in range(q):
                 fill(memory.solved[OWN, z + i * q + j], 0.0)
@@ -206,7 +206,7 @@ def eliminate_later(place: int, c: NestedConstants, memory: NestedMemory) -> flo
                 if place == c.chain.shape[0] - 1:
                     memory.E[i, j] += left.sum()
                 else:
-                    home = c.chain[place, FIRST] + piece
+                    home = c.chain[place, FIRST] + batch
                     add_to_parents(
                         c.parents[0, home], c.parents[1, home], triangle(i, j), 1.0, left, memory.information
                     )
@@ -236,15 +236,15 @@ def score_later(place: int, c: NestedConstants, memory: NestedMemory) -> None:
     q, k, w = c.chain[place, SIZE], c.chain[place, FACTOR], later_width(place, c.chain, c.prior)
     size = (q + w) * (q + w + 1) // 2
     shrinkage, mean, later = memory.tiles[2], memory.rows, memory.scores
-    for piece in range(c.chain[place, PIECES]):
-        z, b = c.chain[place, SQUARES] + piece * q * q, c.chain[place, TRIANGLES] + piece * size
+    for batch in range(c.chain[place, PIECES]):
+        z, b = c.chain[place, SQUARES] + batch * q * q, c.chain[place, TRIANGLES] + batch * size
         for i in range(w):
             for j in range(i + 1):
                 row = later[b + triangle(q + i, q + j)]
                 if place == c.chain.shape[0] - 1:
                     fill(row, _outer_score(i, j, memory.squares[V], memory.vectors[EFFECT]))
                 else:
-                    home = c.chain[place, FIRST] + piece
+                    home = c.chain[place, FIRST] + batch
                     take_from_parents(
                         c.parents[0, home], c.parents[1, home], triangle(i, j), 1.0, memory.scores, row
                     )
@@ -268,7 +268,7 @@ def score_later(place: int, c: NestedConstants, memory: NestedMemory) -> None:
                     add_product(row, -1.0, memory.solved[K, z + a * q + d], mean[i * q + d])
         _score_own(q, z, b, memory.solved[K], memory.tiles, memory.scores)
         _score_lam(
-            q, z, c.counts[c.chain[place, FIRST] + piece], memory.solved, memory.tiles,
+            q, z, c.counts[c.chain[place, FIRST] + batch], memory.solved, memory.tiles,
             memory.lams[LAM_SCORE, k],
         )  # fmt: skip
 
@@ -293,7 +293,7 @@ def _score_own(q: int, z: int, b: int, shrinkage: Floats, tiles: Floats, scores:
 
 @compiled
 def _score_lam(q: int, z: int, counts: Floats, solved: Floats, tiles: Floats, score: Floats) -> None:
-    """Add Σ 2 (I - A K)(∂/∂K) G - counts A G over a piece's levels to score; tiles[2] holds ∂/∂K, G is GAIN."""
+    """Add Σ 2 (I - A K)(∂/∂K) G - counts A G over a batch's levels to score; tiles[2] holds ∂/∂K, G is GAIN."""
     first, second = tiles[0], tiles[1]
     for a in range(q):
         for d in range(q):
@@ -327,12 +327,12 @@ def score_first(is2: float, c: NestedConstants, memory: NestedMemory) -> None:
                 take_from_parents(c.homes[0], c.homes[1], entry, times, memory.scores, out)
     score_columns(c.products, memory.sums, memory.spread)
     from_cells(c.patterns, memory.spread, memory.flat)
-    for piece in range(c.chain[0, PIECES]):
-        z = piece * q * q
+    for batch in range(c.chain[0, PIECES]):
+        z = batch * q * q
         for a in range(q):
             for b in range(a + 1):
-                pair = memory.flat[a * (a + 1) // 2 + b, piece * lanes : (piece + 1) * lanes]
+                pair = memory.flat[a * (a + 1) // 2 + b, batch * lanes : (batch + 1) * lanes]
                 for row in (memory.tiles[2, a * q + b], memory.tiles[2, b * q + a]):
                     fill(row, 0.0)
                     add(row, is2 if a == b else 0.5 * is2, pair)
-        _score_lam(q, z, c.counts[piece], memory.solved, memory.tiles, memory.lams[LAM_SCORE, k])
+        _score_lam(q, z, c.counts[batch], memory.solved, memory.tiles, memory.lams[LAM_SCORE, k])

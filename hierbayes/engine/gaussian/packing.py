@@ -9,30 +9,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import block_table, prior_constant, scale_table
+from hierbayes.engine.core.hyperparameters import block_table, prior_constant, scale_table
+from hierbayes.engine.core.problem import Floats, Ints
+from hierbayes.engine.gaussian.batches import dense, level_batches
 from hierbayes.engine.gaussian.moments import Moments
-from hierbayes.engine.gaussian.panels import dense, panels
-from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
+from hierbayes.engine.gaussian.problem import GaussianProblem
 
 
 class Constants(NamedTuple):
-    """What an evaluation reads. K factors, G levels of the primary one in pieces of L, m dense columns."""
+    """What an evaluation reads. K factors, G levels of the primary one in batches of L, m dense columns."""
 
-    origin: Floats  # (n_theta,): theta is origin + frame position, and position is what moves
-    frame: Floats  # (n_theta, n_theta), lower triangular
+    origin: Floats  # (n_theta,): theta is origin + scale_tril position, and position is what moves
+    scale_tril: Floats  # (n_theta, n_theta), lower triangular
     sizes: Ints  # (2,): primary factor (-1: none), coefficients of the primary factor, empty lanes' included
     scalars: Floats  # (2,): sum of the weights, the log density's part that does not depend on theta
     scales: Ints  # (1 + Σq, 2): index in theta (-1: fixed), prior code; sigma first, then the factors' sds
-    scale_priors: Floats  # (1 + Σq, 4): arguments a, b; knee and rate of the bend
+    scale_priors: Floats  # (1 + Σq, 4): arguments a, b; knee and rate of the tail transform
     factors: Ints  # (K, 5): q, first scale, first dense column, number of levels, start in a draw
     blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta (-1: fixed), effects
     eta: Floats  # (blocks,): LKJ's, or the fixed correlation
-    panels: Ints  # see `panels.Panels`
+    column_sets: Ints  # see `batches.LevelBatches`
     columns: Ints
     starts: Ints
     ZZ: Floats
     ZA: Floats
-    gram: Floats  # see `panels.Dense`
+    gram: Floats  # see `batches.Dense`
     prior: Floats
 
 
@@ -44,12 +45,12 @@ class Memory(NamedTuple):
     scale: Floats  # (3, 1 + Σq): value, slope, score
     partial: Floats  # (2, n_theta): correlation, root
     lams: Floats  # (3, K, largest q, largest q): chol, Λ, d log likelihood / d Λ
-    inverses: Floats  # (2, pieces × q², L): L_g⁻¹ and L_g⁻¹Λ'
+    inverses: Floats  # (2, batches × q², L): L_g⁻¹ and L_g⁻¹Λ'
     tiles: Floats  # (5, q², L)
     rows: Floats  # (3, q, L)
-    H: Floats  # (widest, q, L): L_g⁻¹Λ'Z_g'[D y] of a piece
+    H: Floats  # (widest, q, L): L_g⁻¹Λ'Z_g'[D y] of a batch
     flat_H: Floats  # (widest, q L): the same memory
-    panel: Floats  # (widest, widest + 3), always 0 above the diagonal: `lanes.combine` reads on to a multiple of 4
+    column_set: Floats  # (widest, widest + 3), always 0 above the diagonal: `loops.combine` reads on to a multiple of 4
     E: Floats  # (m + 1, m + 1): D'D - Σ H_g'H_g/σ², y last
     squares: Floats  # (5, m, m): E T, R = chol(S), R⁻¹, S⁻¹, T S⁻¹ T'
     vectors: Floats  # (3, m + 1): R⁻¹ rhs; v̂; -T v̂, then 1 for y
@@ -60,7 +61,7 @@ class Packed:
     """A collapsed model: its constants and the way to make memory for them."""
 
     constants: Constants
-    levels: Ints  # (pieces, L), see `panels.Panels`
+    levels: Ints  # (batches, L), see `batches.LevelBatches`
     n_theta: int
     n_coefficients: int  # population-level and of all factors' levels
 
@@ -69,13 +70,13 @@ class Packed:
         """Number of coordinates."""
         return self.n_theta
 
-    def framed(self, origin: Floats, frame: Floats) -> "Packed":
-        """Return the model with another frame: where its density is taken about, and in which directions."""
-        return replace(self, constants=self.constants._replace(origin=origin, frame=frame))
+    def standardised(self, origin: Floats, scale_tril: Floats) -> "Packed":
+        """Return the model with another standardisation: where its density is taken about, and in which directions."""
+        return replace(self, constants=self.constants._replace(origin=origin, scale_tril=scale_tril))
 
-    def bent(self, bends: Floats) -> "Packed":
-        """Return the model with other bends of its scales, (1 + Σq, 2)."""
-        priors = np.column_stack([self.constants.scale_priors[:, :2], bends])
+    def with_tails(self, tails: Floats) -> "Packed":
+        """Return the model with other tails of its scales, (1 + Σq, 2)."""
+        priors = np.column_stack([self.constants.scale_priors[:, :2], tails])
         return replace(self, constants=self.constants._replace(scale_priors=priors))
 
     def memory(self) -> Memory:
@@ -84,7 +85,7 @@ class Packed:
         m = c.prior.shape[1]
         lanes = c.ZZ.shape[1]
         q = int(c.factors[c.sizes[0], 0]) if c.sizes[0] >= 0 else 1
-        widest = int(c.panels[:, 3].max(initial=1))
+        widest = int(c.column_sets[:, 3].max(initial=1))
         largest = c.blocks.shape[1] - 3
         H = np.zeros((widest, q, lanes))
         return Memory(
@@ -111,7 +112,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
     Factors in ``sampled`` are left out of the elimination: the response is taken less their effects.
     """
     rest = dense(problem, m, primary, sampled)
-    levels = panels(problem, m, primary, rest.slots)
+    levels = level_batches(problem, m, primary, rest.slots)
     sigma = problem.sigma_prior[None]
     scales, scale_priors = scale_table(sigma, problem.factors)
     blocks, eta = block_table(sigma, problem.factors)
@@ -119,7 +120,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
     factors = np.column_stack([q, 1 + np.cumsum(q) - q, rest.slots])
     constants = Constants(
         origin=np.zeros(problem.n_theta),
-        frame=np.eye(problem.n_theta),
+        scale_tril=np.eye(problem.n_theta),
         sizes=np.array([primary, levels.levels.size * (q[primary] if primary >= 0 else 0)], np.int64),
         scalars=np.array([m.n, constant(problem, m)]),
         scales=scales,
@@ -127,7 +128,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
         factors=np.ascontiguousarray(factors),
         blocks=blocks,
         eta=eta,
-        panels=levels.panels,
+        column_sets=levels.column_sets,
         columns=levels.columns,
         starts=levels.starts,
         ZZ=levels.ZZ,

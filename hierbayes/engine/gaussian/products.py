@@ -5,30 +5,31 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.elimination import END, FIRST, WIDTH
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.packing import Memory, Packed, pack
-from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
-from hierbayes.engine.gaussian.whitening import Entries, Placed, SparseRows, Whitening, sparse
+from hierbayes.engine.gaussian.problem import GaussianProblem
+from hierbayes.engine.gaussian.whitening import Entries, Mapped, SparseRows, Whitening, sparse
 
 
 class Products(NamedTuple):
     """Cross-products of the D sampled effects' columns, and the response's before r is subtracted."""
 
-    with_primary: SparseRows  # (pieces × q × L, D): the primary factor's levels in the order of its pieces
+    with_primary: SparseRows  # (batches × q × L, D): the primary factor's levels in the order of its batches
     with_sampled: SparseRows  # (D, D)
     with_dense: SparseRows  # (D, m)
     with_response: Floats  # (D,)
-    primary_response: Floats  # (pieces × q, L)
+    primary_response: Floats  # (batches × q, L)
     dense_response: Floats  # (m + 1,): y'y last
 
 
 class Work(NamedTuple):
-    """What an evaluation writes beside `packing.Memory` and `whitening.Placed`; one for each thread."""
+    """What an evaluation writes beside `packing.Memory` and `whitening.Mapped`; one for each thread."""
 
     ZA: Floats  # as `Constants.ZA`, with the response y - D r
     gram: Floats  # as `Constants.gram`, with the response y - D r in the last row
-    effects: Floats  # (pieces × q, L): mode of the primary factor's effects
+    effects: Floats  # (batches × q, L): mode of the primary factor's effects
     flat_effects: Floats  # the same memory
     left: Floats  # (D,): D'(y - D r)
 
@@ -55,22 +56,22 @@ class Crossed:
         """Return the model in other coordinates of the effects."""
         return replace(self, whitening=whitening)
 
-    def framed(self, origin: Floats, frame: Floats) -> "Crossed":
+    def standardised(self, origin: Floats, scale_tril: Floats) -> "Crossed":
         """Return the model in other coordinates of theta."""
-        return replace(self, packed=self.packed.framed(origin, frame))
+        return replace(self, packed=self.packed.standardised(origin, scale_tril))
 
-    def bent(self, bends: Floats) -> "Crossed":
-        """Return the model with other bends of its scales."""
-        return replace(self, packed=self.packed.bent(bends))
+    def with_tails(self, tails: Floats) -> "Crossed":
+        """Return the model with other tails of its scales."""
+        return replace(self, packed=self.packed.with_tails(tails))
 
-    def memory(self) -> tuple[Memory, Placed, Work]:
+    def memory(self) -> tuple[Memory, Mapped, Work]:
         """Return memory for evaluations on one thread."""
         c = self.packed.constants
         widest = self.whitening.information.shape[1]
         effects = np.zeros_like(self.products.primary_response)
         return (
             self.packed.memory(),
-            Placed(
+            Mapped(
                 np.zeros((5, self.size)),
                 np.zeros((self.size, widest)),
                 np.zeros(self.size),
@@ -94,17 +95,17 @@ def cross(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int
     D = int(sizes.sum())
     first = {k: int(at) for k, at in zip(order, table[:, 3], strict=True)}
     q = problem.factors[primary].q
-    pieces, lanes = packed.levels.shape
+    batches, lanes = packed.levels.shape
     rows = np.zeros((problem.factors[primary].n_levels, q), np.int64)
-    piece, lane = np.nonzero(packed.levels >= 0)
-    rows[packed.levels[piece, lane]] = (piece[:, None] * q + np.arange(q)) * lanes + lane[:, None]
-    widths = np.repeat(c.panels[:, WIDTH], c.panels[:, END] - c.panels[:, FIRST])
+    batch, lane = np.nonzero(packed.levels >= 0)
+    rows[packed.levels[batch, lane]] = (batch[:, None] * q + np.arange(q)) * lanes + lane[:, None]
+    widths = np.repeat(c.column_sets[:, WIDTH], c.column_sets[:, END] - c.column_sets[:, FIRST])
     y_rows = (c.starts[:, None] + np.arange(1, q + 1) * widths[:, None] - 1).ravel()
     p, m_dense = problem.X.shape[1], c.prior.shape[1]
     with_response = np.concatenate([m.with_dense[k][..., p].ravel() for k in order])
     products = Products(
         with_primary=sparse(
-            pieces * q * lanes,
+            batches * q * lanes,
             [_entries(m, primary, k, rows, _effects(problem, k, first[k])) for k in order],
         ),
         with_sampled=sparse(D, _sampled_entries(m, problem, order, first)),

@@ -7,7 +7,7 @@ from math import inf
 
 import numpy as np
 
-from hierbayes.engine.gaussian.problem import Ints
+from hierbayes.engine.core.problem import Ints
 
 MULTIPLICATION = 1 / 1.6e10  # seconds, in the dense loops
 PRODUCT = 1e-9  # seconds of one sparse cross-product, used forwards and back

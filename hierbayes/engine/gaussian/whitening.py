@@ -1,6 +1,6 @@
 """The map between sampled coordinates and the group effects that are not integrated out, and its gradient (numba).
 
-Symbols are those of docs/engine.md, section 2. Factors come by falling number of levels; each level is placed
+Symbols are those of docs/engine.md, section 2. Factors come by falling number of levels; each level is mapped
 given the levels of *later* factors, so the map runs from the last factor to the first and its gradient back.
 """
 
@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 
 FACTOR, Q, LEVELS, FIRST, START = 0, 1, 2, 3, 4  # columns of a sampled factor's row
-U, R, C, HALF, Z = 0, 1, 2, 3, 4  # rows of placed: u, r = Λu, c, L⁻¹Λ'c/σ², z
+U, R, C, HALF, Z = 0, 1, 2, 3, 4  # rows of mapped: u, r = Λu, c, L⁻¹Λ'c/σ², z
 WL, INNER, OUTER = 0, 1, 2  # of squares: WΛ, Y and L⁻ᵀY, L⁻ᵀYL⁻¹
 SCORE, SOLVED = 0, 1  # of halves: L⁻¹ ∂/∂u, L⁻ᵀL⁻¹ ∂/∂u
 
@@ -51,10 +51,10 @@ class Whitening(NamedTuple):
     stretch: Floats  # (k,): the width of each direction, less 1
 
 
-class Placed(NamedTuple):
+class Mapped(NamedTuple):
     """What placing the effects leaves behind, and memory for the gradient."""
 
-    placed: Floats  # (5, D)
+    mapped: Floats  # (5, D)
     chol: Floats  # (D, largest q): L of each level, with reciprocals on its diagonal
     pull: Floats  # (D,): derivative of the log density in r
     squares: Floats  # (3, largest q, largest q)
@@ -62,13 +62,13 @@ class Placed(NamedTuple):
 
 
 @compiled
-def place(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Placed) -> float:
+def forward(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Mapped) -> float:
     """Set r from coordinates x; return log N(u; 0, I) without its constant plus log |du/dx| given theta.
 
     u_g = A⁻¹Λ'c/σ² + L⁻ᵀz with A = LL' = I + Λ'WΛ/σ² and c = s - E r_later.
     """
-    _stretch(x, whitening.directions, whitening.stretch, work.placed[Z])
-    placed, chol = work.placed, work.chol
+    _stretch(x, whitening.directions, whitening.stretch, work.mapped[Z])
+    mapped, chol = work.mapped, work.chol
     squared, log_det, product = 0.0, 0.0, 1.0
     for k in range(whitening.table.shape[0] - 1, -1, -1):
         q, first = whitening.table[k, Q], whitening.table[k, FIRST]
@@ -78,8 +78,8 @@ def place(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Place
             for a in range(q):
                 left = whitening.centre[at + a]
                 for e in range(whitening.later.starts[at + a], whitening.later.starts[at + a + 1]):
-                    left -= whitening.later.values[e] * placed[R, whitening.later.columns[e]]
-                placed[C, at + a] = left
+                    left -= whitening.later.values[e] * mapped[R, whitening.later.columns[e]]
+                mapped[C, at + a] = left
             _factor_level(
                 is2, q, lam, whitening.information[at : at + q], work.squares[WL], chol[at : at + q]
             )
@@ -87,26 +87,26 @@ def place(is2: float, lams: Floats, x: Floats, whitening: Whitening, work: Place
                 product *= chol[at + b, b]
                 half = 0.0
                 for a in range(b, q):
-                    half += lam[a, b] * placed[C, at + a]
+                    half += lam[a, b] * mapped[C, at + a]
                 half *= is2
                 for j in range(b):
-                    half -= chol[at + b, j] * placed[HALF, at + j]
-                placed[HALF, at + b] = half * chol[at + b, b]
+                    half -= chol[at + b, j] * mapped[HALF, at + j]
+                mapped[HALF, at + b] = half * chol[at + b, b]
             if not product > 1e-100:  # reciprocal pivots are <= 1: a logarithm only now and then
                 log_det -= np.log(product)
                 product = 1.0
             for b in range(q - 1, -1, -1):
-                u = placed[HALF, at + b] + placed[Z, at + b]
+                u = mapped[HALF, at + b] + mapped[Z, at + b]
                 for j in range(b + 1, q):
-                    u -= chol[at + j, b] * placed[U, at + j]
+                    u -= chol[at + j, b] * mapped[U, at + j]
                 u *= chol[at + b, b]
-                placed[U, at + b] = u
+                mapped[U, at + b] = u
                 squared += u * u
             for a in range(q):
                 r = 0.0
                 for b in range(a + 1):
-                    r += lam[a, b] * placed[U, at + b]
-                placed[R, at + a] = r
+                    r += lam[a, b] * mapped[U, at + b]
+                mapped[R, at + a] = r
     for k in range(whitening.stretch.size):
         log_det -= np.log1p(whitening.stretch[k])
     return -0.5 * squared - log_det + np.log(product)
@@ -148,15 +148,13 @@ def _factor_level(is2: float, q: int, lam: Floats, W: Floats, wl: Floats, L: Flo
 
 
 @compiled
-def pull_back(
-    is2: float, lams: Floats, whitening: Whitening, work: Placed, scores: Floats, grad: Floats
-) -> float:
+def vjp(is2: float, lams: Floats, whitening: Whitening, work: Mapped, scores: Floats, grad: Floats) -> float:
     """Set grad to the derivative in x and add those in each Λ to scores; return that in log sigma.
 
     ``work.pull`` holds the derivative in r of everything that follows from r alone. The log density of
-    `place` is included. Derivation in docs/engine.md, section 2.
+    `forward` is included. Derivation in docs/engine.md, section 2.
     """
-    placed, chol, pull = work.placed, work.chol, work.pull
+    mapped, chol, pull = work.mapped, work.chol, work.pull
     sigma_score = 0.0
     for k in range(whitening.table.shape[0]):
         q, first = whitening.table[k, Q], whitening.table[k, FIRST]
@@ -165,21 +163,21 @@ def pull_back(
             at = first + g * q
             half, solved = work.halves[SCORE], work.halves[SOLVED]
             for b in range(q):
-                total = -placed[U, at + b]
+                total = -mapped[U, at + b]
                 for a in range(b, q):
                     total += lam[a, b] * pull[at + a]
-                    score[a, b] += pull[at + a] * placed[U, at + b]
+                    score[a, b] += pull[at + a] * mapped[U, at + b]
                 for j in range(b):
                     total -= chol[at + b, j] * half[j]
                 half[b] = total * chol[at + b, b]
-                placed[Z, at + b], half_z = half[b], placed[Z, at + b]
-                sigma_score -= 2.0 * half[b] * placed[HALF, at + b]
+                mapped[Z, at + b], half_z = half[b], mapped[Z, at + b]
+                sigma_score -= 2.0 * half[b] * mapped[HALF, at + b]
                 for j in range(b):  # Y, the score of L⁻¹ dA L⁻ᵀ; Z holds z from b on and the score before
                     work.squares[INNER, b, j] = -0.5 * (
-                        half[b] * placed[HALF, at + j] + half[j] * placed[HALF, at + b] + half_z * half[j]
+                        half[b] * mapped[HALF, at + j] + half[j] * mapped[HALF, at + b] + half_z * half[j]
                     )
                     work.squares[INNER, j, b] = work.squares[INNER, b, j]
-                work.squares[INNER, b, b] = -half[b] * (placed[HALF, at + b] + 0.5 * half_z) - 0.5
+                work.squares[INNER, b, b] = -half[b] * (mapped[HALF, at + b] + 0.5 * half_z) - 0.5
             for b in range(q - 1, -1, -1):
                 total = half[b]
                 for j in range(b + 1, q):
@@ -191,12 +189,12 @@ def pull_back(
             for i in range(q):
                 back = 0.0
                 for j in range(i + 1):
-                    score[i, j] += is2 * placed[C, at + i] * solved[j]
+                    score[i, j] += is2 * mapped[C, at + i] * solved[j]
                     back += lam[i, j] * solved[j]
                 back *= is2
                 for e in range(whitening.later.starts[at + i], whitening.later.starts[at + i + 1]):
                     pull[whitening.later.columns[e]] -= whitening.later.values[e] * back
-    _stretch(placed[Z], whitening.directions, whitening.stretch, grad)
+    _stretch(mapped[Z], whitening.directions, whitening.stretch, grad)
     return sigma_score
 
 

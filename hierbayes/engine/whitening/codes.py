@@ -1,6 +1,6 @@
 """Priors as the kernels know them: by numbers."""
 
-from hierbayes.engine.gaussian.problem import PriorCode
+from hierbayes.engine.core.problem import PriorCode
 
 NORMAL, STUDENT_T, CAUCHY, LAPLACE, LOGISTIC, FLAT, BETA = 20, 21, 22, 23, 24, 25, 26
 PRIOR_CODES = {  # our distributions → the kernel's numbers; the bounded ones are those of standard deviations

@@ -4,9 +4,9 @@ from math import lgamma, log, pi
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import positive, scale_constant, unconstrain
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, PriorCode
+from hierbayes.engine.core.hyperparameters import positive, scale_constant, unconstrain
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, PriorCode
 from hierbayes.engine.whitening.codes import BETA, CAUCHY, FLAT, LAPLACE, LOGISTIC, NORMAL, STUDENT_T
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.problem import Problem
 
 WORTH = 0.8  # of the rows at most must be left

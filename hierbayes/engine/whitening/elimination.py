@@ -1,7 +1,7 @@
 """Elimination of levels, one after another, from the information of all coefficients (numba)."""
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import LEVEL, LEVELS, SQUARE, START, Q
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import LAM
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.hyperparameters import LAM
-from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
 from hierbayes.engine.whitening.elimination import eliminate
 from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, evaluate_all, fill_rows
@@ -46,7 +46,7 @@ class Pairs:
     ----------
     first : array of int, shape (levels + 1,)
     pairs : array of int, shape (pairs, 4)
-        As in `packing.Chart`, sorted by level and later level.
+        As in `packing.WhiteningMap`, sorted by level and later level.
     rows : tuple of (factor, later factor, place of each row's pair among theirs, start in E of each pair)
     size : int
         Length of E.
@@ -64,7 +64,7 @@ def split(packed: Packed) -> int:
     n = packed.model.rows.shape[1]
     limit = max(NARROW, int((ROWS_A_SQUARE * n) ** 0.5))
     sizes = factors[:, LEVELS] * factors[:, Q]
-    coefficients = packed.chart.t.size
+    coefficients = packed.mapping.t.size
     count = min(1, len(sizes))
     while count < len(sizes) and sizes[count:].sum() + coefficients > limit:
         count += 1
@@ -103,7 +103,7 @@ def find_pairs(packed: Packed, conditional: int) -> Pairs:
 
 
 def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Packed:
-    """The map about the point that `memory` holds: theta, group effects and coefficients placed by the kernel."""
+    """The map about the point that `memory` holds: theta, group effects and coefficients mapped by the kernel."""
     model = packed.model
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     information, scores = row_information(problem, packed, memory)
@@ -115,7 +115,7 @@ def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Pa
         ]
     )
     W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
-    start = packed.n_effects + packed.chart.t.size - dense
+    start = packed.n_effects + packed.mapping.t.size - dense
     run(
         eliminate,
         conditional,
@@ -179,7 +179,7 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
 
 def _widest(packed: Packed, pairs: Pairs) -> int:
     counts = np.diff(pairs.first)
-    return int(counts.max(initial=0)) * int(packed.model.factors[:, Q].max(initial=1)) + packed.chart.t.size
+    return int(counts.max(initial=0)) * int(packed.model.factors[:, Q].max(initial=1)) + packed.mapping.t.size
 
 
 def _gather(
@@ -189,8 +189,8 @@ def _gather(
     model = packed.model
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     slopes = memory.coefs[T_SLOPE]
-    W, c = np.zeros(packed.chart.W.size), np.zeros(packed.n_effects)
-    Eb, E, S = np.zeros(packed.chart.Eb.shape), np.zeros(pairs.size), np.zeros((dense, dense))
+    W, c = np.zeros(packed.mapping.W.size), np.zeros(packed.n_effects)
+    Eb, E, S = np.zeros(packed.mapping.Eb.shape), np.zeros(pairs.size), np.zeros((dense, dense))
     start = packed.n_effects + slopes.size - dense
     corner = dense - slopes.size
     for j, (first, end) in enumerate(model.predictors):
@@ -251,9 +251,9 @@ def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
 def _rotation(
     packed: Packed, conditional: int, start: int, memory: Memory, S: Floats, curvature: Floats, W: Floats
 ) -> Floats:
-    """Dense coordinates that are independent at the pilot: C⁻ᵀ, with C C' the precision of the levels' own."""
+    """Dense coordinates that are independent at the start: C⁻ᵀ, with C C' the precision of the levels' own."""
     model = packed.model
-    P = packed.chart.t.size
+    P = packed.mapping.t.size
     dense = len(S)
     roots = np.zeros((2, len(W)))
     scaling = np.zeros((dense, dense)) if dense > P else np.eye(dense)

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import LAM, LAM_SCORE, add_scores, constrain
-from hierbayes.engine.gaussian.lanes import add, compiled, dot, fill
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, add_scores, constrain
+from hierbayes.engine.core.loops import add, compiled, dot, fill
+from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.whitening.coefficients import coefficient
-from hierbayes.engine.whitening.levels import place_levels, score_levels
+from hierbayes.engine.whitening.levels import forward_levels, vjp_levels
 from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
     ADDRESS,
@@ -16,10 +16,10 @@ from hierbayes.engine.whitening.packing import (
     COLUMN,
     PREDICTOR,
     START,
-    Chart,
     Memory,
     Model,
     Q,
+    WhiteningMap,
 )
 from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
 
@@ -29,30 +29,31 @@ T, B, T_SLOPE, PRIOR_SCORE, T_SCORE = 0, 1, 2, 3, 4  # of the coefficients
 
 
 MODEL_END = len(Model._fields)
-CHART_END = MODEL_END + len(Chart._fields)
+MAP_END = MODEL_END + len(WhiteningMap._fields)
 
 
 @compiled
 def log_density(position: Floats, gradient: Floats, *arrays: Any) -> float:
     """Set the gradient at a position (dim,); return the log density there.
 
-    The arrays are those of a `Model`, a `Chart` and a `Memory`: one by one they reach compiled code in half the time.
+    The arrays are those of a `Model`, a `WhiteningMap` and a `Memory`: one by one they reach compiled code in half
+    the time.
     """
-    model, chart = Model(*arrays[:MODEL_END]), Chart(*arrays[MODEL_END:CHART_END])
-    memory = Memory(*arrays[CHART_END:])
-    total = model.constant[0] + chart.volume[0] + place(position, model, chart, memory)
+    model, mapping = Model(*arrays[:MODEL_END]), WhiteningMap(*arrays[MODEL_END:MAP_END])
+    memory = Memory(*arrays[MAP_END:])
+    total = model.constant[0] + mapping.volume[0] + forward(position, model, mapping, memory)
     total += _rows(model, memory)
-    _scores(gradient, model, chart, memory)
+    _scores(gradient, model, mapping, memory)
     return total
 
 
 @compiled
-def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float:
+def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memory) -> float:
     """Set theta, Λ, group effects and coefficients of a position; return log prior + log-Jacobian."""
-    n_theta = chart.origin.size
+    n_theta = mapping.origin.size
     theta = memory.theta[VALUES]
     for i in range(n_theta):
-        theta[i] = chart.origin[i] + dot(chart.frame[i], position[:n_theta])
+        theta[i] = mapping.origin[i] + dot(mapping.scale_tril[i], position[:n_theta])
     total = constrain(
         theta,
         model.scales,
@@ -66,15 +67,15 @@ def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float
     )
     total += place_own(theta, model.own_places, model.own_priors, memory.own)
     white = memory.white[VALUES]
-    n_effects, m = chart.r.size, chart.rotation.shape[0]
+    n_effects, m = mapping.r.size, mapping.rotation.shape[0]
     plain = white.size - m
     for i in range(plain):
         white[i] = position[n_theta + i]
     for i in range(m):
-        white[plain + i] = dot(chart.rotation[i, i:], position[n_theta + plain + i :])
+        white[plain + i] = dot(mapping.rotation[i, i:], position[n_theta + plain + i :])
     coefs = memory.coefs
     for j in range(coefs.shape[1]):
-        coefs[T, j] = chart.t[j] + white[n_effects + j]
+        coefs[T, j] = mapping.t[j] + white[n_effects + j]
         prior = model.priors[j]
         coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(
             coefs[T, j], int(prior[0]), prior[1], prior[2], prior[3]
@@ -83,9 +84,9 @@ def place(position: Floats, model: Model, chart: Chart, memory: Memory) -> float
     for k in range(model.factors.shape[0] - 1, -1, -1):
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[PREDICTOR], 1]
-        total += place_levels(
-            factor, memory.lams[LAM, k], first, end, chart.W, chart.c, chart.Eb, chart.first, chart.pairs, chart.E,
-            chart.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
+        total += forward_levels(
+            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.c, mapping.Eb, mapping.first,
+            mapping.pairs, mapping.E, mapping.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
         )  # fmt: skip
     return total
 
@@ -148,9 +149,9 @@ def _collect(start: int, end: int, model: Model, memory: Memory) -> None:
 
 
 @compiled
-def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> None:
-    """Set the gradient from the likelihood's scores: the reverse sweep of `place`."""
-    n_theta, n_effects, m = chart.origin.size, chart.r.size, chart.rotation.shape[0]
+def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memory) -> None:
+    """Set the gradient from the likelihood's scores: the reverse sweep of `forward`."""
+    n_theta, n_effects, m = mapping.origin.size, mapping.r.size, mapping.rotation.shape[0]
     white, coefs = memory.white, memory.coefs
     for j in range(coefs.shape[1]):
         coefs[T_SCORE, j] = coefs[T_SCORE, j] * coefs[T_SLOPE, j] + coefs[PRIOR_SCORE, j]
@@ -160,9 +161,10 @@ def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> Non
         lam_score = memory.lams[LAM_SCORE, k]
         for i in range(lam_score.shape[0]):
             fill(lam_score[i], 0.0)
-        score_levels(
-            factor, memory.lams[LAM, k], first, end, chart.W, chart.Eb, chart.first, chart.pairs, chart.E,
-            white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles, lam_score,
+        vjp_levels(
+            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.Eb, mapping.first, mapping.pairs,
+            mapping.E, white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles,
+            lam_score,
         )  # fmt: skip
     plain = white.shape[1] - m
     for j in range(coefs.shape[1]):
@@ -172,7 +174,7 @@ def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> Non
     tail = gradient[n_theta + plain :]
     fill(tail, 0.0)
     for i in range(m):
-        add(tail[i:], white[SCORES, plain + i], chart.rotation[i, i:])
+        add(tail[i:], white[SCORES, plain + i], mapping.rotation[i, i:])
     if n_theta > 0:
         score = memory.theta[SCORES]
         if model.scales.shape[0] > 0:
@@ -183,7 +185,7 @@ def _scores(gradient: Floats, model: Model, chart: Chart, memory: Memory) -> Non
         score_own(model.own_places, memory.own, score)
         fill(gradient[:n_theta], 0.0)
         for i in range(n_theta):
-            add(gradient[:n_theta], score[i], chart.frame[i])
+            add(gradient[:n_theta], score[i], mapping.scale_tril[i])
 
 
 @compiled

@@ -4,24 +4,24 @@ Given later coefficients, a level's u has about the precision M = I + Λ'WΛ = L
 
     u = L⁻ᵀ (L⁻¹ Λ' (c - E · later) + z),   r = Λ u,   log-Jacobian -log|L|
 
-where `later` is counted from the pilot's values. Scores of L turn into those of M by the reverse sweep of
+where `later` is counted from the start's values. Scores of L turn into those of M by the reverse sweep of
 Cholesky's factorization: Smith (1995), Journal of Computational and Graphical Statistics 4(2), in the form
 M̄ = ½ (S + S'), S = L⁻ᵀ Φ(L'L̄) L⁻¹ of Murray (2016), arXiv:1602.07527, eq. 10.
 """
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.packing import LEVEL, LEVELS, SQUARE, START, Q
 
 R, U, SEEN, R_SCORE = 0, 1, 2, 3
 
 
 @compiled
-def place_levels(
+def forward_levels(
     factor: Ints, lam: Floats, first: int, end: int, W: Floats, c: Floats, Eb: Floats, firsts: Ints, pairs: Ints,
-    E: Floats, pilot: Floats, moved: Floats, white: Floats, effects: Floats, roots: Floats, small: Floats,
+    E: Floats, start: Floats, moved: Floats, white: Floats, effects: Floats, roots: Floats, small: Floats,
 ) -> float:  # fmt: skip
     """Set u and r of a factor's levels; return their log prior without constant + log-Jacobian."""
     q = factor[Q]
@@ -37,7 +37,7 @@ def place_levels(
         for pair in range(firsts[factor[LEVEL] + level], firsts[factor[LEVEL] + level + 1]):
             there, width, e = pairs[pair, 0], pairs[pair, 1], pairs[pair, 2]
             for b in range(width):
-                change = effects[R, there + b] - pilot[there + b]
+                change = effects[R, there + b] - start[there + b]
                 for a in range(q):
                     seen[at + a] -= E[e + a * width + b] * change
         if q == 1:
@@ -122,10 +122,10 @@ def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float
 
 
 @compiled
-def unplace_levels(
+def inverse_levels(
     factor: Ints, lam: Floats, W: Floats, c: Floats, u: Floats, roots: Floats, white: Floats
 ) -> None:
-    """Set the coordinates that give these u where later coefficients are the pilot's: z = L'u - L⁻¹ Λ' c."""
+    """Set the coordinates that give these u where later coefficients are the start's: z = L'u - L⁻¹ Λ' c."""
     q = factor[Q]
     for level in range(factor[LEVELS]):
         at, square = factor[START] + level * q, factor[SQUARE] + level * q * q
@@ -143,7 +143,7 @@ def unplace_levels(
 
 
 @compiled
-def score_levels(
+def vjp_levels(
     factor: Ints, lam: Floats, first: int, end: int, W: Floats, Eb: Floats, firsts: Ints, pairs: Ints, E: Floats,
     white_score: Floats, effects: Floats, t_score: Floats, roots: Floats, small: Floats, tiles: Floats,
     lam_score: Floats,

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient, unconstrain_coefficient
 from hierbayes.engine.whitening.rows import PRIOR_SCORE, SCORE, SLOPE, VALUE
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.gaussian.hyperparameters import block_table, lkj_constant, scale_constant, scale_table
-from hierbayes.engine.gaussian.problem import Factor, Floats, Ints, PriorCode, count_free
+from hierbayes.engine.core.hyperparameters import block_table, lkj_constant, scale_constant, scale_table
+from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.coefficients import coefficient_constant
 from hierbayes.engine.whitening.problem import Problem, ordered_factors
 
@@ -45,21 +45,21 @@ class Model(NamedTuple):
     rows: Floats  # (3, n): y, trials, weights
 
 
-class Chart(NamedTuple):
+class WhiteningMap(NamedTuple):
     """From whitened coordinates to theta, group effects and coefficients (docs/engine.md)."""
 
-    origin: Floats  # (T,): theta at the pilot
-    frame: Floats  # (T, T), lower triangular
+    origin: Floats  # (T,): theta at the start
+    scale_tril: Floats  # (T, T), lower triangular
     W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known
-    c: Floats  # (R,): information times the effects at the pilot, plus the score there
+    c: Floats  # (R,): information times the effects at the start, plus the score there
     Eb: Floats  # (R, P): cross information with the coefficients
     first: Ints  # (Σ levels + 1,): each level's first entry of `pairs`
     pairs: Ints  # (pairs, 4): start in r and number of a later level's effects, start in E, that level
     E: Floats  # cross information with later levels
-    r: Floats  # (R,): group effects at the pilot
-    t: Floats  # (P,): unconstrained coefficients at the pilot
+    r: Floats  # (R,): group effects at the start
+    t: Floats  # (P,): unconstrained coefficients at the start
     rotation: Floats  # (m, m), upper triangular: of the last coordinates
-    volume: Floats  # (1,): logarithm of the determinants of frame and rotation
+    volume: Floats  # (1,): logarithm of the determinants of scale_tril and rotation
 
 
 class Memory(NamedTuple):
@@ -84,30 +84,30 @@ class Memory(NamedTuple):
 
 @dataclass(frozen=True)
 class Packed:
-    """A model with a whitening chart."""
+    """A model with a whitening mapping."""
 
     model: Model
-    chart: Chart
+    mapping: WhiteningMap
     places: tuple[tuple[int, int], ...]  # (predictor, factor) of each factor, in the kernel's order
 
     @property
     def n_theta(self) -> int:
         """Number of free hyperparameters: the family's own, sds and correlations."""
-        return self.chart.origin.size
+        return self.mapping.origin.size
 
     @property
     def n_effects(self) -> int:
         """Number of group effects, all factors' and levels'."""
-        return self.chart.r.size
+        return self.mapping.r.size
 
     @property
     def dim(self) -> int:
         """Number of coordinates."""
-        return self.n_theta + self.n_effects + self.chart.t.size
+        return self.n_theta + self.n_effects + self.mapping.t.size
 
     def memory(self) -> Memory:
         """Memory for evaluations on one thread."""
-        theta, effects, coefs = self.n_theta, self.n_effects, self.chart.t.size
+        theta, effects, coefs = self.n_theta, self.n_effects, self.mapping.t.size
         q = self.model.blocks.shape[1] - 3
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
         n_components = len(self.model.components)
@@ -119,7 +119,7 @@ class Packed:
             np.zeros((2, effects + coefs)),
             np.zeros((4, effects)),
             np.zeros((5, coefs)),
-            np.zeros((2, self.chart.W.size)),
+            np.zeros((2, self.mapping.W.size)),
             np.zeros((6, q)),
             np.zeros((4, q, q)),
             np.zeros((2, n_predictors, CHUNK)),
@@ -131,9 +131,9 @@ class Packed:
 
     def mapped(self, **changes: Any) -> "Packed":
         """The same model with parts of another map."""
-        chart = self.chart._replace(**changes)
-        diagonals = np.append(np.diagonal(chart.frame), np.diagonal(chart.rotation))
-        return replace(self, chart=chart._replace(volume=np.array([np.log(diagonals).sum()])))
+        mapping = self.mapping._replace(**changes)
+        diagonals = np.append(np.diagonal(mapping.scale_tril), np.diagonal(mapping.rotation))
+        return replace(self, mapping=mapping._replace(volume=np.array([np.log(diagonals).sum()])))
 
 
 def pack(problem: Problem) -> Packed:
@@ -199,11 +199,11 @@ def _constant(problem: Problem, own: Floats, factors: list[Factor], priors: Floa
     return total - 0.5 * effects * float(np.log(2 * np.pi))
 
 
-def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> Chart:
+def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> WhiteningMap:
     n_levels = int(factors[:, LEVELS].sum())
-    return Chart(
+    return WhiteningMap(
         origin=np.zeros(n_theta),
-        frame=np.eye(n_theta),
+        scale_tril=np.eye(n_theta),
         W=np.zeros(int((factors[:, LEVELS] * factors[:, Q] ** 2).sum())),
         c=np.zeros(n_effects),
         Eb=np.zeros((n_effects, len(priors))),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from hierbayes.engine.gaussian.problem import Factor, Floats, Ints
+from hierbayes.engine.core.problem import Factor, Floats, Ints
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Predictor:
     priors : array, shape (p, 4)
         Prior of each coefficient, ``(code, a, b, c)``: see `coefficients.CODES`.
     start : float
-        A middling value of the linear predictor.
+        A typical value of the linear predictor.
     sds : tuple of arrays, shape (q,)
-        Middling values of each factor's standard deviations.
+        Typical values of each factor's standard deviations.
     """
 
     X: Floats
@@ -41,7 +41,7 @@ class Own:
     prior : array, shape (4,)
         Of its value, ``(code, a, b, c)``: see `codes.PRIOR_CODES`.
     value : float
-        A middling value.
+        A typical value.
     after : bool
         Whether it lies above the one before it, as the thresholds of categories do.
     """

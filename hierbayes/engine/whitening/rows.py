@@ -12,7 +12,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from hierbayes import kinds
-from hierbayes.engine.gaussian.lanes import compiled, dot, fill
+from hierbayes.engine.core.loops import compiled, dot, fill
 from hierbayes.engine.whitening.packing import ADDRESS, CONSTANT, LINK, PREDICTOR_OF, Memory, Model
 
 apply_link = kinds.apply_link.compiled

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import CHOL, VALUE
+from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
+from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.hyperparameters import CHOL, VALUE
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Floats
-from hierbayes.engine.whitening.kernel import B, R, place
-from hierbayes.engine.whitening.packing import Chart, Memory, Model, Packed
-from hierbayes.engine.whitening.pilot import Pilot, density_of, evaluator
+from hierbayes.engine.whitening.kernel import B, R, forward
+from hierbayes.engine.whitening.laplace import LaplaceStart, density_of, evaluator
+from hierbayes.engine.whitening.packing import Memory, Model, Packed, WhiteningMap
 from hierbayes.engine.whitening.problem import Problem
 
 HARMONIC = harmonic(0.8)
 MANY = 50  # coordinates, from which on the error of straight steps is the larger one
-WIDER = 3.0  # how much wider chains start where the pilot did not arrive
+WIDER = 3.0  # how much wider chains start where the start did not arrive
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Draws:
 
 def sample(
     problem: Problem,
-    pilot: Pilot,
+    initial: LaplaceStart,
     *,
     draws: int,
     tune: int,
@@ -60,36 +60,36 @@ def sample(
     **settings: Any,
 ) -> Draws:
     """Draw from the posterior: see `gaussian.collapsed.sample` for the arguments."""
-    packed = pilot.packed
+    packed = initial.packed
     available = min(chains, getattr(os, "process_cpu_count", os.cpu_count)() or 1)
     found = sample_nuts(
         density_of(packed),
-        start=_start(pilot),
+        start=_positions(initial),
         draws=draws,
         tune=tune,
         chains=chains,
         cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
-        **(HARMONIC if pilot.converged and packed.dim >= MANY else {}) | settings,
+        **(HARMONIC if initial.converged and packed.dim >= MANY else {}) | settings,
     )
     return expand(problem, packed, found.positions, found.statistics, cores or available)
 
 
-def _start(pilot: Pilot) -> Callable[[int], Floats]:
+def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
     """A chain's first position: as far out as a draw, nearer where the density is 0 there."""
-    packed = pilot.packed
+    packed = initial.packed
     evaluate = evaluator(packed)
-    width = 1.0 if pilot.converged else WIDER
+    width = 1.0 if initial.converged else WIDER
 
     def start(seed: int) -> Floats:
         away = width * np.random.default_rng(seed).standard_normal(packed.dim)
         for _ in range(60):
-            value, gradient = evaluate(pilot.position + away)
+            value, gradient = evaluate(initial.position + away)
             if np.isfinite(value) and np.isfinite(gradient).all():
                 break
             away *= 0.7
-        return pilot.position + away
+        return initial.position + away
 
     return start
 
@@ -103,14 +103,14 @@ def expand(
     flat = positions.reshape(size, packed.dim)
     model = packed.model
     own = np.empty((size, len(model.own_places)))
-    scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.chart.t.size))
+    scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.mapping.t.size))
     chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
     parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
 
     def fill(part: np.ndarray) -> None:
         rows = slice(int(part[0]), int(part[-1]) + 1)
         arrays = own[rows], scale[rows], chol[rows], b[rows], r[rows]
-        run(_expand, flat[rows], model, packed.chart, packed.memory(), *arrays)
+        run(_expand, flat[rows], model, packed.mapping, packed.memory(), *arrays)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(fill, parts))
@@ -142,7 +142,7 @@ def expand(
 def _expand(
     positions: Floats,
     model: Model,
-    chart: Chart,
+    mapping: WhiteningMap,
     memory: Memory,
     own: Floats,
     scale: Floats,
@@ -151,7 +151,7 @@ def _expand(
     r: Floats,
 ) -> None:
     for draw in range(positions.shape[0]):
-        place(positions[draw], model, chart, memory)
+        forward(positions[draw], model, mapping, memory)
         for i in range(own.shape[1]):
             own[draw, i] = memory.own[VALUE, i]
         for i in range(scale.shape[1]):

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.hyperparameters import CHOL, bend, constrain, prior_constant, unconstrain
+from hierbayes.engine.core.hyperparameters import CHOL, constrain, prior_constant, tail_transform, unconstrain
+from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.packing import Memory, Packed, pack
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from tests.gaussian import problems as ref
 
 ROWS = {
@@ -86,21 +87,23 @@ def test_scale_prior_integrates_to_one(code: PriorCode) -> None:
 
 
 @pytest.mark.parametrize(("knee", "rate"), [(-0.5, 2.0), (3.0, 0.4), (-2.0, 8.0)])
-def test_bend_rises_as_its_slope_says(knee: float, rate: float) -> None:
+def test_tail_transform_rises_as_its_slope_says(knee: float, rate: float) -> None:
     for t in (-30.0, -3.0, -0.6, 0.0, 2.5, 20.0):
-        s, slope, turn = bend(t, knee, rate)
+        s, slope, turn = tail_transform(t, knee, rate)
         assert s == pytest.approx(t - np.logaddexp(0, rate * (knee - t)) ** 2 / 2)
-        before, after = bend(t - 1e-5, knee, rate), bend(t + 1e-5, knee, rate)
+        before, after = tail_transform(t - 1e-5, knee, rate), tail_transform(t + 1e-5, knee, rate)
         assert slope == pytest.approx((after[0] - before[0]) / 2e-5, rel=1e-7)
         assert turn == pytest.approx((np.log(after[1]) - np.log(before[1])) / 2e-5, abs=1e-7)
-    assert bend(1.7, knee, 0.0) == (1.7, 1.0, 0.0)
+    assert tail_transform(1.7, knee, 0.0) == (1.7, 1.0, 0.0)
 
 
 @pytest.mark.parametrize("code", [PriorCode.EXPONENTIAL, PriorCode.GAMMA, PriorCode.UNIFORM])
 def test_bent_scale_keeps_its_prior(code: PriorCode) -> None:
     """The share of draws below a value is the same in bent coordinates: both integrate to it."""
     made = one_scale(code)
-    plain, bent = (pack(made, moments(made), 0).bent(np.array([[0.4, rate], [0, 0]])) for rate in (0.0, 1.5))
+    plain, bent = (
+        pack(made, moments(made), 0).with_tails(np.array([[0.4, rate], [0, 0]])) for rate in (0.0, 1.5)
+    )
     shares = []
     for packed in (plain, bent):
         density, memory = density_of(packed, made)

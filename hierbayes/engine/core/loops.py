@@ -10,7 +10,7 @@ import numpy as np
 from numba.core.options import DefaultOptions
 
 from hierbayes.compiling import kept
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.problem import Floats
 
 # Kernels only write into arrays that they are given. Counting references to every row that one passes to
 # another would take longer than the arithmetic; numba has a switch for it, though not a documented one.

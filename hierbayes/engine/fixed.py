@@ -3,7 +3,7 @@
 import numpy as np
 
 from hierbayes.data.design import MEAN, PredictorLayout
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.problem import Floats
 from hierbayes.spec import ModelSpec
 
 

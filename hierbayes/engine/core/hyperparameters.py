@@ -10,8 +10,9 @@ from math import lgamma, log, pi
 
 import numpy as np
 
-from hierbayes.engine.gaussian.lanes import compiled
-from hierbayes.engine.gaussian.problem import Factor, Floats, GaussianProblem, Ints, PriorCode, count_free
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
+from hierbayes.engine.gaussian.problem import GaussianProblem
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
@@ -26,7 +27,7 @@ FACTOR, SIZE, AT, EFFECTS = 0, 1, 2, 3  # columns of a block's row: factor, size
 def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
     """Return each scale's index in theta and prior code, and its prior's arguments; own ones first, then the sds.
 
-    Two columns more are for its bend (see `bend`): none yet.
+    Two columns more are for its tail transform (see `tail_transform`): none yet.
     """
     indices: list[int] = []
     at = 0
@@ -115,11 +116,11 @@ def start_theta(n_theta: int, scales: Ints, priors: Floats, values: Sequence[flo
 
 
 @compiled
-def bend(t: float, knee: float, rate: float) -> tuple[float, float, float]:
+def tail_transform(t: float, knee: float, rate: float) -> tuple[float, float, float]:
     """Return s = t - h²/2 with h = softplus(rate (knee - t)), ds/dt and the slope of its logarithm.
 
     Above the knee s is t, below it falls as -t²: where the density of s has the tail exp(s), as that of log sd has
-    if an sd of 0 is possible, the density of t is about Gaussian. Rate 0: no bend.
+    if an sd of 0 is possible, the density of t is about Gaussian. Rate 0: no tail transform.
     """
     if rate == 0.0:
         return t, 1.0, 0.0
@@ -183,7 +184,7 @@ def constrain(
     total = 0.0
     for i in range(scales.shape[0]):
         t = theta[scales[i, 0]] if scales[i, 0] >= 0 else 0.0
-        t, steepness, steeper = bend(t, priors[i, 2], priors[i, 3])
+        t, steepness, steeper = tail_transform(t, priors[i, 2], priors[i, 3])
         x, slope, value, score = positive(t, scales[i, 1], priors[i, 0], priors[i, 1])
         scale[VALUE, i] = x
         scale[SLOPE, i] = slope * steepness

@@ -7,12 +7,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from hierbayes.engine.gaussian.problem import Floats, Ints
+from hierbayes.engine.core.problem import Floats, Ints
 
 LogDensity = Callable[[Floats], tuple[float, Floats]]
 FURTHEST = 12.0  # how far below its mode a log sd is looked at
 LOWEST = -30.0  # log densities below the mode's by more are as good as none
-GAIN = 0.02  # nats that make a bend worth while
+GAIN = 0.02  # nats that make a tail transform worth while
 
 
 def find_mode(log_density: LogDensity, start: Floats, max_steps: int = 200) -> Floats:
@@ -63,18 +63,20 @@ def spread_at(log_density: LogDensity, mode: Floats, widest: float = 1.0) -> Flo
     return np.linalg.cholesky((vectors * variances) @ vectors.T)
 
 
-class Framable(Protocol):
-    """A model whose scales can be bent, and whose coordinates can be framed."""
+class Standardisable(Protocol):
+    """A model whose scales can have tail transforms, and whose coordinates can be standardised."""
 
-    def bent(self, bends: Floats) -> Self:
-        """Return the model with other bends of its scales."""
+    def with_tails(self, tails: Floats) -> Self:
+        """Return the model with other tails of its scales."""
 
-    def framed(self, origin: Floats, frame: Floats) -> Self:
+    def standardised(self, origin: Floats, scale_tril: Floats) -> Self:
         """Return the model in other coordinates of theta."""
 
 
-def frame_at[M: Framable](model: M, scales: Ints, density_of: Callable[[M], LogDensity], mode: Floats) -> M:
-    """Return a model in a frame in which theta is about N(0, I), its scales bent where that makes them more Gaussian.
+def standardise[M: Standardisable](
+    model: M, scales: Ints, density_of: Callable[[M], LogDensity], mode: Floats
+) -> M:
+    """Return a model in coordinates in which theta is about N(0, I), with tail transforms where scales need them.
 
     Parameters
     ----------
@@ -88,30 +90,35 @@ def frame_at[M: Framable](model: M, scales: Ints, density_of: Callable[[M], LogD
     """
     log_density = density_of(model)
     spread = spread_at(log_density, mode)
-    bends = find_bends(log_density, mode, spread, scales)
-    if bends.any():
-        model = model.bent(bends)
+    tails = find_tail_transforms(log_density, mode, spread, scales)
+    if tails.any():
+        model = model.with_tails(tails)
         log_density = density_of(model)
         mode = find_mode(log_density, mode)
         spread = spread_at(log_density, mode)
-    return model.framed(mode, spread)
+    return model.standardised(mode, spread)
 
 
-def find_bends(log_density: LogDensity, mode: Floats, spread: Floats, scales: Ints) -> Floats:
-    """Return knee and rate of each scale's bend: a posterior that reaches an sd of 0 has a long tail in log sd.
+def find_tail_transforms(log_density: LogDensity, mode: Floats, spread: Floats, scales: Ints) -> Floats:
+    """Return knee and rate of each scale's tail transform: where an sd may be 0, log sd has a long tail.
 
     ``scales`` is the first table of `hyperparameters.scale_table`.
     """
     covariance = spread @ spread.T
     return np.array(
-        [find_bend(log_density, mode, covariance, at) if at >= 0 else (0.0, 0.0) for at in scales[:, 0]]
+        [
+            find_tail_transform(log_density, mode, covariance, at) if at >= 0 else (0.0, 0.0)
+            for at in scales[:, 0]
+        ]
     )
 
 
-def find_bend(log_density: LogDensity, mode: Floats, covariance: Floats, i: int) -> tuple[float, float]:
-    """Return knee and rate of the bend that makes number i of theta the most Gaussian; a rate of 0 if none helps.
+def find_tail_transform(
+    log_density: LogDensity, mode: Floats, covariance: Floats, i: int
+) -> tuple[float, float]:
+    """Return knee and rate of the tail transform that makes theta[i] the most Gaussian; a rate of 0 if none helps.
 
-    The log density is taken along the line of the others' means given number i. A bend's divergence from the
+    The log density is taken along the line of the others' means given number i. A tail transform's divergence from the
     Gaussian of the same mean and variance is, but for a constant, log sd(t) + E[log ds/dt].
     """
     width = covariance[i, i] ** 0.5

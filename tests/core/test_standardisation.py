@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from hierbayes.engine.gaussian.hyperparameters import bend
-from hierbayes.engine.gaussian.modes import find_bend, find_mode, spread_at
+from hierbayes.engine.core.hyperparameters import tail_transform
+from hierbayes.engine.core.standardisation import find_mode, find_tail_transform, spread_at
 
 Density = Callable[[float], float]
 
@@ -35,7 +35,9 @@ def half_student_from_many(t: float) -> float:
 def shape(f: Density, knee: float, rate: float) -> tuple[float, float]:
     """Return skewness and excess kurtosis of f in bent coordinates, by sums over a grid."""
     t = np.linspace(-40, 12, 20001)
-    height = np.array([f(bend(at, knee, rate)[0]) + np.log(bend(at, knee, rate)[1]) for at in t])
+    height = np.array(
+        [f(tail_transform(at, knee, rate)[0]) + np.log(tail_transform(at, knee, rate)[1]) for at in t]
+    )
     p = np.exp(height - height.max())
     p /= p.sum()
     z = t - p @ t
@@ -48,7 +50,7 @@ def test_bend_takes_away_the_tail_of_an_sd_that_may_be_zero() -> None:
     mode = find_mode(evaluate, np.array([0.3, -1.0]))
     np.testing.assert_allclose(mode, 0.0, atol=1e-4)  # where t - exp(2t)/2 is largest
     spread = spread_at(evaluate, mode)
-    knee, rate = find_bend(evaluate, mode, spread @ spread.T, 1)
+    knee, rate = find_tail_transform(evaluate, mode, spread @ spread.T, 1)
     before, after = shape(half_normal, 0.0, 0.0), shape(half_normal, knee, rate)
     assert before[0] < -1.4
     assert before[1] > 3
@@ -61,4 +63,4 @@ def test_a_scale_that_is_known_is_not_bent(f: Density) -> None:
     evaluate = in_two_dimensions(f)
     mode = find_mode(evaluate, np.array([0.1, 0.1]))
     spread = spread_at(evaluate, mode)
-    assert find_bend(evaluate, mode, spread @ spread.T, 1) == (0.0, 0.0)
+    assert find_tail_transform(evaluate, mode, spread @ spread.T, 1) == (0.0, 0.0)

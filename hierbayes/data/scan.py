@@ -30,7 +30,7 @@ type Transforms = Mapping[str, Spread]
 
 
 @dataclass(frozen=True, eq=False)
-class Survey:
+class Scan:
     """What is learnt of rows; ``+`` joins those of two tables.
 
     Attributes
@@ -57,7 +57,7 @@ class Survey:
     missing: "pd.Series[int]"
     transforms: Transforms
 
-    def __add__(self, other: "Survey") -> "Survey":
+    def __add__(self, other: "Scan") -> "Scan":
         sample = _stacked(self.sample, other.sample)
         while len(sample) > SAMPLE:
             sample = sample.iloc[::2]
@@ -65,7 +65,7 @@ class Survey:
         transforms = {**mine, **theirs} | {call: mine[call] + theirs[call] for call in mine if call in theirs}
         keys = tuple(dict.fromkeys((*self.keys, *other.keys)))
         frame = _stacked(self.frame, other.frame)
-        return Survey(
+        return Scan(
             keys,
             frame.iloc[_telling_rows(frame, keys)],
             sample,
@@ -76,8 +76,8 @@ class Survey:
         )
 
 
-def survey(keys: tuple[tuple[str, ...], ...], texts: Sequence[str], chunk: Chunk) -> Survey:
-    """Survey one part of a table.
+def scan(keys: tuple[tuple[str, ...], ...], texts: Sequence[str], chunk: Chunk) -> Scan:
+    """Scan one part of a table.
 
     Parameters
     ----------
@@ -96,11 +96,11 @@ def survey(keys: tuple[tuple[str, ...], ...], texts: Sequence[str], chunk: Chunk
         keys = tuple(dict.fromkeys((*keys, *_crossed_categories(texts, frame))))
     telling = frame.iloc[_telling_rows(frame, keys)]
     sample = frame.iloc[spread_rows]
-    return Survey(keys, telling, sample, chunk.rows, len(frame), chunk.missing, transforms)
+    return Scan(keys, telling, sample, chunk.rows, len(frame), chunk.missing, transforms)
 
 
 def keys_of(formulas: Mapping[str, Formula]) -> tuple[tuple[str, ...], ...]:
-    """The columns whose combinations a survey must keep: those of each grouping factor, and each column of categories.
+    """The columns whose combinations a scan must keep: those of each grouping factor, and each column of categories.
 
     Raises
     ------

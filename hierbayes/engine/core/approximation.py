@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluate
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.problem import Floats
 
 PAIRS = 32  # of opposite draws, over which scores are averaged
 ROUNDS = 20

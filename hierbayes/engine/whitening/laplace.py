@@ -1,4 +1,4 @@
-"""The pilot: where the posterior is and how wide, so that whitened coordinates are about N(0, I) there.
+"""The start: where the posterior is and how wide, so that whitened coordinates are about N(0, I) there.
 
 A point of high density is found by quasi-Newton steps in whitened coordinates, and the map is made anew about it, in
 turns. In such coordinates the density of a standard deviation has no spike at 0, so its mode is a sensible place.
@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluate
+from hierbayes.engine.core.hyperparameters import LAM, start_theta
+from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.hyperparameters import LAM, start_theta
-from hierbayes.engine.gaussian.modes import spread_at
-from hierbayes.engine.gaussian.problem import Floats
+from hierbayes.engine.core.standardisation import spread_at
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.information import find_pairs, split, whiten
-from hierbayes.engine.whitening.kernel import U, log_density, place
-from hierbayes.engine.whitening.levels import unplace_levels
+from hierbayes.engine.whitening.kernel import U, forward, log_density
+from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
 from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
 from hierbayes.engine.whitening.problem import Problem
@@ -30,7 +30,7 @@ REMEMBERED = 8  # steps that the quasi-Newton method looks back on
 
 
 @dataclass(frozen=True)
-class Pilot:
+class LaplaceStart:
     """A model in whitened coordinates.
 
     Attributes
@@ -54,7 +54,7 @@ class Pilot:
 
 def density_of(packed: Packed) -> Density:
     """The log density of a model's whitened coordinates."""
-    return Density(log_density, packed.dim, (*packed.model, *packed.chart), packed.memory)
+    return Density(log_density, packed.dim, (*packed.model, *packed.mapping), packed.memory)
 
 
 def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
@@ -63,7 +63,7 @@ def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
     return (density if memory is None else replace(density, make_memory=lambda: memory)).evaluator()
 
 
-def find_pilot(problem: Problem) -> Pilot:
+def laplace_start(problem: Problem) -> LaplaceStart:
     """Whiten a model."""
     packed = pack(problem)
     sizes = packed.model.sizes.copy()
@@ -71,12 +71,12 @@ def find_pilot(problem: Problem) -> Pilot:
     factors = packed.model.factors
     sizes[CONDITIONAL] = conditional
     left = factors[conditional:]
-    sizes[DENSE] = int((left[:, LEVELS] * left[:, Q]).sum()) + packed.chart.t.size
+    sizes[DENSE] = int((left[:, LEVELS] * left[:, Q]).sum()) + packed.mapping.t.size
     theta, t = rough_start(problem, packed)
     packed = replace(packed, model=packed.model._replace(sizes=sizes)).mapped(origin=theta, t=t)
     pairs = find_pairs(packed, conditional)
     memory = packed.memory()
-    run(place, np.zeros(packed.dim), packed.model, packed.chart, memory)
+    run(forward, np.zeros(packed.dim), packed.model, packed.mapping, memory)
     for turn in range(ROUNDS):
         packed = whiten(problem, packed, pairs, memory)
         fixed = packed.n_theta if turn < COEFFICIENT_ROUNDS else 0
@@ -84,41 +84,41 @@ def find_pilot(problem: Problem) -> Pilot:
         position, slope = climb(evaluate, _position(packed, memory), fixed, packed.n_theta, STEPS)
         if fixed == 0 and slope < FLAT:
             break
-        run(place, position, packed.model, packed.chart, memory)
+        run(forward, position, packed.model, packed.mapping, memory)
     if packed.n_theta:
-        packed = packed.mapped(origin=packed.chart.origin + position[: packed.n_theta])
+        packed = packed.mapped(origin=packed.mapping.origin + position[: packed.n_theta])
         position[: packed.n_theta] = 0.0
-        packed = packed.mapped(frame=_frame(evaluator(packed, memory), position, packed.n_theta))
+        packed = packed.mapped(scale_tril=_frame(evaluator(packed, memory), position, packed.n_theta))
     gradient = evaluator(packed, memory)(position)[1]
-    return Pilot(packed, position, float(np.abs(gradient).max(initial=0.0)))
+    return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))
 
 
 def _position(packed: Packed, memory: Memory) -> Floats:
     """The coordinates of the point that the map was made about."""
-    chart, model = packed.chart, packed.model
-    white = np.zeros(packed.n_effects + chart.t.size)
+    mapping, model = packed.mapping, packed.model
+    white = np.zeros(packed.n_effects + mapping.t.size)
     u = memory.effects[U].copy()
     for k, factor in enumerate(model.factors):
         lam = memory.lams[LAM, k]
-        run(unplace_levels, factor, lam, chart.W, chart.c, u, memory.roots, white)
-    dense = len(chart.rotation)
+        run(inverse_levels, factor, lam, mapping.W, mapping.c, u, memory.roots, white)
+    dense = len(mapping.rotation)
     if dense:
-        white[len(white) - dense :] = np.linalg.solve(chart.rotation, white[len(white) - dense :])
+        white[len(white) - dense :] = np.linalg.solve(mapping.rotation, white[len(white) - dense :])
     return np.concatenate([np.zeros(packed.n_theta), white])
 
 
 def _frame(evaluate: Evaluate, position: Floats, n_theta: int) -> Floats:
-    """Theta's directions and widths: the curvature at the pilot, all other coordinates fixed."""
+    """Theta's directions and widths: the curvature at the start, all other coordinates fixed."""
 
     def of_theta(t: Floats) -> tuple[float, Floats]:
         value, gradient = evaluate(np.concatenate([t, position[n_theta:]]))
         return value, gradient[:n_theta]
 
     try:
-        frame = spread_at(of_theta, np.zeros(n_theta))
+        scale_tril = spread_at(of_theta, np.zeros(n_theta))
     except np.linalg.LinAlgError:  # not a number near there
         return np.eye(n_theta)
-    return frame
+    return scale_tril
 
 
 def climb(evaluate: Evaluate, start: Floats, fixed: int, n_theta: int, steps: int) -> tuple[Floats, float]:
@@ -176,7 +176,7 @@ def _direction(score: Floats, moved: list[Floats], bent: list[Floats]) -> Floats
 
 
 def rough_start(problem: Problem, packed: Packed) -> tuple[Floats, Floats]:
-    """Theta and unconstrained coefficients of sensible size: the linear predictors near their middling values."""
+    """Theta and unconstrained coefficients of sensible size: the linear predictors near their typical values."""
     scales = [sd for j, k in packed.places for sd in problem.predictors[j].sds[k]]
     theta = start_theta(packed.n_theta, packed.model.scales, packed.model.scale_priors, scales)
     start_own([own.value for own in problem.own], packed.model.own_places, packed.model.own_priors, theta)

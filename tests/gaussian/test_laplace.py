@@ -5,12 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from hierbayes.engine.core.problem import Factor
 from hierbayes.engine.gaussian.collapsed import prepare, rough_start
 from hierbayes.engine.gaussian.crossed import CrossedEvaluator
 from hierbayes.engine.gaussian.information import informations
+from hierbayes.engine.gaussian.laplace import GivenTheta, conjugate_gradients, extreme_directions, whiten
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.engine.gaussian.pilot import GivenTheta, conjugate_gradients, extreme_directions, whiten
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
 from hierbayes.engine.gaussian.route import Route
 from tests.gaussian import problems as ref
@@ -127,7 +128,7 @@ def test_extreme_data_have_coordinates(scale: float) -> None:
     assert np.all(np.isfinite(grad))
 
 
-def test_pilot_recovers_what_the_data_were_made_from() -> None:
+def test_laplace_start_recovers_what_the_data_were_made_from() -> None:
     rng = np.random.default_rng(3)
     n, sizes, sds = 6000, (300, 200, 20), (0.5, 0.8, 0.3)
     codes = [rng.integers(0, size, n) for size in sizes]

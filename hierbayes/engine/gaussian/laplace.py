@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from hierbayes.engine.core.hyperparameters import LAM, VALUE
+from hierbayes.engine.core.problem import Floats, Ints
+from hierbayes.engine.core.standardisation import find_mode, standardise
 from hierbayes.engine.gaussian.crossed import CrossedEvaluator
-from hierbayes.engine.gaussian.hyperparameters import LAM, VALUE
 from hierbayes.engine.gaussian.information import informations
-from hierbayes.engine.gaussian.modes import find_mode, frame_at
 from hierbayes.engine.gaussian.moments import Moments
-from hierbayes.engine.gaussian.problem import Floats, Ints
 from hierbayes.engine.gaussian.products import Crossed
 from hierbayes.engine.gaussian.whitening import R, Whitening
 
@@ -23,7 +23,7 @@ ORDINARY = (0.7, 1.4)  # curvatures that need no direction of their own
 DIRECTIONS = 24
 
 
-def pilot(m: Moments, model: Crossed, start: Floats) -> Crossed:
+def laplace_start(m: Moments, model: Crossed, start: Floats) -> Crossed:
     """Return the model in coordinates, theta's and the effects', in which the posterior is about N(0, I)."""
     rng = np.random.default_rng(0)
     theta = start
@@ -31,7 +31,7 @@ def pilot(m: Moments, model: Crossed, start: Floats) -> Crossed:
     for _ in range(ROUNDS):
         model = whiten(m, model, theta)
         theta = find_mode(_averaged(model, noise), theta)
-    return frame_at(model, model.packed.constants.scales, lambda model: _averaged(model, noise), theta)
+    return standardise(model, model.packed.constants.scales, lambda model: _averaged(model, noise), theta)
 
 
 def whiten(m: Moments, model: Crossed, theta: Floats) -> Crossed:
@@ -43,10 +43,10 @@ def whiten(m: Moments, model: Crossed, theta: Floats) -> Crossed:
     information, later = informations(m, int(model.packed.constants.sizes[0]), table, lams, sigma2)
     none = np.zeros((0, model.size)), np.zeros(0)
     model = model.whitened(Whitening(table, information, np.zeros(model.size), later, *none))
-    # u_g's conditional mode is the pilot's where the later levels are: W r̂ + E r̂_later + what r̂ leaves over
+    # u_g's conditional mode is the start's where the later levels are: W r̂ + E r̂_later + what r̂ leaves over
     given = GivenTheta(model, theta)
     given.score(conjugate_gradients(given))
-    r = given.density.placed.placed[R]
+    r = given.density.mapped.mapped[R]
     row = np.repeat(np.arange(model.size), np.diff(later.starts))
     centre = sigma2 * given.density.residual() + _times(information, r, table)
     centre += np.bincount(row, later.values * r[later.columns], minlength=model.size)
@@ -62,7 +62,7 @@ class GivenTheta:
 
     def __init__(self, model: Crossed, theta: Floats) -> None:
         n = model.packed.n_theta
-        self.density = CrossedEvaluator(model.framed(np.zeros(n), np.eye(n)))
+        self.density = CrossedEvaluator(model.standardised(np.zeros(n), np.eye(n)))
         self.size = model.size
         self.position = np.concatenate([theta, np.zeros(model.size)])
 
@@ -79,7 +79,7 @@ def _averaged(model: Crossed, noise: Floats) -> Callable[[Floats], tuple[float, 
     That is variational inference with N(mode, I) for the effects; few draws do, as each averages many levels.
     """
     n = model.packed.n_theta
-    density = CrossedEvaluator(model.framed(np.zeros(n), np.eye(n)))
+    density = CrossedEvaluator(model.standardised(np.zeros(n), np.eye(n)))
     points = np.concatenate([noise, -noise])
 
     def evaluate(theta: Floats) -> tuple[float, Floats]:

@@ -1,40 +1,43 @@
-"""Moments -> the arrays of the collapsed kernel: one factor's levels in panels, everything else dense.
+"""Moments -> the arrays of the collapsed kernel: one factor's levels sorted by their columns, everything else dense.
 
 The dense columns are the other factors' effects × levels, effect by effect, those of many levels first, and then X's
 p: so elimination from the left leaves the zeros of nested factors as they are. A level of the
 primary factor meets only some of them (a pupil meets one school), so levels that meet the same ones share a
-*panel*: a compact array over these columns only. A crossed design gives one panel, a nested one gives a
-panel a parent or a few.
+*column_set*: a compact array over these columns only. A crossed design gives one column_set, a nested one gives a
+column_set a parent or a few.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.gaussian.lanes import compiled
 from hierbayes.engine.gaussian.moments import Moments
-from hierbayes.engine.gaussian.problem import Floats, GaussianProblem, Ints
+from hierbayes.engine.gaussian.problem import GaussianProblem
 
 STEP = 16.0  # fixed cost of a short inner loop, in vector steps
 VECTOR = 8  # levels in a vector step
 REGISTERS = 16  # levels that an unrolled loop takes at once: other numbers leave a slow remainder
-PIECE = 12288  # numbers of a piece that should stay in the second-level cache
+PIECE = 12288  # numbers of a batch that should stay in the second-level cache
 
 
 @dataclass(frozen=True)
-class Panels:
+class LevelBatches:
     """Cross-products of the primary factor's levels with themselves and with the dense columns.
 
-    Levels come in pieces of L lanes; each row of an array holds one number of every level of a piece. Lanes
+    Levels come in batches of L lanes; each row of an array holds one number of every level of a batch. Lanes
     without a level hold zeros, as a level without rows would.
     """
 
-    levels: Ints  # (pieces, L): the problem's number of each level, -1 in an empty lane
-    panels: Ints  # (panels, 4): first piece, end of its pieces, start in columns, number of columns
-    columns: Ints  # the panels' dense columns, ascending; the last of each is y's, m
-    starts: Ints  # (pieces,): first row in ZA
-    ZZ: Floats  # (pieces × q², L)
+    levels: Ints  # (batches, L): the problem's number of each level, -1 in an empty lane
+    column_sets: (
+        Ints  # (column_sets, 4): first batch, end of its batches, start in columns, number of columns
+    )
+    columns: Ints  # the sets' dense columns, ascending; the last of each is y's, m
+    starts: Ints  # (batches,): first row in ZA
+    ZZ: Floats  # (batches × q², L)
     ZA: Floats  # (Σ q × columns + 3, L): effect by effect
 
 
@@ -84,11 +87,13 @@ def _dense_gram(p: int, width: int, m: Moments, slots: Ints) -> Floats:
     return gram
 
 
-def panels(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> Panels:
-    """Sort the primary factor's levels into panels and lay out their cross-products."""
+def level_batches(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> LevelBatches:
+    """Sort the primary factor's levels by the columns they meet and lay out their cross-products."""
     if primary < 0:
         none = np.zeros(0, np.int64)
-        return Panels(none.reshape(0, 1), none.reshape(0, 4), none, none, np.zeros((0, 1)), np.zeros((3, 1)))
+        return LevelBatches(
+            none.reshape(0, 1), none.reshape(0, 4), none, none, np.zeros((0, 1)), np.zeros((3, 1))
+        )
     p, q = problem.X.shape[1], problem.factors[primary].q
     width = p + sum(f.n_levels * f.q for k, f in enumerate(problem.factors) if slots[k, 0] >= 0)
     met = _met(problem, m, primary, slots)
@@ -97,24 +102,26 @@ def panels(problem: GaussianProblem, m: Moments, primary: int, slots: Ints) -> P
     own = [np.concatenate([met.of_any(part), np.arange(width - p, width + 1)]) for part in members]
     widths = np.array([columns.size for columns in own])
     lanes = _lanes(np.array([part.size for part in members]), widths, q)
-    pieces = np.array([-(-part.size // lanes) for part in members])
-    ends = np.cumsum(pieces)
-    table = np.column_stack([ends - pieces, ends, np.cumsum(widths) - widths, widths])
+    batches = np.array([-(-part.size // lanes) for part in members])
+    ends = np.cumsum(batches)
+    table = np.column_stack([ends - batches, ends, np.cumsum(widths) - widths, widths])
     levels = np.full((ends[-1], lanes), -1, np.int64)
-    for part, end, count in zip(members, ends, pieces, strict=True):
+    for part, end, count in zip(members, ends, batches, strict=True):
         levels[end - count : end].ravel()[: part.size] = part
-    sizes = np.repeat(q * widths, pieces)
+    sizes = np.repeat(q * widths, batches)
     starts = np.cumsum(sizes) - sizes
     ZA = np.zeros((sizes.sum() + 3, lanes))  # rows are read four at a time
-    for piece, panel in enumerate(np.repeat(np.arange(len(members)), pieces)):
-        block = _piece(levels[piece], own[panel], m.with_dense[primary], met, p)
-        ZA[starts[piece] : starts[piece] + len(block)] = block
+    for batch, column_set in enumerate(np.repeat(np.arange(len(members)), batches)):
+        block = _batch(levels[batch], own[column_set], m.with_dense[primary], met, p)
+        ZA[starts[batch] : starts[batch] + len(block)] = block
     ZZ = np.where(levels[..., None, None] >= 0, m.within[primary][levels], 0.0).transpose(0, 2, 3, 1)
-    return Panels(levels, table, np.concatenate(own), starts, np.ascontiguousarray(ZZ).reshape(-1, lanes), ZA)
+    return LevelBatches(
+        levels, table, np.concatenate(own), starts, np.ascontiguousarray(ZZ).reshape(-1, lanes), ZA
+    )
 
 
-def _piece(levels: Ints, columns: Ints, with_dense: Floats, met: "Met", p: int) -> Floats:
-    """Return ``Z_g'[D y]`` of a piece's levels, (q × columns, L)."""
+def _batch(levels: Ints, columns: Ints, with_dense: Floats, met: "Met", p: int) -> Floats:
+    """Return ``Z_g'[D y]`` of a batch's levels, (q × columns, L)."""
     q = with_dense.shape[1]
     block = np.zeros((q, columns.size, levels.size))
     for lane, g in enumerate(levels[levels >= 0]):
@@ -126,7 +133,7 @@ def _piece(levels: Ints, columns: Ints, with_dense: Floats, met: "Met", p: int) 
 
 
 def _lanes(sizes: Ints, widths: Ints, q: int) -> int:
-    """Return how many levels to work on together: pieces that fit the cache, few empty lanes."""
+    """Return how many levels to work on together: batches that fit the cache, few empty lanes."""
     fit = max(VECTOR, PIECE // int(q * widths.max(initial=1)) // VECTOR * VECTOR)
     choices = sorted(
         {
@@ -181,7 +188,7 @@ def _similar_order(met: Met, width: int) -> Ints:
 
 
 def _group(order: Ints, met: Met, fixed: int, q: int) -> Ints:
-    """Return the ends of the panels: a level joins the one before it if that costs less than a panel of its own."""
+    """Return where column sets end: a level joins the one before it if that costs less than a set of its own."""
     ends = np.empty(order.size, np.int64)
     room = np.empty((2, int(met.columns.max(initial=0)) + 1), np.int64)
     count = run(_find_ends, order, met.starts, met.columns, fixed, q, room[0], room[1], ends)
@@ -190,13 +197,13 @@ def _group(order: Ints, met: Met, fixed: int, q: int) -> Ints:
 
 @compiled
 def _find_ends(
-    order: Ints, starts: Ints, columns: Ints, fixed: int, q: int, panel: Ints, union: Ints, ends: Ints
+    order: Ints, starts: Ints, columns: Ints, fixed: int, q: int, column_set: Ints, union: Ints, ends: Ints
 ) -> int:
-    """Fill ends and return how many there are; panel and union have room for all columns."""
+    """Fill ends and return how many there are; `column_set` and `union` have room for all columns."""
     n_panels, size, width = 0, 0, 0
     for i in range(order.size):
         met = columns[starts[order[i]] : starts[order[i] + 1]]
-        joined_width = _unite(panel[:width], met, union)
+        joined_width = _unite(column_set[:width], met, union)
         joined = (fixed + joined_width) ** 2 * (STEP + q * (size + 1) / VECTOR)
         apart = (fixed + width) ** 2 * (STEP + q * size / VECTOR) + (fixed + met.size) ** 2 * (
             STEP + q / VECTOR
@@ -204,10 +211,10 @@ def _find_ends(
         if size > 0 and joined > apart:
             ends[n_panels] = i
             n_panels, size = n_panels + 1, 0
-            joined_width = _unite(panel[:0], met, union)
+            joined_width = _unite(column_set[:0], met, union)
         size, width = size + 1, joined_width
         for j in range(width):
-            panel[j] = union[j]
+            column_set[j] = union[j]
     if size > 0:
         ends[n_panels] = order.size
         n_panels += 1

@@ -1,6 +1,6 @@
 """Gaussian models whose rows stay in their source: two passes, and then the cross-products stand for the rows.
 
-The first pass surveys the rows (`data.survey`), the second sums up means, spreads and cross-products. These are taken
+The first pass scans the rows (`data.scan`), the second sums up means, spreads and cross-products. These are taken
 of provisional residuals (`data.margins`) about a provisional point, both learnt from a sample, and moved to the exact
 ones afterwards; as they are near each other, no digits are lost.
 """
@@ -25,14 +25,15 @@ from hierbayes.data.learning import (
     settle,
     settle_types,
 )
+from hierbayes.data.scan import Scan, keys_of, scan, with_transforms
 from hierbayes.data.sources import Progress, Source, join
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.streamed import Streamed
-from hierbayes.data.survey import Survey, keys_of, survey, with_transforms
 from hierbayes.data.tables import Chunk, check_columns, used_categories
 from hierbayes.engine.collapsed import takes_prior
+from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.gaussian.moments import Moments, Reference, least_squares, moments, reference
-from hierbayes.engine.gaussian.problem import Factor, GaussianProblem, PriorCode
+from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
@@ -95,7 +96,7 @@ def stream(
     check_columns(source.names, columns)
     texts = tuple(dict.fromkeys(text for formula in formulas.values() for text in formula.encoded_texts))
     first = Progress("Reading rows, pass 1 of 2", None, progress)
-    found = source.total(columns, partial(survey, keys, texts), first)
+    found = source.total(columns, partial(scan, keys, texts), first)
     if found is None:
         raise DataError("the data have no rows; check how they were read or filtered")
     layout = _draft(formulas, found, family, link)
@@ -131,7 +132,7 @@ def _refuse(obstacle: str, source: Source) -> None:
     )
 
 
-def _draft(formulas: Mapping[str, Formula], found: Survey, family: Family, link: str) -> Layout:
+def _draft(formulas: Mapping[str, Formula], found: Scan, family: Family, link: str) -> Layout:
     report_gaps(found.rows, found.complete, found.missing)
     frame = settle_types(formulas, found.frame, found.missing)
     return with_transforms(draft(formulas, frame, family, link), found.transforms)

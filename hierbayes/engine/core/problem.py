@@ -1,0 +1,131 @@
+"""What both engines are asked in common: grouping factors, and priors of standard deviations, as plain arrays."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+Blocks = tuple[tuple[int, ...], ...]
+
+
+class PriorCode(IntEnum):
+    """Densities that a standard deviation may have; the kernels know them by these numbers.
+
+    A prior is a row ``(code, a, b, c)``; the columns beyond a density's own arguments are not read.
+    """
+
+    EXPONENTIAL = 0  # a: rate
+    HALF_NORMAL = 1  # a: scale
+    HALF_STUDENT = 2  # a: degrees of freedom, b: scale
+    HALF_CAUCHY = 3  # a: scale
+    GAMMA = 4  # a: shape, b: rate
+    INVERSE_GAMMA = 5  # a: shape, b: scale
+    LOGNORMAL = 6  # a: mean of the log, b: sd of the log
+    UNIFORM = 7  # a: lower, b: upper
+    HALF_FLAT = 8
+    FIXED = 9  # a: the value itself, which is no number of theta
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A grouping factor and its varying effects.
+
+    Parameters
+    ----------
+    codes : array of int, shape (n,)
+        Level of each row, from 0.
+    Z : array, shape (n, q)
+        The columns whose effects vary over the levels.
+    n_levels : int
+        Number of levels; a level without rows is allowed.
+    blocks : tuple of tuples of int
+        Which effects are correlated: ``((0, 1),)`` is unstructured, ``((0,), (1,))`` diagonal.
+    sd_priors : array, shape (q, 4)
+        One row ``(code, a, b, c)`` an effect, see `PriorCode`.
+    eta : tuple of float
+        LKJ shape of each block; not read for a block of one effect.
+    cor : float, optional
+        The value of every correlation within a block, where it is known; then no correlation is free.
+    """
+
+    codes: Ints
+    Z: Floats
+    n_levels: int
+    blocks: Blocks
+    sd_priors: Floats
+    eta: tuple[float, ...]
+    cor: float | None = None
+
+    def __post_init__(self) -> None:
+        set_fields(self, codes=np.ascontiguousarray(self.codes, dtype=np.int64))
+        set_fields(self, Z=np.ascontiguousarray(self.Z, dtype=np.float64))
+        set_fields(self, sd_priors=prior_rows(self.sd_priors), n_levels=int(self.n_levels))
+        if self.Z.ndim != 2 or self.codes.shape != self.Z.shape[:1]:
+            raise ValueError(f"codes {self.codes.shape} and Z {self.Z.shape} must share their rows")
+        if self.codes.size and (self.codes.min() < 0 or self.codes.max() >= self.n_levels):
+            raise ValueError(f"codes must lie in 0..{self.n_levels - 1}")
+        if sorted(e for block in self.blocks for e in block) != list(range(self.q)):
+            raise ValueError(f"blocks {self.blocks} must hold each of the {self.q} effects once")
+        if len(self.eta) != len(self.blocks):
+            raise ValueError(f"{len(self.blocks)} blocks need as many eta, got {len(self.eta)}")
+        if not all(shape > 0 for shape in self.eta):
+            raise ValueError(f"eta must be positive, got {self.eta}")
+        largest = max(map(len, self.blocks))
+        if self.cor is not None and largest > 1 and not -1 / (largest - 1) < self.cor < 1:
+            raise ValueError(f"{largest} effects cannot all have the correlation {self.cor}")
+        if self.sd_priors.shape != (self.q, 4):
+            raise ValueError(f"sd_priors must have shape ({self.q}, 4), got {self.sd_priors.shape}")
+        # Ascending effects keep Λ lower triangular.
+        set_fields(self, blocks=tuple(tuple(sorted(block)) for block in self.blocks))
+
+    @property
+    def q(self) -> int:
+        """Number of varying effects."""
+        return self.Z.shape[1]
+
+    @property
+    def n_scales(self) -> int:
+        """Number of free standard deviations."""
+        return count_free(self.sd_priors)
+
+    @property
+    def n_correlations(self) -> int:
+        """Number of free correlations."""
+        if self.cor is not None:
+            return 0
+        return sum(len(block) * (len(block) - 1) // 2 for block in self.blocks)
+
+
+def count_free(priors: Floats) -> int:
+    """Return how many of the scales are not fixed."""
+    return int((priors[:, 0] != PriorCode.FIXED).sum())
+
+
+def set_fields(record: object, **values: object) -> None:
+    """Normalise fields of a frozen dataclass while it is being made."""
+    for name, value in values.items():
+        object.__setattr__(record, name, value)
+
+
+def prior_rows(rows: object) -> Floats:
+    """Return checked ``(code, a, b, c)`` rows."""
+    table = np.atleast_2d(np.asarray(rows, dtype=np.float64))
+    for code, a, b, _ in table:
+        valid = {
+            PriorCode.EXPONENTIAL: a > 0,
+            PriorCode.HALF_NORMAL: a > 0,
+            PriorCode.HALF_STUDENT: a > 0 and b > 0,
+            PriorCode.HALF_CAUCHY: a > 0,
+            PriorCode.GAMMA: a > 0 and b > 0,
+            PriorCode.INVERSE_GAMMA: a > 0 and b > 0,
+            PriorCode.LOGNORMAL: b > 0,
+            PriorCode.UNIFORM: 0 <= a < b,
+            PriorCode.HALF_FLAT: True,
+            PriorCode.FIXED: 0 < a < np.inf,
+        }[PriorCode(int(code))]
+        if not valid:
+            raise ValueError(f"{PriorCode(int(code)).name} has no density with arguments {a}, {b}")
+    return table
