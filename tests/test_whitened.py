@@ -221,6 +221,6 @@ def test_without_a_laplace_start_the_posterior_is_the_same(monkeypatch, cbpp_mod
     monkeypatch.setattr("hierbayes.engine.whitening.laplace.ROUNDS", 1)
     monkeypatch.setattr("hierbayes.engine.whitening.laplace.STEPS", 0)
     fit = cbpp_model.fit(seed=3, draws=2000, target_accept=0.95, progress=True)
-    assert fit.tree.attrs["start"] == "not converged"
+    assert fit.tree.attrs["initialisation"] == "not converged"
     assert "did not converge" in capsys.readouterr().err
     _assert_same_posterior(fit, cbpp_fit)
