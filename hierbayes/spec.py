@@ -246,6 +246,50 @@ class ModelSpec:
         return self.link if parameter == first else LINKS[self.family.parameter(parameter).link]
 
     @property
+    def shown_link(self) -> str:
+        """The link that users know: the first parameter's, or that of a latent variable's distribution."""
+        return self.family.latent or self.link_name
+
+    @cached_property
+    def moving(self) -> Mapping[str, int]:
+        """The parameters whose formula's intercept is none but moves thresholds, and which element (-1: all)."""
+        return {
+            p.name: p.moves
+            for p in self.family.parameters
+            if p.moves is not None
+            and p.name in self.layout.predictors
+            and self.layout.predictors[p.name].intercept is not None
+        }
+
+    def about_zero(self, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Variables of the schema whose thresholds are at the predictors' means, with those at 0 of all predictors.
+
+        What moving the predictors' origin adds to an intercept that is known to be 0 is taken off the thresholds.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array or tensor
+            By variable: (…, dims).
+        """
+        return self._moved(arrays, lambda layout, b: b[..., layout.intercept])
+
+    def about_means(self, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """The inverse of `about_zero`: the thresholds that priors are about."""
+        return self._moved(arrays, lambda layout, b: layout.map.to_inner(b)[..., layout.intercept])
+
+    def _moved(self, arrays: Mapping[str, Any], by: Any) -> dict[str, Any]:
+        moved = dict(arrays)
+        for parameter, element in self.moving.items():
+            layout, name = self.layout.predictors[parameter], self.coefficient_variable(parameter).name
+            b, thresholds = np.array(moved[name]), np.array(moved[self.family.origin])
+            shift = np.array(by(layout, b))
+            b[..., layout.intercept] -= shift
+            part = thresholds if element < 0 else thresholds[..., element]
+            part -= shift.reshape(shift.shape + (1,) * (part.ndim - shift.ndim))
+            moved |= {name: b, self.family.origin: thresholds}
+        return moved
+
+    @property
     def plain_parameters(self) -> tuple[str, ...]:
         """The family's parameters that have no formula."""
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
@@ -334,7 +378,8 @@ class ModelSpec:
         for parameter, layout in self.layout.predictors.items():
             prefix = "" if parameter == MEAN else f"{parameter}."
             for place, label in enumerate(layout.coefficients):
-                add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
+                if not (parameter in self.moving and place == layout.intercept):
+                    add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 for place, effect in enumerate(factor.effects):

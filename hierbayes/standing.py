@@ -24,6 +24,10 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
     ["at the predictors' means", '', 'at Days = 4.5', '', 'at Days = 4.5', '']
     """
     layout = spec.layout.predictors.get(prior.parameter)
+    if prior.kind == spec.family.origin != "" and any(
+        len(spec.layout.predictors[name].coefficients) > 1 for name in spec.moving
+    ):
+        return AT_MEANS
     if layout is None or prior.kind not in (INTERCEPT, "b", "sd", "cor"):
         return ""
     if not prior.group:

@@ -177,7 +177,7 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "format": FORMAT,
         "formulas": {name: str(formula) for name, formula in spec.layout.formulas.items()},
         "family": spec.family.name,
-        "link": spec.link_name,
+        "link": spec.shown_link,
         "priors": [
             [
                 p.kind,

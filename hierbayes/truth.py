@@ -63,7 +63,7 @@ def simulate(
     if np.isnan(y).any():
         raise DataError(
             f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
-            f"under link {spec.link_name!r}; change the parameters, or take another link"
+            f"under link {spec.shown_link!r}; change the parameters, or take another link"
         )
     return with_columns(frame, {response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
 
@@ -153,7 +153,12 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
 
 def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> Array:
     """The given values of a variable's quantities, in their order."""
-    return np.array([given[q.name] for q in spec.quantities if q.variable.name == variable.name])
+    shape = [len(spec.coords[dim]) for dim in variable.dims]
+    found = np.zeros(shape)  # an intercept that thresholds have is 0
+    for quantity in spec.quantities:
+        if quantity.variable.name == variable.name:
+            found[quantity.place] = given[quantity.name]
+    return found
 
 
 def _correlations(

@@ -169,6 +169,7 @@ def from_partials(partials: Array, q: int) -> Array:
 
 def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
     columns = [np.empty((len(draws), 0))]
+    draws = Draws(spec.about_means(draws.values), draws.chains, draws.draws)
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
@@ -194,6 +195,7 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         first += count
         return points[:, first - count : first]
 
+    values |= spec.about_means(values)
     draws = Draws(dict(values), 1, len(points))
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
@@ -221,6 +223,7 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         size = values[name][0].size
         unbounded = take(size).reshape(values[name].shape)
         values[name] = spec.family.parameter(name).kind.bound(unbounded)
+    values |= spec.about_zero(values)
 
 
 def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:

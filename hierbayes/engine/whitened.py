@@ -157,7 +157,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(drawn.r[j][k])}
             for kind, variable in spec.factor_variables(parameter, factor).items():
                 arrays[variable.name] = parts[kind]
-    return arrays
+    return spec.about_zero(arrays)
 
 
 def to_problem(spec: ModelSpec, design: Design) -> Problem:
@@ -196,8 +196,8 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
 def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
     prior = own_row(spec.prior(parameter.name, parameter=parameter.name))
-    values = np.atleast_1d(spec.typical(parameter))
-    return [Own(prior, float(value), after=place > 0) for place, value in enumerate(values)]
+    values, ordered = np.atleast_1d(spec.typical(parameter)), parameter.kind.support == "ordered"
+    return [Own(prior, float(value), after=ordered and place > 0) for place, value in enumerate(values)]
 
 
 def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats], Floats]:

@@ -103,6 +103,7 @@ def family(latent: str) -> Family:
         information=information,
         has_variance=False,
         latent=latent,
+        origin="thresholds",
         latent_variance=LATENTS[latent].variance,
         equation="Cumulative(mu, disc, thresholds)",
     )

@@ -25,7 +25,7 @@ CATEGORIES = Support(
     categories=True,
 )
 ZERO = Prior("Fixed", value=0.0)
-MU = Parameter("mu", NUMBER, ("identity",), "latent mean", intercept=ZERO)
+MU = Parameter("mu", NUMBER, ("identity",), "latent mean", intercept=ZERO, moves=-1)
 DISC = Parameter(
     "disc",
     POSITIVE,
@@ -57,7 +57,7 @@ def evenly(categories: int) -> Array:
 def specific(place: int) -> Parameter:
     """The predictor of category-specific effects on one threshold."""
     words = f"category-specific effects at threshold {place}"
-    return Parameter(f"cs{place}", NUMBER, ("identity",), words, lambda spread: ZERO, intercept=ZERO)
+    return Parameter(f"cs{place}", NUMBER, ("identity",), words, lambda spread: ZERO, intercept=ZERO, moves=place - 1)
 
 
 def distances(
@@ -220,6 +220,7 @@ class Steps:
             information=information,
             has_variance=False,
             latent=latent,
+            origin="thresholds",
             listed=2,
             variant="cs" if cs else "",
             specific=None if cs else lambda count: self.under(latent, count),

@@ -79,6 +79,9 @@ class Parameter:
         parameters say where the response lies.
     formula : bool
         Whether it may have a formula; a vector has none.
+    moves : int or None
+        Which element of the family's `origin` its formula's intercept would only move, all of them for -1; None where
+        that intercept is a number of its own.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Parameter:
     typical: Callable[[float], Any] = lambda spread: 1.0
     intercept: Prior | None = None
     formula: bool = True
+    moves: int | None = None
 
     @property
     def link(self) -> str:
@@ -169,6 +173,8 @@ class Family:
         The same family under each such link, the default first.
     latent_variance : float or None
         Variance of a latent variable about the linear predictor, where the family has one of its own.
+    origin : str
+        The own parameter that holds the intercepts, those where all predictors are 0: thresholds; "" for most.
     specific : callable or None
         ``specific(thresholds)``: the same family with a predictor of its own, ``cs1``, ``cs2``, …, for each of so many
         thresholds; where it may have category-specific effects.
@@ -209,6 +215,7 @@ class Family:
     latent: str = ""
     latents: Mapping[str, "Family"] = field(default_factory=dict)
     latent_variance: float | None = None
+    origin: str = ""
     specific: "Callable[[int], Family] | None" = None
     variant: str = ""
     listed: int | None = None
