@@ -1,5 +1,6 @@
 """A model in words and equations: what it says, before anything is drawn."""
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -76,11 +77,8 @@ def equations(spec: ModelSpec) -> list[str]:
 
 
 def _indexed(spec: ModelSpec) -> str:
-    words = spec.family.equation.replace("mu", "mu_i").replace("trials", "trials_i")
-    for parameter in spec.layout.predictors:
-        if parameter != MEAN:
-            words = words.replace(parameter, f"{parameter}_i")
-    return words
+    by_row = (MEAN, "trials", *spec.layout.predictors)
+    return re.sub(rf"\b({'|'.join(by_row)})\b", r"\1_i", spec.family.equation)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:

@@ -148,7 +148,11 @@ def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
         layout, variable = spec.layout.predictors[parameter], spec.coefficient_variable(parameter)
         b = model[f"{variable.name}{AT_MEANS}"]
         shift = b[layout.intercept]
-        moved = moved - shift if element < 0 else pt.set_subtensor(moved[..., element], moved[..., element] - shift)
+        moved = (
+            moved - shift
+            if element < 0
+            else pt.set_subtensor(moved[..., element], moved[..., element] - shift)
+        )
         pm.Deterministic(variable.name, pt.set_subtensor(b[layout.intercept], 0.0), dims=variable.dims)
     origin = spec.family.parameter(spec.family.origin)
     pm.Deterministic(origin.name, moved, dims=spec.own_variable(origin).dims)

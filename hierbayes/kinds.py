@@ -138,7 +138,7 @@ class ListRow(NamedTuple):
     values: Any
     at: int
     first: int
-    count: int
+    size: int
 
 
 @row_function

@@ -147,7 +147,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
-        values[variable.name] = own[None] if variable.dims else own
+        values[variable.name] = own[None]
     return Draws(values, 1, 1)
 
 

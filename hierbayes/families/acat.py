@@ -25,7 +25,7 @@ def row_of(code: int, specific: bool) -> Deferred:
 
         With λ_j the log odds of step j, log p_k is Σ_{j < k} λ_j less the logarithm of such terms' sum.
         """
-        k, m = int(y), listed.count // 2 if specific else listed.count
+        k, m = int(y), listed.size // 2 if specific else listed.size
         here, own, largest = 0.0, 0.0, 0.0
         for j in range(m):
             here += log_odds_row(code, -distance(disc.value, mu.value, listed, specific, j))[0]

@@ -21,7 +21,7 @@ def row_of(code: int, specific: bool) -> Deferred:
         y: float, mu: NumberRow, disc: PositiveRow, listed: ListRow, scores: ListRow
     ) -> tuple[float, float, float]:
         """Return the log density, and its scores in mu and log disc; set those of the thresholds."""
-        k, m = int(y), listed.count // 2 if specific else listed.count
+        k, m = int(y), listed.size // 2 if specific else listed.size
         value, total, spread = 0.0, 0.0, 0.0
         for j in range(m):
             score = 0.0

@@ -36,7 +36,7 @@ DISC = Parameter(
 )
 
 
-def thresholds_of(kind: Kind, start: Callable[[int], Array]) -> Parameter:
+def thresholds_of(kind: Kind, start: Callable[[Any], Array]) -> Parameter:
     """The thresholds between categories, with brms' default prior, at their start for a number of categories."""
     return Parameter(
         "thresholds",
@@ -57,7 +57,9 @@ def evenly(categories: int) -> Array:
 def specific(place: int) -> Parameter:
     """The predictor of category-specific effects on one threshold."""
     words = f"category-specific effects at threshold {place}"
-    return Parameter(f"cs{place}", NUMBER, ("identity",), words, lambda spread: ZERO, intercept=ZERO, moves=place - 1)
+    return Parameter(
+        f"cs{place}", NUMBER, ("identity",), words, lambda spread: ZERO, intercept=ZERO, moves=place - 1
+    )
 
 
 def distances(
@@ -138,7 +140,7 @@ def by_link(make: Callable[[str], Family]) -> Family:
 def distance(disc: float, mu: float, listed: ListRow, specific: bool, j: int) -> float:
     """Return disc (threshold j − mu − cs j), of a list of thresholds, before which may stand as many cs."""
     if specific:
-        m = listed.count // 2
+        m = listed.size // 2
         threshold = listed.values[listed.first + m + j, listed.at]
         return disc * (threshold - mu - listed.values[listed.first + j, listed.at])
     return disc * (listed.values[listed.first + j, listed.at] - mu)
@@ -147,7 +149,7 @@ def distance(disc: float, mu: float, listed: ListRow, specific: bool, j: int) ->
 @row_function
 def put_score(scores: ListRow, specific: bool, j: int, score: float) -> None:
     """Set the score of threshold j, and that of cs j, which moves against it."""
-    m = scores.count // 2 if specific else 0
+    m = scores.size // 2 if specific else 0
     scores.values[scores.first + m + j, scores.at] = score
     if specific:
         scores.values[scores.first + j, scores.at] = -score
