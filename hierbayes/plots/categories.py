@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
 from hierbayes.errors import DataError
-from hierbayes.plots.basics import BLUE, OKABE_ITO, VERMILLION
+from hierbayes.plots.basics import BLUE, OKABE_ITO, VERMILLION, ink
 
 Array = NDArray[np.float64]
 STYLES = ("-", "--", ":", "-.")  # of what the curves differ by beside the category
@@ -36,9 +36,16 @@ def category_colours(count: int, ordered: bool) -> list[Any]:
 
 
 def draw_curves(
-    ax: Axes, x: Array, part: pd.DataFrame, colours: list[Any], labels: list[str], variant: int, line: bool
+    ax: Axes,
+    x: Array,
+    part: pd.DataFrame,
+    colours: list[Any],
+    labels: list[str],
+    words: str,
+    variant: int,
+    line: bool,
 ) -> None:
-    """A curve with its band for each category of one part: rows by predictor value and category."""
+    """A curve with its band for each category of one part, rows by predictor value and category; words for the part."""
     count = len(colours)
     if variant >= len(STYLES):
         raise DataError(
@@ -56,6 +63,9 @@ def draw_curves(
         ax.vlines(at, lower, upper, color=colour, linewidth=2.5, zorder=2.5)
         shape: dict[str, Any] = {"marker": MARKERS[variant], "markeredgecolor": "white", "markersize": 7}
         ax.plot(at, here["mean"], linestyle="none", **shape, **style)
+    if words:
+        kind: dict[str, Any] = {"linestyle": STYLES[variant]} if line else {"linestyle": "none", "marker": MARKERS[variant]}
+        ax.plot([], [], color=ink(), label=words, **kind)
 
 
 def draw_stacked(

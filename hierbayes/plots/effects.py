@@ -127,7 +127,7 @@ def plot_conditional_effects(
             ax,
             f"{response_words(spec)} along {along.name}",
             "\n".join(wrap(words, 70) for words in notes),
-            columns=4,
+            columns=5,
         )
         return ax
     if kind == "score":
@@ -175,11 +175,11 @@ def _draw_categories(
     colours = category_colours(len(levels), spec.family.support.ordered)
     for variant, (words, part) in enumerate(curves):
         x, here = along.at(part.iloc[:: len(levels)]), numbers.loc[part.index]
-        labels = [f"{level}, {words}" if words else str(level) for level in levels]
+        labels = ["_" if variant else str(level) for level in levels]
         if stacked:
             draw_stacked(ax, x, here, colours, labels, along.numeric)
         else:
-            draw_curves(ax, x, here, colours, labels, variant, along.numeric)
+            draw_curves(ax, x, here, colours, labels, words, variant, along.numeric)
 
 
 def _check_show(show: str | Sequence[str]) -> tuple[str, ...]:
