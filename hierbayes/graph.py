@@ -68,6 +68,8 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
                 link, eta = LINKS["identity"], _own(pm, spec, parameter)
                 if parameter.name == spec.family.origin and spec.moving:
                     _put_at_zero(pm, spec, eta)
+                if spec.sets_of(parameter) is not None:
+                    eta = eta[pm.Data(_unused(pm, f"{parameter.name}_sets"), design.sets, dims=OBS)]
             given[parameter.name] = parameter.kind.under(link, eta, math)
         _likelihood(pm, spec, design, given)
     return model
@@ -121,17 +123,17 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
 def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     """The value of a parameter that has no formula, as a free variable."""
     prior = spec.prior(parameter.name, parameter=parameter.name)
+    moved = parameter.name == spec.family.origin and spec.moving
+    name = f"{parameter.name}{AT_MEANS if moved else ''}"
     if not parameter.kind.vector:
-        return _free(pm, prior, parameter.name)
-    start = np.asarray(spec.typical(parameter), np.float64)
-    arguments = {key: np.full(start.shape, value) for key, value in prior.args}
-    return getattr(pm, prior.name)(
-        f"{parameter.name}{AT_MEANS if parameter.name == spec.family.origin and spec.moving else ''}",
-        **arguments,
-        initval=start,
-        transform=pm.distributions.transforms.ordered if parameter.kind is ORDERED else None,
-        dims=spec.own_variable(parameter).dims,
-    )
+        return _free(pm, prior, name)
+    start, dims = np.asarray(spec.typical(parameter), np.float64), spec.own_variable(parameter).dims
+    if prior.fixed is not None:
+        return pm.Deterministic(name, np.full(start.shape, prior.fixed), dims=dims)
+    arguments: dict[str, Any] = {key: np.full(start.shape, value) for key, value in prior.args}
+    if parameter.kind is ORDERED:
+        arguments["transform"] = pm.distributions.transforms.ordered
+    return getattr(pm, prior.name)(name, **arguments, initval=start, dims=dims)
 
 
 def _at_means(spec: ModelSpec, parameter: str) -> str:

@@ -41,9 +41,9 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
     for name in spec.plain_parameters:
         own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
-        values[name] = prior.sample(rng, (draws, spec.components(own)) if own.kind.vector else (draws,))
+        values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
         if own.kind.support == "ordered":  # alike and independent but for their order: sorted, they are in it
-            values[name] = np.sort(values[name], axis=1)
+            values[name] = np.sort(values[name], axis=-1)
     return Draws(spec.about_zero(values), 1, draws)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
+from hierbayes.data.response import ThresholdSets
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
@@ -107,6 +108,11 @@ class Quantity:
 def element_dimension(parameter: Parameter) -> str:
     """The dimension of a vector's elements."""
     return f"{parameter.name}_element"
+
+
+def set_dimension(parameter: Parameter) -> str:
+    """The dimension of the sets of rows for which a vector has elements of its own."""
+    return f"{parameter.name}_set"
 
 
 def coefficient_variable(parameter: str) -> Variable:
@@ -295,17 +301,30 @@ class ModelSpec:
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
 
     def components(self, parameter: Parameter) -> int:
-        """How many numbers a parameter is: 1, or as many as a vector has elements."""
+        """How many numbers a parameter is: 1, or as many as a vector has elements, all sets' of thresholds."""
         return np.size(self.typical(parameter))
+
+    def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
+        """The sets of rows for which a vector has elements of its own; None where all rows share them."""
+        return self.layout.response.sets if parameter.kind.vector else None
+
+    def in_rows(self, name: str, values: Any, sets: Any) -> Any:
+        """Draws of a parameter without a formula as families take them beside rows: (S, 1 or n, elements)."""
+        if self.sets_of(self.family.parameter(name)) is None:
+            return values[:, None]
+        return values[:, sets]
 
     def typical(self, parameter: Parameter) -> Any:
         """A middling value of a parameter, or of each element of a vector."""
-        response = self.layout.response
-        return parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+        response, sets = self.layout.response, self.sets_of(parameter)
+        found = parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+        return found if sets is None else np.tile(found, (len(sets.labels), 1))
 
     def own_variable(self, parameter: Parameter) -> Variable:
         """The variable of a parameter that has no formula."""
         dims = (element_dimension(parameter),) if parameter.kind.vector else ()
+        if self.sets_of(parameter) is not None:
+            dims = (set_dimension(parameter), *dims)
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
@@ -388,8 +407,15 @@ class ModelSpec:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
         for name, variable in auxiliaries.items():
-            if variable.dims:
-                for place, label in enumerate(self.elements(self.family.parameter(name))):
+            parameter_ = self.family.parameter(name)
+            sets = self.sets_of(parameter_)
+            if sets is not None:
+                for (row, group), (place, label) in itertools.product(
+                    enumerate(sets.labels), enumerate(self.elements(parameter_))
+                ):
+                    add(f"{name}[{group}, {label}]", variable, row, place)
+            elif variable.dims:
+                for place, label in enumerate(self.elements(parameter_)):
                     add(f"{name}[{label}]", variable, place)
             else:
                 add(name, variable)
@@ -424,6 +450,9 @@ class ModelSpec:
         for own in self.family.own:
             if own.kind.vector:
                 coords[element_dimension(own)] = np.array(self.elements(own), dtype=object)
+                sets = self.sets_of(own)
+                if sets is not None:
+                    coords[set_dimension(own)] = sets.labels.to_numpy()
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
                 coords[self.coefficient_variable(parameter).dims[0]] = np.array(

@@ -16,6 +16,7 @@ from hierbayes.answers.summary import level_table
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.families import Family
@@ -233,15 +234,23 @@ def simulate_design(
         raise DataError(
             f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
         )
-    rows = _with_a_response(data, column, family)
+    rows = _with_a_response(data, column, family, parameters)
     frame = complete_rows(formulas, rows)
+    formulas, family = settle(formulas, frame, family)
     spec = ModelSpec(learn(formulas, frame, family, link), family, link, ())
     design = spec.layout.bind(frame)
     whole = rows if len(rows) == len(frame) else frame
     return simulate(spec, design, whole, parameters, seed)
 
 
-def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
+def _named_categories(parameters: Mapping[str, Any]) -> list[str]:
+    """The categories that thresholds' names have: ``"thresholds[low|high]"``."""
+    names = [str(name) for name in parameters if str(name).startswith("thresholds[")]
+    pairs = [name.removeprefix("thresholds[").removesuffix("]").split("|") for name in names]
+    return [pair[0] for pair in pairs[:1]] + [pair[-1] for pair in pairs]
+
+
+def _with_a_response(data: Any, column: str, family: Family, parameters: Mapping[str, Any]) -> pd.DataFrame:
     """The rows with some response that the family may have, so that the layout can be learnt."""
     import narwhals.stable.v2 as nw
 
@@ -253,5 +262,16 @@ def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
         frame = pd.DataFrame({name: eager[name].to_list() for name in eager.columns})
     if not len(frame):
         raise DataError("the design has no rows; give one for each response to simulate")
+    if family.support.categories:
+        levels = _named_categories(parameters)
+        if column not in frame and len(levels) < 2:
+            raise DataError(
+                f"the categories of {column!r} are not known; give the design a column of that name with every "
+                "category in it, as pandas.Categorical(…, categories, ordered=True)"
+            )
+        if column in frame:
+            return frame
+        first = pd.Categorical([levels[0]] * len(frame), levels, ordered=True)
+        return with_columns(frame, {column: first})
     values = np.zeros(len(frame)) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
     return with_columns(frame, {column: values})

@@ -282,11 +282,16 @@ def evaluate_predictors(
         parameter: _linear_predictor(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
-    aux: dict[str, Any] = {name: draws.values[name][:, None] for name in spec.plain_parameters}
+    aux = own_values(spec, draws, design)
     for parameter, eta in etas.items():
         if parameter != MEAN:
             aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
     return etas[MEAN], aux
+
+
+def own_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Any]:
+    """The parameters without a formula in every draw, as they broadcast against linear predictors (S, n)."""
+    return {name: spec.in_rows(name, draws.values[name], design.sets) for name in spec.plain_parameters}
 
 
 def _predict_rows(

@@ -125,7 +125,9 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
     for name in _free_auxiliaries(spec):
-        total += spec.family.parameter(name).kind.log_slope(draws.values[name])
+        total += (
+            spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
+        )
     return total
 
 

@@ -221,6 +221,7 @@ class Steps:
             probabilities=probabilities,
             information=information,
             has_variance=False,
+            own_in_mean=("disc", *(one.name for one in cs)),
             latent=latent,
             origin="thresholds",
             listed=2,

@@ -1,7 +1,7 @@
 """What is known of a response distribution: its record, and what several families share."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -178,6 +178,10 @@ class Family:
     specific : callable or None
         ``specific(thresholds)``: the same family with a predictor of its own, ``cs1``, ``cs2``, …, for each of so many
         thresholds; where it may have category-specific effects.
+    equidistant : callable or None
+        ``equidistant(categories)``: the same family with evenly spaced thresholds, where it may have such.
+    by_category : callable or None
+        ``by_category(levels)``: the same family with a parameter for each category but the first.
     variant : str
         What tells its row function from another of a family of this name.
     listed : int or None
@@ -217,6 +221,8 @@ class Family:
     latent_variance: float | None = None
     origin: str = ""
     specific: "Callable[[int], Family] | None" = None
+    equidistant: "Callable[[int], Family] | None" = None
+    by_category: "Callable[[Sequence[Any]], Family] | None" = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False

@@ -64,7 +64,9 @@ def draw_curves(
         shape: dict[str, Any] = {"marker": MARKERS[variant], "markeredgecolor": "white", "markersize": 7}
         ax.plot(at, here["mean"], linestyle="none", **shape, **style)
     if words:
-        kind: dict[str, Any] = {"linestyle": STYLES[variant]} if line else {"linestyle": "none", "marker": MARKERS[variant]}
+        kind: dict[str, Any] = (
+            {"linestyle": STYLES[variant]} if line else {"linestyle": "none", "marker": MARKERS[variant]}
+        )
         ax.plot([], [], color=ink(), label=words, **kind)
 
 

@@ -70,10 +70,14 @@ class Whitened:
                 size = spec.components(spec.family.parameter(name))
                 ordered = "_ordered__" if spec.family.parameter(name).kind.support == "ordered" else ""
                 moved = "_at_means" if spec.moving else ""
-                found[f"{name}{moved}{ordered}"] = theta[of_own[index : index + size]]
+                shape = np.shape(spec.typical(spec.family.parameter(name)))
+                found[f"{name}{moved}{ordered}"] = theta[of_own[index : index + size]].reshape(shape)
                 index += size
                 continue
-            found |= {} if kind == "Fixed" else named(name, [kind], theta[of_own[index]].reshape(()))
+            moved = "_at_means" if spec.moving and name == spec.family.origin else ""
+            found |= (
+                {} if kind == "Fixed" else named(f"{name}{moved}", [kind], theta[of_own[index]].reshape(()))
+            )
             index += 1
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"
