@@ -81,10 +81,11 @@ def resolve_priors(
     targets = tuple(_targets(layout, family))
     _check_addresses(targets, user)
     _check_complete(targets, user)
-    return tuple(_resolve(target, user, center) for target in targets)
+    stated = family.origin != "" and user.get(family.origin) is not None
+    return tuple(_resolve(target, user, center, stated and not center) for target in targets)
 
 
-def _resolve(target: Target, user: PriorSet, center: bool) -> ResolvedPrior:
+def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: bool) -> ResolvedPrior:
     for address in target.addresses:
         prior = user.get(address)
         if prior is not None:
@@ -93,9 +94,11 @@ def _resolve(target: Target, user: PriorSet, center: bool) -> ResolvedPrior:
             literal = not prior.bare and not (center and target.kind == INTERCEPT)
             return _resolved(target, settled, user.origin_of(address), literal)
     assert target.default is not None, "checked before"
-    # a known value, such as a discrimination of 1, is that where the predictors are 0
-    known = target.kind == INTERCEPT and target.default.fixed is not None and bool(target.addresses)
-    return _resolved(target, target.default, "default", literal=known)
+    # a known value, such as a discrimination of 1, is that where the predictors are 0; thresholds are those at their
+    # means, as an intercept is
+    known = target.kind == INTERCEPT and target.default.fixed is not None
+    literal = known and (bool(target.addresses) or thresholds_at_zero)
+    return _resolved(target, target.default, "default", literal)
 
 
 def _entry(target: Target, user: PriorSet) -> Prior | None:
