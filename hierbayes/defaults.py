@@ -81,10 +81,11 @@ def resolve_priors(
     targets = tuple(_targets(layout, family))
     _check_addresses(targets, user)
     _check_complete(targets, user)
-    return tuple(_resolve(target, user, center) for target in targets)
+    stated = family.origin != "" and user.get(family.origin) is not None
+    return tuple(_resolve(target, user, center, stated and not center) for target in targets)
 
 
-def _resolve(target: Target, user: PriorSet, center: bool) -> ResolvedPrior:
+def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: bool) -> ResolvedPrior:
     for address in target.addresses:
         prior = user.get(address)
         if prior is not None:
@@ -93,7 +94,11 @@ def _resolve(target: Target, user: PriorSet, center: bool) -> ResolvedPrior:
             literal = not prior.bare and not (center and target.kind == INTERCEPT)
             return _resolved(target, settled, user.origin_of(address), literal)
     assert target.default is not None, "checked before"
-    return _resolved(target, target.default, "default")
+    # a known value, such as a discrimination of 1, is that where the predictors are 0; thresholds are those at their
+    # means, as an intercept is
+    known = target.kind == INTERCEPT and target.default.fixed is not None
+    literal = known and (bool(target.addresses) or thresholds_at_zero)
+    return _resolved(target, target.default, "default", literal)
 
 
 def _entry(target: Target, user: PriorSet) -> Prior | None:
@@ -183,12 +188,12 @@ def _targets(layout: Layout, family: Family) -> Iterator[Target]:
     response = layout.response
     for parameter, predictor in layout.predictors.items():
         if parameter == MEAN:
-            known = family.parameters[0].intercept
-            yield from _predictor_targets(MEAN, predictor, response.location, response.scale, known)
+            first = family.parameters[0]
+            yield from _predictor_targets(first, predictor, response.location, response.scale)
         else:
             own = family.parameter(parameter)
             location = float(LINKS[own.link].link(own.typical(response.spread)))
-            yield from _predictor_targets(parameter, predictor, location, 1.0)
+            yield from _predictor_targets(own, predictor, location, 1.0)
     for own in family.own:
         if own.name not in layout.predictors:
             yield _own_target(own, response.spread)
@@ -208,8 +213,9 @@ def _normal(location: float, width: float) -> Prior | None:
 
 
 def _predictor_targets(
-    parameter: str, predictor: PredictorLayout, location: float, scale: float, known: Prior | None = None
+    own: Parameter, predictor: PredictorLayout, location: float, scale: float
 ) -> Iterator[Target]:
+    parameter = own.name
     prefix = "" if parameter == MEAN else f"{parameter}."
     location -= predictor.offset_mean
     widths = _coefficient_widths(predictor, location, scale)
@@ -217,8 +223,8 @@ def _predictor_targets(
     default: Prior | None
     for place, (label, width) in enumerate(zip(predictor.coefficients, widths, strict=True)):
         if place == predictor.intercept:
-            addresses = (f"{prefix}{label}",)
-            default = known or _normal(location, WIDTH * scale)
+            addresses = () if own.moves is not None else (f"{prefix}{label}",)
+            default = own.intercept or _normal(location, WIDTH * scale)
             yield Target(INTERCEPT, "", "", parameter, addresses, location, WIDTH * scale, default, "real")
         else:
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")

@@ -1,10 +1,12 @@
 """A model in words and equations: what it says, before anything is drawn."""
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
 
 from hierbayes.data.design import MEAN, Design, PredictorLayout
+from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
@@ -33,12 +35,13 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
 def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, formula in spec.layout.formulas.items():
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
-    yield f"Family: {spec.family.name}, link {spec.link_name}"
+    yield f"Family: {spec.family.name}, link {spec.shown_link}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
     if levels and spec.family.support.categories:
-        yield f"Response: {spec.layout.response.name} = {' < '.join(map(str, levels))}"
+        between = " < " if spec.family.support.ordered else ", "
+        yield f"Response: {spec.layout.response.name} = {between.join(map(str, levels))}"
     elif levels:
         yield f"Response: 1 stands for {spec.layout.response.name} = {levels[1]!r}, 0 for {levels[0]!r}"
     for parameter, layout in spec.layout.predictors.items():
@@ -74,11 +77,8 @@ def equations(spec: ModelSpec) -> list[str]:
 
 
 def _indexed(spec: ModelSpec) -> str:
-    words = spec.family.equation.replace("mu", "mu_i").replace("trials", "trials_i")
-    for parameter in spec.layout.predictors:
-        if parameter != MEAN:
-            words = words.replace(parameter, f"{parameter}_i")
-    return words
+    by_row = (MEAN, "trials", *spec.layout.predictors)
+    return re.sub(rf"\b({'|'.join(by_row)})\b", r"\1_i", spec.family.equation)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:
@@ -122,12 +122,18 @@ def prior_name(prior: ResolvedPrior) -> str:
 
 
 def _prior_lines(spec: ModelSpec) -> list[str]:
-    names = [prior_name(prior) for prior in spec.priors]
+    priors = stated(spec)
+    names = [prior_name(prior) for prior in priors]
     width = max(map(len, names), default=0)
     return [
         f"  {name:<{width}}  ~ {prior.prior}" + _prior_notes(spec, prior)
-        for name, prior in zip(names, spec.priors, strict=True)
+        for name, prior in zip(names, priors, strict=True)
     ]
+
+
+def stated(spec: ModelSpec) -> list[ResolvedPrior]:
+    """All priors but those of intercepts that thresholds hold, which are no quantities."""
+    return [p for p in spec.priors if not (p.kind == INTERCEPT and p.parameter in spec.moving)]
 
 
 def _prior_notes(spec: ModelSpec, prior: ResolvedPrior) -> str:
@@ -152,7 +158,7 @@ def prior_table(spec: ModelSpec) -> pd.DataFrame:
     """Every prior of the model: class, coefficient, group, parameter, prior, where it stands, origin."""
     rows = [
         (p.kind, p.coefficient, p.group, p.parameter, str(p.prior), standing(spec, p), p.origin)
-        for p in spec.priors
+        for p in stated(spec)
     ]
     return PriorTable(
         rows, columns=["class", "coefficient", "group", "parameter", "prior", "stands", "origin"]

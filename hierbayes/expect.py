@@ -1,7 +1,7 @@
 """Statements about what a prior implies, checked on simulated responses: statistic, interval, probability."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import Request, choose_groups, predict_draws
+from hierbayes.answers.predict import Request, category_numbers, choose_groups, predict_draws
 from hierbayes.data.design import MEAN, Design
 from hierbayes.errors import PriorError
 from hierbayes.implied import icc, r2
@@ -44,13 +44,18 @@ class Simulation:
 
 
 def simulate_all(spec: ModelSpec, design: Design, frame: pd.DataFrame, prior: Draws, seed: int) -> Simulation:
-    """Responses and expected responses of every row in every draw."""
-    groups = choose_groups(spec, "all")
-    values = (
-        np.asarray(predict_draws(spec, prior, design, Request(kind, groups, "sample", seed)))[0]
-        for kind in ("response", "mean")
-    )
-    responses, means = values
+    """Responses and expected responses of every row in every draw; of categories their scores."""
+    groups, categories = choose_groups(spec, "all"), spec.family.support.categories
+
+    def predicted(kind: str) -> Array:
+        return np.asarray(predict_draws(spec, prior, design, Request(kind, groups, "sample", seed)))[0]
+
+    responses, means = predicted("response"), predicted("mean")
+    if categories:
+        numbers = category_numbers(spec)
+        responses, means = numbers[responses.astype(np.int64)], means @ numbers
+        if design.y is not None:
+            design = replace(design, y=numbers[design.y.astype(np.int64)])
     return Simulation(spec, design, frame, prior, responses, means)
 
 

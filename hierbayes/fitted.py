@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from hierbayes.model import Model
 
 
-type Kind = Literal["linear", "mean", "response"]
+type Kind = Literal["linear", "mean", "response", "score"]
 type Method = Literal["lognormal", "delta", "trigamma"]
 type NewLevels = Literal["sample", "mean", "average", "error"]
 
@@ -426,8 +426,10 @@ class Fit(Pictures):
         rows : data frame or mapping, optional
             n rows with the predictors' columns and those of the grouping factors that count; the training rows
             unless given.
-        kind : {"linear", "mean", "response"}
-            The linear predictor, the expected response (for binomial a probability), or simulated responses.
+        kind : {"linear", "mean", "response", "score"}
+            The linear predictor, the expected response (for binomial a probability, of categories each one's), or
+            simulated responses. Of ordered categories also the expected score: their values where these are numbers,
+            else 1, 2, …. A table of simulated categories is of scores too; their draws are places, 0, 1, ….
         groups : "all", "none", "average", str or list of str
             The grouping factors that count. ``"average"``: all, each row in a new group, and means averaged over
             the population of groups; the columns of grouping factors need not be there.
@@ -445,7 +447,8 @@ class Fit(Pictures):
         Returns
         -------
         pandas.DataFrame or xarray.DataArray
-            mean, sd, lower, upper with the index of `rows`; or draws (chain, draw, __obs__).
+            mean, sd, lower, upper with the index of `rows`, of probabilities also by category; or draws (chain,
+            draw, __obs__), of probabilities (…, category).
 
         Raises
         ------
@@ -715,8 +718,8 @@ class Fit(Pictures):
         seed: int,
     ) -> Any:
         check_output(output)
-        if kind not in ("linear", "mean"):
-            raise ValueError(f"a slope is of kind 'linear' or 'mean'; got {kind!r}")
+        if kind not in ("linear", "mean", "score"):
+            raise ValueError(f"a slope is of kind 'linear', 'mean' or 'score'; got {kind!r}")
         request = predict.make_request(self.spec, kind, groups, new_levels, seed)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = function(self.spec, self._draws(), asked, request, variables)

@@ -18,11 +18,12 @@ from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
-from hierbayes.kinds import ParameterValues
+from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
+AT_MEANS = "_at_means"
 PARAMETERIZATIONS = ("noncentered", "centered")
 
 
@@ -65,6 +66,10 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
                 link, eta = spec.parameter_link(parameter.name), etas[parameter.name]
             else:
                 link, eta = LINKS["identity"], _own(pm, spec, parameter)
+                if parameter.name == spec.family.origin and spec.moving:
+                    _put_at_zero(pm, spec, eta)
+                if spec.sets_of(parameter) is not None:
+                    eta = eta[pm.Data(_unused(pm, f"{parameter.name}_sets"), design.sets, dims=OBS)]
             given[parameter.name] = parameter.kind.under(link, eta, math)
         _likelihood(pm, spec, design, given)
     return model
@@ -100,6 +105,7 @@ def _math(pm: Any) -> SimpleNamespace:
         sigmoid=pm.math.sigmoid,
         ndtr=lambda x: 0.5 * pt.erfc(-x / root),
         log_ndtr=log_ndtr,
+        arctan2=pt.arctan2,
     )
 
 
@@ -117,17 +123,41 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
 def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     """The value of a parameter that has no formula, as a free variable."""
     prior = spec.prior(parameter.name, parameter=parameter.name)
+    moved = parameter.name == spec.family.origin and spec.moving
+    name = f"{parameter.name}{AT_MEANS if moved else ''}"
     if not parameter.kind.vector:
-        return _free(pm, prior, parameter.name)
-    start = np.asarray(spec.typical(parameter), np.float64)
-    arguments = {key: np.full(len(start), value) for key, value in prior.args}
-    return getattr(pm, prior.name)(
-        parameter.name,
-        **arguments,
-        initval=start,
-        transform=pm.distributions.transforms.ordered,
-        dims=spec.own_variable(parameter).dims,
-    )
+        return _free(pm, prior, name)
+    start, dims = np.asarray(spec.typical(parameter), np.float64), spec.own_variable(parameter).dims
+    if prior.fixed is not None:
+        return pm.Deterministic(name, np.full(start.shape, prior.fixed), dims=dims)
+    arguments: dict[str, Any] = {key: np.full(start.shape, value) for key, value in prior.args}
+    if parameter.kind is ORDERED:
+        arguments["transform"] = pm.distributions.transforms.ordered
+    return getattr(pm, prior.name)(name, **arguments, initval=start, dims=dims)
+
+
+def _at_means(spec: ModelSpec, parameter: str) -> str:
+    """What is added to the name of a variable that is about the predictors' means, where the schema's is not."""
+    return AT_MEANS if parameter in spec.moving else ""
+
+
+def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
+    """The schema's thresholds and coefficients beside those that the likelihood reads, which are at the means."""
+    import pytensor.tensor as pt
+
+    model, moved = pm.modelcontext(None), thresholds
+    for parameter, element in spec.moving.items():
+        layout, variable = spec.layout.predictors[parameter], spec.coefficient_variable(parameter)
+        b = model[f"{variable.name}{AT_MEANS}"]
+        shift = b[layout.intercept]
+        moved = (
+            moved - shift
+            if element < 0
+            else pt.set_subtensor(moved[..., element], moved[..., element] - shift)
+        )
+        pm.Deterministic(variable.name, pt.set_subtensor(b[layout.intercept], 0.0), dims=variable.dims)
+    origin = spec.family.parameter(spec.family.origin)
+    pm.Deterministic(origin.name, moved, dims=spec.own_variable(origin).dims)
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
@@ -209,7 +239,7 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
         name = _unused(pm, f"{variable.name}_slopes")
         inner = inner[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
     b = inner if layout.map.identity else pt.dot(layout.map.matrix, inner)
-    pm.Deterministic(variable.name, b, dims=variable.dims)
+    pm.Deterministic(f"{variable.name}{_at_means(spec, parameter)}", b, dims=variable.dims)
     return inner
 
 

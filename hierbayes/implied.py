@@ -30,11 +30,11 @@ def inner_sds(
 
 def inner_quantities(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     """The quantities of `Fit.summary`, each (S,), where their priors stand: intercepts at the predictors' means, …"""
-    values = dict(draws.values)
+    values = spec.about_means(draws.values)
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             name = spec.coefficient_variable(parameter).name
-            values[name] = layout.map.to_inner(draws.values[name])
+            values[name] = layout.map.to_inner(values[name])
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
             sd, cor = inner_sds(spec, draws, factor, parameter)

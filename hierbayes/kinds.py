@@ -132,6 +132,15 @@ class OrderedRow(NamedTuple):
     upper: float
 
 
+class ListRow(NamedTuple):
+    """Several numbers in one row, element k of which is ``values[first + k, at]``; or where to write as many."""
+
+    values: Any
+    at: int
+    first: int
+    size: int
+
+
 @row_function
 def number_row(t: float) -> NumberRow:
     """Return a number's form in a row."""
@@ -165,6 +174,12 @@ def ordered_row(t: Any, i: int, first: int, last: int, category: float) -> Order
     lower = t[first + k - 1, i] if k > 0 else -np.inf
     upper = t[first + k, i] if first + k < last else np.inf
     return OrderedRow(lower, upper)
+
+
+@row_function
+def list_row(t: Any, i: int, first: int, last: int) -> ListRow:
+    """Return rows `first` to `last` - 1 of `t` (…, n) as a list, in one row."""
+    return ListRow(t, i, first, last - first)
 
 
 # -- links in compiled code --------------------------------------------------------------------------------------
@@ -320,5 +335,15 @@ ORDERED = Kind(
     lambda values: np.concatenate([values[..., :1], _steps(values)], axis=-1),
     lambda free: np.cumsum(np.concatenate([free[..., :1], np.exp(free[..., 1:])], axis=-1), axis=-1),
     lambda values: _steps(values).sum(axis=-1),
+    vector=True,
+)
+VECTOR = Kind(
+    "numbers",
+    "real",
+    {"identity": 0},
+    {"identity": lambda eta, m: eta},
+    ParameterValues,
+    "list_row",
+    log_slope=lambda values: np.zeros(np.shape(values)[:-1]),
     vector=True,
 )

@@ -16,6 +16,7 @@ from hierbayes.answers.summary import level_table
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.families import Family
@@ -63,7 +64,7 @@ def simulate(
     if np.isnan(y).any():
         raise DataError(
             f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
-            f"under link {spec.link_name!r}; change the parameters, or take another link"
+            f"under link {spec.shown_link!r}; change the parameters, or take another link"
         )
     return with_columns(frame, {response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
 
@@ -147,13 +148,18 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
-        values[variable.name] = own[None] if variable.dims else own
+        values[variable.name] = own[None]
     return Draws(values, 1, 1)
 
 
 def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> Array:
     """The given values of a variable's quantities, in their order."""
-    return np.array([given[q.name] for q in spec.quantities if q.variable.name == variable.name])
+    shape = [len(spec.coords[dim]) for dim in variable.dims]
+    found = np.zeros(shape)  # an intercept that thresholds have is 0
+    for quantity in spec.quantities:
+        if quantity.variable.name == variable.name:
+            found[quantity.place] = given[quantity.name]
+    return found
 
 
 def _correlations(
@@ -228,15 +234,23 @@ def simulate_design(
         raise DataError(
             f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
         )
-    rows = _with_a_response(data, column, family)
+    rows = _with_a_response(data, column, family, parameters)
     frame = complete_rows(formulas, rows)
+    formulas, family = settle(formulas, frame, family)
     spec = ModelSpec(learn(formulas, frame, family, link), family, link, ())
     design = spec.layout.bind(frame)
     whole = rows if len(rows) == len(frame) else frame
     return simulate(spec, design, whole, parameters, seed)
 
 
-def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
+def _named_categories(parameters: Mapping[str, Any]) -> list[str]:
+    """The categories that thresholds' names have: ``"thresholds[low|high]"``."""
+    names = [str(name) for name in parameters if str(name).startswith("thresholds[")]
+    pairs = [name.removeprefix("thresholds[").removesuffix("]").split("|") for name in names]
+    return [pair[0] for pair in pairs[:1]] + [pair[-1] for pair in pairs]
+
+
+def _with_a_response(data: Any, column: str, family: Family, parameters: Mapping[str, Any]) -> pd.DataFrame:
     """The rows with some response that the family may have, so that the layout can be learnt."""
     import narwhals.stable.v2 as nw
 
@@ -248,5 +262,16 @@ def _with_a_response(data: Any, column: str, family: Family) -> pd.DataFrame:
         frame = pd.DataFrame({name: eager[name].to_list() for name in eager.columns})
     if not len(frame):
         raise DataError("the design has no rows; give one for each response to simulate")
+    if family.support.categories:
+        levels = _named_categories(parameters)
+        if column not in frame and len(levels) < 2:
+            raise DataError(
+                f"the categories of {column!r} are not known; give the design a column of that name with every "
+                "category in it, as pandas.Categorical(…, categories, ordered=True)"
+            )
+        if column in frame:
+            return frame
+        first = pd.Categorical([levels[0]] * len(frame), levels, ordered=True)
+        return with_columns(frame, {column: first})
     values = np.zeros(len(frame)) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
     return with_columns(frame, {column: values})

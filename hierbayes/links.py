@@ -22,6 +22,7 @@ NUMPY_MATH = SimpleNamespace(
     sigmoid=special.expit,
     ndtr=special.ndtr,
     log_ndtr=special.log_ndtr,
+    arctan2=np.arctan2,
 )
 
 

@@ -12,6 +12,7 @@ from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.designchecks import check_design, structure
 from hierbayes.data.design import MEAN, PACKAGE, Design
 from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.settling import settle
 from hierbayes.data.sources import Source, find_source
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.defaults import resolve_priors
@@ -116,6 +117,7 @@ class Model:
         self.design: Design | Streamed
         if source is None:
             self.data = complete_rows(formulas, data)
+            formulas, found = settle(formulas, self.data, found)
             layout = learn(formulas, self.data, found, link_name)
         else:
             from hierbayes.engine.streaming import (
@@ -562,10 +564,10 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
         )
     known = [auxiliary.name for auxiliary in family.own]
     for name in formula:
-        if name != MEAN and name not in known:
+        if name != MEAN and name not in known and family.by_category is None:
             have = ", ".join([MEAN, *known])
             raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")
-        if name != MEAN and not family.parameter(name).takes_formula:
+        if name in known and not family.parameter(name).takes_formula:
             raise UnsupportedError(
                 f"{name} of family {family.name!r} is a vector, which has no formula; leave it out"
             )

@@ -35,6 +35,8 @@ class Pictures:
         by: str | None = None,
         *,
         at: Mapping[str, Any] | None = None,
+        kind: str = "mean",
+        stacked: bool = False,
         groups: Any = "none",
         new_levels: Any = "sample",
         show: str | tuple[str, ...] = ("expected", "predictive", "data"),
@@ -56,6 +58,10 @@ class Pictures:
             response's band is drawn for a single curve, and where there are more than the two responses 0 and 1. Where
             an offset is held, as an exposure is, the training responses are carried to it: with a log link multiplied
             by the ratio, else left out where the curves differ by it.
+        kind : {"mean", "score"}
+            Of categories their probabilities, a curve each, or the expected score.
+        stacked : bool
+            Whether the categories' probabilities are stacked, without bands, rather than curves.
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure unless given.
         figsize : tuple of float, optional
@@ -80,6 +86,8 @@ class Pictures:
             variable,
             by,
             at=at,
+            kind=kind,
+            stacked=stacked,
             groups=groups,
             new_levels=new_levels,
             show=show,

@@ -3,11 +3,14 @@
 import html
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.answers.predict import category_numbers
+from hierbayes.answers.variance import has_variance_on_the_link
 from hierbayes.data.design import MEAN
 from hierbayes.expect import Simulation
 from hierbayes.implied import icc, inner_sds, r2
@@ -81,7 +84,7 @@ def implied_effects(simulation: Simulation) -> Iterator[tuple[str, Array]]:
                     for second in block[at + 1 :]:
                         effects = f"{factor.effects[first]}, {factor.effects[second]}"
                         yield f"cor[{factor.name}, {effects}]", cor[:, first, second]
-        if len(factor.levels) < len(simulation.design):
+        if len(factor.levels) < len(simulation.design) and has_variance_on_the_link(spec):
             yield f"icc[{factor.name}]", icc(spec, prior, simulation.design, factor.name)
 
 
@@ -92,6 +95,11 @@ def _quantiles(values: Array) -> Array:
 
 def _response_table(simulation: Simulation) -> pd.DataFrame:
     y = shares(simulation)
+    if simulation.spec.family.support.categories:
+        each = {f"share of {level!r}": values for level, values in _category_shares(simulation).items()}
+        return pd.DataFrame(
+            [_quantiles(values) for values in each.values()], index=list(each), columns=COLUMNS
+        )
     rows = {
         "a response": y.ravel(),
         "mean of a data set": y.mean(axis=1),
@@ -120,11 +128,31 @@ def _response_sentences(simulation: Simulation) -> Iterator[str]:
         yield f"The proportion in a simulated data set is {middle} at the median; 90 % lie in {low} to {high}."
         extreme = np.mean((simulation.means < 0.01) | (simulation.means > 0.99))
         yield f"{_percent(extreme)} of the probabilities lie below 1 % or above 99 %."
+    elif spec.family.support.categories:
+        yield from _category_sentences(simulation)
+        return
     else:
         low, middle, high = map(_number, _quantiles(y.ravel()))
         yield f"A simulated {name} is {middle} at the median; 90 % lie in {low} to {high}."
         yield from _sign_sentences(simulation)
     yield from _data_sentences(simulation)
+
+
+def _category_shares(simulation: Simulation) -> dict[Any, Array]:
+    """Each category's share of a simulated data set: (S,)."""
+    numbers, levels = category_numbers(simulation.spec), simulation.spec.layout.response.levels or ()
+    return {
+        level: np.mean(simulation.responses == number, axis=1)
+        for level, number in zip(levels, numbers, strict=True)
+    }
+
+
+def _category_sentences(simulation: Simulation) -> Iterator[str]:
+    for level, values in _category_shares(simulation).items():
+        low, middle, high = map(_number, _quantiles(values))
+        yield (
+            f"The share of {level!r} in a simulated data set is {middle} at the median; 90 % lie in {low} to {high}."
+        )
 
 
 def _sign_sentences(simulation: Simulation) -> Iterator[str]:
@@ -156,7 +184,7 @@ def _data_sentences(simulation: Simulation) -> Iterator[str]:
 
 def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     spec, prior = simulation.spec, simulation.prior
-    link = spec.link_name
+    link = spec.shown_link
     ratios = link == "log" or (spec.family.log_response and link == "identity")
     for factor in spec.layout.predictors[MEAN].factors:
         sd, _ = inner_sds(spec, prior, factor)
@@ -169,7 +197,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
             if place != factor.intercept:
                 who = f"{factor.name}'s effect of {effect} differs from the population's"
             yield f"A typical {who} by {by} (90 % of standard deviations; the median is {middle})."
-        if len(factor.levels) == len(simulation.design):
+        if len(factor.levels) == len(simulation.design) or not has_variance_on_the_link(spec):
             continue
         low, middle, high = map(_number, _quantiles(icc(spec, prior, simulation.design, factor.name)))
         words = f"The share of variance between levels of {factor.name} (ICC)"
@@ -181,6 +209,8 @@ def _explained_sentences(simulation: Simulation) -> Iterator[str]:
     layout = spec.layout.predictors[MEAN]
     if len(layout.coefficients) == (0 if layout.intercept is None else 1):
         return  # the ICC says it
+    if not has_variance_on_the_link(spec):
+        return
     low, middle, high = map(_number, _quantiles(r2(spec, simulation.prior, simulation.design)[1]))
     who = "Predictors and groups" if layout.factors else "Predictors"
     yield f"{who} explain a share of {middle} of the variance (R²) at the median; 90 % lie in {low} to {high}."

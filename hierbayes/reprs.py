@@ -92,7 +92,7 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
         )
     if attrs.get("interrupted"):
         how += ", stopped early"
-    return f"{formulas}\n{spec.family.name}, link {spec.link_name}; {how}; lower–upper: {summary.attrs['interval']}"
+    return f"{formulas}\n{spec.family.name}, link {spec.shown_link}; {how}; lower–upper: {summary.attrs['interval']}"
 
 
 def fit_text(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:

@@ -41,11 +41,10 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
     for name in spec.plain_parameters:
         own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
-        if own.kind.vector:  # alike and independent but for their order: sorted, they are in it
-            values[name] = np.sort(prior.sample(rng, (draws, spec.components(own))), axis=1)
-        else:
-            values[name] = prior.sample(rng, (draws,))
-    return Draws(values, 1, draws)
+        values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
+        if own.kind.support == "ordered":  # alike and independent but for their order: sorted, they are in it
+            values[name] = np.sort(values[name], axis=-1)
+    return Draws(spec.about_zero(values), 1, draws)
 
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:

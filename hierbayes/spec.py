@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
+from hierbayes.data.response import ThresholdSets
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
@@ -107,6 +108,11 @@ class Quantity:
 def element_dimension(parameter: Parameter) -> str:
     """The dimension of a vector's elements."""
     return f"{parameter.name}_element"
+
+
+def set_dimension(parameter: Parameter) -> str:
+    """The dimension of the sets of rows for which a vector has elements of its own."""
+    return f"{parameter.name}_set"
 
 
 def coefficient_variable(parameter: str) -> Variable:
@@ -246,22 +252,79 @@ class ModelSpec:
         return self.link if parameter == first else LINKS[self.family.parameter(parameter).link]
 
     @property
+    def shown_link(self) -> str:
+        """The link that users know: the first parameter's, or that of a latent variable's distribution."""
+        return self.family.latent or self.link_name
+
+    @cached_property
+    def moving(self) -> Mapping[str, int]:
+        """The parameters whose formula's intercept is none but moves thresholds, and which element (-1: all)."""
+        return {
+            p.name: p.moves
+            for p in self.family.parameters
+            if p.moves is not None
+            and p.name in self.layout.predictors
+            and self.layout.predictors[p.name].intercept is not None
+        }
+
+    def about_zero(self, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Variables of the schema whose thresholds are at the predictors' means, with those at 0 of all predictors.
+
+        What moving the predictors' origin adds to an intercept that is known to be 0 is taken off the thresholds.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array or tensor
+            By variable: (…, dims).
+        """
+        return self._moved(arrays, lambda layout, b: b[..., layout.intercept])
+
+    def about_means(self, arrays: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """The inverse of `about_zero`: the thresholds that priors are about."""
+        return self._moved(arrays, lambda layout, b: layout.map.to_inner(b)[..., layout.intercept])
+
+    def _moved(self, arrays: Mapping[str, Any], by: Any) -> dict[str, Any]:
+        moved = dict(arrays)
+        for parameter, element in self.moving.items():
+            layout, name = self.layout.predictors[parameter], self.coefficient_variable(parameter).name
+            b, thresholds = np.array(moved[name]), np.array(moved[self.family.origin])
+            shift = np.array(by(layout, b))
+            b[..., layout.intercept] -= shift
+            part = thresholds if element < 0 else thresholds[..., element]
+            part -= shift.reshape(shift.shape + (1,) * (part.ndim - shift.ndim))
+            moved |= {name: b, self.family.origin: thresholds}
+        return moved
+
+    @property
     def plain_parameters(self) -> tuple[str, ...]:
         """The family's parameters that have no formula."""
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
 
     def components(self, parameter: Parameter) -> int:
-        """How many numbers a parameter is: 1, or as many as a vector has elements."""
+        """How many numbers a parameter is: 1, or as many as a vector has elements, all sets' of thresholds."""
         return np.size(self.typical(parameter))
+
+    def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
+        """The sets of rows for which a vector has elements of its own; None where all rows share them."""
+        return self.layout.response.sets if parameter.kind.vector else None
+
+    def in_rows(self, name: str, values: Any, sets: Any) -> Any:
+        """Draws of a parameter without a formula as families take them beside rows: (S, 1 or n, elements)."""
+        if self.sets_of(self.family.parameter(name)) is None:
+            return values[:, None]
+        return values[:, sets]
 
     def typical(self, parameter: Parameter) -> Any:
         """A typical value of a parameter, or of each element of a vector."""
-        response = self.layout.response
-        return parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+        response, sets = self.layout.response, self.sets_of(parameter)
+        found = parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+        return found if sets is None else np.tile(found, (len(sets.labels), 1))
 
     def own_variable(self, parameter: Parameter) -> Variable:
         """The variable of a parameter that has no formula."""
         dims = (element_dimension(parameter),) if parameter.kind.vector else ()
+        if self.sets_of(parameter) is not None:
+            dims = (set_dimension(parameter), *dims)
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
@@ -334,7 +397,8 @@ class ModelSpec:
         for parameter, layout in self.layout.predictors.items():
             prefix = "" if parameter == MEAN else f"{parameter}."
             for place, label in enumerate(layout.coefficients):
-                add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
+                if not (parameter in self.moving and place == layout.intercept):
+                    add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 for place, effect in enumerate(factor.effects):
@@ -343,8 +407,15 @@ class ModelSpec:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
         for name, variable in auxiliaries.items():
-            if variable.dims:
-                for place, label in enumerate(self.elements(self.family.parameter(name))):
+            parameter_ = self.family.parameter(name)
+            sets = self.sets_of(parameter_)
+            if sets is not None:
+                for (row, group), (place, label) in itertools.product(
+                    enumerate(sets.labels), enumerate(self.elements(parameter_))
+                ):
+                    add(f"{name}[{group}, {label}]", variable, row, place)
+            elif variable.dims:
+                for place, label in enumerate(self.elements(parameter_)):
                     add(f"{name}[{label}]", variable, place)
             else:
                 add(name, variable)
@@ -379,6 +450,9 @@ class ModelSpec:
         for own in self.family.own:
             if own.kind.vector:
                 coords[element_dimension(own)] = np.array(self.elements(own), dtype=object)
+                sets = self.sets_of(own)
+                if sets is not None:
+                    coords[set_dimension(own)] = sets.labels.to_numpy()
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
                 coords[self.coefficient_variable(parameter).dims[0]] = np.array(

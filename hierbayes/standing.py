@@ -24,6 +24,8 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
     ["at the predictors' means", '', 'at Days = 4.5', '', 'at Days = 4.5', '']
     """
     layout = spec.layout.predictors.get(prior.parameter)
+    if prior.kind == spec.family.origin != "":
+        return _thresholds_standing(spec)
     if layout is None or prior.kind not in (INTERCEPT, "b", "sd", "cor"):
         return ""
     if not prior.group:
@@ -35,6 +37,14 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
         return _effect_standing(spec, factor, factor.effects.index(prior.coefficient))
     every = [_effect_standing(spec, factor, place) for place in range(len(factor.effects))]
     return next((words for words in every if words), "")
+
+
+def _thresholds_standing(spec: ModelSpec) -> str:
+    """Of thresholds, which are the intercepts: at the predictors' means, or where these are 0."""
+    moving = [spec.layout.predictors[name] for name in spec.moving]
+    if not any(len(layout.coefficients) > 1 for layout in moving):
+        return ""
+    return AT_ZERO if all(layout.intercept in layout.columns.literal for layout in moving) else AT_MEANS
 
 
 def quantity_standing(spec: ModelSpec) -> dict[str, str]:

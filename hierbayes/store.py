@@ -17,6 +17,7 @@ from hierbayes.data.design import MEAN, OBS, PACKAGE, Design, Layout, PredictorL
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.learning import learn
 from hierbayes.data.margins import Columns
+from hierbayes.data.settling import settle
 from hierbayes.errors import DataError, DataWarning, HierBayesError
 from hierbayes.families import get_family
 from hierbayes.formula import parse
@@ -177,7 +178,7 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "format": FORMAT,
         "formulas": {name: str(formula) for name, formula in spec.layout.formulas.items()},
         "family": spec.family.name,
-        "link": spec.link_name,
+        "link": spec.shown_link,
         "priors": [
             [
                 p.kind,
@@ -199,6 +200,7 @@ def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelS
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
     family, link = get_family(stored["family"], stored["link"])
+    formulas, family = settle(formulas, frame, family)
     layout = learn(formulas, frame, family, link)
     if stored["format"] == 1:
         layout = _about_means(layout)

@@ -87,6 +87,21 @@ SCHEMAS = {
             "cses": "float",
         },
     ),
+    "wine": (
+        72,
+        {
+            "response": "int",
+            "rating": "int",
+            "temp": ["cold", "warm"],
+            "contact": ["no", "yes"],
+            "bottle": "text",
+            "judge": "text",
+        },
+    ),
+    "inhaler": (
+        572,
+        {"subject": "text", "rating": "int", "treat": "float", "period": "float", "carry": "int"},
+    ),
 }
 
 # The reference's population-level parts, and the data they are about.

@@ -36,11 +36,14 @@ def gauss_hermite(sd: float) -> tuple[Array, Array]:
 
 
 def expect(function: Callable[[Array], Array], centre: Array, sd: Array) -> Array:
-    """E function(centre + sd · z), z standard normal, in every entry of `centre` and `sd` (alike in shape)."""
-    total = np.zeros(np.broadcast_shapes(np.shape(centre), np.shape(sd)))
+    """E function(centre + sd · z), z standard normal, in every entry of `centre` and `sd` (alike in shape).
+
+    What the function returns ends in that shape.
+    """
+    total: Any = 0.0
     for node, weight in zip(*gauss_hermite(float(np.max(sd, initial=0.0))), strict=True):
-        total += weight * function(centre + node * sd)
-    return total
+        total = total + weight * function(centre + node * sd)
+    return np.asarray(total)
 
 
 def grows_exponentially(family: Family, link: Link) -> bool:

@@ -9,7 +9,14 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
-from hierbayes.answers.predict import Request, predict_chunks, predict_pairs
+from hierbayes.answers.predict import (
+    Request,
+    as_scores,
+    categories_of,
+    predict_chunks,
+    predict_pairs,
+    with_categories,
+)
 from hierbayes.data.design import Design
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
@@ -34,19 +41,28 @@ def compare(
         )
     both = spec.layout.bind_new(pd.concat([a, b], ignore_index=True), request.groups, request.unknown)
     both = _share_unknown(spec, both, len(a))
+    levels = categories_of(spec, request)
     if len(a) == len(b):
         tables = [
-            _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
+            _summarise(as_scores(spec, request, left) - as_scores(spec, request, right), interval)
+            for left, right in predict_pairs(spec, draws, both, request)
         ]
-        return labelled(pd.concat(tables).set_axis(a.index), interval)
-    draws = draws.thinned(ENTRIES // len(both))
-    averages = np.zeros((len(draws), 2))
+        return labelled(_indexed(pd.concat(tables), a.index, levels), interval)
+    draws = draws.thinned(ENTRIES // (len(both) * max(len(levels), 1)))
+    averages = np.zeros((max(len(levels), 1), len(draws), 2))
     weights = np.zeros((len(both), 2))
     weights[: len(a), 0], weights[len(a) :, 1] = 1 / len(a), 1 / len(b)
     for part, values in predict_chunks(spec, draws, both, request):
-        averages += values @ weights[part]
-    difference = averages[:, [0]] - averages[:, [1]]
-    return labelled(_summarise(difference, interval).set_axis(["average"]), interval)
+        averages += (np.moveaxis(values, -1, 0) if levels else as_scores(spec, request, values)) @ weights[
+            part
+        ]
+    difference = (averages[..., 0] - averages[..., 1]).T
+    return labelled(_indexed(_summarise(difference, interval), pd.Index(["average"]), levels), interval)
+
+
+def _indexed(table: pd.DataFrame, index: pd.Index, levels: tuple[Any, ...]) -> pd.DataFrame:
+    """A table with a row an entry of the index, or one for each of its categories."""
+    return table.set_axis(with_categories(index, levels) if levels else index)
 
 
 def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
@@ -69,6 +85,7 @@ def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
 
 
 def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
-    """Draws of differences (S, k) as k rows; a tie counts half."""
+    """Draws of differences (S, k), or (S, k, K) of categories, as k rows or k K; a tie counts half."""
+    difference = difference.reshape(len(difference), -1)
     greater = np.mean(difference > 0, axis=0) + 0.5 * np.mean(difference == 0, axis=0)
     return pd.DataFrame(summarise(difference, interval)).assign(p_greater=greater)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.comparison import ENTRIES
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import Request, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
+from hierbayes.answers.quantities import Quantities, beside, by_category
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
@@ -91,9 +91,15 @@ def read_rows(
 
 def avg_predictions(spec: ModelSpec, draws: Draws, rows: Rows, request: Request) -> Quantities:
     """Predictions averaged over the rows of each cell, in every draw."""
-    draws = draws.thinned(ENTRIES // len(rows.frame))
+    levels = categories_of(spec, request)
+    draws = _thinned(draws, rows, levels)
     values = _averages(spec, draws, rows.frame, rows.weights, request)
-    return Quantities(rows.cells, values, draws.chains, request.kind)
+    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind)
+
+
+def _thinned(draws: Draws, rows: Rows, levels: tuple[Any, ...], sides: int = 1) -> Draws:
+    """Evenly spaced draws, as many as so large a table allows."""
+    return draws.thinned(ENTRIES // (sides * len(rows.frame) * max(len(levels), 1)))
 
 
 def avg_comparisons(
@@ -112,7 +118,8 @@ def avg_comparisons(
     """
     if comparison not in COMPARISONS:
         raise ValueError(f"comparison must be one of {', '.join(COMPARISONS)}; got {comparison!r}")
-    draws = draws.thinned(ENTRIES // (2 * len(rows.frame)))
+    levels = categories_of(spec, request)
+    draws = _thinned(draws, rows, levels, 2)
     sign = "-" if comparison == "difference" else "/"
     labels, columns = [], []
     for name, wanted in _choose_variables(spec, request, variables).items():
@@ -129,7 +136,7 @@ def avg_comparisons(
             for side, (key, value) in enumerate(values.items(), start=1)
         }
         for (low, _), (high, _), words in contrasts:
-            labels.append(_labelled_cells(rows, name, words))
+            labels.append(by_category(_labelled_cells(rows, name, words), levels))
             columns.append(COMPARISONS[comparison](averages[high], averages[low]))
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, comparison)
 
@@ -146,7 +153,8 @@ def avg_slopes(
     DataError
         For a predictor that is a category, or one that enters by a step.
     """
-    draws = draws.thinned(ENTRIES // (2 * len(rows.frame)))
+    levels = categories_of(spec, request)
+    draws = _thinned(draws, rows, levels, 2)
     labels, columns = [], []
     for name in _choose_numeric(spec, rows, request, variables):
         low, high = _sides(rows, name)
@@ -157,14 +165,15 @@ def avg_slopes(
             _averages(spec, draws, with_columns(rows.frame, {name: values}), weights, request, own)
             for values in (high, low)
         )
-        labels.append(_labelled_cells(rows, name, "dY/dX"))
+        labels.append(by_category(_labelled_cells(rows, name, "dY/dX"), levels))
         columns.append(above - below)
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "slope")
 
 
 def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variables: Any = None) -> Quantities:
     """Derivatives of the predictions in numeric predictors, one a row and predictor, in every draw."""
-    draws = draws.thinned(ENTRIES // (2 * len(rows.frame)))
+    levels = categories_of(spec, request)
+    draws = _thinned(draws, rows, levels, 2)
     labels, columns = [], []
     for name in _choose_numeric(spec, rows, request, variables):
         low, high = _sides(rows, name)
@@ -174,8 +183,8 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
             for values in (high, low)
         )
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
-        labels.append(terms)
-        columns.append((above - below) / (high - low))
+        labels.append(by_category(terms, levels))
+        columns.append((above - below) / np.repeat(high - low, max(len(levels), 1)))
     return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "slope")
 
 
@@ -189,18 +198,21 @@ def _averages(
 ) -> Array:
     """Predictions times weights (n, k) in every draw: (S, k); the predictions themselves without weights.
 
+    Of probabilities those of all categories side by side: (S, k K).
     The levels are those of the frame, or of `own`.
     """
     design = spec.layout.bind_new(frame, request.groups, request.unknown)
     if own is not None:
         design = _with_levels(design, own)
-    total = np.zeros((len(draws), len(frame) if weights is None else weights.shape[1]))
+    count = len(frame) if weights is None else weights.shape[1]
+    total = np.zeros((max(len(categories_of(spec, request)), 1), len(draws), count))
     for part, values in predict_chunks(spec, draws, design, request):
+        each = np.moveaxis(values, -1, 0) if values.ndim > 2 else as_scores(spec, request, values)[None]
         if weights is None:
-            total[:, part] = values
+            total[:, :, part] = each
         else:
-            total += values @ weights[part]
-    return total
+            total += each @ weights[part]
+    return np.moveaxis(total, 0, -1).reshape(len(draws), -1)
 
 
 def _own_levels(spec: ModelSpec, rows: Rows, name: str, request: Request) -> Design | None:

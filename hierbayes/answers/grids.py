@@ -17,8 +17,8 @@ from hierbayes.answers.effects import (
     predictor_columns,
 )
 from hierbayes.answers.intervals import Interval, labelled, summarise
-from hierbayes.answers.predict import Request, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
+from hierbayes.answers.quantities import Quantities, beside, by_category
 from hierbayes.data.design import Design
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
@@ -128,12 +128,14 @@ def conditional_effects(
     spec: ModelSpec, draws: Draws, grid: Grid, design: Design, request: Request
 ) -> Quantities:
     """The prediction in every row of the grid, in every draw; `design` is the grid as `bind_grid` gives it."""
-    values = np.empty((len(draws), len(design)))
+    levels = categories_of(spec, request)
+    values = np.empty((len(draws), len(design), max(len(levels), 1)))
     for part, piece in predict_chunks(spec, draws, design, request):
-        values[:, part] = piece
+        values[:, part] = piece if levels else as_scores(spec, request, piece)[..., None]
     if request.kind == "response" and design.trials is not None:
-        values /= design.trials
-    return Quantities(grid.labels, values, draws.chains, request.kind)
+        values /= design.trials[:, None]
+    flat = values.reshape(len(draws), -1)
+    return Quantities(by_category(grid.labels, levels), flat, draws.chains, request.kind)
 
 
 def conditional_table(
@@ -141,11 +143,12 @@ def conditional_table(
 ) -> pd.DataFrame:
     """The grid's columns, mean, sd, lower, upper of the expected response, and the bounds of a new response.
 
-    A new response out of trials is a share of them. The table's ``attrs["held"]`` has the values of the other columns.
+    A new response out of trials is a share of them, and one that is a category has no bounds. The
+    table's ``attrs["held"]`` has the values of the other columns.
     """
     design = bind_grid(spec, grid, request)
     table = conditional_effects(spec, draws, grid, design, request).table(interval)
-    if request.kind == "mean":
+    if request.kind == "mean" and not categories_of(spec, request):
         simulated = conditional_effects(spec, draws, grid, design, replace(request, kind="response"))
         bounds = summarise(simulated.values, interval)
         table = beside(table, {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")})

@@ -1,7 +1,7 @@
 """Tables of where the variance lies: varcorr, intraclass correlations, and the variance explained."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hierbayes.answers.variance import (
     EVALUATIONS,
     Components,
     average_square,
+    check_variance,
     evaluations,
     latent_components,
     response_components,
@@ -130,6 +131,7 @@ def icc(
     for word, value, allowed in (("scale", scale, SCALES), ("definition", definition, DEFINITIONS)):
         if value not in allowed:
             raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
+    check_variance(spec, "intraclass correlation")
     _check_shared(spec, design)
     scales = _scales(spec, scale)
     if "response" in scales and spec.link_name != "identity":
@@ -227,19 +229,23 @@ def r2(spec: ModelSpec, draws: Draws, design: Design, method: str = "lognormal")
     scale (Nakagawa & Schielzeth 2013, Methods in Ecology and Evolution 4(2), eq. 29-30; Johnson 2014 for slopes;
     Nakagawa, Johnson & Schielzeth 2017).
     """
+    check_variance(spec, "R²")
     draws = draws.thinned(ENTRIES // len(design))
     weights = row_weights(design)
     parts = latent_components(spec, draws, design, weights, method)
     total = parts.fixed + parts.between + parts.residual
     nakagawa = [parts.fixed / total, (parts.fixed + parts.between) / total]
-    columns = np.stack([*_gelman(spec, draws, design, weights), *nakagawa], axis=-1)
+    found = {"nakagawa": nakagawa}
+    if spec.family.mean is not None:  # categories have shares of the latent variable's variance alone
+        found = {"gelman": _gelman(spec, draws, design, weights), **found}
+    columns = np.stack([values for both in found.values() for values in both], axis=-1)
     labels = pd.DataFrame(
-        itertools.product(("gelman", "nakagawa"), ("marginal", "conditional")), columns=["definition", "kind"]
+        itertools.product(found, ("marginal", "conditional")), columns=["definition", "kind"]
     )
     return Quantities(labels, columns, draws.chains, "r2")
 
 
-def _gelman(spec: ModelSpec, draws: Draws, design: Design, weights: Array) -> Sequence[Array]:
+def _gelman(spec: ModelSpec, draws: Draws, design: Design, weights: Array) -> list[Array]:
     """Marginal and conditional: (S,), (S,)."""
     family, link = spec.family, spec.link
     nobody = Request("linear", (), "mean", 0)

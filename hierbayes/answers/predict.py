@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.answers.averaging import average_mean
+from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.draws import LARGEST_KEPT, Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
@@ -20,7 +20,7 @@ from hierbayes.families import Values
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
-KINDS = ("linear", "mean", "response")
+KINDS = ("linear", "mean", "response", "score")
 CATEGORY = "category"
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
@@ -37,7 +37,7 @@ class Request:
 
     Attributes
     ----------
-    kind : {"linear", "mean", "response"}
+    kind : {"linear", "mean", "response", "score"}
     groups : tuple of str
         The grouping factors that count.
     new_levels : {"sample", "mean", "average", "error"}
@@ -184,23 +184,28 @@ def predict_table(
     spec: ModelSpec, draws: Draws, design: Design, request: Request, interval: Interval
 ) -> pd.DataFrame:
     """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
-    if _of_categories(spec, request):
-        return _category_table(spec, predict_draws(spec, draws, design, request), design.index, interval)
+    levels = categories_of(spec, request)
+    if levels:
+        return _category_table(predict_draws(spec, draws, design, request), levels, design.index, interval)
     columns = {name: np.empty(len(design)) for name in ("mean", "sd", "lower", "upper")}
     for places, values in predict_chunks(spec, draws, design, request):
-        for name, numbers in summarise(values, interval).items():
+        for name, numbers in summarise(as_scores(spec, request, values), interval).items():
             columns[name][places] = numbers
     return labelled(pd.DataFrame(columns, index=design.index), interval)
 
 
 def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
-    """Every draw of every prediction: a DataArray (chain, draw, row), of probabilities also by category."""
+    """Every draw of every prediction: a DataArray (chain, draw, row), of probabilities also by category.
+
+    Simulated responses that are categories are their places, 0, 1, ….
+    """
     import xarray as xr
 
     coords = {"chain": np.arange(draws.chains), "draw": np.arange(draws.draws), OBS: design.labels}
     dims: tuple[str, ...] = (*CHAIN_DIMS, OBS)
-    if _of_categories(spec, request):
-        coords[CATEGORY] = np.array(spec.layout.response.levels, dtype=object)
+    levels = categories_of(spec, request)
+    if levels:
+        coords[CATEGORY] = np.array(levels, dtype=object)
         dims = (*dims, CATEGORY)
     values = np.empty((len(design), len(draws), *(len(coords[dim]) for dim in dims[3:])))  # as chunks come
     for places, piece in predict_chunks(spec, draws, design, request):
@@ -210,21 +215,59 @@ def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Reques
     return xr.DataArray(np.swapaxes(values, 0, 1).reshape(shape), coords=coords, dims=dims, name=name)
 
 
-def _of_categories(spec: ModelSpec, request: Request) -> bool:
-    """Whether predictions are probabilities of categories, not numbers."""
-    return request.kind == "mean" and spec.family.probabilities is not None
+def categories_of(spec: ModelSpec, request: Request) -> tuple[Any, ...]:
+    """The categories whose probabilities are predicted, in their order; none where predictions are numbers."""
+    some = request.kind == "mean" and spec.family.probabilities is not None
+    return spec.layout.response.levels or () if some else ()
 
 
-def _category_table(spec: ModelSpec, values: Any, index: pd.Index, interval: Interval) -> pd.DataFrame:
+def scores_of(spec: ModelSpec) -> Array:
+    """The score of each ordered category: its value where all are numbers, else 1, 2, ….
+
+    Raises
+    ------
+    UnsupportedError
+        For a response that is no category, or one without an order.
+    """
+    levels, support = spec.layout.response.levels or (), spec.family.support
+    if not (support.categories and support.ordered):
+        what = "categories in no order" if support.categories else "numbers, whose expectation is kind='mean'"
+        raise UnsupportedError(
+            f"scores are of categories in an order; responses of family {spec.family.name!r} are {what}"
+        )
+    numbers = all(isinstance(level, Number) and not isinstance(level, bool) for level in levels)
+    return np.array(levels if numbers else range(1, len(levels) + 1), np.float64)
+
+
+def category_numbers(spec: ModelSpec) -> Array:
+    """A number for each category: the scores where they are in an order, else 1, 2, …."""
+    if spec.family.support.ordered:
+        return scores_of(spec)
+    return np.arange(1.0, 1 + len(spec.layout.response.levels or ()))
+
+
+def as_scores(spec: ModelSpec, request: Request, values: Array) -> Array:
+    """Simulated categories, which are their places, as scores; refused where they are in no order."""
+    if request.kind != "response" or not spec.family.support.categories:
+        return values
+    return scores_of(spec)[values.astype(np.int64)]
+
+
+def _category_table(
+    values: Any, levels: tuple[Any, ...], index: pd.Index, interval: Interval
+) -> pd.DataFrame:
     """One row a row and category: mean, sd, lower, upper of its probability."""
     flat = values.to_numpy().reshape(-1, len(index) * values.sizes[CATEGORY])
-    levels = spec.layout.response.levels or ()
+    index = with_categories(index, levels)
+    return labelled(pd.DataFrame(summarise(flat, interval), index=index), interval)
+
+
+def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:
+    """An index with a last part: each entry once for each category."""
     rows = [
         (*(label if isinstance(label, tuple) else (label,)), level) for label in index for level in levels
     ]
-    names = [*index.names, CATEGORY]
-    table = pd.DataFrame(summarise(flat, interval), index=pd.MultiIndex.from_tuples(rows, names=names))
-    return labelled(table, interval)
+    return pd.MultiIndex.from_tuples(rows, names=[*index.names, CATEGORY])
 
 
 def evaluate_predictors(
@@ -239,11 +282,16 @@ def evaluate_predictors(
         parameter: _linear_predictor(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
-    aux: dict[str, Any] = {name: draws.values[name][:, None] for name in spec.plain_parameters}
+    aux = own_values(spec, draws, design)
     for parameter, eta in etas.items():
         if parameter != MEAN:
             aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
     return etas[MEAN], aux
+
+
+def own_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Any]:
+    """The parameters without a formula in every draw, as they broadcast against linear predictors (S, n)."""
+    return {name: spec.in_rows(name, draws.values[name], design.sets) for name in spec.plain_parameters}
 
 
 def _predict_rows(
@@ -257,19 +305,35 @@ def _predict_rows(
     eta, aux = evaluate_predictors(spec, draws, design, request, effects)
     if request.kind == "linear":
         return eta
+    if request.kind == "score":
+        scores = scores_of(spec)
+        found = _probabilities(spec, draws, design, request, eta, aux) @ scores
+        return np.asarray(found)
     if request.kind == "mean":
         if spec.family.probabilities is not None:
-            if request.new_levels == "average":
-                raise UnsupportedError(
-                    "probabilities of categories are not averaged over new groups; take groups='none', or "
-                    "new_levels='sample' and average the draws"
-                )
-            return spec.family.at(eta, aux, spec.link).probabilities()
+            return _probabilities(spec, draws, design, request, eta, aux)
         if request.new_levels == "average":
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
         return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
     return spec.family.at(eta, aux, spec.link).simulate(rng, design.trials)
+
+
+def _probabilities(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, eta: Array, aux: Values
+) -> Array:
+    """Probabilities of the categories (S, n, K), where asked for averaged over the effects of new levels."""
+    family, link = spec.family, spec.link
+    if request.new_levels == "average":
+        variance = _unknown_variance(spec, draws, design, request)
+        found = expect(
+            lambda values: np.moveaxis(family.at(values, aux, link).probabilities(), -1, 0),
+            eta,
+            np.sqrt(variance),
+        )
+        return np.moveaxis(found, 0, -1)
+    found = family.at(eta, aux, link).probabilities()
+    return np.broadcast_to(found, (*eta.shape, found.shape[-1]))
 
 
 def _linear_predictor(

@@ -1,6 +1,6 @@
 """Several quantities of a posterior, their labels beside their draws: a table of them, or a labelled array."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -72,6 +72,20 @@ def beside(table: pd.DataFrame, columns: Mapping[str, Any], first: bool = False)
     named = {own_column(table, name): values for name, values in columns.items()}
     ours = pd.DataFrame(named, index=table.index)
     return pd.concat([ours, table] if first else [table, ours], axis=1)
+
+
+def by_category(labels: pd.DataFrame, levels: Sequence[Any]) -> pd.DataFrame:
+    """Each row once for each category, which a last column has; the rows themselves where there are none.
+
+    Examples
+    --------
+    >>> by_category(pd.DataFrame({"x": [1, 2]}), ("low", "high"))["category"].tolist()
+    ['low', 'high', 'low', 'high']
+    """
+    if not levels:
+        return labels
+    repeated = labels.loc[labels.index.repeat(len(levels))].reset_index(drop=True)
+    return beside(repeated, {"category": list(levels) * len(labels)})
 
 
 def own_column(labels: pd.DataFrame, name: str) -> str:

@@ -53,16 +53,23 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
     """Population-level coefficients: parameter, effect, mean, sd, lower, upper."""
     tables = [
         pd.DataFrame(
-            {"parameter": parameter, "effect": layout.coefficients}
-            | summarise(flat_draws(posterior, spec.coefficient_variable(parameter)), interval)
+            {"parameter": parameter, "effect": [layout.coefficients[place] for place in own]}
+            | summarise(flat_draws(posterior, spec.coefficient_variable(parameter))[:, own], interval)
         )
         for parameter, layout in spec.layout.predictors.items()
-        if layout.coefficients
+        if (own := _own_coefficients(spec, parameter))
     ]
     columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
     return labelled(
         pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval
     )
+
+
+def _own_coefficients(spec: ModelSpec, parameter: str) -> list[int]:
+    """Places of a formula's coefficients, but for an intercept that thresholds hold."""
+    layout = spec.layout.predictors[parameter]
+    nothing = layout.intercept if parameter in spec.moving else None
+    return [place for place in range(len(layout.coefficients)) if place != nothing]
 
 
 def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:

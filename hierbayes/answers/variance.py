@@ -26,6 +26,7 @@ from hierbayes.answers.predict import (
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.streamed import Streamed
+from hierbayes.errors import UnsupportedError
 from hierbayes.families import Values
 from hierbayes.spec import ModelSpec
 
@@ -142,8 +143,10 @@ def _distribution_variance(
 ) -> Array:
     """Variance of a response about its linear predictor, on the link's scale: (S,)."""
     family, link = spec.family, spec.link
+    if not has_variance_on_the_link(spec):
+        return np.full(len(draws), np.nan)
     if family.latent_variance is not None:
-        return np.full(len(draws), family.latent_variance)
+        return family.latent_variance * _inverse_squares(spec, draws, design, share, "disc")
     if family.threshold:
         assert link.latent_variance is not None, f"{link.name} is no link of probabilities"
         return np.full(len(draws), link.latent_variance)
@@ -167,6 +170,44 @@ def _distribution_variance(
     for part, rows in each_rows(spec, draws, design):
         values = _on_the_link(spec, centre, rows.aux, exponential, method)
         total += np.broadcast_to(values, rows.eta.shape) @ share[part]
+    return total
+
+
+def has_variance_on_the_link(spec: ModelSpec) -> bool:
+    """Whether a response varies about its linear predictor by a variance that is defined: not every category does."""
+    return spec.family.mean is not None or spec.family.latent_variance is not None
+
+
+def check_variance(spec: ModelSpec, what: str) -> None:
+    """Refuse shares of a variance that a family has not.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    if not has_variance_on_the_link(spec):
+        family, link = spec.family, spec.shown_link
+        why = (
+            "its latent variable has no variance"
+            if link == "cauchit"
+            else "no one latent variable is behind them"
+        )
+        raise UnsupportedError(
+            f"categories of family {family.name!r} with link {link!r} have no variance, because {why}: there is no "
+            f"{what}. varcorr() has the groups' standard deviations"
+        )
+
+
+def _inverse_squares(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, share: Array, name: str
+) -> Array:
+    """1 / a parameter's square, averaged over the rows: (S,)."""
+    if name in spec.plain_parameters:
+        return np.asarray(1 / np.square(draws.values[name]))
+    assert isinstance(design, Design), NEEDS_ROWS
+    total = np.zeros(len(draws))
+    for part, rows in each_rows(spec, draws, design):
+        total += (1 / np.square(np.asarray(rows.aux[name]))) @ share[part]
     return total
 
 

@@ -125,7 +125,9 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
     for name in _free_auxiliaries(spec):
-        total += spec.family.parameter(name).kind.log_slope(draws.values[name])
+        total += (
+            spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
+        )
     return total
 
 
@@ -169,6 +171,7 @@ def from_partials(partials: Array, q: int) -> Array:
 
 def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
     columns = [np.empty((len(draws), 0))]
+    draws = Draws(spec.about_means(draws.values), draws.chains, draws.draws)
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
@@ -194,6 +197,7 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         first += count
         return points[:, first - count : first]
 
+    values |= spec.about_means(values)
     draws = Draws(dict(values), 1, len(points))
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
@@ -221,6 +225,7 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         size = values[name][0].size
         unbounded = take(size).reshape(values[name].shape)
         values[name] = spec.family.parameter(name).kind.bound(unbounded)
+    values |= spec.about_zero(values)
 
 
 def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:

@@ -1,7 +1,7 @@
 """Numbers behind the pictures of a model's fit: simulated responses beside the observed, effects beside their law."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,12 @@ class Replicates:
     observed: Array
     simulated: Array
     trials: Array | None
+
+    def scored(self, scores: Array) -> "Replicates":
+        """Categories, which are their places, as scores (K,)."""
+        return replace(
+            self, observed=scores[self.observed.astype(int)], simulated=scores[self.simulated.astype(int)]
+        )
 
     def shares(self) -> "Replicates":
         """Successes as shares of the trials; rows without trials are left out. Other responses as they are."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.answers.predict import scores_of
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.psis import largest, smooth, tail_size
@@ -73,7 +74,11 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     density = log_densities(spec, replace(rows, weights=None), eta, aux)
     counted = density if rows.weights is None else np.where(rows.weights > 0, rows.weights * density, 0.0)
     weights, k = leave_one_out_weights(counted)
-    if family.mean is None or family.variance is None:  # categories
+    if family.support.categories and family.support.ordered:  # by their scores
+        scores, p = scores_of(spec), family.at(eta, aux, link).probabilities()
+        centres = p @ scores
+        variances = p @ np.square(scores) - np.square(centres)
+    elif family.mean is None or family.variance is None:  # categories in no order
         centres = variances = np.full((1, len(y)), np.nan)
     else:
         centres, variances = family.at(eta, aux, link).moments(rows.trials)

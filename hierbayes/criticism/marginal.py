@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import CHUNK_ENTRIES, square_roots
+from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, square_roots
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes
@@ -124,7 +124,7 @@ def _hold_out(
                 at = np.flatnonzero(here.codes == level)
                 block[:, at, first : first + q] = whitened[:, at]
                 first += q
-    aux = {name: draws.values[name][:, None] for name in spec.plain_parameters}
+    aux = own_values(spec, draws, rows)
     return HeldOut(places, rows, etas, columns, aux)
 
 

@@ -18,7 +18,14 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.answers.draws import flatten
-from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors, row_chunks
+from hierbayes.answers.predict import (
+    CHUNK_ENTRIES,
+    Request,
+    choose_groups,
+    evaluate_predictors,
+    row_chunks,
+    scores_of,
+)
 from hierbayes.criticism.heldout import hold_out, replicate_rows
 from hierbayes.data.design import Design
 from hierbayes.simulation import thin
@@ -37,9 +44,10 @@ class Residuals:
     Attributes
     ----------
     table : pandas.DataFrame
-        One row an observation: observed; fitted and sd, the mean and standard deviation of a response there; residual
-        (observed − fitted), pearson (residual / sd, missing where there is no sd), quantile (on (0, 1), uniform where
-        the model fits) and pareto_k of its weights, missing where they are so even that they need no smoothing.
+        One row an observation: observed, of ordered categories the score; fitted and sd, the mean and standard
+        deviation of a response there; residual (observed − fitted), pearson (residual / sd, missing where there is no
+        sd), quantile (on (0, 1), uniform where the model fits) and pareto_k of its weights, missing where they are so
+        even that they need no smoothing.
     tests : pandas.DataFrame
         One row a test, its name the index: observed, expected, ratio, p_value.
     """
@@ -91,9 +99,10 @@ def residuals(
             squares += np.nansum(_standardised(responses, found.mean, found.variance), axis=1)
             zeros += (responses == 0).sum(axis=1)
     quantile = np.random.default_rng([seed, 2]).uniform(below, np.maximum(below, upto))
-    nothing = (
-        np.nan if family.variance is None else np.inf
-    )  # categories have no variance, not an infinite one
+    if family.support.categories and family.support.ordered:
+        y = scores_of(spec)[y.astype(np.int64)]
+    # categories have no variance, not an infinite one
+    nothing = np.nan if family.variance is None else np.inf
     sd = np.sqrt(np.where(np.isfinite(variance), variance, nothing))
     residual = y - fitted
     columns = {"observed": y, "fitted": fitted, "sd": sd, "residual": residual}

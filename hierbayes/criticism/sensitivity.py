@@ -56,8 +56,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 if len(block) > 1:
                     prior = spec.prior("cor", group=factor.name, parameter=parameter)
                     add("cor", prior, cor[:, block][:, :, block])
+    about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
-        for values in draws.values[name].reshape(len(draws), -1).T:
+        for values in about_means[name].reshape(len(draws), -1).T:
             add(name, spec.prior(name, parameter=name), values)
     return found
 

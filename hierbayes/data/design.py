@@ -167,6 +167,7 @@ class Layout:
             y=response_values(self.response, data),
             trials=addition_values(self.response.trials, data, "trials"),
             weights=addition_values(self.response.weights, data, "weights"),
+            sets=None if self.response.sets is None else self.response.sets.codes(data),
         )
 
     def columns_for(
@@ -180,7 +181,8 @@ class Layout:
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
         encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
-        predictors = distinct(names_in(encoding.text) for encoding in encodings)
+        own = () if self.response.sets is None else (self.response.sets.column,)
+        predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
         return predictors, distinct(factor.levels.columns for factor in factors if factor.name not in unknown)
 
     def read_new(
@@ -237,7 +239,7 @@ class Layout:
         _refuse_missing(
             frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
         )
-        _check_kinds(frame, {name: self.kinds[name] for name in predictors})
+        _check_kinds(frame, {name: self.kinds[name] for name in predictors if name in self.kinds})
         self._warn_beyond(frame[list(predictors)], slack)
         has_trials = all(name in frame for name in trials)
         _refuse_missing(
@@ -257,6 +259,7 @@ class Layout:
             y=None,
             trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
             weights=None,
+            sets=None if self.response.sets is None else self.response.sets.codes(frame),
         )
 
     def _warn_beyond(self, frame: pd.DataFrame, slack: float) -> None:
@@ -321,13 +324,14 @@ class BoundPredictor:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Rows as arrays: the linear predictors, the response y (n,), trials (n,) and weights (n,)."""
+    """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,)."""
 
     predictors: Mapping[str, BoundPredictor]
     index: pd.Index
     y: Array | None
     trials: Array | None
     weights: Array | None
+    sets: Codes | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -341,7 +345,8 @@ class Design:
         """The same for some of the rows: a slice, or their places."""
         predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
-        return Design(predictors, self.index[part], y, trials, weights)
+        sets = None if self.sets is None else self.sets[part]
+        return Design(predictors, self.index[part], y, trials, weights, sets)
 
 
 def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, Any, Any]]) -> Any:

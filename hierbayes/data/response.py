@@ -9,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.encoding import Encoding, describe_rows, learn_number
+from hierbayes.data.factors import factorize
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family, response_scale
 from hierbayes.formula import Formula, names_in, quote
@@ -16,8 +17,35 @@ from hierbayes.formula import Formula, names_in, quote
 Array = NDArray[np.float64]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 MOST_STEPS = 12  # of a score; what has more values measures
-ORDINAL = "brms and Bambi have models of ordered categories (cumulative), and of unordered ones (categorical)"
+ORDINAL = "family='cumulative' is for categories in an order, 'categorical' for others"
 MOST_CATEGORIES = 100
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdSets:
+    """A column each of whose values, the G `labels`, has thresholds of its own."""
+
+    column: str
+    labels: pd.Index
+
+    def codes(self, frame: pd.DataFrame) -> NDArray[np.int64]:
+        """Which set each row has: (n,).
+
+        Raises
+        ------
+        DataError
+            For a value that training hadn't.
+        """
+        column = frame[self.column]
+        codes = self.labels.get_indexer(pd.Index(column))
+        if (codes < 0).any():
+            value = column.to_numpy()[np.flatnonzero(codes < 0)[0]]
+            shown = ", ".join(map(str, self.labels[:5])) + (", …" if len(self.labels) > 5 else "")
+            raise DataError(
+                f"nothing is known of the thresholds of {self.column} = {value!r} in "
+                f"{describe_rows(frame.index[codes < 0])}; training had {shown}"
+            )
+        return np.asarray(codes, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +71,8 @@ class ResponseLayout:
     absent : bool
         Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
         but for links to a scale of their own, where they are those of the middle and 1.
+    sets : ThresholdSets or None
+        Whose rows have thresholds of their own; None where all share them.
     """
 
     name: str
@@ -55,6 +85,7 @@ class ResponseLayout:
     scale: float
     spread: float
     absent: bool = False
+    sets: ThresholdSets | None = None
 
     @property
     def trial_columns(self) -> tuple[str, ...]:
@@ -84,6 +115,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     if "trials" in additions and not family.needs_trials:
         taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
         raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
+    _check_thresholds(formula, family)
     absent = not set(formula.response_columns) <= set(frame.columns)
     if absent and family.support.categories:
         raise DataError(
@@ -102,11 +134,31 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         scale=1.0,
         spread=1.0,
         absent=absent,
+        sets=_learn_sets(response.thresholds.group, frame) if response.thresholds.group else None,
     )
     if absent:
         location, scale = family.typical_location_and_scale(link)
         return replace(draft, location=location, scale=scale, spread=np.nan)
     return _with_response_scales(draft, frame, family, link)
+
+
+def _check_thresholds(formula: Formula, family: Family) -> None:
+    response = formula.response
+    assert response is not None
+    if str(response.thresholds) and not family.origin:
+        raise DataError(
+            f"family {family.name!r} has no thresholds; leave {response.thresholds} out, or take an ordinal family"
+        )
+    if formula.specific and not any(parameter.name == "cs1" for parameter in family.own):
+        ordinal = ", ".join(name for name, other in FAMILIES.items() if other.specific)
+        raise UnsupportedError(
+            f"family {family.name!r} has no category-specific effects, cs(…): take one of {ordinal}, or leave cs out"
+        )
+
+
+def _learn_sets(name: str, frame: pd.DataFrame) -> ThresholdSets:
+    labels, _ = factorize(frame[name])
+    return ThresholdSets(name, labels)
 
 
 def _with_response_scales(
@@ -203,7 +255,7 @@ def _learn_addition(text: str | None, frame: pd.DataFrame, word: str) -> Encodin
 def _levels(column: pd.Series, family: Family) -> tuple[Any, ...] | None:
     """The values standing for 0 and 1 in a response that is not numeric, or all categories of one that has such."""
     if family.support.categories:
-        return _categories(column, family)
+        return categories_of(column, family)
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         return None
     values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else _distinct(column)
@@ -253,13 +305,17 @@ def _about_categories(name: str, categories: list[str]) -> str:
     return f"If these are numbers stored as text, convert them: {convert}"
 
 
-def _categories(column: pd.Series, family: Family) -> tuple[Any, ...]:
-    """Categories in their order: as the column has them, else sorted."""
+def categories_of(column: pd.Series, family: Family) -> tuple[Any, ...]:
+    """Categories in their order: as the column has them, else sorted. Those of a stated order may be empty."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        values = list(column.cat.remove_unused_categories().cat.categories)
+        values = list(
+            column.cat.categories
+            if column.cat.ordered
+            else column.cat.remove_unused_categories().cat.categories
+        )
     else:
         values = _distinct(column)
-        if not pd.api.types.is_numeric_dtype(column):
+        if not pd.api.types.is_numeric_dtype(column) and family.support.ordered:
             raise DataError(
                 f"the categories of {column.name!r} are text without an order; give it one, as in "
                 f"pandas.Categorical(data[{column.name!r}], {values[:3]!r}, ordered=True)"

@@ -89,6 +89,17 @@ _SHIPPED = {
         text=("school", "sx", "sector"),
         levels={"minrty": ("No", "Yes")},
     ),
+    "wine": _Dataset(
+        "Bitterness of white wine, 1 to 5, rated by 9 judges in a factorial experiment",
+        "wine.csv",
+        text=("bottle", "judge"),
+        levels={"temp": ("cold", "warm"), "contact": ("no", "yes")},
+    ),
+    "inhaler": _Dataset(
+        "Clarity of the leaflets of two inhalers, 1 to 4, rated by 286 subjects of a cross-over trial",
+        "inhaler.csv",
+        text=("subject",),
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -253,6 +264,29 @@ def load_dataset(name: str) -> "pd.DataFrame":
 
     Raudenbush, S. W. and Bryk, A. S. (2002). *Hierarchical Linear Models: Applications and Data Analysis
     Methods*, 2nd ed. Sage, chapter 4. ``Hsb82`` of the R package mlmRev.
+
+    **wine**, 72 rows: bitterness of wine made at two temperatures, with and without contact of juice and skins.
+
+    - ``response``: bitterness as marked on a scale from 0 to 100
+    - ``rating``: the same in five categories, 1 (least bitter) to 5
+    - ``temp``: temperature when crushing, categorical ``cold`` (reference), ``warm``
+    - ``contact``: contact of juice and skins, categorical ``no`` (reference), ``yes``
+    - ``bottle``: 8 bottles, two of each treatment, text
+    - ``judge``: 9 judges, text
+
+    Randall, J. (1989). The analysis of sensory data by generalised linear model. *Biometrical Journal* 31(7),
+    781-793. From the R package ordinal.
+
+    **inhaler**, 572 rows: two inhalers, each used for a week by every subject.
+
+    - ``subject``: 286 subjects, text
+    - ``rating``: how clear the leaflet's instructions are, 1 (easy) to 4 (confusing)
+    - ``treat``: 0.5 the first device, -0.5 the second; a number
+    - ``period``: 0.5 first week, -0.5 second; a number
+    - ``carry``: 1 or -1 in the second week by the device of the first, 0 in the first week; a number
+
+    Ezzet, F. and Whitehead, J. (1991). A random effects model for ordinal responses from a crossover trial.
+    *Statistics in Medicine* 10(6), 901-907. From the R package brms.
 
     Examples
     --------

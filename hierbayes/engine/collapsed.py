@@ -63,7 +63,7 @@ class Collapsed:
         """Why this model cannot be collapsed, in words; None where it can."""
         if not spec.is_normal or spec.family.log_response:
             return (
-                f"the response is {spec.family.name} with link {spec.link_name}, not Gaussian with identity"
+                f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
             )
         if len(spec.layout.predictors) > 1:
             return "sigma has a formula of its own"

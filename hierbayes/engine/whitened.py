@@ -10,7 +10,7 @@ from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
-from hierbayes.engine.core.problem import Floats
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, notify, notify_if_slow
@@ -146,7 +146,10 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
         if own.name in spec.plain_parameters:
             size = spec.components(own)
             values = drawn.own[..., first : first + size]
-            arrays[own.name] = values if own.kind.vector else values[..., 0]
+            dims = np.shape(spec.typical(own))
+            arrays[own.name] = (
+                values.reshape(*values.shape[:-1], *dims) if own.kind.vector else values[..., 0]
+            )
             first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
         if layout.coefficients:
@@ -157,7 +160,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(drawn.r[j][k])}
             for kind, variable in spec.factor_variables(parameter, factor).items():
                 arrays[variable.name] = parts[kind]
-    return arrays
+    return spec.about_zero(arrays)
 
 
 def to_problem(spec: ModelSpec, design: Design) -> Problem:
@@ -176,8 +179,10 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
             components.append(Component(place, -1, link))
         else:
             more = _own(spec, parameter)
-            code = parameter.kind.codes["identity"]
-            components += [Component(-1, len(own) + k, code) for k in range(len(more))]
+            code, sets = parameter.kind.codes["identity"], spec.sets_of(parameter)
+            size = len(more) if sets is None else len(more) // len(sets.labels)
+            step = 0 if sets is None else size
+            components += [Component(-1, len(own) + k, code, step) for k in range(size)]
             own += more
     return Problem(
         address=family.rows.address,
@@ -185,6 +190,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         y=family.response(y),
         trials=trials,
         weights=weights,
+        sets=np.zeros(n, np.int64) if design.sets is None else design.sets,
         predictors=tuple(_predictor(spec, design, name) for name in spec.layout.predictors),
         own=tuple(own),
         constant=float(weights @ family.constant(y, trials)),
@@ -196,14 +202,18 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
 def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
     prior = own_row(spec.prior(parameter.name, parameter=parameter.name))
-    values = np.atleast_1d(spec.typical(parameter))
-    return [Own(prior, float(value), after=place > 0) for place, value in enumerate(values)]
+    values, ordered = np.atleast_2d(spec.typical(parameter)), parameter.kind.support == "ordered"
+    return [
+        Own(prior, float(value), after=ordered and place > 0)
+        for row in values
+        for place, value in enumerate(row)
+    ]
 
 
-def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats], Floats]:
+def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Floats]:
     """Expected information of rows about the first parameter's linear predictor, from the engine's arrays."""
 
-    def information(etas: Floats, own: Floats, trials: Floats) -> Floats:
+    def information(etas: Floats, own: Floats, trials: Floats, sets: Ints) -> Floats:
         given: dict[str, Any] = {}
         first = 0
         for parameter in spec.family.own:
@@ -214,6 +224,8 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats], Floats]:
                 size = spec.components(parameter)
                 values = own[first : first + size]
                 given[parameter.name] = values if parameter.kind.vector else values[0]
+                if spec.sets_of(parameter) is not None:
+                    given[parameter.name] = values.reshape(np.shape(spec.typical(parameter)))[sets]
                 first += size
         place = list(spec.layout.predictors).index(spec.family.parameters[0].name)
         return spec.family.at(etas[place], given, spec.link).information(trials)

@@ -1,8 +1,8 @@
 """What is known of a response distribution: its record, and what several families share."""
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +36,9 @@ class Support:
     two_levels : bool
         Whether a two-valued column (text, categories, True and False) stands for 0 and 1.
     categories : bool
-        Whether responses are categories in an order: a column's values, which stand for 0, 1, 2, …
+        Whether responses are categories: a column's values, which stand for 0, 1, 2, …
+    ordered : bool
+        Whether these are in an order.
     """
 
     words: str
@@ -44,6 +46,7 @@ class Support:
     whole: bool = False
     two_levels: bool = False
     categories: bool = False
+    ordered: bool = True
 
     @property
     def counts(self) -> bool:
@@ -74,6 +77,11 @@ class Parameter:
     intercept : Prior or None
         The default prior of its formula's intercept, where it is none of the usual ones: Fixed at 0 where other
         parameters say where the response lies.
+    formula : bool
+        Whether it may have a formula; a vector has none.
+    moves : int or None
+        Which element of the family's `origin` its formula's intercept would only move, all of them for -1; None where
+        that intercept is a number of its own.
     """
 
     name: str
@@ -83,6 +91,8 @@ class Parameter:
     prior: Callable[[float], Prior] | None = None
     typical: Callable[[float], Any] = lambda spread: 1.0
     intercept: Prior | None = None
+    formula: bool = True
+    moves: int | None = None
 
     @property
     def link(self) -> str:
@@ -92,7 +102,7 @@ class Parameter:
     @property
     def takes_formula(self) -> bool:
         """Whether it may have a formula: a vector has none."""
-        return not self.kind.vector
+        return self.formula and not self.kind.vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +166,27 @@ class Family:
     threshold : bool
         Whether a response, or each of its trials, says on which side of a threshold a latent variable fell, whose
         distribution about the linear predictor is the link's.
+    latent : str
+        The link that its latent variable's distribution is called after, in families that are told by their parameters
+        and by such a distribution; their parameters' own links are others.
+    latents : mapping of str to Family
+        The same family under each such link, the default first.
     latent_variance : float or None
         Variance of a latent variable about the linear predictor, where the family has one of its own.
+    origin : str
+        The own parameter that holds the intercepts, those where all predictors are 0: thresholds; "" for most.
+    specific : callable or None
+        ``specific(thresholds)``: the same family with a predictor of its own, ``cs1``, ``cs2``, …, for each of so many
+        thresholds; where it may have category-specific effects.
+    equidistant : callable or None
+        ``equidistant(categories)``: the same family with evenly spaced thresholds, where it may have such.
+    by_category : callable or None
+        ``by_category(levels)``: the same family with a parameter for each category but the first.
+    variant : str
+        What tells its row function from another of a family of this name.
+    listed : int or None
+        From which parameter on `row` is given all components as one list, and writes their scores into another, its
+        last argument, instead of returning them.
     summed : bool
         Whether rows that differ in the response alone may be merged: `row` is linear in the response and the trials.
     normal : bool
@@ -187,15 +216,27 @@ class Family:
     design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
+    latent: str = ""
+    latents: Mapping[str, "Family"] = field(default_factory=dict)
     latent_variance: float | None = None
+    origin: str = ""
+    specific: "Callable[[int], Family] | None" = None
+    equidistant: "Callable[[int], Family] | None" = None
+    by_category: "Callable[[Sequence[Any]], Family] | None" = None
+    variant: str = ""
+    listed: int | None = None
     summed: bool = False
     normal: bool = False
     place: int = 100
 
     @property
     def links(self) -> tuple[str, ...]:
-        """The links of the first parameter, the default first."""
-        return self.parameters[0].links
+        """The links that users may ask for, the default first: the first parameter's or the latent variable's."""
+        return tuple(self.latents) or self.parameters[0].links
+
+    def under(self, link: str) -> tuple["Family", str]:
+        """The family under one of its links, and the link of its first parameter."""
+        return (self.latents[link], self.parameters[0].link) if self.latents else (self, link)
 
     @property
     def own(self) -> tuple[Parameter, ...]:
@@ -206,7 +247,8 @@ class Family:
     def rows(self) -> Rows:
         """The row function over many rows."""
         kinds = [(parameter.name, parameter.kind) for parameter in self.parameters]
-        return Rows(self.name, self.row, self.shared, kinds, self.needs_trials)
+        name = "_".join(part for part in (self.name, self.latent, self.variant) if part)
+        return Rows(name, self.row, self.shared, kinds, self.needs_trials, self.listed)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name."""

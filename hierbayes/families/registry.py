@@ -69,9 +69,9 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
         hint = next((f"; {way}; " for word, way in ELSEWHERE.items() if word in key), hint)
         raise UnsupportedError(f"there is no family {name!r}{hint}the families are {', '.join(FAMILIES)}")
     if link is None:
-        return family, family.links[0]
+        return family.under(family.links[0])
     if link not in family.links:
         raise UnsupportedError(
             f"family {family.name!r} has no link {link!r}; its links are {', '.join(family.links)}"
         )
-    return family, link
+    return family.under(link)

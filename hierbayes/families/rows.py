@@ -38,6 +38,8 @@ class Rows:
     parameters : sequence of (str, Kind)
         Names and kinds of the parameters.
     needs_trials : bool
+    listed : int or None
+        From which parameter on the row function is given all components as one list: see `Family`.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Rows:
     shared: Deferred | None
     parameters: Sequence[tuple[str, kinds.Kind]]
     needs_trials: bool
+    listed: int | None = None
 
     @cached_property
     def _function(self) -> Any:
@@ -70,6 +73,7 @@ class Rows:
         space: dict[str, Any] = {"carray": nb.carray, "row": self.row.compiled, "nan": np.nan}
         for _, kind in self.parameters:
             space[kind.form] = getattr(kinds, kind.form).compiled
+        space["list_row"] = kinds.list_row.compiled
         if self.shared is not None:
             space["shared"] = self.shared.compiled
         exec(compile(self.source, inspect.getfile(self.row.function), "exec"), space)
@@ -82,7 +86,7 @@ class Rows:
         """The loop as text."""
         forms, scores, arguments = [], [], ["y[i]", *(["trials[i]"] if self.needs_trials else [])]
         stores = ["out[0, i] = value"]
-        for place, (name, kind) in enumerate(self.parameters):
+        for place, (name, kind) in enumerate(self.parameters[: self.listed]):
             arguments.append(name)
             if kind.vector:
                 forms.append(f"{name} = {kind.form}(t, i, {place}, J, y[i])")
@@ -100,9 +104,13 @@ class Rows:
                 forms.append(f"{name} = {kind.form}(t[{place}, i])")
                 scores.append(f"score_{name}")
                 stores.append(f"out[{1 + place}, i] = score_{name}")
+        if self.listed is not None:
+            forms.append(f"listed = list_row(t, i, {self.listed}, J)")
+            arguments += ["listed", f"list_row(out, i, {1 + self.listed}, 1 + J)"]
         arguments += ["once"] if self.shared is not None else []
         y, trials, t, out = (f"{name}_" if self.shared else name for name in ("y", "trials", "t", "out"))
-        body = [*forms, f"value, {', '.join(scores)} = row({', '.join(arguments)})", *stores]
+        returned = ", ".join(["value", *scores])
+        body = [*forms, f"{returned} = row({', '.join(arguments)})", *stores]
         return "\n".join(
             [
                 f"def {self.name}_rows(n, J, stride, y_at, trials_at, t_at, out_at):",

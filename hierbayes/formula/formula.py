@@ -29,9 +29,9 @@ from hierbayes.formula.terms import Terms, expand
 from hierbayes.formula.tokens import ReadError, caret, quote
 from hierbayes.transforms import CATEGORIES
 
-ADDITIONS = ("trials", "weights", "cens")
+ADDITIONS = ("trials", "weights", "cens", "thres")
 _UNSUPPORTED_ADDITIONS = frozenset(
-    {"se", "trunc", "mi", "cat", "dec", "rate", "thres", "subset", "index", "vreal", "vint"}
+    {"se", "trunc", "mi", "cat", "dec", "rate", "subset", "index", "vreal", "vint"}
 )
 
 
@@ -66,6 +66,28 @@ class GroupTerm:
 
 
 @dataclass(frozen=True)
+class Thresholds:
+    """What is said of the thresholds between ordered categories.
+
+    Attributes
+    ----------
+    equidistant : bool
+        Whether they are evenly spaced.
+    group : str
+        The column whose values have thresholds of their own; "" where all rows share them.
+    """
+
+    equidistant: bool = False
+    group: str = ""
+
+    def __str__(self) -> str:
+        """Canonical text, "" where nothing is said."""
+        parts = ['"equidistant"'] if self.equidistant else []
+        parts += [f"gr={quote(self.group)}"] if self.group else []
+        return f"thres({', '.join(parts)})" if parts else ""
+
+
+@dataclass(frozen=True)
 class Response:
     """The left side: an expression, and what brms calls additions.
 
@@ -75,14 +97,18 @@ class Response:
         Canonical text, arithmetic inside ``I()``: ``"y"``, ``"log(y)"``, ``"I(y / 10)"``.
     additions : tuple of (str, str)
         Names and arguments in a fixed order: ``(("trials", "n"), ("weights", "w"))``.
+    thresholds : Thresholds
+        What ``thres(…)`` says of the thresholds between ordered categories.
     """
 
     expression: str
     additions: tuple[tuple[str, str], ...] = ()
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
     def __str__(self) -> str:
         """Canonical text."""
-        additions = " + ".join(f"{name}({argument})" for name, argument in self.additions)
+        written = [f"{name}({argument})" for name, argument in self.additions]
+        additions = " + ".join([*written, str(self.thresholds)] if str(self.thresholds) else written)
         return f"{self.expression} | {additions}" if additions else self.expression
 
 
@@ -100,6 +126,8 @@ class Formula:
         ``a/b`` and the like are written out; in order of appearance.
     offsets : tuple of str
         Arguments of ``offset()``, arithmetic inside ``I()``: ``("log(e)",)``.
+    specific : str
+        Terms in ``cs()``, whose effects differ by the threshold, the intercept explicit: ``"1 + x"``; "" for none.
     text : str
         The source text.
     columns : tuple of (str, int)
@@ -110,6 +138,7 @@ class Formula:
     common: str
     groups: tuple[GroupTerm, ...]
     offsets: tuple[str, ...]
+    specific: str = ""
     text: str = field(default="", compare=False)
     columns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
@@ -121,7 +150,10 @@ class Formula:
             text for name, text in (self.response.additions if self.response else ()) if names_in(text)
         ]
         numbers = [f"0 + {text}" for text in (response, *self.offsets, *(f"I({text})" for text in weights))]
-        return tuple(dict.fromkeys((self.common, *(term.effects for term in self.groups), *numbers)))
+        specific = (self.specific,) if self.specific else ()
+        return tuple(
+            dict.fromkeys((self.common, *(term.effects for term in self.groups), *specific, *numbers))
+        )
 
     @property
     def response_columns(self) -> tuple[str, ...]:
@@ -131,7 +163,8 @@ class Formula:
     @property
     def predictor_columns(self) -> tuple[str, ...]:
         """Columns of the population-level part, of the varying effects and of the offsets."""
-        texts = (self.common, *(term.effects for term in self.groups), *self.offsets)
+        specific = (self.specific,) if self.specific else ()
+        texts = (self.common, *(term.effects for term in self.groups), *self.offsets, *specific)
         return tuple(dict.fromkeys(name for text in texts for name in names_in(text)))
 
     @property
@@ -142,7 +175,8 @@ class Formula:
     def __str__(self) -> str:
         """Canonical text."""
         offsets = [f"offset({argument})" for argument in self.offsets]
-        right = " + ".join([_implicit(self.common), *offsets, *map(str, self.groups)])
+        specific = [f"cs({_implicit(self.specific)})"] if self.specific else []
+        right = " + ".join([_implicit(self.common), *specific, *offsets, *map(str, self.groups)])
         return f"{self.response} ~ {right}" if self.response else f"~ {right}"
 
 
@@ -232,12 +266,12 @@ def _formula(text: str, has_response: bool) -> Formula:
         start = len(text) - len(text.lstrip())
         raise ReadError(start, "the formula of a parameter has no response; begin it with `~`")
     response = _read_response(left) if left else None
-    common, groups, offsets = _read_predictors(right)
+    common, groups, offsets, specific = _read_predictors(right)
     names = [part for side in (left, right) if side for part in walk(side) if isinstance(part, Name)]
     columns: dict[str, int] = {}
     for part in sorted(names, key=lambda part: part.position):
         columns.setdefault(part.name, part.position)
-    return Formula(response, common, groups, offsets, text, tuple(columns.items()))
+    return Formula(response, common, groups, offsets, specific, text, tuple(columns.items()))
 
 
 # -- left side ----------------------------------------------------------------------------------------------
@@ -250,12 +284,12 @@ def _read_response(node: Node) -> Response:
                 position, "a second bar; additions are joined by +: y | trials(n) + weights(w) ~ …"
             )
         case Binary("|", left, right):
-            return Response(_read_outcome(left), _read_additions(right))
+            return Response(_read_outcome(left), *_read_additions(right))
         case Binary("||", position=position):
             raise ReadError(position, "additions follow one bar: y | trials(n) ~ …")
         case Group(position=position):
             raise ReadError(position, "additions stand without parentheses: y | trials(n) ~ …")
-    return Response(_read_outcome(node), ())
+    return Response(_read_outcome(node))
 
 
 def _read_outcome(node: Node) -> str:
@@ -269,8 +303,9 @@ def _read_outcome(node: Node) -> str:
     return as_term(node)
 
 
-def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
+def _read_additions(node: Node) -> tuple[tuple[tuple[str, str], ...], Thresholds]:
     found: dict[str, str] = {}
+    thresholds = Thresholds()
     for sign, item in summands(node):
         if not isinstance(item, Call) or sign < 0:
             known = " + ".join(f"{name}(…)" for name in ADDITIONS)
@@ -284,6 +319,10 @@ def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
             )
         if name in found:
             raise ReadError(item.position, f"{name}() is given twice")
+        if name == "thres":
+            thresholds = _read_thresholds(item)
+            found[name] = ""
+            continue
         if len(item.arguments) != 1 or item.keywords:
             raise ReadError(item.position, f"{name}() takes one argument, a column or an expression")
         argument = item.arguments[0]
@@ -293,20 +332,36 @@ def _read_additions(node: Node) -> tuple[tuple[str, str], ...]:
             )
         check_expression(argument, predictor=True)
         found[name] = render(argument)
-    return tuple((name, found[name]) for name in ADDITIONS if name in found)
+    return tuple((name, found[name]) for name in ADDITIONS if found.get(name)), thresholds
+
+
+def _read_thresholds(call: Call) -> Thresholds:
+    equidistant, group = False, ""
+    for argument in call.arguments:
+        if not (isinstance(argument, Constant) and argument.text.strip("\"'") == "equidistant"):
+            raise ReadError(
+                argument.position,
+                'thres() takes "equidistant" and gr=column; the categories are counted in the data',
+            )
+        equidistant = True
+    for name, value in call.keywords:
+        if name != "gr" or not isinstance(value, Name):
+            raise ReadError(value.position, "thresholds by group are thres(gr=item), item a column")
+        group = value.name
+    return Thresholds(equidistant, group)
 
 
 # -- right side ---------------------------------------------------------------------------------------------
 
 
-def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str, ...]]:
-    """The population-level part, the group terms and the offsets of the right side."""
-    common = Terms()
+def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str, ...], str]:
+    """The population-level part, the group terms, the offsets and the category-specific part of the right side."""
+    common, specific = Terms(), Terms()
     groups: dict[Any, GroupTerm] = {}
     offsets: list[str] = []
     for sign, item in summands(node):
         match item:
-            case Group() | Call("offset") if sign < 0:
+            case Group() | Call("offset" | "cs") if sign < 0:
                 raise ReadError(
                     item.position, "this cannot be subtracted; leave it out of the formula instead"
                 )
@@ -314,9 +369,22 @@ def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str,
                 _read_group(item, groups)
             case Call("offset"):
                 offsets.append(_read_offset(item))
+            case Call("cs", (argument,), ()):
+                _read_specific(argument, specific)
+            case Call("cs"):
+                raise ReadError(
+                    item.position, "cs() takes one argument, terms whose effects differ: cs(x + z)"
+                )
             case _:
                 common.put(sign, item)
-    return common.text, tuple(groups.values()), tuple(offsets)
+    return common.text, tuple(groups.values()), tuple(offsets), specific.text if specific.present else ""
+
+
+def _read_specific(node: Node, terms: Terms) -> None:
+    for sign, item in summands(node):
+        if isinstance(item, Constant):
+            raise ReadError(item.position, "the thresholds are the intercepts; cs() takes terms: cs(x)")
+        terms.put(sign, item)
 
 
 def _read_offset(call: Call) -> str:

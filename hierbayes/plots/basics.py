@@ -34,13 +34,15 @@ CROWD = 1000  # from so many points on they are drawn small and see-through
 def axis_words(spec: ModelSpec, effect: str) -> str:
     """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
     response = spec.layout.response
+    if spec.family.latent:
+        return f"{effect} (latent {response.name})"
     two = response.levels is not None and not spec.family.support.categories
     name = f"{response.name} = {response.levels[1]}" if two and response.levels else response.name
     name = f"log {name}" if spec.family.log_response else name
     return f"{effect} ({SCALES[spec.link_name].format(name)})"
 
 
-def response_words(spec: ModelSpec) -> str:
+def response_words(spec: ModelSpec, score: bool = False) -> str:
     """What the expected response is: ``"Reaction"``, ``"probability of use = Y"``, ``"share of incidence"``."""
     response = spec.layout.response
     if spec.family.needs_trials:
@@ -48,6 +50,8 @@ def response_words(spec: ModelSpec) -> str:
     if spec.family.support.two_levels:
         value = "1" if response.levels is None else response.levels[1]
         return f"probability of {response.name} = {value}"
+    if spec.family.support.categories:
+        return f"{'expected score' if score else 'probability'} of {response.name}"
     return response.name
 
 

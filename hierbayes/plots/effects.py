@@ -14,7 +14,7 @@ from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
 from hierbayes.answers.grids import RESOLUTION, Grid, conditional_table, make_grid
 from hierbayes.answers.intervals import get_interval
-from hierbayes.answers.predict import make_request
+from hierbayes.answers.predict import CATEGORY, categories_of, make_request, scores_of
 from hierbayes.data.design import MEAN, Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
@@ -31,6 +31,7 @@ from hierbayes.plots.basics import (
     shares,
     wrap,
 )
+from hierbayes.plots.categories import category_colours, draw_curves, draw_stacked
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -50,6 +51,8 @@ def plot_conditional_effects(
     by: str | None = None,
     *,
     at: Mapping[str, Any] | None = None,
+    kind: str = "mean",
+    stacked: bool = False,
     groups: Any = "none",
     new_levels: Any = "sample",
     show: str | tuple[str, ...] = SHOWN,
@@ -77,6 +80,10 @@ def plot_conditional_effects(
         response's band is drawn for a single curve, and where there are more than the two responses 0 and 1. Where an
         offset is held, as an exposure is, the training responses are carried to it: with a log link multiplied by the
         ratio, else left out where the curves differ by it.
+    kind : {"mean", "score"}
+        Of categories their probabilities, a curve each, or the expected score.
+    stacked : bool
+        Whether the categories' probabilities are stacked, without bands, rather than curves.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     figsize : tuple of float, optional
@@ -93,21 +100,42 @@ def plot_conditional_effects(
     """
     show = _check_show(show)
     data = as_predictors(spec, data)
-    request = make_request(spec, "mean", groups, new_levels, seed)
+    if kind not in ("mean", "score"):
+        raise ValueError(f"kind must be mean or score; got {kind!r}")
+    request = make_request(spec, kind, groups, new_levels, seed)
+    levels = categories_of(spec, request)
+    if stacked and not levels:
+        raise DataError("stacked=True is for the probabilities of categories; this shows one number")
     grid = make_grid(spec, data, variable, by, at, resolution)
     band = get_interval(prob, interval)
     table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
     # by place: a predictor may be called "mean"
     labels, numbers = table[list(grid.columns)], table.drop(columns=list(grid.columns))
-    numbers = numbers.set_axis(NUMBERS, axis="columns")
+    numbers = numbers.set_axis(
+        NUMBERS[: numbers.shape[1]] if not levels else [CATEGORY, *NUMBERS[:4]], axis="columns"
+    )
     curves = _split(labels, grid.columns[1:])
     along = _Along.of(data[grid.columns[0]], labels)
     notes = [_held_words(grid)] if grid.held else []
+    ax = ax or new_axes(figsize or (6.4, 4.6))
+    if levels:
+        _draw_categories(ax, spec, along, curves, numbers, stacked)
+        notes.append("posterior means" if stacked else f"{band} of each probability")
+        _finish(ax, spec, along, kind)
+        ax.set_ylim(0, 1 if stacked else None)
+        head(
+            ax,
+            f"{response_words(spec)} along {along.name}",
+            "\n".join(wrap(words, 70) for words in notes),
+            columns=5,
+        )
+        return ax
+    if kind == "score":
+        show = tuple(name for name in show if name != "predictive")
     if "predictive" in show and (len(curves) > 1 or spec.family.support.two_levels):
         if show != SHOWN:  # then it was asked for
             notes.append("a new response's band is drawn for a single curve of more than two responses")
         show = tuple(name for name in show if name != "predictive")
-    ax = ax or new_axes(figsize or (6.4, 4.6))
     if "data" in show:
         y, words = _at_held_offset(spec, design, data, grid)
         if y is None:
@@ -119,12 +147,39 @@ def plot_conditional_effects(
         beside = 0.12 * (place - (len(curves) - 1) / 2)
         x, here = along.at(part, beside), numbers.loc[part.index]
         _draw_curve(ax, x, here, words, OKABE_ITO[place], bands, str(band), along.numeric)
-    _finish(ax, spec, along)
+    _finish(ax, spec, along, kind)
     if "expected" in show and len(curves) > 1:
         notes.append(f"{band} of the mean")
     note = "\n".join(wrap(words, 70) for words in notes)
-    head(ax, f"{response_words(spec)} along {along.name}", note, columns=2 if len(curves) == 1 else 3)
+    head(
+        ax,
+        f"{response_words(spec, kind == 'score')} along {along.name}",
+        note,
+        columns=2 if len(curves) == 1 else 3,
+    )
     return ax
+
+
+def _draw_categories(
+    ax: Axes,
+    spec: ModelSpec,
+    along: "_Along",
+    curves: Sequence[tuple[str, pd.DataFrame]],
+    numbers: pd.DataFrame,
+    stacked: bool,
+) -> None:
+    """The probabilities of all categories, for each combination of what else differs."""
+    levels = spec.layout.response.levels or ()
+    if stacked and len(curves) > 1:
+        raise DataError(f"stacked=True draws one combination, not {len(curves)}; hold the others by at=")
+    colours = category_colours(len(levels), spec.family.support.ordered)
+    for variant, (words, part) in enumerate(curves):
+        x, here = along.at(part.iloc[:: len(levels)]), numbers.loc[part.index]
+        labels = ["_" if variant else str(level) for level in levels]
+        if stacked:
+            draw_stacked(ax, x, here, colours, labels, along.numeric)
+        else:
+            draw_curves(ax, x, here, colours, labels, words, variant, along.numeric)
 
 
 def _check_show(show: str | Sequence[str]) -> tuple[str, ...]:
@@ -150,6 +205,8 @@ def _at_held_offset(
     None, and why, where the curve's offset cannot be given to them.
     """
     y, offsets = shares(design), spec.layout.predictors[MEAN].offsets
+    if spec.family.support.categories:
+        y = scores_of(spec)[y.astype(np.int64)]
     names = distinct(names_in(encoding.text) for encoding in offsets)
     held = {name: grid.rows[name].unique() for name in names if name != grid.columns[0]}
     if not held:
@@ -233,14 +290,14 @@ def _draw_curve(
     ax.plot(x, part["mean"], **style)
 
 
-def _finish(ax: Axes, spec: ModelSpec, along: _Along) -> None:
+def _finish(ax: Axes, spec: ModelSpec, along: _Along, kind: str) -> None:
     """Labels and frame."""
     if not along.numeric:
         names = [str(value) for value in along.places]
         ax.set_xticks(list(along.places.values()), labels=names, parse_math=False)
         ax.set_xlim(-0.6, len(names) - 0.4)
     set_text(ax.set_xlabel, along.name, 60)
-    set_text(ax.set_ylabel, response_words(spec), 50)
+    set_text(ax.set_ylabel, response_words(spec, kind == "score"), 50)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(axis="y", color=PALE_GREY, linewidth=0.6)
     ax.set_axisbelow(True)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
 from hierbayes.answers.intervals import Interval, get_interval
-from hierbayes.answers.predict import Request, choose_groups, predict_table
+from hierbayes.answers.predict import Request, choose_groups, predict_table, scores_of
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor, is_nested
@@ -105,6 +105,8 @@ def plot_groups(
     known = _predicted(spec, draws, rows, counting, band)
     typical = _predicted(spec, draws, rows, (), band)
     y = shares(design)
+    if spec.family.support.categories:
+        y = scores_of(spec)[y.astype(np.int64)]
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
     size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
@@ -121,8 +123,8 @@ def plot_groups(
         _draw_data(ax, own_x[own], y[own])
         ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
     _leave_out(axes, len(chosen))
-    title = f"{response_words(spec)} by {factor.name}" + (f": {note}" if note else "")
-    _label(figure, axes[0, 0], x, response_words(spec), title)
+    title = f"{response_words(spec, score=True)} by {factor.name}" + (f": {note}" if note else "")
+    _label(figure, axes[0, 0], x, response_words(spec, score=True), title)
     return np.asarray(axes.flat[: len(chosen)])
 
 
@@ -273,4 +275,5 @@ def _predicted(
     spec: ModelSpec, draws: Draws, rows: pd.DataFrame, groups: tuple[str, ...], band: Interval
 ) -> pd.DataFrame:
     design = spec.layout.bind_new(rows, groups)
-    return predict_table(spec, draws, design, Request("mean", groups, "mean", 0), band)
+    kind = "score" if spec.family.support.categories else "mean"
+    return predict_table(spec, draws, design, Request(kind, groups, "mean", 0), band)

@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.predict import scores_of
 from hierbayes.criticism.discrepancies import (
     Frequencies,
     Replicates,
@@ -92,6 +93,8 @@ def plot_ppc(
     """
     _check_kind(spec, kind)
     replicates = replicate(spec, design, posterior, draws, seed)
+    if spec.family.support.categories and kind != "density":
+        replicates = replicates.scored(scores_of(spec))
     ax = ax or new_axes(figsize or (6.4, 4.2))
     if callable(kind):
         draw_statistic(ax, spec, statistic(replicates, kind))
@@ -117,7 +120,7 @@ def _check_kind(spec: ModelSpec, kind: Any) -> None:
 
 def counts(spec: ModelSpec) -> bool:
     """Whether the response is a count, not a yes or no or successes out of trials."""
-    return spec.family.support.whole and not spec.family.support.two_levels and not spec.family.needs_trials
+    return spec.family.support.counts and not spec.family.needs_trials
 
 
 def _group(spec: ModelSpec, group: str | None) -> str:
@@ -136,6 +139,9 @@ def draw_distribution(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None
         _draw_cumulative(ax, f"share of {name}", replicates.shares())
     elif spec.family.support.whole:
         _draw_frequencies(ax, name, replicates)
+        if spec.family.support.categories:
+            levels = [wrap(str(level), NAME_WIDTH) for level in spec.layout.response.levels or ()]
+            ax.set_xticks(range(len(levels)), labels=levels, parse_math=False)
     else:
         _draw_densities(ax, name, replicates)
     finish(ax, "Observed and simulated responses")
@@ -249,6 +255,7 @@ def draw_group(ax: Axes, spec: ModelSpec, design: Design, replicates: Replicates
     ax.plot(at, observed, "o", color=VERMILLION, markersize=size, label="observed", zorder=3)
     response = spec.layout.response.name
     share = f"share of {response}" if replicates.trials is not None else f"mean {response}"
+    share = f"mean score of {response}" if spec.family.support.categories else share
     ax.set_ylabel(share, parse_math=False)
     if len(order) <= NAMED:
         names = value_texts(pd.Index(means.labels[order]))

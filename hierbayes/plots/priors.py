@@ -63,10 +63,11 @@ def plot_prior_predictive(
     plot_prior_responses(simulation, axes[0], bounds=bounds, label=label)
     plot_prior_groups(simulation, axes[1], label=label)
     family = simulation.spec.family
-    scale = SCALES[simulation.spec.link_name].format(f"log {label}" if family.log_response else label)
+    words = f"log {label}" if family.log_response else label
+    scale = f"latent {label}" if family.latent else SCALES[simulation.spec.link_name].format(words)
     factors = simulation.spec.layout.predictors[MEAN].factors
     slopes = any(len(factor.effects) > (factor.intercept is not None) for factor in factors)
-    words = {
+    headings = {
         "sd": (
             "Typical difference between groups",
             f"standard deviation, {scale}{'; of slopes, per unit' if slopes else ''}",
@@ -77,7 +78,7 @@ def plot_prior_predictive(
     remaining = iter(axes[2:panels])
     for kind, names in kinds.items():
         if names:
-            heading, what = words[kind]
+            heading, what = headings[kind]
             named = {name: effects[name] for name in names}
             intercept = simulation.spec.layout.intercept_label
             _densities(next(remaining), named, heading, what, kind, intercept)

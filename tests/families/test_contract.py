@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 from hierbayes.errors import UnsupportedError
-from hierbayes.families import FAMILIES, Family
+from hierbayes.families import FAMILIES, Family, get_family
 from hierbayes.kinds import PROBABILITY
 from hierbayes.links import LINKS
 
@@ -43,12 +43,13 @@ def responses_of(family: Family, link: str, count: int, seed: int = 1) -> np.nda
     """Simulated responses: (count, 3)."""
     eta = np.tile(etas_of(link), (count, 1))
     at = family.at(eta, own_values(family), LINKS[link])
-    return at.simulate(np.random.default_rng([seed, PAIRS.index((family.name, link))]), trials_of(family))
+    asked = family.latent or link
+    return at.simulate(np.random.default_rng([seed, PAIRS.index((family.name, asked))]), trials_of(family))
 
 
 @pairs
 def test_simulated_responses_are_in_the_support_and_have_the_cdf(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     y = responses_of(family, link, 20_000)
     assert y.shape == (20_000, 3)
     assert family.support.contains(y, trials_of(family)).all()
@@ -61,7 +62,7 @@ def test_simulated_responses_are_in_the_support_and_have_the_cdf(name, link):
 
 @pytest.mark.parametrize(("name", "link"), [p for p in PAIRS if FAMILIES[p[0]].support.whole])
 def test_the_cdf_of_whole_responses_adds_up_the_density(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     last = 2 if family.support.two_levels else CATEGORIES if family.support.categories else 7
     y = np.arange(float(last))[:, None]
     at = family.at(etas_of(link), own_values(family), LINKS[link])
@@ -73,7 +74,7 @@ def test_the_cdf_of_whole_responses_adds_up_the_density(name, link):
 
 @pairs
 def test_scores_are_differences(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     y, eta, own = responses_of(family, link, 6), etas_of(link), own_values(family)
     trials = trials_of(family)
 
@@ -105,7 +106,7 @@ def test_pymcs_distribution_has_the_same_density(name, link):
     from hierbayes.graph import _math
     from tests.test_families import evaluate
 
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     y = responses_of(family, link, 5)
     eta, own = np.tile(etas_of(link), 5), own_values(family)
     observed = y.ravel().astype(np.int64) if family.support.whole else y.ravel()
@@ -121,7 +122,7 @@ def test_pymcs_distribution_has_the_same_density(name, link):
 
 @pairs
 def test_moments_are_those_of_simulated_responses(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     at = family.at(etas_of(link), own_values(family), LINKS[link])
     if family.mean is None:
         with pytest.raises(UnsupportedError, match="has no expected response"):
@@ -138,7 +139,7 @@ def test_moments_are_those_of_simulated_responses(name, link):
 
 @pytest.mark.parametrize(("name", "link"), [p for p in PAIRS if FAMILIES[p[0]].information is not None])
 def test_information_is_the_mean_square_of_the_score(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     y = responses_of(family, link, 40_000, seed=3)
     at = family.at(etas_of(link), own_values(family), LINKS[link])
     squares = at.evaluate(y, trials_of(family))[1][0] ** 2
@@ -150,7 +151,7 @@ def test_information_is_the_mean_square_of_the_score(name, link):
 
 @pairs
 def test_nothing_is_lost_or_broken_far_out(name, link):
-    family = FAMILIES[name]
+    family, link = get_family(name, link)
     if link in ("identity", "inverse") and not family.support.categories:
         return
     y, own, trials = responses_of(family, link, 3), own_values(family), trials_of(family)
@@ -176,5 +177,8 @@ def test_a_record_is_complete(name):
         assert parameter.name in family.equation
         assert set(parameter.links) <= set(parameter.kind.links)
         prior = parameter.prior(SPREAD)
+        if prior.fixed is not None:  # what it is unless it has a formula
+            assert prior.fixed == parameter.typical(SPREAD)
+            continue
         typical = np.ravel(parameter.typical(CATEGORIES if parameter.kind.vector else SPREAD))
         assert all(0.02 < (prior.sample(rng, (2000,)) < value).mean() < 0.98 for value in typical)

@@ -15,6 +15,7 @@ from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
 
 THRESHOLDS = np.array([-1.0, 0.5, 2.0])
+OWN = {"disc": 1.0, "thresholds": THRESHOLDS}
 WORDS = ["bad", "fair", "good", "top"]
 
 
@@ -29,7 +30,7 @@ def data():
 
 def test_the_density_is_a_difference_of_logistic_distribution_functions():
     eta = np.array([-3.0, 0.2, 2.5])
-    found = FAMILIES["cumulative"].at(eta, {"thresholds": THRESHOLDS}, LINKS["identity"])
+    found = FAMILIES["cumulative"].at(eta, OWN, LINKS["identity"])
     ends = np.concatenate([[-np.inf], THRESHOLDS, [np.inf]])
     expected = np.diff(stats.logistic.cdf(ends[:, None] - eta), axis=0)
     assert_allclose(np.exp(found.log_density(np.arange(4.0)[:, None])), expected, rtol=1e-12)
@@ -38,7 +39,7 @@ def test_the_density_is_a_difference_of_logistic_distribution_functions():
 
 @pytest.mark.parametrize("eta", [-40.0, 40.0])
 def test_no_category_is_lost_in_a_tail(eta):
-    at = FAMILIES["cumulative"].at(np.full(4, eta), {"thresholds": THRESHOLDS}, LINKS["identity"])
+    at = FAMILIES["cumulative"].at(np.full(4, eta), OWN, LINKS["identity"])
     value = at.log_density(np.arange(4.0))
     near, far = (0, 3) if eta < 0 else (3, 0)
     assert abs(value[near]) < 1e-15
@@ -58,8 +59,7 @@ def test_the_kernel_is_the_graph(data, formula):
 def test_everything_works(data):
     model = hb.Model("word ~ x + (1 | g)", data, family="cumulative")
     names = [f"thresholds[{below}|{above}]" for below, above in itertools.pairwise(WORDS)]
-    centre = 0.4 * data["x"].mean()  # thresholds are those at the predictors' means
-    truth = dict(zip(names, THRESHOLDS - centre, strict=True))
+    truth = dict(zip(names, THRESHOLDS, strict=True))
     fit = assert_works(model, truth | {"x": 0.4, "sd[g, Intercept]": 0.5})
     table = fit.predict(data.iloc[:3], kind="mean")
     assert table.index.names[-1] == "category"

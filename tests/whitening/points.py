@@ -68,10 +68,16 @@ class Whitened:
             kind = spec.prior(name, parameter=name).name
             if spec.family.parameter(name).kind.vector:
                 size = spec.components(spec.family.parameter(name))
-                found[f"{name}_ordered__"] = theta[of_own[index : index + size]]
+                ordered = "_ordered__" if spec.family.parameter(name).kind.support == "ordered" else ""
+                moved = "_at_means" if spec.moving else ""
+                shape = np.shape(spec.typical(spec.family.parameter(name)))
+                found[f"{name}{moved}{ordered}"] = theta[of_own[index : index + size]].reshape(shape)
                 index += size
                 continue
-            found |= {} if kind == "Fixed" else named(name, [kind], theta[of_own[index]])
+            moved = "_at_means" if spec.moving and name == spec.family.origin else ""
+            found |= (
+                {} if kind == "Fixed" else named(f"{name}{moved}", [kind], theta[of_own[index]].reshape(()))
+            )
             index += 1
         for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
             own = "b" if parameter == "mu" else f"b_{parameter}"

@@ -159,12 +159,12 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
     run(fill_rows, model, memory, etas, inner, slopes, out)
     information, scores = np.zeros((n_predictors, n)), np.zeros((n_predictors, n))
     with np.errstate(all="ignore"):
-        for c, (j, _, link) in enumerate(model.components):
+        for c, (j, _, link, _) in enumerate(model.components):
             if j < 0:
                 continue
             scores[j] = out[1 + c] * slopes[c]
             if c == 0 and problem.information is not None:
-                information[j] = problem.information(etas, memory.own[0], problem.trials)
+                information[j] = problem.information(etas, memory.own[0], problem.trials, problem.sets)
                 continue
             moved, slope, there = inner.copy(), np.ones(n), np.zeros_like(out)
             moved[c] = etas[j] + STEP

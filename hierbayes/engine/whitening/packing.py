@@ -16,7 +16,7 @@ from hierbayes.engine.whitening.problem import Problem, ordered_factors
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
 ADDRESS, DENSE, CONDITIONAL = 0, 1, 2  # in `sizes`
-PREDICTOR_OF, CONSTANT, LINK = 0, 1, 2  # in a component's row
+PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 Q, FIRST_SCALE, LEVELS, START, COLUMN, LEVEL, SQUARE, PREDICTOR = range(8)  # in a factor's row
 
 
@@ -28,7 +28,7 @@ class Model(NamedTuple):
 
     sizes: Ints  # (3,): address of the family's rows, dense coordinates, conditional factors
     constant: Floats  # (1,)
-    components: Ints  # (J, 3): predictor (-1: none), own parameter (-1: none), link
+    components: Ints  # (J, 4): predictor (-1: none), own parameter (-1: none), link, step to the next set
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
@@ -43,6 +43,7 @@ class Model(NamedTuple):
     codes: Ints  # (K, n)
     offsets: Floats  # (M, n)
     rows: Floats  # (3, n): y, trials, weights
+    sets: Ints  # (n,)
 
 
 class WhiteningMap(NamedTuple):
@@ -164,7 +165,7 @@ def pack(problem: Problem) -> Packed:
     model = Model(
         sizes=np.array([problem.address, 0, 0], np.int64),
         constant=np.array([_constant(problem, own, factors, priors)]),
-        components=np.array([[c.predictor, c.own, c.link] for c in problem.components], np.int64),
+        components=np.array([[c.predictor, c.own, c.link, c.step] for c in problem.components], np.int64),
         own_places=np.column_stack([scales[: len(own), 0], [one.after for one in problem.own]])
         .astype(np.int64)
         .reshape(-1, 2),
@@ -181,6 +182,7 @@ def pack(problem: Problem) -> Packed:
         codes=_stack([f.codes[None] for f in factors], len(problem.y)).astype(np.int64),
         offsets=_stack([p.offset[None] for p in problem.predictors], len(problem.y)),
         rows=_stack([problem.y[None], problem.trials[None], problem.weights[None]], len(problem.y)),
+        sets=np.ascontiguousarray(problem.sets, np.int64),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places))
 

@@ -63,11 +63,14 @@ class Component:
         Place among the numbers of the model's own.
     link : int
         Its link by number: see `hierbayes.kinds`.
+    step : int
+        How far apart the numbers of successive sets of rows are, 0 where all rows share one.
     """
 
     predictor: int
     own: int
     link: int
+    step: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,13 +85,15 @@ class Problem:
         J of them, in the family's order.
     y, trials, weights : arrays, shape (n,)
         A weight multiplies its row's log density.
+    sets : array of int, shape (n,)
+        To which set of rows each belongs, for components that differ by it.
     predictors : tuple of Predictor
     own : tuple of Own
     constant : float
         The rows' part of the log density that depends on no parameter.
     information : callable or None
-        ``information(etas, own, trials)``: expected information of each row about its first component's linear
-        predictor, for linear predictors (P, n), own values (A,) and trials (n,).
+        ``information(etas, own, trials, sets)``: expected information of each row about its first component's linear
+        predictor, for linear predictors (P, n), own values (A,), trials (n,) and sets (n,).
     summed : bool
         Whether rows that differ in the response alone may be merged: their log density is linear in the response
         (and the trials).
@@ -99,15 +104,16 @@ class Problem:
     y: Floats
     trials: Floats
     weights: Floats
+    sets: Ints
     predictors: tuple[Predictor, ...]
     own: tuple[Own, ...]
     constant: float
-    information: Callable[[Floats, Floats, Floats], Floats] | None
+    information: Callable[[Floats, Floats, Floats, Ints], Floats] | None
     summed: bool
 
     def columns(self) -> list[Floats | Ints]:
         """All that the linear predictors read of the rows, as columns (n,)."""
-        found: list[Floats | Ints] = []
+        found: list[Floats | Ints] = [self.sets]
         for predictor in self.predictors:
             found += [*predictor.X.T, predictor.offset]
             for factor in predictor.factors:
@@ -125,7 +131,8 @@ class Problem:
             )
             for p in self.predictors
         )
-        return replace(self, y=y, trials=trials, weights=weights, predictors=predictors)
+        sets = self.sets[chosen]
+        return replace(self, y=y, trials=trials, weights=weights, sets=sets, predictors=predictors)
 
 
 def ordered_factors(predictors: Sequence[Predictor]) -> list[tuple[int, int]]:

@@ -13,7 +13,7 @@ from numba.extending import intrinsic
 
 from hierbayes import kinds
 from hierbayes.engine.core.loops import compiled, dot, fill
-from hierbayes.engine.whitening.packing import ADDRESS, CONSTANT, LINK, PREDICTOR_OF, Memory, Model
+from hierbayes.engine.whitening.packing import ADDRESS, CONSTANT, LINK, PREDICTOR_OF, STEP, Memory, Model
 
 apply_link = kinds.apply_link.compiled
 VALUE, SLOPE, PRIOR_SCORE, SCORE = 0, 1, 2, 3  # of an own parameter
@@ -51,7 +51,10 @@ def set_constants(model: Model, memory: Memory) -> None:
     """Set the inner coordinates of what is the same in all rows, and no score of it yet."""
     for c in range(model.components.shape[0]):
         own = model.components[c, CONSTANT]
-        if own >= 0:
+        if model.components[c, STEP] > 0:
+            fill(memory.own[SCORE], 0.0)
+            fill(memory.slopes[c], 1.0)
+        elif own >= 0:
             memory.own[SCORE, own] = 0.0
             fill(memory.inner[c], memory.own[VALUE, own])
             apply_link(model.components[c, LINK], memory.inner[c], memory.slopes[c])
@@ -65,8 +68,16 @@ def evaluate_rows(start: int, size: int, model: Model, memory: Memory) -> bool:
     """
     possible = True
     for c in range(model.components.shape[0]):
-        j, link = model.components[c, PREDICTOR_OF], model.components[c, LINK]
-        if j >= 0:
+        j, link, step = (
+            model.components[c, PREDICTOR_OF],
+            model.components[c, LINK],
+            model.components[c, STEP],
+        )
+        if step > 0:
+            inner, own = memory.inner[c], model.components[c, CONSTANT]
+            for i in range(size):
+                inner[i] = memory.own[VALUE, own + model.sets[start + i] * step]
+        elif j >= 0:
             inner, eta = memory.inner[c], memory.etas[0, j]
             for i in range(size):
                 inner[i] = eta[i]
@@ -93,6 +104,11 @@ def score_rows(start: int, size: int, model: Model, memory: Memory) -> float:
     for c in range(model.components.shape[0]):
         j, own = model.components[c, PREDICTOR_OF], model.components[c, CONSTANT]
         found = memory.out[1 + c, :size]
+        if model.components[c, STEP] > 0:
+            for i in range(size):
+                at = own + model.sets[start + i] * model.components[c, STEP]
+                memory.own[SCORE, at] += found[i] * weights[i]
+            continue
         if own >= 0:
             memory.own[SCORE, own] += memory.slopes[c, 0] * dot(found, weights)
             continue

@@ -1,0 +1,84 @@
+"""What the categories of a response settle: how many parameters its family has, and each one's formula."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from hierbayes.data.design import MEAN
+from hierbayes.data.response import categories_of
+from hierbayes.errors import UnsupportedError
+from hierbayes.families import Family
+from hierbayes.formula import Formula, quote
+
+type Formulas = dict[str, Formula]
+
+
+def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:
+    """The formula of every parameter, and the family with as many of them as the response has categories.
+
+    Most families have the same parameters whatever the response, and come back as they are. Done twice it changes
+    nothing more.
+
+    Parameters
+    ----------
+    formulas : mapping of str to Formula
+        As users write them.
+    frame : pandas.DataFrame
+        Complete training rows.
+    family : Family
+
+    Raises
+    ------
+    DataError, UnsupportedError
+        Where the response has no categories that the family may have, or a formula is no parameter's.
+    """
+    settled, first = dict(formulas), formulas[MEAN]
+    levels = _levels(first, frame, family) if family.support.categories else ()
+    assert first.response is not None
+    if levels and first.response.thresholds.equidistant:
+        family = _equidistant(family, len(levels))
+    if levels and first.specific and family.specific is not None:
+        family = family.specific(len(levels) - 1)
+        own = Formula(None, first.specific, (), (), columns=first.columns)
+        settled |= {p.name: own for p in family.own if p.moves is not None}
+    if levels and family.by_category is not None:
+        family = family.by_category(levels)
+        settled = _a_formula_each(settled, family)
+    _check_names(settled, family)
+    return settled, family
+
+
+def _levels(formula: Formula, frame: pd.DataFrame, family: Family) -> tuple[Any, ...]:
+    response = formula.response
+    assert response is not None
+    names = [name for name in formula.response_columns if quote(name) == response.expression]
+    return categories_of(frame[names[0]], family) if names and names[0] in frame else ()
+
+
+def _equidistant(family: Family, categories: int) -> Family:
+    if family.equidistant is None:
+        raise UnsupportedError(
+            f'family {family.name!r} has no evenly spaced thresholds; leave "equidistant" out, or take cumulative'
+        )
+    return family.equidistant(categories)
+
+
+def _a_formula_each(formulas: Formulas, family: Family) -> Formulas:
+    """The bare formula for every category but the first, whose predictor is 0, where it has none of its own."""
+    bare = formulas[MEAN]
+    if bare.common == "0" and not bare.groups and not bare.offsets:
+        return formulas  # it was settled before
+    own = replace(bare, response=None)
+    nothing = Formula(bare.response, "0", (), (), text=bare.text, columns=bare.columns)
+    found = {MEAN: nothing} | {parameter.name: own for parameter in family.own}
+    return found | {name: formula for name, formula in formulas.items() if name != MEAN}
+
+
+def _check_names(formulas: Formulas, family: Family) -> None:
+    known = [parameter.name for parameter in family.parameters]
+    for name in formulas:
+        if name not in known:
+            have = ", ".join(known)
+            raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")
