@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hierbayes.criticism.criticism import compare_models
     from hierbayes.data.designrows import DesignRows, design_grid
     from hierbayes.datasets import load_dataset
     from hierbayes.elicitation import elicit, elicit_groups
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
         SamplingWarning,
         UnsupportedError,
     )
-    from hierbayes.fitted import Fit, compare_models, load
     from hierbayes.formula import parse
-    from hierbayes.model import Model, fit, simulate
+    from hierbayes.model import Fit, Model, fit, load
+    from hierbayes.prior_simulation import simulate
     from hierbayes.priorfile import PriorFile, read_prior_file
     from hierbayes.priors import Prior, PriorSet
 
@@ -31,7 +32,7 @@ _HOMES = {
     "DataError": "errors",
     "DataWarning": "errors",
     "DesignRows": "data.designrows",
-    "Fit": "fitted",
+    "Fit": "model",
     "FormulaError": "errors",
     "HierBayesError": "errors",
     "Model": "model",
@@ -41,16 +42,16 @@ _HOMES = {
     "PriorSet": "priors",
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
-    "compare_models": "fitted",
+    "compare_models": "criticism.criticism",
     "design_grid": "data.designrows",
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
     "fit": "model",
-    "load": "fitted",
+    "load": "model",
     "load_dataset": "datasets",
     "parse": "formula",
     "read_prior_file": "priorfile",
-    "simulate": "model",
+    "simulate": "prior_simulation",
 }
 
 __all__ = [

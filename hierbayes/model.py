@@ -1,16 +1,22 @@
-"""The façade: `Model`, and `fit`."""
+"""The façade: `Model` and `Fit`, which make each other; `fit`, and `load`."""
 
 import warnings
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from hierbayes import known_parameters
-from hierbayes.answers.predict import choose_groups
+from hierbayes.answers.approximation import is_approximate
+from hierbayes.answers.estimates import Estimates
+from hierbayes.answers.marginal_effects import MarginalEffects
+from hierbayes.answers.predictions import Predictions
 from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.criticism import Criticism
 from hierbayes.criticism.designchecks import check_design, structure
 from hierbayes.data.design import MEAN, PACKAGE, Design
+from hierbayes.data.formulas import Formulas, read_formulas
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.sources import Source, find_source
@@ -18,33 +24,22 @@ from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
-from hierbayes.errors import (
-    DataError,
-    DataWarning,
-    FormulaError,
-    UnsupportedError,
-)
-from hierbayes.expect import Simulation, simulate_all
-from hierbayes.families import Family, get_family
-from hierbayes.fitted import Fit
-from hierbayes.formula import Formula, parse
-from hierbayes.prior_comparison import PriorComparison
-from hierbayes.prior_summary import PriorSummary, summarise_prior
+from hierbayes.errors import DataError, DataWarning
+from hierbayes.families import get_family
+from hierbayes.pictures import Pictures
+from hierbayes.prior_comparison import PriorComparison, with_priors
+from hierbayes.prior_simulation import PriorSimulation
 from hierbayes.priors import Priors, read_priors
-from hierbayes.reprs import model_html, model_text
+from hierbayes.reprs import fit_html, fit_text, model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
-from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
+from hierbayes.store import read_fit, write_fit
 
 if TYPE_CHECKING:
     import pymc as pm
-    import xarray as xr
-    from numpy.typing import NDArray
-
-type Formulas = str | Formula | Mapping[str, str | Formula]
 
 
-class Model:
+class Model(PriorSimulation):
     """A Bayesian hierarchical model: a formula and data, with every prior settled.
 
     Making one is the composition of five steps, each of them a function: `parse` the formula, `complete_rows` of the
@@ -113,8 +108,6 @@ class Model:
         formulas = read_formulas(formula, found)
         prior_set = read_priors(priors)
         source = find_source(data)
-        self.data: pd.DataFrame | Source
-        self.design: Design | Streamed
         if source is None:
             self.data = complete_rows(formulas, data)
             formulas, found = settle(formulas, self.data, found)
@@ -202,141 +195,6 @@ class Model:
         graph: pm.Model = build_graph(self.spec, design, parameterization)
         return graph
 
-    def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
-        """Parameters from their priors and the responses they imply, by forward simulation.
-
-        Parameters
-        ----------
-        draws : int
-        seed : int
-        rows : data frame or mapping, optional
-            Other rows than the model's own, as `Fit.predict` takes them; levels that the model hasn't are new
-            groups, drawn from the population.
-
-        Returns
-        -------
-        xarray.DataTree
-            Groups prior, prior_predictive and, where there is a response, observed_data, as one chain.
-        """
-        Settings(draws=draws, seed=seed)
-        design = (
-            in_memory(self.design, "prior_predictive")
-            if rows is None
-            else self.spec.layout.bind_new(rows, choose_groups(self.spec, "all"))
-        )
-        return prior_predictive(self.spec, design, draws, seed)
-
-    def simulate_prior(self, draws: int = 1000, seed: int = 0) -> Simulation:
-        """Data sets simulated from the priors, as arrays: what summaries and pictures of a prior are made of."""
-        Settings(draws=draws, seed=seed)
-        design = in_memory(self.design, "simulation from the priors")
-        assert isinstance(self.data, pd.DataFrame)
-        prior = sample_prior(self.spec, draws, seed)
-        return simulate_all(self.spec, design, self.data, prior, seed)
-
-    def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummary:
-        """What the priors imply, in sentences and tables: responses, groups, intraclass correlations.
-
-        Parameters
-        ----------
-        draws : int
-            Data sets to simulate.
-        seed : int
-
-        Returns
-        -------
-        PriorSummary
-            It prints itself; `responses` and `effects` are its tables.
-
-        Examples
-        --------
-        >>> import hierbayes as hb
-        >>> priors = {"Intercept": "Normal(300, 50)", "sd": "HalfNormal(30)", "sigma": "Exponential(0.02)"}
-        >>> summary = hb.Model("rt ~ 1 + (1 | subject)", hb.design_grid(subject=20, trial=5), priors=priors)
-        >>> print(summary.prior_summary().sentences[0])
-        A simulated rt is 297 at the median; 90 % lie in 160 to 435.
-        """
-        return summarise_prior(self.simulate_prior(draws, seed))
-
-    def plot_prior_predictive(
-        self,
-        draws: int = 1000,
-        seed: int = 0,
-        *,
-        bounds: tuple[float, float] | None = None,
-        label: str | None = None,
-    ) -> "NDArray[Any]":
-        """Simulated responses and groups, and the implied priors of sds, correlations and the ICC, a panel each.
-
-        Parameters
-        ----------
-        draws : int
-        seed : int
-        bounds : tuple of float, optional
-            What is plausible for a response: drawn, with the share of simulated responses outside.
-        label : str, optional
-            The response with its unit, for the axes.
-
-        Returns
-        -------
-        ndarray of matplotlib.axes.Axes
-        """
-        from hierbayes.plots.priors import plot_prior_predictive
-
-        return plot_prior_predictive(self.simulate_prior(draws, seed), bounds=bounds, label=label)
-
-    @overload
-    def simulate(
-        self, parameters: Mapping[str, Any], seed: int = 0, *, effects: Literal[False] = False
-    ) -> pd.DataFrame: ...
-
-    @overload
-    def simulate(
-        self, parameters: Mapping[str, Any], seed: int = 0, *, effects: Literal[True]
-    ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
-
-    def simulate(self, parameters: Mapping[str, Any], seed: int = 0, *, effects: bool = False) -> Any:
-        """The training rows with responses drawn at known parameters: data of which the truth is known.
-
-        Parameters
-        ----------
-        parameters : mapping of str to float
-            By the names of `Fit.summary`, so that ``fit.summary()["mean"]`` will do: every coefficient, every
-            ``"sd[group, effect]"`` and the family's own; a ``"cor[group, effect, effect]"`` is 0 unless given. All
-            are at 0 of the user's columns.
-        seed : int
-            Of the group effects and the responses.
-        effects : bool
-            Whether to return the group effects that were drawn as well: the truth that `Fit.ranef` is about.
-
-        Returns
-        -------
-        pandas.DataFrame, or two of them
-            The columns that the model reads, the response simulated. With ``effects=True`` also group, level, effect
-            and value, a row an effect in the order of `Fit.ranef`.
-
-        Raises
-        ------
-        DataError
-            For a parameter that is absent, unknown or out of range, or a response that is computed.
-
-        Examples
-        --------
-        >>> import hierbayes as hb
-        >>> model = hb.Model("Reaction ~ Days + (1 | Subject)", hb.load_dataset("sleepstudy"))
-        >>> truth = {"Intercept": 250, "Days": 10, "sd[Subject, Intercept]": 40, "sigma": 30}
-        >>> model.simulate(truth, seed=1).shape
-        (180, 3)
-        >>> data, effects = model.simulate(truth, seed=1, effects=True)
-        >>> effects.columns.tolist()
-        ['group', 'level', 'effect', 'value']
-        """
-        Settings(seed=seed)
-        design = in_memory(self.design, "simulate")
-        assert isinstance(self.data, pd.DataFrame)
-        rows, drawn = known_parameters.simulate(self.spec, design, self.data, parameters, seed)
-        return (rows, drawn) if effects else rows
-
     def fit(
         self,
         draws: int = 1000,
@@ -350,7 +208,7 @@ class Model:
         target_accept: float | None = None,
         sampler: str = "nutpie",
         parameterization: str = "noncentered",
-    ) -> Fit:
+    ) -> "Fit":
         """Draw the posterior.
 
         Parameters
@@ -397,7 +255,7 @@ class Model:
         tree = draw_posterior(self.spec, self.design, settings, strategy)
         return Fit(self.spec, self.data, self.design, tree)
 
-    def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> Fit:
+    def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> "Fit":
         """Draw a Gaussian approximation to the posterior: a first look, and how far to trust it.
 
         It is Gaussian in the coordinates in which `fit` samples: for strategy ``"whitened"`` in all of them; for
@@ -442,7 +300,7 @@ class Model:
         tree = approximate_posterior(self.spec, self.design, draws=draws, seed=seed, progress=progress)
         return Fit(self.spec, self.data, self.design, tree)
 
-    def refit(self, priors: Priors, **options: Any) -> PriorComparison:
+    def refit(self, priors: Priors, **options: Any) -> "PriorComparison[Fit]":
         """Fit the model as it is and with other priors: their posteriors side by side.
 
         Parameters
@@ -460,6 +318,120 @@ class Model:
         return self.fit(**options).refit(priors, **options)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
+    """A posterior and the model it belongs to; made by `Model.fit`, `Model.approximate` or `load`.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+        What was learnt of the data, the family, every prior.
+    data : pandas.DataFrame or Source
+        The complete training rows, the columns that the model reads; or where they are.
+    design : Design or Streamed
+        Those rows as arrays, or what was summed up over them.
+    tree : xarray.DataTree
+        The draws, in ArviZ's groups posterior, sample_stats and observed_data: what ``az.summary`` and
+        ``az.plot_trace`` read. `posterior_predictive` adds what ``az.plot_ppc_dist`` reads.
+    """
+
+    def __repr__(self) -> str:
+        return fit_text(self.spec, self.tree, self.summary())
+
+    def _repr_html_(self) -> str:
+        return fit_html(self.spec, self.tree, self.summary())
+
+    @property
+    def model(self) -> Model:
+        """The model that was fitted, of a loaded fit too: for its graph, its checks, another fit of it."""
+        return Model._of(self.spec, self.data, self.design)
+
+    @property
+    def formula(self) -> str | dict[str, str]:
+        """The formula as canonical text; one a parameter where several have any."""
+        formulas = {name: str(formula) for name, formula in self.spec.layout.formulas.items()}
+        return formulas if len(formulas) > 1 else formulas[MEAN]
+
+    @property
+    def priors(self) -> pd.DataFrame:
+        """Every prior, as `Model.priors`."""
+        return prior_table(self.spec)
+
+    @property
+    def pareto_k(self) -> float | None:
+        """How far the posterior is from the approximation that was drawn (`Model.approximate`); None for `Model.fit`.
+
+        Below min(1 − 1/log₁₀ S, 0.7) of S draws, importance weights turn the approximation into the posterior
+        (Vehtari et al. 2024, JMLR 25(72)): they are in ``tree["sample_stats"]["log_weight"]``.
+        """
+        return float(self.tree.attrs["pareto_k"]) if is_approximate(self.tree) else None
+
+    def refit(self, priors: Priors, **options: Any) -> "PriorComparison[Fit]":
+        """The same model and rows with other priors, beside this fit.
+
+        Parameters
+        ----------
+        priors : mapping, PriorSet, path, list of these, or None
+            As for `Model`; what isn't named stays as it is here, and None makes every prior a default.
+        **options
+            As for `Model.fit`; draws, chains and seed are those of this fit unless given. An approximation is
+            approximated again, with the options of `Model.approximate`.
+
+        Returns
+        -------
+        PriorComparison
+            It prints both priors and posteriors and how far each quantity moved; `after` is the new fit.
+
+        Raises
+        ------
+        TypeError
+            For an option that there isn't, such as `chains` of an approximation.
+        """
+        from hierbayes.engine import Settings
+
+        self._check_options(options, [*Settings.__dataclass_fields__, "strategy"])
+        sizes, asked = self.posterior.sizes, dict(options)
+        kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
+        spec = with_priors(self.spec, None if priors is None else read_priors(priors))
+        if is_approximate(self.tree):
+            tree = approximate_posterior(spec, self.design, **{**kept, **asked})
+            return PriorComparison(self, Fit(spec, self.data, self.design, tree))
+        kept["chains"] = sizes["chain"]
+        strategy = asked.pop("strategy", "auto")
+        tree = draw_posterior(spec, self.design, Settings(**{**kept, **asked}), strategy)
+        return PriorComparison(self, Fit(spec, self.data, self.design, tree))
+
+    def _check_options(self, given: Mapping[str, Any], options: Sequence[str]) -> None:
+        """Refuse what is no option of drawing this fit anew; `options` are those of a fit."""
+        words = "refit() takes the options of fit()"
+        if is_approximate(self.tree):
+            options = ["draws", "seed", "progress"]
+            words = "refit() of an approximation approximates again; independent draws have no other options"
+        unknown = [name for name in given if name not in options]
+        if unknown:
+            raise TypeError(f"{words}: {', '.join(options)}; got {unknown[0]!r}")
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole fit to one netCDF file with a checksum: draws, training rows, specification. `load` reads it.
+
+        An older file is replaced once the new one is complete; if saving fails, it stays as it was.
+        """
+        self._rows("write the draws with fit.tree.to_netcdf(…), or make the model of a sample of the rows")
+        write_fit(path, self.spec, self._frame(), self.tree)
+
+
+def load(path: str | Path) -> Fit:
+    """Read a fit that `Fit.save` wrote; every method works as on the original.
+
+    Raises
+    ------
+    DataError
+        For a file that is damaged, that another program has changed, or that is no fit of hierbayes.
+    """
+    spec, data, design, tree = read_fit(path)
+    return Fit(spec, data, design, tree)
+
+
 def fit(
     formula: Formulas,
     data: Any,
@@ -473,107 +445,3 @@ def fit(
     """``Model(formula, data, family, priors, link, center=center).fit(**options)``."""
     progress = options.get("progress", True)
     return Model(formula, data, family, priors, link, progress=progress, center=center).fit(**options)
-
-
-@overload
-def simulate(
-    formula: Formulas,
-    design: Any,
-    parameters: Mapping[str, Any],
-    seed: int = 0,
-    family: str = "gaussian",
-    link: str | None = None,
-    *,
-    effects: Literal[False] = False,
-) -> pd.DataFrame: ...
-
-
-@overload
-def simulate(
-    formula: Formulas,
-    design: Any,
-    parameters: Mapping[str, Any],
-    seed: int = 0,
-    family: str = "gaussian",
-    link: str | None = None,
-    *,
-    effects: Literal[True],
-) -> tuple[pd.DataFrame, pd.DataFrame]: ...
-
-
-def simulate(
-    formula: Formulas,
-    design: Any,
-    parameters: Mapping[str, Any],
-    seed: int = 0,
-    family: str = "gaussian",
-    link: str | None = None,
-    *,
-    effects: bool = False,
-) -> Any:
-    """Data from known truths, for rows that have no response yet.
-
-    Parameters
-    ----------
-    formula : str, Formula or mapping of str to either
-        As for `Model`; its left side names the column to make, ``trials(n)`` a column of the design.
-    design : data frame or mapping
-        n rows with the predictors and the grouping factors.
-    parameters, seed
-        As in `Model.simulate`.
-    family, link : str, str or None
-        As for `Model`.
-    effects : bool
-        As in `Model.simulate`.
-
-    Returns
-    -------
-    pandas.DataFrame, or two of them
-        The design and the response; with ``effects=True`` also the group effects.
-
-    Examples
-    --------
-    >>> import hierbayes as hb
-    >>> design = {"x": [0.0, 1.0] * 10, "g": [g for g in range(10) for _ in range(2)]}
-    >>> truth = {"Intercept": 1, "x": 0.5, "sd[g, Intercept]": 1, "sigma": 0.3}
-    >>> hb.simulate("y ~ x + (1 | g)", design, truth, seed=1).columns.tolist()
-    ['x', 'g', 'y']
-    """
-    Settings(seed=seed)
-    found, link_name = get_family(family, link)
-    formulas = read_formulas(formula, found)
-    rows, drawn = known_parameters.simulate_design(formulas, design, found, link_name, parameters, seed)
-    return (rows, drawn) if effects else rows
-
-
-def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
-    """The formula of each parameter, the mean's first.
-
-    Raises
-    ------
-    FormulaError
-        When a text cannot be read, or none is the mean's.
-    UnsupportedError
-        For a parameter that the family hasn't got.
-    """
-    if not isinstance(formula, Mapping):
-        return {MEAN: _read(formula, response=True)}
-    if MEAN not in formula:
-        raise FormulaError(
-            f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}"
-        )
-    known = [auxiliary.name for auxiliary in family.own]
-    for name in formula:
-        if name != MEAN and name not in known and family.by_category is None:
-            have = ", ".join([MEAN, *known])
-            raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")
-        if name in known and not family.parameter(name).takes_formula:
-            raise UnsupportedError(
-                f"{name} of family {family.name!r} is a vector, which has no formula; leave it out"
-            )
-    others = {name: _read(text, response=False) for name, text in formula.items() if name != MEAN}
-    return {MEAN: _read(formula[MEAN], response=True)} | others
-
-
-def _read(formula: str | Formula, response: bool) -> Formula:
-    return formula if isinstance(formula, Formula) else parse(formula, response=response)

@@ -3,31 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-
 from hierbayes.answers.grids import RESOLUTION
-from hierbayes.data.design import MEAN, Design
-from hierbayes.spec import ModelSpec
+from hierbayes.answers.posterior import Posterior
+from hierbayes.data.design import MEAN
 
 if TYPE_CHECKING:
-    import xarray as xr
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
 
-class Pictures:
-    """What draws a fit; the fit itself is `fitted.Fit`."""
-
-    if TYPE_CHECKING:
-        spec: ModelSpec
-
-        @property
-        def posterior(self) -> xr.Dataset:
-            """The posterior group."""
-
-        def _rows(self, instead: str = "") -> Design: ...
-
-        def _frame(self) -> pd.DataFrame: ...
+class Pictures(Posterior):
+    """What draws a fit."""
 
     def plot_conditional_effects(
         self,

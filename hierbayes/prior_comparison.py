@@ -1,23 +1,21 @@
 """Consequences of a choice of priors: two prior sets and the posteriors they lead to, side by side."""
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from hierbayes.answers.intervals import get_interval, labelled
+from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.summary import estimates
 from hierbayes.defaults import resolve_priors
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
 from hierbayes.spec import ModelSpec
 
-if TYPE_CHECKING:
-    from hierbayes.fitted import Fit
-
 
 @dataclass(frozen=True, eq=False)
-class PriorComparison:
+class PriorComparison[F: Posterior]:
     """Two fits of one model to the same rows under two sets of priors; it prints as their table.
 
     Attributes
@@ -25,8 +23,8 @@ class PriorComparison:
     before, after : Fit
     """
 
-    before: "Fit"
-    after: "Fit"
+    before: F
+    after: F
 
     def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """One row a quantity: its prior and posterior in both fits, and how far the second moved.

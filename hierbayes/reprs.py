@@ -5,7 +5,7 @@ import html
 import pandas as pd
 import xarray as xr
 
-from hierbayes.criticism.checks import describe_approximation, is_approximate
+from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.data.design import Design
 from hierbayes.data.streamed import Streamed
 from hierbayes.describe import describe_model, equations, prior_table

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from hierbayes.criticism.importance import FEWEST, good_k, smoothed_weights
+from hierbayes.answers.approximation import good_k
+from hierbayes.criticism.importance import FEWEST, smoothed_weights
 
 RATIO = 0.8 * np.random.default_rng(1).standard_normal(1000)
 

@@ -28,7 +28,7 @@ LAYERS = [
     "links", "kinds", "cumulative", "families", "columnmap", "data", "spec", "standing", "defaults", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
-    "fitted", "model", "priorfile", "datasets", "cli",
+    "prior_simulation", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ SURFACE = [
     *(getattr(hb, name) for name in hb.__all__ if inspect.isfunction(getattr(hb, name))),
     *(
         method
-        for owner in (hb.Fit, Pictures, hb.Model, PriorComparison)
+        for owner in (*hb.Fit.__mro__[:-1], *hb.Model.__mro__[:-1], PriorComparison)
         for name, method in vars(owner).items()
         if inspect.isfunction(method) and not name.startswith("_")
     ),

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.answers.approximation import describe_approximation, good_k, is_approximate
 from hierbayes.answers.convergence import FEWEST, diagnostics
 from hierbayes.answers.summary import summary_draws
-from hierbayes.criticism.importance import good_k
 from hierbayes.spec import ModelSpec
 
 RHAT_LIMIT = 1.01
@@ -89,29 +89,6 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
             )
         )
     return tuple(findings)
-
-
-def is_approximate(tree: xr.DataTree) -> bool:
-    """Whether the draws are of an approximation to the posterior."""
-    return "approximation" in tree.attrs
-
-
-def describe_approximation(tree: xr.DataTree) -> str:
-    """What the draws are of, and how far the posterior is from that.
-
-    Examples
-    --------
-    >>> tree = xr.DataTree.from_dict({"posterior": xr.Dataset(coords={"chain": [0], "draw": np.arange(4000)})})
-    >>> tree.attrs |= {"approximation": "Gaussian", "pareto_k": 0.523}
-    >>> describe_approximation(tree)
-    'a Gaussian approximation to the posterior, Pareto k 0.52 (trusted below 0.70)'
-    """
-    kind, k, limit = (
-        tree.attrs["approximation"],
-        tree.attrs["pareto_k"],
-        good_k(tree["posterior"].sizes["draw"]),
-    )
-    return f"a {kind} approximation to the posterior, Pareto k {k:.2f} (trusted below {limit:.2f})"
 
 
 def _check_approximation(tree: xr.DataTree) -> Finding:

@@ -11,19 +11,6 @@ Array = NDArray[np.float64]
 FEWEST = 30  # draws: a fifth of so few are the tail that k is of, and six are needed
 
 
-def good_k(draws: int) -> float:
-    """The largest Pareto k at which importance sampling with that many draws can be trusted: 1 − 1/log₁₀ S, up to 0.7.
-
-    Vehtari et al. (2024), section 3.2.4.
-
-    Examples
-    --------
-    >>> round(good_k(1000), 2), good_k(4000)
-    (0.67, 0.7)
-    """
-    return float(min(1 - 1 / np.log10(max(draws, 11)), 0.7))
-
-
 def smoothed_weights(log_divisors: Array, efficiency: float = 1.0) -> tuple[Array, Array]:
     """Smoothed importance weights of draws, one over the divisors.
 

@@ -129,10 +129,9 @@ def test_posteriors_are_those_of_brms(name):
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
 def test_estimates_are_those_of_clmm(link):
     """The likelihood at clmm's estimates, the judges integrated out, is clmm's; and no point near has a higher one."""
-    from hierbayes.known_parameters import known_draws
-
     from hierbayes.answers.draws import Draws
     from hierbayes.criticism.marginal import hold_out, log_marginal
+    from hierbayes.known_parameters import known_draws
 
     model = hb.Model("rating ~ temp + contact + (1 | judge)", wine(), family="cumulative", link=link)
     found = REFERENCE["clmm"][link]

@@ -1,0 +1,132 @@
+"""Predictions and their differences, as methods of a fit."""
+
+from typing import Any, Literal
+
+import pandas as pd
+
+from hierbayes.answers import comparison, predict
+from hierbayes.answers.intervals import get_interval, labelled
+from hierbayes.answers.posterior import Posterior
+from hierbayes.answers.predict import Request
+from hierbayes.answers.quantities import Output, check_output
+from hierbayes.data.design import Design
+from hierbayes.data.streamed import Streamed
+
+type Kind = Literal["linear", "mean", "response", "score"]
+type NewLevels = Literal["sample", "mean", "average", "error"]
+
+
+class Predictions(Posterior):
+    """What a fit expects of rows."""
+
+    def predict(
+        self,
+        rows: Any = None,
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """Predictions for new rows, or for the training rows.
+
+        A level that training had uses its own draws. A level it hadn't is a new group: its effects are drawn from
+        the population, once per posterior draw and shared by its rows. A missing level is an unknown group of that
+        row alone.
+
+        Parameters
+        ----------
+        rows : data frame or mapping, optional
+            n rows with the predictors' columns and those of the grouping factors that count; the training rows
+            unless given.
+        kind : {"linear", "mean", "response", "score"}
+            The linear predictor, the expected response (for binomial a probability, of categories each one's), or
+            simulated responses. Of ordered categories also the expected score: their values where these are numbers,
+            else 1, 2, …. A table of simulated categories is of scores too; their draws are places, 0, 1, ….
+        groups : "all", "none", "average", str or list of str
+            The grouping factors that count. ``"average"``: all, each row in a new group, and means averaged over
+            the population of groups; the columns of grouping factors need not be there.
+        new_levels : {"sample", "mean", "average", "error"}
+            Draw a new level's effects from the population, set them to 0, average the expected response over the
+            population (Gauss–Hermite quadrature in every draw), or refuse. Under ``"average"`` a linear predictor
+            has them at 0, which is its average, and a simulated response has them drawn.
+        output : {"table", "draws"}
+            A summary, in bounded memory, or every draw.
+        prob, interval : float, str, optional
+            Probability and kind of the credible interval; from ``arviz.rcParams`` unless given.
+        seed : int
+            Of new levels and simulated responses.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            mean, sd, lower, upper with the index of `rows`, of probabilities also by category; or draws (chain,
+            draw, __obs__), of probabilities (…, category).
+
+        Raises
+        ------
+        DataError
+            For an absent column, a missing predictor, an unseen level of a population-level factor, or with
+            ``new_levels="error"`` an unseen level of a grouping factor.
+
+        Warns
+        -----
+        DataWarning
+            Where a number in a spline or a polynomial basis lies beyond its range in the training rows, or another
+            number farther beyond its range than that is wide.
+        """
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        check_output(output)
+        draws = self._draws()
+        if rows is None and isinstance(self.design, Streamed) and output == "table" and not request.unknown:
+            chosen = get_interval(prob, interval)
+            parts = self.design.designs()
+            tables = [predict.predict_table(self.spec, draws, part, request, chosen) for part in parts]
+            return labelled(pd.concat(tables), chosen)
+        design = self._bind(rows, request)
+        if output == "draws":
+            return predict.predict_draws(self.spec, draws, design, request)
+        return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
+
+    def _bind(self, rows: Any, request: Request) -> Design:
+        """New rows, or the training rows, as a prediction reads them."""
+        if rows is None:
+            design = self._rows("give some rows: predict(rows, …)")
+            if not request.unknown:
+                return design
+        rows = self.data if rows is None else rows
+        return self.spec.layout.bind_new(rows, request.groups, request.unknown)
+
+    def compare(
+        self,
+        rows_a: Any,
+        rows_b: Any,
+        kind: Kind = "mean",
+        groups: Any = "all",
+        new_levels: NewLevels = "sample",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> pd.DataFrame:
+        """Posterior of the difference a − b between two situations, and the probability that it is positive.
+
+        Parameters
+        ----------
+        rows_a, rows_b : data frame or mapping
+            Equally many rows are compared one by one; otherwise each side is averaged within each draw (of more than
+            10,000 rows in evenly spaced draws, as the averages of `avg_predictions`).
+            A new level that stands on both sides is the same group, and so is the unknown group of a row whose level
+            is missing on both.
+        kind, groups, new_levels, prob, interval, seed
+            As in `predict`.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a difference: mean, sd, lower, upper, p_greater (the posterior probability of a > b).
+        """
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        draws = self._draws()
+        return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))
