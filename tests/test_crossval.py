@@ -120,7 +120,7 @@ def test_the_only_row_of_a_level_is_integrated_and_agrees_with_its_refit():
     """An effect that follows one row looks harmless to Pareto's k, and flatters the row."""
     cbpp = hb.load_dataset("cbpp").assign(row=lambda data: np.arange(len(data)))
     formula = "incidence | trials(size) ~ period + (1 | herd) + (1 | row)"
-    fit = hb.fit(formula, cbpp, family="binomial", seed=1, progress=False)
+    fit = hb.fit(formula, cbpp, family="binomial", seed=1, draws=3000, progress=False)  # sd[row] mixes slowly
     found = fit.loo()
     assert (found.method_i == "integrated").mean() > 0.9
     for place in np.argsort(found.elpd_i.to_numpy())[:4]:
@@ -191,14 +191,16 @@ def test_logo_is_refitting_without_each_subject(slopes, slopes_without_each_subj
     assert list(found.index) == list(hb.load_dataset("sleepstudy")["Subject"].unique())
     assert (found["n"] == 10).all()
     assert (found["error"] == 0).all()
-    total, sum_error = 0.0, 0.0
-    for subject, (fit, rows) in slopes_without_each_subject.items():
-        want, error = log_mean(log_density_of_a_new_subject(fit, rows))
-        weights = -log_density_of_a_new_subject(flatten(slopes.spec, slopes.posterior), rows)
+    total, sum_error, whole = 0.0, 0.0, flatten(slopes.spec, slopes.posterior)
+    for subject, (without, rows) in slopes_without_each_subject.items():
+        want, error = log_mean(log_density_of_a_new_subject(without, rows))
+        weights = -log_density_of_a_new_subject(whole, rows)
         own = log_mean(weights)[1]
         k = found.loc[subject, "pareto_k"]
-        if k < 0.7:
+        if k < 0.5:  # above, weights have no variance, and no error of theirs is known
             assert found.loc[subject, "elpd"] == pytest.approx(want, abs=4 * np.hypot(error, own))
+        if k < 0.7:
+            assert found.loc[subject, "elpd"] == pytest.approx(want, abs=0.5)
             total += found.loc[subject, "elpd"] - want
             sum_error = np.hypot(sum_error, np.hypot(error, own))
     assert (found["pareto_k"] < 0.7).sum() >= 15
