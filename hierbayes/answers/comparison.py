@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import Interval, labelled, measure, when_needed
 from hierbayes.answers.predict import Request, predict_chunks, predict_pairs
 from hierbayes.data.design import Design
 from hierbayes.errors import DataError
@@ -36,9 +36,9 @@ def compare(
     both = _share_unknown(spec, both, len(a))
     if len(a) == len(b):
         tables = [
-            _summarise(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
+            _measure(left - right, interval) for left, right in predict_pairs(spec, draws, both, request)
         ]
-        return labelled(pd.concat(tables).set_axis(a.index), interval)
+        return labelled(when_needed(pd.concat(tables)).set_axis(a.index), interval)
     draws = draws.thinned(ENTRIES // len(both))
     averages = np.zeros((len(draws), 2))
     weights = np.zeros((len(both), 2))
@@ -46,7 +46,7 @@ def compare(
     for part, values in predict_chunks(spec, draws, both, request):
         averages += values @ weights[part]
     difference = averages[:, [0]] - averages[:, [1]]
-    return labelled(_summarise(difference, interval).set_axis(["average"]), interval)
+    return labelled(when_needed(_measure(difference, interval)).set_axis(["average"]), interval)
 
 
 def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
@@ -68,7 +68,7 @@ def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
     return replace(both, predictors=predictors)
 
 
-def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
+def _measure(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
     """Draws of differences (S, k) as k rows; a tie counts half."""
     greater = np.mean(difference > 0, axis=0) + 0.5 * np.mean(difference == 0, axis=0)
-    return pd.DataFrame(summarise(difference, interval)).assign(p_greater=greater)
+    return pd.DataFrame(measure(difference, interval)).assign(p_greater=greater)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
@@ -33,10 +33,15 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
 
 
 def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean."""
+    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean.
+
+    Where there is no sd that can be told, the mean has no Monte Carlo error either.
+    """
     draws = summary_draws(spec, posterior)
     stacked = np.stack(list(draws.values()), axis=-1)
-    return labelled(_estimates(draws, interval).assign(**diagnostics(stacked)), interval)
+    table = _estimates(draws, interval).assign(**diagnostics(stacked))
+    table["mcse_mean"] = table["mcse_mean"].where(table["sd"].notna())
+    return labelled(table, interval)
 
 
 def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -54,15 +59,15 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
     tables = [
         pd.DataFrame(
             {"parameter": parameter, "effect": layout.coefficients}
-            | summarise(flat_draws(posterior, spec.coefficient_variable(parameter)), interval)
+            | measure(flat_draws(posterior, spec.coefficient_variable(parameter)), interval)
         )
         for parameter, layout in spec.layout.predictors.items()
         if layout.coefficients
     ]
     columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
-    return labelled(
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval
-    )
+    if not tables:
+        return labelled(pd.DataFrame(columns=columns), interval)
+    return labelled(when_needed(pd.concat(tables, ignore_index=True)), interval)
 
 
 def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -99,9 +104,9 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
 
 def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:
     def columns_of(parameter: str, factor: Factor) -> Mapping[str, Any]:
-        return summarise(draws_of(parameter, factor), interval)
+        return measure(draws_of(parameter, factor), interval)
 
-    return labelled(level_table(spec, columns_of, ("mean", "sd", "lower", "upper")), interval)
+    return labelled(when_needed(level_table(spec, columns_of, MEASURES)), interval)
 
 
 def level_table(

@@ -1,0 +1,92 @@
+"""Means and standard deviations that don't exist, or that draws don't tell, are left out of tables."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import hierbayes as hb
+from hierbayes.answers.intervals import get_interval, summarise
+from hierbayes.answers.pareto import tail_shapes, unknown_moments
+from hierbayes.criticism.checks import check_draws
+
+S, COLUMNS = 4000, 1000
+D = pd.DataFrame({"count": np.arange(24) % 5, "x": np.linspace(-1, 1, 24), "g": np.repeat(list("abcdef"), 4)})
+
+
+def shares(draw):
+    """Of 1000 quantities, how many have no mean and no standard deviation."""
+    shapes = tail_shapes(np.sort(draw(np.random.default_rng(1), (S, COLUMNS)), axis=0))
+    return tuple(float(each.mean()) for each in unknown_moments(shapes, S))
+
+
+@pytest.mark.parametrize(
+    ("draw", "no_mean", "no_sd"),
+    [
+        (lambda rng, size: rng.standard_normal(size), (0, 0), (0, 0)),
+        (lambda rng, size: rng.standard_exponential(size), (0, 0), (0, 0)),
+        (lambda rng, size: rng.poisson(0.3, size).astype(float), (0, 0), (0, 0)),
+        (lambda rng, size: np.exp(rng.standard_normal(size)), (0, 0), (0, 0.02)),
+        (lambda rng, size: rng.standard_t(8, size), (0, 0), (0, 0.001)),
+        (lambda rng, size: rng.standard_t(4, size), (0, 0), (0, 0.01)),
+        (lambda rng, size: rng.standard_t(2, size), (0, 0.03), (0.5, 1)),  # k is ½: no sd
+        (lambda rng, size: rng.standard_cauchy(size), (0.97, 1), (0.99, 1)),
+        (lambda rng, size: rng.normal(size=size) / rng.normal(0.5, 1, size), (0.97, 1), (0.99, 1)),
+        (lambda rng, size: -1 / rng.gamma(0.4, 1, size), (1, 1), (1, 1)),
+    ],
+)
+def test_how_often_moments_are_found_unknown(draw, no_mean, no_sd):
+    for found, (least, most) in zip(shares(draw), (no_mean, no_sd), strict=True):
+        assert least <= found <= most
+
+
+def test_shapes_of_either_tail_and_of_draws_that_never_move():
+    heavy = np.random.default_rng(0).pareto(1.0, S)
+    columns = np.column_stack([heavy, -heavy, np.zeros(S), np.append(heavy[1:], np.inf)])
+    found = tail_shapes(np.sort(columns, axis=0))
+    assert found[0] == found[1] == pytest.approx(1.0, abs=0.4)
+    assert list(found[2:]) == [-np.inf, np.inf]
+    assert (tail_shapes(np.sort(columns[:20], axis=0)) == -np.inf).all()
+
+
+def test_summaries_leave_out_what_there_is_not():
+    rng = np.random.default_rng(3)
+    draws = np.column_stack([rng.normal(size=S), rng.standard_cauchy(S), (np.arange(S) + 0.5)[::-1] ** -0.6])
+    found = pd.DataFrame(summarise(draws, get_interval(0.9, "eti")))
+    assert list(found.columns) == ["mean", "sd", "lower", "upper", "median", "pareto_k"]
+    assert found["mean"].isna().tolist() == [False, True, False]
+    assert found["sd"].isna().tolist() == [False, True, True]
+    assert found["pareto_k"].isna().tolist() == [True, False, False]
+    np.testing.assert_allclose(found["median"], np.median(draws, axis=0))
+    assert list(summarise(draws[:, :1], get_interval())) == ["mean", "sd", "lower", "upper"]
+
+
+@pytest.fixture(scope="module")
+def fit(known_fit):
+    """The shape of a negative binomial, and one coefficient, have Cauchy tails."""
+    rng = np.random.default_rng(7)
+    model = hb.Model("count ~ x + (1 | g)", D, family="negbinomial")
+    b = np.column_stack([0.1 * rng.normal(size=S), 0.1 * rng.standard_cauchy(S)])
+    values = {"b": b, "sd_g": np.full((S, 1), 0.3), "shape": 1 / rng.gamma(0.4, 1, S)}
+    return known_fit(model, values | {"r_g": 0.1 * rng.normal(size=(S, 6, 1))}, chains=4)
+
+
+def test_tables_of_a_fit_say_so(fit):
+    table = fit.summary()
+    assert table.loc[["x", "shape"], ["mean", "sd", "mcse_mean"]].isna().all(axis=None)
+    assert table.loc[["Intercept", "sd[g, Intercept]"], ["mean", "sd"]].notna().all(axis=None)
+    shape = fit.posterior["shape"].to_numpy()
+    assert table.loc["shape", "median"] == pytest.approx(np.median(shape))
+    assert fit.fixef()["mean"].isna().tolist() == [False, True]
+    assert "median" not in fit.ranef()
+    at_ends = fit.predict({"x": [0.0, 1.0], "g": ["a", "a"]}, kind="linear")
+    assert at_ends["mean"].isna().tolist() == [False, True]
+    compared = fit.compare({"x": [1.0], "g": ["a"]}, {"x": [0.0], "g": ["a"]}, kind="linear")
+    assert list(compared.columns) == ["mean", "sd", "lower", "upper", "median", "pareto_k", "p_greater"]
+    assert compared["mean"].isna().all()
+    assert "median" not in fit.predict({"x": [0.0], "g": ["a"]}, kind="linear")
+
+
+def test_a_check_tells_which(fit):
+    (finding,) = [each for each in check_draws(fit.spec, fit.tree) if each.code == "heavy-tails"]
+    assert finding.question
+    assert "no standard deviation of x, shape and no mean of x, shape" in finding.found
