@@ -90,3 +90,26 @@ def test_a_check_tells_which(fit):
     (finding,) = [each for each in check_draws(fit.spec, fit.tree) if each.code == "heavy-tails"]
     assert finding.question
     assert "no standard deviation of x, shape and no mean of x, shape" in finding.found
+
+
+def test_a_tail_of_the_prior_that_no_data_bound_is_known_without_draws_in_it(known_fit):
+    """Draws of 1 / gamma variables to which the far tail doesn't happen to come; well-known shapes keep their mean."""
+    model = hb.Model("count ~ x", D, family="negbinomial")
+    wide = np.exp(1.1 * np.random.default_rng(1).normal(size=S))
+    assert tail_shapes(np.sort(wide)[:, None])[0] < 0.7
+    for shape, prior, there in (
+        (wide, {}, False),
+        (wide, {"shape": "Gamma(2, 0.1)"}, True),
+        (wide**0.3, {}, True),
+    ):
+        fit = known_fit(
+            hb.Model("count ~ x", D, family="negbinomial", priors=prior), {"shape": shape}, chains=4
+        )
+        table = fit.summary()
+        assert bool(np.isfinite(table.loc["shape", "mean"])) is there
+        assert ("median" in table) is not there
+        if not there:
+            assert table.loc["shape", "pareto_k"] == pytest.approx(2.5)
+    gamma = hb.Model("y ~ x", D.assign(y=D["count"] + 1.0), family="gamma")  # whose shape data do bound
+    assert np.isfinite(known_fit(gamma, {"shape": wide}, chains=4).summary().loc["shape", "mean"])
+    assert model.spec.prior("shape", parameter="shape").tail == pytest.approx(2.5)

@@ -91,11 +91,14 @@ def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
     return when_needed(measure(draws, interval))
 
 
-def measure(draws: Array, interval: Interval) -> dict[str, Array]:
-    """As `summarise`, always with median and pareto_k: for tables made of several pieces, and then `when_needed`."""
+def measure(draws: Array, interval: Interval, tails: Array | float = -np.inf) -> dict[str, Array]:
+    """As `summarise`, always with median and pareto_k: for tables made of several pieces, and then `when_needed`.
+
+    `tails` (…) are values that Pareto k is known to have at least.
+    """
     ordered = np.sort(draws, axis=0)
     lower, upper = interval.of_ordered(ordered)
-    shapes = tail_shapes(ordered)
+    shapes = np.fmax(tail_shapes(ordered), tails)
     no_mean, no_sd = unknown_moments(shapes, len(draws))
     with np.errstate(invalid="ignore", over="ignore"):  # of draws whose tails are beyond numbers
         mean = draws.mean(axis=0)

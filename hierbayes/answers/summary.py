@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
-from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
+from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, when_needed
 from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+FAR, REACHED = 10.0, 1e-3  # medians, and the share of draws beyond: a well-known parameter has none there
 
 
 def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -39,19 +40,35 @@ def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Da
     """
     draws = summary_draws(spec, posterior)
     stacked = np.stack(list(draws.values()), axis=-1)
-    table = _estimates(draws, interval).assign(**diagnostics(stacked))
+    table = _estimates(spec, draws, interval).assign(**diagnostics(stacked))
     table["mcse_mean"] = table["mcse_mean"].where(table["sd"].notna())
     return labelled(table, interval)
 
 
 def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """One row a scalar quantity: mean, sd, lower, upper."""
-    return labelled(_estimates(summary_draws(spec, posterior), interval), interval)
+    return labelled(_estimates(spec, summary_draws(spec, posterior), interval), interval)
 
 
-def _estimates(draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
+def _estimates(spec: ModelSpec, draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-    return pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
+    columns = when_needed(measure(flat, interval, known_tails(spec, flat)))
+    return pd.DataFrame(columns, index=pd.Index(list(draws), name="quantity"))
+
+
+def known_tails(spec: ModelSpec, draws: Array) -> Array:
+    """Pareto k of quantities whose posterior has its prior's tail, which draws (S, k) reach; −inf of all others: (k,).
+
+    A tail of some hundredths of a percent may be missed by all draws; a parameter that no data bound
+    (`families.Parameter.endless`) has it for certain. Where draws lie far from it, it counts for nothing.
+    """
+    found = np.full(len(spec.quantities), -np.inf)
+    for place, quantity in enumerate(spec.quantities):
+        if quantity.kind == "auxiliary" and spec.family.parameter(quantity.variable.name).endless:
+            beyond = np.mean(draws[:, place] > FAR * np.median(draws[:, place]))
+            prior = spec.prior(quantity.variable.name, parameter=quantity.variable.name)
+            found[place] = prior.tail if beyond >= REACHED else -np.inf
+    return found
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import FEWEST, diagnostics
 from hierbayes.answers.pareto import tail_shapes, unknown_moments
-from hierbayes.answers.summary import summary_draws
+from hierbayes.answers.summary import known_tails, summary_draws
 from hierbayes.criticism.importance import good_k
 from hierbayes.spec import ModelSpec
 
@@ -89,13 +89,13 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
                 "Draw more: fit(draws=…)",
             )
         )
-    findings += _check_moments(named)
+    findings += _check_moments(spec, named)
     return tuple(findings)
 
 
-def _check_moments(named: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
+def _check_moments(spec: ModelSpec, named: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
     flat = np.stack(list(named.values()), axis=-1).reshape(-1, len(named))
-    shapes = tail_shapes(np.sort(flat, axis=0))
+    shapes = np.fmax(tail_shapes(np.sort(flat, axis=0)), known_tails(spec, flat))
     no_mean, no_sd = unknown_moments(shapes, len(flat))
     if no_sd.any():
         names = np.array(list(named), dtype=object)

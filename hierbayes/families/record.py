@@ -74,6 +74,9 @@ class Parameter:
     intercept : Prior or None
         The default prior of its formula's intercept, where it is none of the usual ones: Fixed at 0 where other
         parameters say where the response lies.
+    endless : bool
+        Whether an infinite value is another distribution that responses may have, as a Poisson's: then no data bound
+        it, and the tail of its posterior is that of its prior.
     """
 
     name: str
@@ -83,6 +86,7 @@ class Parameter:
     prior: Callable[[float], Prior] | None = None
     typical: Callable[[float], Any] = lambda spread: 1.0
     intercept: Prior | None = None
+    endless: bool = False
 
     @property
     def link(self) -> str:
