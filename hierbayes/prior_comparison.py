@@ -15,6 +15,8 @@ from hierbayes.spec import ModelSpec
 if TYPE_CHECKING:
     from hierbayes.fitted import Fit
 
+SHOWN = ("mean", "median", "lower", "upper")  # median where a mean is left empty
+
 
 @dataclass(frozen=True, eq=False)
 class PriorComparison:
@@ -39,8 +41,9 @@ class PriorComparison:
         Returns
         -------
         pandas.DataFrame
-            prior, mean, lower and upper before and after; shift, the difference of the means in posterior standard
-            deviations of the first fit; sd_ratio, the second posterior's standard deviation over the first's.
+            prior, mean, lower and upper before and after, and median where a mean is left empty; shift, the difference
+            of the means in posterior standard deviations of the first fit; sd_ratio, the second posterior's standard
+            deviation over the first's.
         """
         chosen = get_interval(prob, interval)
         sides = {"before": self.before, "after": self.after}
@@ -50,7 +53,7 @@ class PriorComparison:
             found[word] = estimates(fit.spec, fit.posterior, chosen)
             priors = prior_texts(fit.spec)
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
-            columns |= {f"{name}_{word}": found[word][name] for name in ("mean", "lower", "upper")}
+            columns |= {f"{name}_{word}": found[word][name] for name in SHOWN if name in found[word]}
         first, second = found.values()
         columns["shift"] = (second["mean"] - first["mean"]) / first["sd"]
         columns["sd_ratio"] = second["sd"] / first["sd"]

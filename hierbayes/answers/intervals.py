@@ -123,6 +123,11 @@ def when_needed[T: Mapping[str, Any] | pd.DataFrame](columns: T) -> T:
     return {name: values for name, values in columns.items() if name not in ("median", "pareto_k")}  # type: ignore[return-value]
 
 
+def centre(table: pd.DataFrame, mean: str = "mean") -> pd.Series:
+    """What a picture shows of each row: the mean, and where there is none that can be told the median."""
+    return table[mean].fillna(table["median"]) if "median" in table else table[mean]
+
+
 def labelled(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:
     """The table with the interval it was made with in its attrs."""
     table.attrs["interval"] = str(interval)

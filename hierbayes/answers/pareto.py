@@ -40,15 +40,31 @@ def tail_shapes(ordered: Array) -> Array:
     if len(ordered) < FEWEST:
         return shapes.reshape(ordered.shape[1:])
     endless = np.isinf(flat[0]) | np.isinf(flat[-1])
-    middle, last = size - size // 2, size
+    middle, upper, last = size - size // 2, size - size // 4, size
     for tail in (flat[-size - 1 :] - flat[-size - 1], (flat[size] - flat[: size + 1])[::-1]):
         with np.errstate(invalid="ignore"):
-            heavy = np.flatnonzero(tail[last] > LIGHT * tail[middle])
+            heavy = tail[last] > LIGHT * tail[middle]
+            # of mostly zeros the middle may be near 0 whatever the tail
+            heavy &= tail[last] - tail[middle] > LIGHT * (tail[upper] - tail[middle])
+            heavy = np.flatnonzero(heavy)
         if len(heavy):
             found, _ = fit_pareto(np.ascontiguousarray(tail[1:, heavy].T))
+            for place in np.flatnonzero(np.isnan(found)):
+                found[place] = _shape_above_ties(tail[1:, heavy[place]])
             shapes[heavy] = np.fmax(shapes[heavy], found)
     shapes[endless] = np.inf
     return shapes.reshape(ordered.shape[1:])
+
+
+def _shape_above_ties(excesses: Array) -> float:
+    """Pareto k of excesses, the smallest of which are ties, as those of counts are: of what is above them."""
+    while len(excesses) >= FEWEST:
+        excesses = excesses[excesses > excesses[0]] - excesses[0]
+        if len(excesses) >= FEWEST:
+            shape = float(fit_pareto(excesses[None])[0][0])
+            if shape == shape:
+                return shape
+    return -np.inf
 
 
 def unknown_moments(shapes: Array, draws: int) -> tuple[Truths, Truths]:

@@ -19,7 +19,10 @@ from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
-FAR, REACHED = 10.0, 1e-3  # medians, and the share of draws beyond: a well-known parameter has none there
+FAR, REACHED = (
+    10.0,
+    1e-3,
+)  # medians, and the share of draws beyond: of a parameter that data tell there is none
 
 
 def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -59,15 +62,16 @@ def _estimates(spec: ModelSpec, draws: Mapping[str, Array], interval: Interval) 
 def known_tails(spec: ModelSpec, draws: Array) -> Array:
     """Pareto k of quantities whose posterior has its prior's tail, which draws (S, k) reach; −inf of all others: (k,).
 
-    A tail of some hundredths of a percent may be missed by all draws; a parameter that no data bound
-    (`families.Parameter.endless`) has it for certain. Where draws lie far from it, it counts for nothing.
+    The posterior of a parameter that no data bound (`families.Parameter.endless`) falls as its prior does from
+    somewhere on: so far out, often, that only a few draws are there, and in some seeds too few to tell its k. Where
+    none come near, the tail is ignored.
     """
     found = np.full(len(spec.quantities), -np.inf)
     for place, quantity in enumerate(spec.quantities):
-        if quantity.kind == "auxiliary" and spec.family.parameter(quantity.variable.name).endless:
-            beyond = np.mean(draws[:, place] > FAR * np.median(draws[:, place]))
-            prior = spec.prior(quantity.variable.name, parameter=quantity.variable.name)
-            found[place] = prior.tail if beyond >= REACHED else -np.inf
+        if quantity.kind == "auxiliary" and spec.family.parameter(quantity.variable.parameter).endless:
+            values = draws[:, place]
+            if np.mean(values > FAR * np.median(values)) >= REACHED:
+                found[place] = spec.prior_of(quantity).prior.tail
     return found
 
 
