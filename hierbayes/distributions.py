@@ -44,6 +44,7 @@ class Distribution:
     scaled: Callable[[float, float], dict[str, float]] | None = field(repr=False)  # for a bare name
     aliases: tuple[str, ...] = ()  # lower case, no underscores
     closed: bool = True  # False: the density is 0 at the lower end itself
+    tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
@@ -167,19 +168,20 @@ def _draw_lkj(rng: Generator, eta: float, dimension: int, size: Size) -> Array:
 
 # fmt: off
 DISTRIBUTIONS = {record.name: record for record in (
-    Distribution("Flat", (), (), "real", 0, lambda x: 0.0 * x, None, None),
-    Distribution("HalfFlat", (), (), "positive", 1, lambda x: 0.0 * x, None, None),
+    Distribution("Flat", (), (), "real", 0, lambda x: 0.0 * x, None, None, tail=lambda: math.inf),
+    Distribution("HalfFlat", (), (), "positive", 1, lambda x: 0.0 * x, None, None, tail=lambda: math.inf),
     Distribution("Uniform", ("lower", "upper"), ("lower", "upper"), "real", 2,
         lambda x, lower, upper: 0.0 * x - np.log(upper - lower), Generator.uniform, None),
     Distribution("Normal", ("mu", "sigma"), ("location", "scale"), "real", 3, _normal, Generator.normal,
         lambda location, scale: {"mu": location, "sigma": scale}, ("gaussian",)),
     Distribution("StudentT", ("nu", "mu", "sigma"), ("df", "location", "scale"), "real", 4, _student_t,
         lambda rng, nu, mu, sigma, size: mu + sigma * rng.standard_t(nu, size),
-        lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student")),
+        lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student"),
+        tail=lambda nu, mu, sigma: 1 / nu),
     Distribution("Cauchy", ("alpha", "beta"), ("location", "scale"), "real", 5,
         lambda x, alpha, beta: _student_t(x, 1.0, alpha, beta),
         lambda rng, alpha, beta, size: alpha + beta * rng.standard_cauchy(size),
-        lambda location, scale: {"alpha": location, "beta": scale}),
+        lambda location, scale: {"alpha": location, "beta": scale}, tail=lambda alpha, beta: 1.0),
     Distribution("Laplace", ("mu", "b"), ("location", "scale"), "real", 6,
         lambda x, mu, b: -np.abs(x - mu) / b - np.log(2 * b), Generator.laplace,
         lambda location, scale: {"mu": location, "b": scale}, ("doubleexponential",)),
@@ -194,10 +196,11 @@ DISTRIBUTIONS = {record.name: record for record in (
     Distribution("HalfStudentT", ("nu", "sigma"), ("df", "scale"), "positive", 10,
         lambda x, nu, sigma: math.log(2) + _student_t(x, nu, 0.0, sigma),
         lambda rng, nu, sigma, size: np.abs(sigma * rng.standard_t(nu, size)),
-        lambda _, scale: {"nu": 3.0, "sigma": scale}, ("halft", "halfstudent")),
+        lambda _, scale: {"nu": 3.0, "sigma": scale}, ("halft", "halfstudent"), tail=lambda nu, sigma: 1 / nu),
     Distribution("HalfCauchy", ("beta",), ("scale",), "positive", 11,
         lambda x, beta: math.log(2) + _student_t(x, 1.0, 0.0, beta),
-        lambda rng, beta, size: np.abs(beta * rng.standard_cauchy(size)), lambda _, scale: {"beta": scale}),
+        lambda rng, beta, size: np.abs(beta * rng.standard_cauchy(size)), lambda _, scale: {"beta": scale},
+        tail=lambda beta: 1.0),
     Distribution("Gamma", ("alpha", "beta"), ("shape", "rate"), "positive", 12,
         lambda x, alpha, beta: xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha),
         lambda rng, alpha, beta, size: rng.gamma(alpha, 1 / beta, size),
@@ -205,7 +208,8 @@ DISTRIBUTIONS = {record.name: record for record in (
     Distribution("InverseGamma", ("alpha", "beta"), ("shape", "factor"), "positive", 13,
         lambda x, alpha, beta: alpha * np.log(beta) - gammaln(alpha) - (alpha + 1) * np.log(x) - beta / x,
         lambda rng, alpha, beta, size: beta / rng.gamma(alpha, size=size),
-        lambda _, scale: {"alpha": 3.0, "beta": 2 * scale}, ("invgamma",), False),  # mean = sd = scale
+        lambda _, scale: {"alpha": 3.0, "beta": 2 * scale}, ("invgamma",), False,  # mean = sd = scale
+        tail=lambda alpha, beta: 1 / alpha),
     Distribution("LogNormal", ("mu", "sigma"), ("location", "scale"), "positive", 14,
         lambda x, mu, sigma: _normal(np.log(x), mu, sigma) - np.log(x), Generator.lognormal,
         lambda _, scale: {"mu": math.log(scale), "sigma": 1.0}, (), False),

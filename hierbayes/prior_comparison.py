@@ -13,6 +13,8 @@ from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
 from hierbayes.spec import ModelSpec
 
+SHOWN = ("mean", "median", "lower", "upper")  # median where a mean is left empty
+
 
 @dataclass(frozen=True, eq=False)
 class PriorComparison[F: Posterior]:
@@ -37,8 +39,9 @@ class PriorComparison[F: Posterior]:
         Returns
         -------
         pandas.DataFrame
-            prior, mean, lower and upper before and after; shift, the difference of the means in posterior standard
-            deviations of the first fit; sd_ratio, the second posterior's standard deviation over the first's.
+            prior, mean, lower and upper before and after, and median where a mean is left empty; shift, the difference
+            of the means in posterior standard deviations of the first fit; sd_ratio, the second posterior's standard
+            deviation over the first's.
         """
         chosen = get_interval(prob, interval)
         sides = {"before": self.before, "after": self.after}
@@ -48,7 +51,7 @@ class PriorComparison[F: Posterior]:
             found[word] = estimates(fit.spec, fit.posterior, chosen)
             priors = prior_texts(fit.spec)
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
-            columns |= {f"{name}_{word}": found[word][name] for name in ("mean", "lower", "upper")}
+            columns |= {f"{name}_{word}": found[word][name] for name in SHOWN if name in found[word]}
         first, second = found.values()
         columns["shift"] = (second["mean"] - first["mean"]) / first["sd"]
         columns["sd_ratio"] = second["sd"] / first["sd"]

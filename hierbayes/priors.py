@@ -74,6 +74,11 @@ class Prior:
         positive = args.get("lower", -1.0) >= 0 or args.get("value", 0.0) > 0
         return "positive" if positive else self.distribution.support
 
+    @property
+    def tail(self) -> float:
+        """k of the upper tail, which falls as x^(-1/k): there is a mean for k < 1, a standard deviation for k < 1/2."""
+        return self.distribution.tail(*(value for _, value in self.args))
+
     def resolve(self, location: float, scale: float) -> "Prior":
         """Prior with a bare name's arguments filled in at that location and scale; any other as it is."""
         if self.args or self.distribution.scaled is None:

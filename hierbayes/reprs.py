@@ -12,6 +12,9 @@ from hierbayes.describe import describe_model, equations, prior_table
 from hierbayes.spec import ModelSpec
 
 COUNTS = ("ess_bulk", "ess_tail")
+EMPTY = (
+    "empty mean or sd: it doesn't exist, or the draws can't tell it (pareto_k); report median and interval"
+)
 
 
 def format_table(table: pd.DataFrame, max_rows: int = 40) -> pd.DataFrame:
@@ -92,7 +95,9 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
         )
     if attrs.get("interrupted"):
         how += ", stopped early"
-    return f"{formulas}\n{spec.family.name}, link {spec.shown_link}; {how}; lower–upper: {summary.attrs['interval']}"
+    empty = f"\n{EMPTY}" if "median" in summary else ""
+    interval = summary.attrs["interval"]
+    return f"{formulas}\n{spec.family.name}, link {spec.shown_link}; {how}; lower–upper: {interval}{empty}"
 
 
 def fit_text(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:

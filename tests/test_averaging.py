@@ -81,6 +81,18 @@ def test_a_new_level_in_a_known_one_is_averaged_about_the_known_one(fit):
     assert_allclose(found[2], special.expit(-0.8 + 1.2 + r_h[2, 0] + draws).mean(), atol=1e-3)
 
 
+def test_known_levels_are_not_averaged_over(known_fit):
+    """Beside rows of new levels, and of a level that is known in one factor and new in the other."""
+    model = hb.Model("count ~ x + (1 | g) + (1 | h)", D.assign(count=np.arange(120) % 5), family="poisson")
+    r = {"r_g": np.linspace(-1, 1, 12)[:, None], "r_h": np.linspace(0, 1, 8)[:, None]}
+    fit = known_fit(model, {"b": [0.3, 1.0], "sd_g": [0.8], "sd_h": [0.6]} | r)
+    rows = pd.DataFrame({"x": 0.5, "g": [0, 11, 0, 99, 98], "h": [7, 0, 77, 7, 77]})
+    found = fit.predict(rows, new_levels="average")["mean"]
+    eta = 0.8 + np.array([-1 + 1, 1 + 0, -1, 1, 0])
+    assert_allclose(found, np.exp(eta + np.array([0, 0, 0.36, 0.64, 1.0]) / 2))
+    assert_allclose(fit.predict(new_levels="average")["mean"], fit.predict()["mean"])
+
+
 def test_averages_need_no_grouping_columns_and_ignore_those_there_are(fit):
     found = fit.predict(NEW, groups="average")
     pd.testing.assert_frame_equal(fit.predict(NEW.assign(g=1, h=2), groups="average"), found)

@@ -6,9 +6,11 @@ import sys
 import threading
 
 import numpy as np
+import pyarrow
 import pytest
 
 import hierbayes as hb
+from hierbayes.engine.core import nuts
 from hierbayes.engine.draws import largest_block
 from hierbayes.spec import CHAIN_DIMS
 
@@ -151,3 +153,16 @@ def test_pymcs_own_sampler():
     ols = np.polynomial.polynomial.polyfit(fit.data["Days"], fit.data["Reaction"], 1)
     table = fit.fixef().set_index("effect")
     assert (np.abs(table["mean"] - ols) < 0.25 * table["sd"]).all()
+
+
+def test_an_interrupted_run_keeps_the_statistics_of_the_chains_that_it_keeps():
+    rng, drawn, stats = np.random.default_rng(1), [], []
+    for length in (30, 2, 50, 48):  # with ten draws of tuning each
+        positions = rng.normal(size=(length, 2))
+        drawn.append(pyarrow.table({"position": list(positions)}))
+        tuning = np.arange(length) < 10
+        stats.append(pyarrow.table({"tuning": tuning, "logp": positions.sum(axis=1)}))
+    found = nuts._read(drawn, stats, 2)
+    assert found.positions.shape == (2, 38, 2)
+    np.testing.assert_array_equal(found.statistics["logp"], found.positions.sum(axis=2))
+    np.testing.assert_array_equal(found.positions[1, 0], np.array(drawn[3]["position"].to_pylist())[10])

@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
 from hierbayes.answers import predict
+from hierbayes.answers.draws import flatten
 from hierbayes.engine.draws import to_tree
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
@@ -577,6 +578,25 @@ def test_a_new_level_on_both_sides_is_one_group():
     assert others["sd"].item() > table["sd"].item()
     same = fit.compare({"x": [1.0], "g": ["q"]}, {"x": [1.0], "g": ["q"]})
     assert same[["mean", "sd", "p_greater"]].to_numpy().tolist() == [[0.0, 0.0, 0.5]]
+
+
+@pytest.mark.parametrize("per_chunk", [1, 3])
+def test_responses_of_every_chunk_have_noise_of_their_own(slopes, monkeypatch, per_chunk):
+    """Alike rows in different chunks differ by chance alone, and do differ: compared, predicted and averaged."""
+    draws, rows = 4000, pd.DataFrame({"x": np.zeros(6), "g": "a"})
+    monkeypatch.setattr(predict, "CHUNK_ENTRIES", 2 * draws * per_chunk)
+    pairs = slopes.compare(rows, rows, kind="response")
+    assert pairs["mean"].nunique() == 6
+    request = predict.make_request(slopes.spec, "response", "all", "sample", 0)
+    flat = flatten(slopes.spec, slopes.posterior)
+    both = slopes.spec.layout.bind_new(pd.concat([rows, rows], ignore_index=True), request.groups)
+    differences = np.column_stack([a - b for a, b in predict.predict_pairs(slopes.spec, flat, both, request)])
+    off = np.corrcoef(differences.T)[~np.eye(6, dtype=bool)]
+    assert np.abs(off).max() < LIMIT / np.sqrt(draws) + 0.02
+    monkeypatch.setattr(predict, "CHUNK_ENTRIES", draws * per_chunk)
+    noise = draws_of(slopes, rows, kind="response") - draws_of(slopes, rows, kind="mean")
+    assert np.abs(np.corrcoef(noise.T)[~np.eye(6, dtype=bool)]).max() < 0.5
+    assert len(np.unique(noise[0])) == 6
 
 
 def test_unequally_many_rows_are_averaged_within_each_draw(slopes):

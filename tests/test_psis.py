@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from scipy.special import logsumexp
 
+from hierbayes.answers.pareto import fit_pareto
 from hierbayes.criticism.crossval import psis
-from hierbayes.criticism.psis import fit_pareto
 
 RNG = np.random.default_rng(5)
 

@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import Interval, labelled, measure, when_needed
 from hierbayes.answers.predict import (
     Request,
     as_scores,
@@ -44,10 +44,10 @@ def compare(
     levels = categories_of(spec, request)
     if len(a) == len(b):
         tables = [
-            _summarise(as_scores(spec, request, left) - as_scores(spec, request, right), interval)
+            _measure(as_scores(spec, request, left) - as_scores(spec, request, right), interval)
             for left, right in predict_pairs(spec, draws, both, request)
         ]
-        return labelled(_indexed(pd.concat(tables), a.index, levels), interval)
+        return labelled(_indexed(when_needed(pd.concat(tables)), a.index, levels), interval)
     draws = draws.thinned(ENTRIES // (len(both) * max(len(levels), 1)))
     averages = np.zeros((max(len(levels), 1), len(draws), 2))
     weights = np.zeros((len(both), 2))
@@ -57,7 +57,9 @@ def compare(
             part
         ]
     difference = (averages[..., 0] - averages[..., 1]).T
-    return labelled(_indexed(_summarise(difference, interval), pd.Index(["average"]), levels), interval)
+    return labelled(
+        _indexed(when_needed(_measure(difference, interval)), pd.Index(["average"]), levels), interval
+    )
 
 
 def _indexed(table: pd.DataFrame, index: pd.Index, levels: tuple[Any, ...]) -> pd.DataFrame:
@@ -84,8 +86,8 @@ def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
     return replace(both, predictors=predictors)
 
 
-def _summarise(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
+def _measure(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:
     """Draws of differences (S, k), or (S, k, K) of categories, as k rows or k K; a tie counts half."""
     difference = difference.reshape(len(difference), -1)
     greater = np.mean(difference > 0, axis=0) + 0.5 * np.mean(difference == 0, axis=0)
-    return pd.DataFrame(summarise(difference, interval)).assign(p_greater=greater)
+    return pd.DataFrame(measure(difference, interval)).assign(p_greater=greater)

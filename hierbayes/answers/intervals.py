@@ -1,5 +1,6 @@
 """Point and interval summaries of draws, by ArviZ's settings unless told otherwise."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.answers.pareto import tail_shapes, unknown_moments
+
 Array = NDArray[np.float64]
 KINDS = ("eti", "hdi")
+MEASURES = ("mean", "sd", "lower", "upper", "median", "pareto_k")
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,10 @@ class Interval:
 
     def bounds(self, draws: Array) -> tuple[Array, Array]:
         """Lower and upper bound over the first axis: draws (S, …) → (…), (…)."""
-        ordered = np.sort(draws, axis=0)
+        return self.of_ordered(np.sort(draws, axis=0))
+
+    def of_ordered(self, ordered: Array) -> tuple[Array, Array]:
+        """The same of draws in ascending order."""
         if self.kind == "eti":
             tail = (1 - self.prob) / 2
             return _quantile(ordered, tail), _quantile(ordered, 1 - tail)
@@ -76,11 +83,49 @@ def get_interval(prob: float | None = None, kind: str | None = None) -> Interval
 
 
 def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
-    """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened; one draw has no sd."""
-    lower, upper = interval.bounds(draws)
-    sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
-    columns = {"mean": draws.mean(axis=0), "sd": sd, "lower": lower, "upper": upper}
+    """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened; one draw has no sd.
+
+    A mean or sd that the draws' tails leave unknown (`hierbayes.answers.pareto`) is NaN, and there are the columns
+    median and pareto_k beside.
+    """
+    return when_needed(measure(draws, interval))
+
+
+def measure(draws: Array, interval: Interval, tails: Array | float = -np.inf) -> dict[str, Array]:
+    """As `summarise`, always with median and pareto_k: for tables made of several pieces, and then `when_needed`.
+
+    `tails` (…) are values that Pareto k is known to have at least.
+    """
+    ordered = np.sort(draws, axis=0)
+    lower, upper = interval.of_ordered(ordered)
+    shapes = np.fmax(tail_shapes(ordered), tails)
+    no_mean, no_sd = unknown_moments(shapes, len(draws))
+    with np.errstate(invalid="ignore", over="ignore"):  # of draws whose tails are beyond numbers
+        mean = draws.mean(axis=0)
+        sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+    columns = {
+        "mean": np.where(no_mean, np.nan, mean),
+        "sd": np.where(no_sd, np.nan, sd),
+        "lower": lower,
+        "upper": upper,
+        "median": _quantile(ordered, 0.5),
+        "pareto_k": np.where(no_sd, shapes, np.nan),
+    }
     return {name: np.asarray(values).ravel() for name, values in columns.items()}
+
+
+def when_needed[T: Mapping[str, Any] | pd.DataFrame](columns: T) -> T:
+    """Columns, or a table, without median and pareto_k where every mean and sd is known."""
+    if not np.isnan(np.asarray(columns["pareto_k"], dtype=float)).all():
+        return columns
+    if isinstance(columns, pd.DataFrame):
+        return columns.drop(columns=["median", "pareto_k"])
+    return {name: values for name, values in columns.items() if name not in ("median", "pareto_k")}  # type: ignore[return-value]
+
+
+def centre(table: pd.DataFrame, mean: str = "mean") -> pd.Series:
+    """What a picture shows of each row: the mean, and where there is none that can be told the median."""
+    return table[mean].fillna(table["median"]) if "median" in table else table[mean]
 
 
 def labelled(table: pd.DataFrame, interval: Interval) -> pd.DataFrame:

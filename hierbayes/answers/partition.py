@@ -76,6 +76,8 @@ def varcorr(
         for name, values in zip(("variance", "share"), stacked[1:], strict=True):
             summary = summarise(values, interval)
             numbers |= {name: summary["mean"]}
+            if np.isnan(summary["mean"]).any() and "median" in summary:
+                numbers |= {f"{name}_median": summary["median"]}
             numbers |= {f"{name}_{bound}": summary[bound] for bound in ("lower", "upper")}
         table = table.assign(**numbers)
     return labelled(table, interval)

@@ -260,6 +260,7 @@ def _shrinkage(
     alone = no_pooling(spec, design, posterior, factor.name)
     levels, whole = pooling_factors(spec, design, posterior, factor)
     together = summarise(level_coefficients(spec, posterior, MEAN, factor), interval)
+    unknown = {name: together[name] for name in ("median", "pareto_k") if name in together}
     columns = {
         "n": alone["n"].to_numpy(),
         "no_pooling": alone["estimate"].to_numpy(),
@@ -273,7 +274,7 @@ def _shrinkage(
         "pooling": levels.ravel(),
         "pooling_factor": np.tile(whole, len(factor.levels)),
     }
-    return pd.DataFrame(level_labels(factor) | columns)
+    return pd.DataFrame(level_labels(factor) | columns | unknown)
 
 
 # -- what is held fixed -------------------------------------------------------------------------------------

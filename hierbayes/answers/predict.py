@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.draws import LARGEST_KEPT, Draws
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.errors import DataError, UnsupportedError
@@ -187,11 +187,11 @@ def predict_table(
     levels = categories_of(spec, request)
     if levels:
         return _category_table(predict_draws(spec, draws, design, request), levels, design.index, interval)
-    columns = {name: np.empty(len(design)) for name in ("mean", "sd", "lower", "upper")}
+    columns = {name: np.empty(len(design)) for name in MEASURES}
     for places, values in predict_chunks(spec, draws, design, request):
-        for name, numbers in summarise(as_scores(spec, request, values), interval).items():
+        for name, numbers in measure(as_scores(spec, request, values), interval).items():
             columns[name][places] = numbers
-    return labelled(pd.DataFrame(columns, index=design.index), interval)
+    return labelled(pd.DataFrame(when_needed(columns), index=design.index), interval)
 
 
 def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, when_needed
 from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+FAR, REACHED = (
+    10.0,
+    1e-3,
+)  # medians, and the share of draws beyond: of a parameter that data tell there is none
 
 
 def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -33,20 +37,42 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
 
 
 def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean."""
+    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean.
+
+    Where there is no sd that can be told, the mean has no Monte Carlo error either.
+    """
     draws = summary_draws(spec, posterior)
     stacked = np.stack(list(draws.values()), axis=-1)
-    return labelled(_estimates(draws, interval).assign(**diagnostics(stacked)), interval)
+    table = _estimates(spec, draws, interval).assign(**diagnostics(stacked))
+    table["mcse_mean"] = table["mcse_mean"].where(table["sd"].notna())
+    return labelled(table, interval)
 
 
 def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
     """One row a scalar quantity: mean, sd, lower, upper."""
-    return labelled(_estimates(summary_draws(spec, posterior), interval), interval)
+    return labelled(_estimates(spec, summary_draws(spec, posterior), interval), interval)
 
 
-def _estimates(draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
+def _estimates(spec: ModelSpec, draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-    return pd.DataFrame(summarise(flat, interval), index=pd.Index(list(draws), name="quantity"))
+    columns = when_needed(measure(flat, interval, known_tails(spec, flat)))
+    return pd.DataFrame(columns, index=pd.Index(list(draws), name="quantity"))
+
+
+def known_tails(spec: ModelSpec, draws: Array) -> Array:
+    """Pareto k of quantities whose posterior has its prior's tail, which draws (S, k) reach; −inf of all others: (k,).
+
+    The posterior of a parameter that no data bound (`families.Parameter.endless`) falls as its prior does from
+    somewhere on: so far out, often, that only a few draws are there, and in some seeds too few to tell its k. Where
+    none come near, the tail is ignored.
+    """
+    found = np.full(len(spec.quantities), -np.inf)
+    for place, quantity in enumerate(spec.quantities):
+        if quantity.kind == "auxiliary" and spec.family.parameter(quantity.variable.parameter).endless:
+            values = draws[:, place]
+            if np.mean(values > FAR * np.median(values)) >= REACHED:
+                found[place] = spec.prior_of(quantity).prior.tail
+    return found
 
 
 def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
@@ -54,15 +80,15 @@ def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.Data
     tables = [
         pd.DataFrame(
             {"parameter": parameter, "effect": [layout.coefficients[place] for place in own]}
-            | summarise(flat_draws(posterior, spec.coefficient_variable(parameter))[:, own], interval)
+            | measure(flat_draws(posterior, spec.coefficient_variable(parameter))[:, own], interval)
         )
         for parameter, layout in spec.layout.predictors.items()
         if (own := _own_coefficients(spec, parameter))
     ]
     columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
-    return labelled(
-        pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=columns), interval
-    )
+    if not tables:
+        return labelled(pd.DataFrame(columns=columns), interval)
+    return labelled(when_needed(pd.concat(tables, ignore_index=True)), interval)
 
 
 def _own_coefficients(spec: ModelSpec, parameter: str) -> list[int]:
@@ -106,9 +132,9 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
 
 def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:
     def columns_of(parameter: str, factor: Factor) -> Mapping[str, Any]:
-        return summarise(draws_of(parameter, factor), interval)
+        return measure(draws_of(parameter, factor), interval)
 
-    return labelled(level_table(spec, columns_of, ("mean", "sd", "lower", "upper")), interval)
+    return labelled(when_needed(level_table(spec, columns_of, MEASURES)), interval)
 
 
 def level_table(

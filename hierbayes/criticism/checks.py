@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.approximation import describe_approximation, good_k, is_approximate
 from hierbayes.answers.convergence import FEWEST, diagnostics
-from hierbayes.answers.summary import summary_draws
+from hierbayes.answers.pareto import tail_shapes, unknown_moments
+from hierbayes.answers.summary import known_tails, summary_draws
 from hierbayes.spec import ModelSpec
 
 RHAT_LIMIT = 1.01
@@ -88,7 +89,25 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
                 "Draw more: fit(draws=…)",
             )
         )
+    findings += _check_moments(spec, named)
     return tuple(findings)
+
+
+def _check_moments(spec: ModelSpec, named: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
+    flat = np.stack(list(named.values()), axis=-1).reshape(-1, len(named))
+    shapes = np.fmax(tail_shapes(np.sort(flat, axis=0)), known_tails(spec, flat))
+    no_mean, no_sd = unknown_moments(shapes, len(flat))
+    if no_sd.any():
+        names = np.array(list(named), dtype=object)
+        means = f" and no mean of {_list(names[no_mean])}" if no_mean.any() else ""
+        yield Finding(
+            "heavy-tails",
+            f"the draws tell no standard deviation of {_list(names[no_sd])}{means}: Pareto k up to {shapes.max():.2f} "
+            "(a standard deviation exists below 0.5, a mean below 1)",
+            "Report medians and intervals, which the tables have; the data leave that tail to the prior, so one with "
+            "a lighter tail, priors={…}, has both",
+            question=True,
+        )
 
 
 def _check_approximation(tree: xr.DataTree) -> Finding:

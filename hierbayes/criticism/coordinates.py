@@ -2,8 +2,10 @@
 
 A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the
 family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
-levels. Where a point moves, the effects of all other levels follow along their regression on it over the draws, as they
-would under a normal posterior; a map of points so extended to whole draws has the determinant that it has for points.
+levels. Where a point moves, the effects of all other levels follow: each keeps its place in the distribution that it
+has given the point, about a normal one whose mean and spread shrink with the standard deviation (`Following`). Moved by
+the same amount in every draw, effects of draws whose standard deviation is small would all be impossible there. A map
+of points so extended to whole draws has the determinant that it has for points, times that of the effects' spreads.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,6 +27,9 @@ Places = NDArray[np.intp]
 type Levels = Mapping[tuple[str, str], Codes]  # some levels, by parameter and factor
 INSIDE = 1 - 1e-12  # a correlation that rounds to 1 keeps a finite coordinate
 TINY = float(np.finfo(float).tiny)
+DRAWS_A_COORDINATE = 10  # in half the draws, or effects follow without shrinkage
+NOISES = np.geomspace(1e-6, 1e4, 21)  # tried, over the effects' own variance
+NOISE_LEVELS = 50  # of a factor, that they are tried on
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,21 +44,21 @@ class Space:
     levels : mapping of (parameter, factor) to ndarray of int
         The levels whose effects are coordinates.
     points : ndarray (S, d)
-    following : mapping of str to two ndarrays (d, G × q)
-        By variable: how the effects of all levels change with a point's coordinates, in the draws' first half and in
-        their second. Each is learnt of the other half: of thousands of effects that follow, a regression on the same
-        draws would turn what is chance in them into a trend.
+    following : mapping of (parameter, factor) to two `Following`
+        How the effects of a factor's levels change, in the draws' first half and in their second. Each is learnt of
+        the other half: of thousands of effects that follow, a regression on the same draws would turn what is chance
+        in them into a trend.
     """
 
     spec: ModelSpec
     draws: Draws
     levels: Levels
     points: Array
-    following: Mapping[str, tuple[Array, Array]]
+    following: Mapping[tuple[str, str], tuple["Following", "Following"]]
 
     def parts(self) -> Iterator[slice]:
         """Slices of the draws, none across their middle, whose effects fit into memory."""
-        effects = sum(slopes[0].shape[1] for slopes in self.following.values())
+        effects = sum(first.slopes[0].size for first, _ in self.following.values())
         step = max(1, LEVEL_ENTRIES // max(1, effects))
         half, size = len(self.draws) // 2, len(self.draws)
         for first, last in ((0, half), (half, size)):
@@ -61,31 +66,126 @@ class Space:
 
     def at(self, points: Array, part: slice) -> Draws:
         """Some of the draws, by a slice of `parts`, each moved to another point: (those draws, d)."""
-        values = dict(self.draws.part(part).values)
-        change = points - self.points[part]
-        for name, slopes in self.following.items():
-            moved = change @ slopes[part.start >= len(self.draws) // 2]
-            values[name] = values[name] + moved.reshape(values[name].shape)
+        before = self.draws.part(part).values
+        values = dict(before)
         _put(self.spec, self.levels, points, values)
+        for (sd, r), levels, follow in self._followed(part):
+            placed = values[r][:, levels]
+            place = (before[r] - follow.mean(self.points[part], before[sd])) / follow.scale(before[sd])
+            values[r] = follow.mean(points, values[sd]) + place * follow.scale(values[sd])
+            values[r][:, levels] = placed
         return Draws(values, 1, len(points))
 
+    def log_volume(self, moved: Draws, part: slice) -> Array:
+        """Log determinant of moved draws' effects in those before, by the slice of `parts` that they are of: (S,)."""
+        total = np.zeros(len(moved))
+        for (sd, _), _, follow in self._followed(part):
+            now, before = (follow.scale(draws.values[sd])[:, 0] for draws in (moved, self.draws.part(part)))
+            total += follow.free * np.log(now / before).sum(axis=1)
+        return total
 
-def space_of(spec: ModelSpec, draws: Draws, levels: Levels) -> Space:
-    """The points of draws, with those levels' effects among the coordinates."""
+    def _followed(self, part: slice) -> Iterator[tuple[tuple[str, str], Codes, "Following"]]:
+        """Of each factor the variables of sds and effects, the levels that are coordinates, how others follow."""
+        second = part.start >= len(self.draws) // 2
+        for parameter, layout in self.spec.layout.predictors.items():
+            for factor in layout.factors:
+                variables = self.spec.factor_variables(parameter, factor)
+                key = parameter, factor.name
+                yield (
+                    (variables["sd"].name, variables["r"].name),
+                    self.levels[key],
+                    self.following[key][second],
+                )
+
+
+@dataclass(frozen=True, eq=False)
+class Following:
+    """The distribution of a factor's effects given a point: normal, by shrinkage.
+
+    Rows that tell an effect with variance v leave it the mean λ m and the variance λ v, λ = sd² / (sd² + v), where m is
+    what they say alone, which moves with the point. v near 0 is effects that know nothing of their sd, an endless one
+    effects that know nothing else.
+
+    Attributes
+    ----------
+    noise : ndarray (q,)
+        v, as one for all levels.
+    centre : ndarray (d,)
+        A point in the middle.
+    slopes : ndarray (1 + d, G, q)
+        m: at the centre, and how it changes with the point.
+    free : int
+        How many of the levels are neither coordinates nor integrated.
+    """
+
+    noise: Array
+    centre: Array
+    slopes: Array
+    free: int
+
+    def mean(self, points: Array, sd: Array) -> Array:
+        """Of the effects, at points (S, d) whose sds are (S, q): (S, G, q)."""
+        alone = self.slopes[0] + np.tensordot(points - self.centre, self.slopes[1:], 1)
+        return _shrinkage(sd, self.noise)[:, None] * alone
+
+    def scale(self, sd: Array) -> Array:
+        """Their standard deviations: (S, 1, q)."""
+        return np.sqrt(_shrinkage(sd, self.noise) * self.noise)[:, None]
+
+
+def _shrinkage(sd: Array, noise: Array) -> Array:
+    variance = np.maximum(np.square(sd), TINY)
+    share: Array = variance / (variance + noise)
+    return share
+
+
+def space_of(spec: ModelSpec, draws: Draws, levels: Levels, without: Levels | None = None) -> Space:
+    """The points of draws, with some levels' effects among the coordinates, and others' (`without`) nowhere."""
     points, half = _points(spec, draws, levels), len(draws) // 2
     following = {}
-    for variable in spec.variables:
-        if variable.kind == "r":
-            r = draws.values[variable.name].reshape(len(draws), -1)
-            following[variable.name] = _slopes(points[half:], r[half:]), _slopes(points[:half], r[:half])
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            key, variables = (parameter, factor.name), spec.factor_variables(parameter, factor)
+            free = len(factor.levels) - len(levels[key]) - len((without or {}).get(key, ()))
+            sd, r = (draws.values[variables[kind].name] for kind in ("sd", "r"))
+            first, second = (
+                _learn(points[some], sd[some], r[some], free) for some in (slice(half, None), slice(half))
+            )
+            following[key] = first, second
     return Space(spec, draws, levels, points, following)
 
 
-def _slopes(points: Array, r: Array) -> Array:
-    """Regression of effects on points: (d, G × q)."""
-    centred = points - points.mean(axis=0)
-    scales = np.maximum(centred.std(axis=0), TINY)
-    return (np.linalg.pinv(centred / scales) / scales[:, None]) @ r
+def _learn(points: Array, sd: Array, r: Array, free: int) -> Following:
+    """Regressions of a factor's effects on points, with the noise under which draws are likeliest."""
+    centre = points.mean(axis=0)
+    some = np.linspace(0, r.shape[1] - 1, min(r.shape[1], NOISE_LEVELS)).astype(int)
+    enough = len(points) >= DRAWS_A_COORDINATE * (1 + points.shape[1])
+    noise, slopes = np.empty(r.shape[2]), np.empty((1 + points.shape[1], *r.shape[1:]))
+    for j in range(r.shape[2]):
+        typical = max(float(np.median(np.square(sd[:, j]))), TINY)
+        tried = typical * (NOISES if enough else NOISES[:1])
+        fits = [_likelihood(points - centre, sd[:, j], r[:, some, j], each) for each in tried]
+        noise[j] = tried[int(np.argmax(fits))]
+        slopes[..., j] = _regress(points - centre, sd[:, j], r[..., j], noise[j])[0]
+    return Following(noise, centre, slopes, free)
+
+
+def _likelihood(centred: Array, sd: Array, r: Array, noise: float) -> float:
+    """Of effects (S, G) under a noise, their variances multiplied by what fits best; less a constant."""
+    left, scale = _regress(centred, sd, r, noise)[1:]
+    spread = np.log(np.maximum(np.square(left).mean(axis=0), TINY)).mean()
+    return float(-0.5 * spread - np.log(scale).mean())
+
+
+def _regress(centred: Array, sd: Array, r: Array, noise: float) -> tuple[Array, Array, Array]:
+    """Slopes of what rows say alone (1 + d, G), places that are left (S, G), and the scale (S,)."""
+    share = _shrinkage(sd, np.array(noise))
+    scale = np.sqrt(share * noise)
+    columns = np.column_stack([np.ones(len(r)), centred]) * (share / scale)[:, None]
+    sizes = np.maximum(np.sqrt(np.square(columns).mean(axis=0)), TINY)
+    wanted = r / scale[:, None]
+    slopes = np.linalg.pinv(columns / sizes) @ wanted
+    return slopes / sizes[:, None], wanted - (columns / sizes) @ slopes, scale
 
 
 def log_density(spec: ModelSpec, draws: Draws, design: Design, without: Levels | None = None) -> Array:

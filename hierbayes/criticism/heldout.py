@@ -10,10 +10,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.answers.pareto import tail_size
 from hierbayes.answers.predict import scores_of
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.criticism.likelihood import log_densities
-from hierbayes.criticism.psis import largest, smooth, tail_size
+from hierbayes.criticism.psis import largest, smooth
 from hierbayes.criticism.resampling import pick
 from hierbayes.data.design import Design
 from hierbayes.families import Values

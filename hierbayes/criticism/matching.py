@@ -216,7 +216,7 @@ def density_without(spec: ModelSpec, draws: Draws, design: Design, place: int) -
         for parameter, predictor in design.predictors.items()
         for name, bound in predictor.factors.items()
     }
-    space = space_of(spec, draws, levels)
+    space = space_of(spec, draws, levels, own)
     others = design.rows(np.setdiff1d(np.arange(len(design)), together))
 
     def evaluate(points: Array) -> tuple[Array, Array]:
@@ -225,7 +225,7 @@ def density_without(spec: ModelSpec, draws: Draws, design: Design, place: int) -
             with np.errstate(over="ignore", invalid="ignore"):
                 moved = space.at(points[part], part)
                 whole, row[part] = group_densities(spec, moved, design, together, place)
-                joint[part] = log_density(spec, moved, others, own) + whole
+                joint[part] = log_density(spec, moved, others, own) + whole + space.log_volume(moved, part)
         return np.where(np.isnan(joint), -np.inf, joint), row
 
     return evaluate, space.points

@@ -1,13 +1,13 @@
 """Pareto-smoothed importance sampling of many rows at once: what ArviZ does for one after the other.
 
 The largest of a row's importance weights are replaced by quantiles of a generalised Pareto distribution fitted to them
-(Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72), section 3), by the estimate of Zhang & Stephens (2009),
-Technometrics 51(3), with Vehtari et al.'s weak prior on its shape.
+(Vehtari, Simpson, Gelman, Yao & Gabry 2024, JMLR 25(72), section 3), by `hierbayes.answers.pareto`.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.answers.pareto import memory, tail_size
 from hierbayes.criticism import tails
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ def leave_one_out(log_likelihood: Array, efficiency: float) -> tuple[Array, Arra
     high = log_likelihood.max(axis=1)
     tails.leave_out(
         np.ascontiguousarray(log_likelihood), np.sort(lowest, axis=1), high, elpd, shapes, lppd, _remaining(size),
-        _grid(size), np.empty(size),
+        memory(size), np.empty(size),
     )  # fmt: skip
     return elpd, shapes, lppd
 
@@ -66,28 +66,9 @@ def smooth(weights: Array, cutoffs: Array) -> tuple[Array, Array]:
     """
     size = weights.shape[1]
     smoothed, shapes = np.array(weights, order="C"), np.empty(len(weights))
-    tails.smooth_tails(smoothed, np.ascontiguousarray(cutoffs), shapes, _remaining(size), _grid(size))
+    tails.smooth_tails(smoothed, np.ascontiguousarray(cutoffs), shapes, _remaining(size), memory(size))
     return smoothed, shapes
-
-
-def tail_size(draws: int, efficiency: float) -> int:
-    """How many weights count as the tail: at most a fifth, and 3 √(S / efficiency) of many draws."""
-    return int(3 * np.sqrt(draws / efficiency) if draws * efficiency > 225 else draws / 5)
-
-
-def fit_pareto(x: Array) -> tuple[Array, Array]:
-    """Shape and scale of a generalised Pareto distribution for excesses in ascending order: (k, m) → (k,), (k,).
-
-    The shape is NaN where a quarter of the excesses are the same, so that no such distribution is near.
-    """
-    shapes, scales = np.empty(len(x)), np.empty(len(x))
-    tails.fit_tails(x, shapes, scales, _grid(x.shape[1]))
-    return shapes, scales
 
 
 def _remaining(size: int) -> Array:
     return np.asarray(np.log1p(-(np.arange(size) + 0.5) / size))
-
-
-def _grid(size: int) -> Array:
-    return np.empty((4, tails.MOST_GRID + int(size**0.5)))

@@ -1,5 +1,6 @@
 """Successes out of trials whose probability varies."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,7 @@ def graph(pm: Any, trials: Any, mu: Any, phi: Any) -> tuple[Any, dict[str, Any]]
 
 FAMILY = Family(
     "betabinomial",
-    parameters=(Parameter("mu", PROBABILITY, UNIT_LINKS, "probability"), PHI),
+    parameters=(Parameter("mu", PROBABILITY, UNIT_LINKS, "probability"), replace(PHI, endless=True)),
     support=SUCCESSES,
     row=row,
     shared=shared,

@@ -1,5 +1,6 @@
 """Counts that vary more than a Poisson's."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def graph(pm: Any, mu: Any, shape: Any) -> tuple[Any, dict[str, Any]]:
 
 FAMILY = Family(
     "negbinomial",
-    parameters=(Parameter("mu", POSITIVE, ("log", "identity"), "mean"), SHAPE),
+    parameters=(Parameter("mu", POSITIVE, ("log", "identity"), "mean"), replace(SHAPE, endless=True)),
     support=COUNT,
     row=row,
     of_y_alone=lambda y: -special.gammaln(y + 1),

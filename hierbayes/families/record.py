@@ -82,6 +82,9 @@ class Parameter:
     moves : int or None
         Which element of the family's `origin` its formula's intercept would only move, all of them for -1; None where
         that intercept is a number of its own.
+    endless : bool
+        Whether an infinite value is another distribution that responses may have, as a Poisson's: then no data bound
+        it, and the tail of its posterior is that of its prior.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Parameter:
     intercept: Prior | None = None
     formula: bool = True
     moves: int | None = None
+    endless: bool = False
 
     @property
     def link(self) -> str:

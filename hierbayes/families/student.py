@@ -18,6 +18,7 @@ NU = Parameter(
     "degrees of freedom",
     lambda spread: Prior("Gamma", alpha=2.0, beta=0.1),
     lambda spread: 10.0,
+    endless=True,
 )
 
 

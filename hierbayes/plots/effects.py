@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
 from hierbayes.answers.grids import RESOLUTION, Grid, conditional_table, make_grid
-from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.intervals import MEASURES, centre, get_interval
 from hierbayes.answers.predict import CATEGORY, categories_of, make_request, scores_of
 from hierbayes.data.design import MEAN, Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
@@ -38,7 +38,7 @@ Array = NDArray[np.float64]
 SHOWN = ("expected", "predictive", "data")
 NAMED = 6  # columns whose held values the title says
 BANDS = {"predictive": "a new response", "expected": "the mean"}
-NUMBERS = ["mean", "sd", "lower", "upper", "predictive_lower", "predictive_upper"]
+PREDICTIVE = ("predictive_lower", "predictive_upper")
 MARKER = {"marker": "o", "markeredgecolor": "white"}
 
 
@@ -111,9 +111,13 @@ def plot_conditional_effects(
     table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
     # by place: a predictor may be called "mean"
     labels, numbers = table[list(grid.columns)], table.drop(columns=list(grid.columns))
-    numbers = numbers.set_axis(
-        NUMBERS[: numbers.shape[1]] if not levels else [CATEGORY, *NUMBERS[:4]], axis="columns"
+    # median and pareto_k only where needed
+    names = (
+        [CATEGORY, *MEASURES[:4]]
+        if levels
+        else [*MEASURES[: numbers.shape[1] - len(PREDICTIVE)], *PREDICTIVE]
     )
+    numbers = numbers.set_axis(names, axis="columns")
     curves = _split(labels, grid.columns[1:])
     along = _Along.of(data[grid.columns[0]], labels)
     notes = [_held_words(grid)] if grid.held else []
@@ -287,7 +291,7 @@ def _draw_curve(
         draw(ax, x, part, name, colour, label)
     style: dict[str, Any] = {"color": colour, "label": words or "expected", "zorder": 3}
     style |= {"linewidth": 1.8} if line else {**MARKER, "linestyle": "none", "markersize": 7}
-    ax.plot(x, part["mean"], **style)
+    ax.plot(x, centre(part), **style)
 
 
 def _finish(ax: Axes, spec: ModelSpec, along: _Along, kind: str) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
-from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.predict import Request, choose_groups, predict_table, scores_of
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
@@ -118,7 +118,7 @@ def plot_groups(
     for ax, level, (values, places) in zip(axes.flat, chosen, along, strict=False):
         own, part = codes == level, slice(start, start := start + len(values))
         draw = _draw_lines if is_numeric(data[x]) and len(values) > 1 else _draw_points
-        draw(ax, places, known.iloc[part], typical["mean"].iloc[part], str(band))
+        draw(ax, places, known.iloc[part], centre(typical).iloc[part], str(band))
         _finish_panel(ax, None if is_numeric(data[x]) else values)
         _draw_data(ax, own_x[own], y[own])
         ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
@@ -157,7 +157,7 @@ def _draw_data(ax: Axes, x: Array, y: Array) -> None:
 def _draw_lines(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
     """The lines of one level."""
     ax.fill_between(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=0, label=words)
-    ax.plot(x, band["mean"], color=BLUE, linewidth=1.6, label="level", zorder=3)
+    ax.plot(x, centre(band), color=BLUE, linewidth=1.6, label="level", zorder=3)
     ax.plot(x, population, color=GREY, linewidth=1.2, linestyle="--", label="population", zorder=2.5)
 
 
@@ -165,7 +165,7 @@ def _draw_points(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, 
     """The same along a category."""
     ax.vlines(x, band["lower"], band["upper"], color=PALE_BLUE, linewidth=5, label=words)
     marks: dict[str, Any] = {"linestyle": "none", "zorder": 3}
-    ax.plot(x, band["mean"], "o", color=BLUE, markersize=4.5, label="level", **marks)
+    ax.plot(x, centre(band), "o", color=BLUE, markersize=4.5, label="level", **marks)
     ax.plot(x, population, "_", color=GREY, markersize=11, label="population", **marks)
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flat_draws
-from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.answers.intervals import Interval, centre, get_interval, summarise
 from hierbayes.answers.ranks import find_factor
 from hierbayes.data.design import MEAN
 from hierbayes.plots.basics import BLUE, POOLED, axis_words, head, ink, set_text
@@ -78,8 +79,8 @@ def plot_ranef(
     _, axes = plt.subplots(1, len(chosen), sharey=True, squeeze=False, layout="constrained", figsize=size)
     for ax, effect, place in zip(axes[0], chosen, places, strict=True):
         ax.axvline(0, color=ink(), linewidth=1, zorder=1)
-        mean = draws[..., place].mean(axis=0)
-        ax.plot(mean, rows.heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
+        middle = centre(pd.DataFrame(summarise(draws[..., place], thin)))
+        ax.plot(middle, rows.heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
         for line, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
             lower, upper = line.bounds(draws[..., place])
             ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(line))

@@ -5,11 +5,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.answers.intervals import Interval, get_interval
+from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.pooling import between_covariance, population, shrinkage_table
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
@@ -143,14 +144,14 @@ def _shrinkage(
     table = shrinkage_table(spec, design, posterior, interval, factor.name)
     places = [factor.effects.index(effect) for effect in effects]
 
-    def wide(column: str) -> Array:
-        return table[column].to_numpy(dtype=np.float64).reshape(-1, len(factor.effects))[:, places]
+    def wide(column: pd.Series) -> Array:
+        return column.to_numpy(dtype=np.float64).reshape(-1, len(factor.effects))[:, places]
 
     return Shrinkage(
-        alone=wide("no_pooling"),
-        pooled=wide("partial_pooling"),
-        lower=wide("lower"),
-        upper=wide("upper"),
+        alone=wide(table["no_pooling"]),
+        pooled=wide(centre(table, "partial_pooling")),
+        lower=wide(table["lower"]),
+        upper=wide(table["upper"]),
         centre=population(spec, posterior, factor)[places],
         spread=between_covariance(spec, posterior, factor)[np.ix_(places, places)],
     )

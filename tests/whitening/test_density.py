@@ -225,6 +225,10 @@ def test_merged_rows_have_the_density_of_all_rows():
         ("real ~ x + (1 | g)", "student"),
         ({"mu": "count ~ x + (1 | g)", "shape": "~ e"}, "negbinomial"),
         ("hits | trials(n) ~ x + (1 | g)", "betabinomial"),
+        # whose density is not linear in y: rows with the same y are merged, their weights summed
+        ("real | weights(k) ~ x + (1 | g)", "student"),
+        ("count | weights(k) ~ x + (1 | g)", "negbinomial"),
+        ("hits | trials(n) + weights(k) ~ x + (1 | g)", "betabinomial"),
     ]:
         model = hb.Model(formula, scale_tril, family=family)
         whitened = Whitened(model)

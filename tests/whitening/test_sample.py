@@ -1,10 +1,12 @@
-"""Harmonic trajectories against straight steps: the same posterior."""
+"""Harmonic trajectories against straight steps: the same posterior; and where chains start."""
 
 import arviz_stats
 import numpy as np
 import pandas as pd
+import pytest
 
 import hierbayes as hb
+from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening import sample as sampling
 from hierbayes.engine.whitening.compression import compress
@@ -41,3 +43,42 @@ def numbers(draws: sampling.Draws) -> list[np.ndarray]:
     """The intercept, both sds and some effects, each (chain, draw)."""
     effects = [r[..., level, 0] for r in draws.r[0] for level in (0, 3, 7)]
     return [draws.b[0][..., 0], *(sd[..., 0] for sd in draws.sd[0]), *effects]
+
+
+@pytest.mark.parametrize("converged", [True, False])
+def test_chains_start_apart_as_far_as_draws_are(converged, monkeypatch):
+    """In whitened coordinates a draw is about N(0, I); chains that start at one point hide that they don't mix."""
+    frame = pd.DataFrame({"y": np.arange(40) % 4, "g": np.arange(40) % 8})
+    model = hb.Model("y ~ 1 + (1 | g)", frame, family="poisson")
+    initial = laplace_start(compress(to_problem(model.spec, model.design)))
+    monkeypatch.setattr(type(initial), "converged", converged)
+    width, start = 1.0 if converged else sampling.WIDER, sampling._positions(initial)
+    starts = np.array([start(seed) for seed in range(200)]) - initial.position
+    assert len(np.unique(starts, axis=0)) == len(starts)
+    assert np.abs(starts.mean(axis=0) / width).max() < 5 / np.sqrt(200)
+    # where the density is 0 a start is nearer
+    assert (np.abs(starts.std(axis=0) / width - 1) < 0.3).mean() > 0.8
+    seeds = []
+
+    def recorded(density, *, start, **settings):
+        return sample_nuts(density, start=lambda seed: seeds.append(seed) or start(seed), **settings)
+
+    monkeypatch.setattr(sampling, "sample_nuts", recorded)
+    settings = {"draws": 5, "tune": 5, "chains": 4, "cores": 1, "seed": 1, "target_accept": 0.8}
+    sampling.sample(compress(to_problem(model.spec, model.design)), initial, progress=False, **settings)
+    assert len(set(seeds)) == 4
+
+
+def test_positions_and_statistics_are_of_the_same_draws():
+    """The log density that is recorded of a draw is that of its position."""
+    frame = pd.DataFrame({"y": np.arange(40) % 4, "g": np.arange(40) % 8})
+    model = hb.Model("y ~ 1 + (1 | g)", frame, family="poisson")
+    initial = laplace_start(compress(to_problem(model.spec, model.design)))
+    density = sampling.density_of(initial.packed)
+    settings = {"draws": 20, "tune": 30, "chains": 4, "cores": 2, "seed": 1}
+    found = sample_nuts(density, start=sampling._positions(initial), **settings)
+    assert found.positions.shape == (4, 20, initial.packed.dim)
+    evaluate = density.evaluator()
+    wanted = [[evaluate(position)[0] for position in chain] for chain in found.positions]
+    np.testing.assert_allclose(found.statistics["logp"], wanted, rtol=1e-9)
+    assert len(np.unique(found.positions[:, 0], axis=0)) == 4
