@@ -127,18 +127,21 @@ def test_ctrl_c_keeps_what_is_drawn(sleep, tmp_path):
     hb.fit(
         FORMULA, pd.read_csv(sleep, dtype={"Subject": str}), draws=5, tune=50, progress=False, chains=1
     )  # compiled
-    running = command(
-        "fit", FORMULA, sleep, "--text", "Subject", "--draws", 2_000_000, "--chains", 1, "--no-progress", "--out", out,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-    assert running.stdout is not None
-    while "fit() will take" not in running.stdout.readline():
-        assert running.poll() is None
-    time.sleep(3.0)
-    running.send_signal(signal.SIGINT)
-    printed, errors = running.communicate(timeout=120)
-    assert running.returncode == 130, errors
-    assert "Traceback" not in errors
+    for wait in (2.0, 8.0, 32.0):  # on a busy machine drawing begins later
+        running = command(
+            "fit", FORMULA, sleep, "--text", "Subject", "--draws", 2_000_000, "--chains", 1, "--no-progress", "--out",
+            out, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        assert running.stdout is not None
+        while "fit() will take" not in running.stdout.readline():
+            assert running.poll() is None
+        time.sleep(wait)
+        running.send_signal(signal.SIGINT)
+        printed, errors = running.communicate(timeout=120)
+        assert running.returncode == 130, errors
+        assert "Traceback" not in errors
+        if out.exists():
+            break
     assert f"Saved {out}" in printed
     fit = hb.load(out)
     assert fit.tree.attrs["interrupted"] == 1
