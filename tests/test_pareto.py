@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import hierbayes as hb
-from hierbayes.answers.intervals import get_interval, summarise
+from hierbayes.answers.intervals import centre, get_interval, summarise
 from hierbayes.answers.pareto import tail_shapes, unknown_moments
 from hierbayes.cli import main
 from hierbayes.criticism.checks import check_draws
@@ -37,7 +37,7 @@ def shares(draw):
         (lambda rng, size: -1 / rng.gamma(0.4, 1, size), (1, 1), (1, 1)),
         # counts, whose largest are ties
         (lambda rng, size: rng.poisson(rng.gamma(0.3, 3, size)).astype(float), (0, 0), (0, 0)),
-        (lambda rng, size: rng.gamma(1, 1, size) * (rng.random(size) < 0.03), (0, 0), (0, 0)),
+        (lambda rng, size: rng.gamma(1, 1, size) * (rng.random(size) < 0.03), (0, 0), (0, 0.005)),
         (lambda rng, size: np.round(0.2 * rng.standard_cauchy(size)), (0.6, 1), (0.99, 1)),
     ],
 )
@@ -181,4 +181,28 @@ def test_deviations_without_a_mean(known_fit):
     assert table["median"].notna().all()
     for axes in (fit.plot_ranef(), fit.plot_shrinkage()):
         assert all(np.isfinite(each.get_xdata()).all() for each in np.atleast_1d(axes)[0].lines)
+    plt.close("all")
+
+
+def test_pictures_of_categories_and_of_scores(known_fit):
+    """Where a probability's draws are so skewed that its table has medians, and where none are."""
+    rng = np.random.default_rng(3)
+    model = hb.Model("count ~ x", D, family="cumulative")
+    b = rng.standard_cauchy(S)
+    far = known_fit(
+        model,
+        {"b": np.column_stack([np.zeros(S), b]), "thresholds": np.arange(4.0) + 4, "disc": 1.0},
+        chains=4,
+    )
+    for kind, stacked in (("mean", False), ("mean", True), ("score", False)):
+        table = far.conditional_effects("x", kind=kind)
+        assert kind == "score" or "median" in table
+        ax = far.plot_conditional_effects("x", kind=kind, stacked=stacked)
+        shown = [each for each in ax.lines if len(each.get_ydata()) > 2]
+        assert all(np.isfinite(each.get_ydata()).all() for each in shown)
+        assert {"mean", "lower", "upper"} <= set(table.columns)
+        if kind == "score":
+            np.testing.assert_allclose(
+                next(each for each in shown if each.get_label() == "expected").get_ydata(), centre(table)
+            )
     plt.close("all")

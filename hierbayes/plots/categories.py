@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from numpy.typing import NDArray
 
+from hierbayes.answers.intervals import centre
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import BLUE, OKABE_ITO, VERMILLION, ink
 
@@ -57,12 +58,12 @@ def draw_curves(
         style: dict[str, Any] = {"color": colour, "label": labels[place], "zorder": 3}
         if line:
             ax.fill_between(x, lower, upper, color=colour, alpha=0.2, linewidth=0, zorder=2)
-            ax.plot(x, here["mean"], linestyle=STYLES[variant], linewidth=1.8, **style)
+            ax.plot(x, centre(here), linestyle=STYLES[variant], linewidth=1.8, **style)
             continue
         at = x + WIDTH * ((place + 0.5) / count - 0.5) + 0.04 * variant
         ax.vlines(at, lower, upper, color=colour, linewidth=2.5, zorder=2.5)
         shape: dict[str, Any] = {"marker": MARKERS[variant], "markeredgecolor": "white", "markersize": 7}
-        ax.plot(at, here["mean"], linestyle="none", **shape, **style)
+        ax.plot(at, centre(here), linestyle="none", **shape, **style)
     if words:
         kind: dict[str, Any] = (
             {"linestyle": STYLES[variant]} if line else {"linestyle": "none", "marker": MARKERS[variant]}
@@ -75,7 +76,7 @@ def draw_stacked(
 ) -> None:
     """Posterior means on top of each other, the first category at the bottom: they fill the axes."""
     count = len(colours)
-    shares = part["mean"].to_numpy().reshape(-1, count)
+    shares = centre(part).to_numpy().reshape(-1, count)
     tops = np.cumsum(shares, axis=1)
     for place, colour in enumerate(colours):
         bottom = tops[:, place] - shares[:, place]

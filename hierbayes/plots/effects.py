@@ -111,13 +111,9 @@ def plot_conditional_effects(
     table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
     # by place: a predictor may be called "mean"
     labels, numbers = table[list(grid.columns)], table.drop(columns=list(grid.columns))
-    # median and pareto_k only where needed
-    names = (
-        [CATEGORY, *MEASURES[:4]]
-        if levels
-        else [*MEASURES[: numbers.shape[1] - len(PREDICTIVE)], *PREDICTIVE]
-    )
-    numbers = numbers.set_axis(names, axis="columns")
+    front, back = ([CATEGORY] if levels else []), (PREDICTIVE if kind == "mean" and not levels else ())
+    own = MEASURES[: numbers.shape[1] - len(front) - len(back)]  # median and pareto_k only where needed
+    numbers = numbers.set_axis([*front, *own, *back], axis="columns")
     curves = _split(labels, grid.columns[1:])
     along = _Along.of(data[grid.columns[0]], labels)
     notes = [_held_words(grid)] if grid.held else []
