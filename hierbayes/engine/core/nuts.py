@@ -11,8 +11,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from hierbayes.engine.core.arguments import ENTRY
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.core.machine import ENTRY, link, machine_code
+from hierbayes.engine.core.machine import link, machine_code
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.draws import largest_block
 
