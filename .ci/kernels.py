@@ -57,14 +57,14 @@ def make() -> dict[str, bytes]:
     """Return the files of the folder of kernels by name."""
     import llvmlite.binding as llvm
 
-    from hierbayes.engine.core import entry, machine, routine, shipped
+    from hierbayes.engine.core import arguments, entry, machine, routine, shipped
 
     made: dict[str, tuple[machine.Key, Any]] = {}
     make_entry = entry.make_entry
 
-    def record(kind: str, kernel: Callable[..., Any], arguments: Any) -> str:
-        text = make_entry(kind, kernel, arguments)
-        key = machine.key_of(kind, kernel, arguments)
+    def record(kind: str, kernel: Callable[..., Any], values: Any) -> str:
+        text = make_entry(kind, kernel, values)
+        key = machine.key_of(kind, kernel, values)
         made[key[0].removeprefix("hierbayes.engine.")] = key, llvm.parse_assembly(text)
         return text
 
@@ -76,7 +76,9 @@ def make() -> dict[str, bytes]:
     for name in SHIPPED:
         (kernel, kind, layout), module = made[name]
         file = f"{name}.bc.xz"
-        files[file] = lzma.compress(portable(module, kind == machine.DENSITY), preset=9 | lzma.PRESET_EXTREME)
+        files[file] = lzma.compress(
+            portable(module, kind == arguments.DENSITY), preset=9 | lzma.PRESET_EXTREME
+        )
         sources = machine.sources_of(kernel.rpartition(".")[0])
         kernels[kernel] = {"kind": kind, "layout": layout, "sources": sources, "file": file}
     contents = {
@@ -96,7 +98,8 @@ def portable(module: Any, often: bool) -> bytes:
     """
     import llvmlite.binding as llvm
 
-    from hierbayes.engine.core.machine import ENTRY, strip
+    from hierbayes.engine.core.arguments import ENTRY
+    from hierbayes.engine.core.machine import strip
     from hierbayes.engine.core.shipped import LIBRARY, missing_from
 
     strip(module)

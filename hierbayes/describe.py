@@ -8,7 +8,7 @@ import pandas as pd
 from hierbayes.data.design import MEAN, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
-from hierbayes.data.streamed import Streamed
+from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 

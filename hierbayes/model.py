@@ -20,10 +20,10 @@ from hierbayes.data.formulas import Formulas, read_formulas
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.sources import Source, find_source
-from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.families import get_family
 from hierbayes.pictures import Pictures

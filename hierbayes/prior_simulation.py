@@ -10,8 +10,8 @@ from hierbayes.answers.predict import choose_groups
 from hierbayes.data.design import Design
 from hierbayes.data.formulas import Formulas, read_formulas
 from hierbayes.data.sources import Source
-from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine import Settings
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.expect import Simulation, simulate_all
 from hierbayes.families import get_family
 from hierbayes.prior_summary import PriorSummary, summarise_prior

@@ -7,8 +7,8 @@ import xarray as xr
 
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.data.design import Design
-from hierbayes.data.streamed import Streamed
 from hierbayes.describe import describe_model, equations, prior_table
+from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec
 
 COUNTS = ("ess_bulk", "ess_tail")

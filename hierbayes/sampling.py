@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from hierbayes.criticism.checks import check_draws
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.data.design import PACKAGE, Design
-from hierbayes.data.streamed import Streamed
 from hierbayes.engine import Plan, Settings, choose
+from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import SamplingWarning, UnsupportedError
 from hierbayes.spec import ModelSpec
 

@@ -6,6 +6,7 @@ import inspect
 import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -117,22 +118,34 @@ def test_a_model_is_made_and_printed_without_the_heavy_packages():
     assert done.stdout.strip().splitlines()[-1] == "[]"
 
 
-def _imports(path: Path) -> set[str]:
-    """First components below hierbayes that a module imports when it is loaded."""
-    tree = ast.parse(path.read_text())
-    guarded = {
-        id(node)
-        for block in ast.walk(tree)
-        if isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
-        for node in ast.walk(block)
+def _modules() -> dict[str, Path]:
+    """Every module below hierbayes by its dotted name: of a package, its ``__init__``."""
+    paths = {path.relative_to(ROOT).with_suffix(""): path for path in ROOT.rglob("*.py")}
+    names = {
+        ".".join(part for part in name.parts if part != "__init__"): path for name, path in paths.items()
     }
+    return {name: path for name, path in names.items() if name}
+
+
+def _imports(path: Path) -> set[str]:
+    """Modules of hierbayes that a module imports: when it is loaded, in a function, or for type checking."""
+    modules = _modules()
     found = set()
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and id(node) not in guarded:
-            parts = node.module.split(".")
-            if parts[0] == "hierbayes":
-                found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.split(".")[0] == "hierbayes"}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "hierbayes":
+            home = str(node.module).removeprefix("hierbayes").removeprefix(".")
+            inner = {alias.name: f"{home}.{alias.name}".removeprefix(".") for alias in node.names}
+            found |= {full if full in modules else home for full in inner.values()}
     return found
+
+
+def test_no_module_imports_itself_through_others():
+    """Type-checking imports included. The package itself imports all, and only the command line the package."""
+    graph = {name: _imports(path) for name, path in _modules().items()}
+    assert {name for name, imported in graph.items() if imported & {"", "hierbayes"}} == {"cli"}
+    TopologicalSorter(graph).prepare()  # raises with the circle
 
 
 def test_imports_go_only_downwards():
@@ -150,12 +163,14 @@ def test_imports_go_only_downwards():
         for path in paths:
             if name == "cli":
                 continue
-            assert _imports(path) <= below, f"{path.name} imports upwards: {_imports(path) - below}"
+            imported = {module.split(".")[0] for module in _imports(path)}
+            assert imported <= below, f"{path.name} imports upwards: {imported - below}"
 
 
-def test_only_the_graph_and_the_nuts_strategy_import_pymc():
+def test_only_families_the_graph_and_the_nuts_strategy_import_pymc():
+    """And families only PyTensor, for distributions that PyMC hasn't."""
     users = {
-        path.relative_to(ROOT).as_posix()
+        "families" if path.parent.name == "families" else path.relative_to(ROOT).as_posix()
         for path in ROOT.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import)
@@ -165,7 +180,7 @@ def test_only_the_graph_and_the_nuts_strategy_import_pymc():
             path.parent.name == "families" and node.col_offset and node.names[0].name == "pytensor.tensor"
         )
     }
-    assert users <= {"graph.py", "engine/nuts.py", "model.py"}
+    assert users <= {"families", "graph.py", "engine/nuts.py", "model.py"}
 
 
 def test_help_answers():

@@ -27,8 +27,8 @@ from hierbayes.answers.variance import (
 )
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
-from hierbayes.data.streamed import Streamed
 from hierbayes.data.tables import free_name, with_columns
+from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 

@@ -8,7 +8,7 @@ import pandas as pd
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.data.design import Design
 from hierbayes.data.sources import Source
-from hierbayes.data.streamed import Streamed, in_memory
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:

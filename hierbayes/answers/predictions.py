@@ -10,7 +10,7 @@ from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predict import Request
 from hierbayes.answers.quantities import Output, check_output
 from hierbayes.data.design import Design
-from hierbayes.data.streamed import Streamed
+from hierbayes.engine.streamed import Streamed
 
 type Kind = Literal["linear", "mean", "response", "score"]
 type NewLevels = Literal["sample", "mean", "average", "error"]

@@ -25,7 +25,7 @@ from hierbayes.answers.predict import (
 )
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
-from hierbayes.data.streamed import Streamed
+from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import UnsupportedError
 from hierbayes.families import Values
 from hierbayes.spec import ModelSpec

@@ -13,7 +13,7 @@ from hierbayes.criticism import fitchecks, likelihood, sensitivity
 from hierbayes.criticism.checks import Finding, check_draws
 from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.streamed import in_memory
+from hierbayes.engine.streamed import in_memory
 from hierbayes.errors import DataError, UnsupportedError
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.likeness import alike
-from hierbayes.data.streamed import Streamed, in_memory
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.spec import ModelSpec
 
 Codes = NDArray[np.int64]

@@ -9,7 +9,7 @@ from scipy.special import xlogy
 
 from hierbayes.criticism.checks import Finding
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.streamed import Streamed
+from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec
 
 MANY_CATEGORIES = 10

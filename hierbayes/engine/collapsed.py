@@ -9,13 +9,13 @@ import numpy as np
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
-from hierbayes.data.streamed import Streamed
 from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 from hierbayes.engine.settings import Settings, notify_if_slow
+from hierbayes.engine.streamed import Streamed
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 

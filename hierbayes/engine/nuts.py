@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from hierbayes.data.design import Design
-from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.draws import largest_block, to_tree
 from hierbayes.engine.settings import Settings, notify
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 

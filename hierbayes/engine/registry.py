@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from hierbayes.data.design import Design
-from hierbayes.data.streamed import Streamed
 from hierbayes.engine.collapsed import Collapsed
 from hierbayes.engine.nuts import Nuts
 from hierbayes.engine.settings import Settings
+from hierbayes.engine.streamed import Streamed
 from hierbayes.engine.whitened import Whitened
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec

@@ -28,12 +28,12 @@ from hierbayes.data.learning import (
 from hierbayes.data.scan import Scan, keys_of, scan, with_transforms
 from hierbayes.data.sources import Progress, Source, join
 from hierbayes.data.spread import Spread, spread_of
-from hierbayes.data.streamed import Streamed
 from hierbayes.data.tables import Chunk, check_columns, used_categories
 from hierbayes.engine.collapsed import takes_prior
 from hierbayes.engine.core.problem import Factor, PriorCode
 from hierbayes.engine.gaussian.moments import Moments, Reference, least_squares, moments, reference
 from hierbayes.engine.gaussian.problem import GaussianProblem
+from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula

@@ -8,12 +8,12 @@ import numpy as np
 
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.streamed import Streamed, in_memory
 from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, notify, notify_if_slow
+from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hierbayes.engine.core import machine, shipped
+from hierbayes.engine.core import arguments, machine, shipped
 from hierbayes.engine.core.density import FUNCTION
 from hierbayes.engine.gaussian.collapsed import density_of, prepare
 from tests.gaussian.problems import PROBLEMS
@@ -30,7 +30,7 @@ def test_densities_are_numbas(name):
     model, _ = prepare(PROBLEMS[name]())
     density = density_of(model)
     table = density.table(1)
-    key = machine.key_of(machine.DENSITY, density.kernel, table.arguments[0])
+    key = machine.key_of(arguments.DENSITY, density.kernel, table.arguments[0])
     module = shipped.shipped_module(key, shipped.contents()["kernels"][key[0]]["sources"])
     function = FUNCTION(machine.link(machine.machine_code(module)))
     rng = np.random.default_rng(1)

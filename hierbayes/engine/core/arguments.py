@@ -13,6 +13,8 @@ import numpy as np
 from hierbayes.engine.core.problem import Ints
 
 HEAD = 2  # words of a table's row before the arguments': see `entry.claim_row`
+DENSITY, ROUTINE = "density", "routine"  # kinds of C functions: see `entry`
+ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
 LINE = 16  # words so near each other that two threads should not write some of them at a time
 
 type Argument = int | np.ndarray[Any, Any] | tuple["Argument", ...]

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.engine.core.arguments import Argument, Table, make_table
-from hierbayes.engine.core.machine import DENSITY, address_of
+from hierbayes.engine.core.arguments import DENSITY, Argument, Table, make_table
+from hierbayes.engine.core.machine import address_of
 from hierbayes.engine.core.problem import Floats
 
 Evaluate = Callable[[Floats], tuple[float, Floats]]

@@ -16,8 +16,7 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from hierbayes.engine.core.arguments import HEAD, Argument, reading
-from hierbayes.engine.core.machine import DENSITY, ENTRY, ROUTINE
+from hierbayes.engine.core.arguments import DENSITY, ENTRY, HEAD, ROUTINE, Argument, reading
 
 NEAR = 1 << 18  # bytes between places on one thread's stack, at most; those of two threads are further apart
 WORD = ir.IntType(64)
@@ -81,13 +80,13 @@ def as_number(_: Any, pointer: Any) -> Any:
 
 
 def make_entry(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> str:
-    """Return the LLVM module with the C function of a kernel, called `machine.ENTRY`, as text.
+    """Return the LLVM module with the C function of a kernel, called `arguments.ENTRY`, as text.
 
     Parameters
     ----------
     kind : str
-        `machine.DENSITY`, the kernel being a function of a position, an array for the gradient, and the arguments, that
-        returns the log density; or `machine.ROUTINE`, a function of the arguments alone.
+        `arguments.DENSITY`, the kernel being a function of a position, an array for the gradient, and the arguments,
+        that returns the log density; or `arguments.ROUTINE`, a function of the arguments alone.
     kernel : compiled function
     arguments : sequence
         Of any model: what counts are types and dimensions.

@@ -13,7 +13,8 @@ from hierbayes.compiling import kept
 from hierbayes.engine.core.problem import Floats
 
 # Kernels only write into arrays that they are given. Counting references to every row that one passes to
-# another would take longer than the arithmetic; numba has a switch for it, though not a documented one.
+# another would take longer than the arithmetic; numba has a switch for it, though not a documented one. It can go
+# when numba leaves such counts out by itself: `tests/core/test_loops.py` fails then.
 UNCOUNTED = {"_nrt": False} if hasattr(DefaultOptions, "_nrt") else {}
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import llvmlite.binding as llvm
 
-from hierbayes.engine.core.arguments import Argument, layout_of
+from hierbayes.engine.core.arguments import ENTRY, Argument, layout_of
 from hierbayes.engine.core.shipped import LIBRARY, missing_from, shipped_module
 
 PACKAGE = Path(__file__).parents[2]
@@ -28,8 +28,6 @@ ALWAYS = ["engine.core.entry", "engine.core.arguments"]  # what every kernel is 
 CALLERS = {
     f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")
 }  # make no code
-DENSITY, ROUTINE = "density", "routine"  # kinds of C functions: see `entry`
-ENTRY = "hierbayes_entry"  # the function of a module that is called from outside
 
 type Key = tuple[str, str, str]  # kernel, kind, layout of its arguments
 

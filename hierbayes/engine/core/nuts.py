@@ -11,8 +11,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numpy as np
 
+from hierbayes.engine.core.arguments import ENTRY
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.core.machine import ENTRY, link, machine_code
+from hierbayes.engine.core.machine import link, machine_code
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.draws import largest_block
 
@@ -192,7 +193,8 @@ def _import_nutpie() -> ModuleType:
     """Import nutpie, but not ArviZ with it.
 
     nutpie's modules import arviz, with matplotlib and all of scipy.stats behind it, only to convert a trace
-    in a way that is not used here. That is two thirds of the waiting time of a small model.
+    in a way that is not used here. That is two thirds of the waiting time of a small model. This can go when nutpie
+    imports arviz only where it converts: `tests/core/test_nuts.py` fails then.
     """
     if "nutpie" not in sys.modules and "arviz" not in sys.modules:
         sys.modules["arviz"] = _Later("arviz")

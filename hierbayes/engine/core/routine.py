@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.core.arguments import Argument, words_of
-from hierbayes.engine.core.machine import ROUTINE, ready_address_of
+from hierbayes.engine.core.arguments import ROUTINE, Argument, words_of
+from hierbayes.engine.core.machine import ready_address_of
 
 FUNCTION = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
 
