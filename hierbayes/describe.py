@@ -1,5 +1,6 @@
 """A model in words and equations: what it says, before anything is drawn."""
 
+import re
 from collections.abc import Iterator
 
 import pandas as pd
@@ -10,7 +11,7 @@ from hierbayes.data.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
-LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
+LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}
 SHOWN_TERMS = 12
 
 
@@ -33,7 +34,7 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
 def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, formula in spec.layout.formulas.items():
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
-    yield f"Family: {spec.family.name}, link {spec.link_name}"
+    yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
@@ -45,6 +46,13 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
         for factor in layout.factors:
             where = "" if parameter == MEAN else f" (in {parameter})"
             yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {_effect_words(factor)}"
+
+
+def link_words(spec: ModelSpec) -> str:
+    """The links in words: the first parameter's, and others that are not their default, where they are in effect."""
+    others = [own for own in spec.family.own if own.name in spec.layout.predictors]
+    chosen = [f"{own.name} {spec.links[own.name]}" for own in others if spec.links[own.name] != own.link]
+    return ", ".join([f"link {spec.link_name}", *chosen])
 
 
 def _effect_words(factor: Factor) -> str:
@@ -74,11 +82,8 @@ def equations(spec: ModelSpec) -> list[str]:
 
 
 def _indexed(spec: ModelSpec) -> str:
-    words = spec.family.equation.replace("mu", "mu_i").replace("trials", "trials_i")
-    for parameter in spec.layout.predictors:
-        if parameter != MEAN:
-            words = words.replace(parameter, f"{parameter}_i")
-    return words
+    varying = [*spec.layout.predictors, "trials"]
+    return re.sub(rf"\b({'|'.join(varying)})\b", r"\1_i", spec.family.equation)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 type Formulas = str | Formula | Mapping[str, str | Formula]
+type Links = str | Mapping[str, str] | None
 
 
 class Model:
@@ -67,8 +68,9 @@ class Model:
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.
         What isn't named has a weakly informative default.
-    link : str, optional
-        The mean's link; the family's default unless given.
+    link : str or mapping of str to str, optional
+        The mean's link, or one a parameter, ``{"mu": "log", "sigma": "identity"}``; the family's defaults unless
+        given. A link says how a parameter's formula makes it; without a formula its prior is of the value itself.
     progress : bool
         Whether to tell how far reading has come, where the rows stay in a source.
     center : bool
@@ -103,12 +105,13 @@ class Model:
         data: Any,
         family: str = "gaussian",
         priors: Priors = None,
-        link: str | None = None,
+        link: Links = None,
         *,
         progress: bool = True,
         center: bool = True,
     ) -> None:
-        found, link_name = get_family(family, link)
+        found, links = get_family(family, link)
+        link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
         prior_set = read_priors(priors)
         source = find_source(data)
@@ -125,8 +128,8 @@ class Model:
             self.data = source
             self.design = stream(formulas, source, found, link_name, prior_set, progress)
             layout = self.design.layout
-        resolved = resolve_priors(layout, found, prior_set, center)
-        self.spec = ModelSpec(layout, found, link_name, resolved, center)
+        resolved = resolve_priors(layout, found, links, prior_set, center)
+        self.spec = ModelSpec(layout, found, links, resolved, center)
         if isinstance(self.data, pd.DataFrame):
             self.design = self.spec.layout.bind(self.data)
         for finding in self.check():
@@ -463,7 +466,7 @@ def fit(
     data: Any,
     family: str = "gaussian",
     priors: Priors = None,
-    link: str | None = None,
+    link: Links = None,
     *,
     center: bool = True,
     **options: Any,
@@ -480,7 +483,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: Literal[False] = False,
 ) -> pd.DataFrame: ...
@@ -493,7 +496,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: Literal[True],
 ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
@@ -505,7 +508,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: bool = False,
 ) -> Any:
@@ -519,7 +522,7 @@ def simulate(
         n rows with the predictors and the grouping factors.
     parameters, seed
         As in `Model.simulate`.
-    family, link : str, str or None
+    family, link : str, str or mapping
         As for `Model`.
     effects : bool
         As in `Model.simulate`.
@@ -538,9 +541,9 @@ def simulate(
     ['x', 'g', 'y']
     """
     Settings(seed=seed)
-    found, link_name = get_family(family, link)
+    found, links = get_family(family, link)
     formulas = read_formulas(formula, found)
-    rows, drawn = truth.simulate_design(formulas, design, found, link_name, parameters, seed)
+    rows, drawn = truth.simulate_design(formulas, design, found, links, parameters, seed)
     return (rows, drawn) if effects else rows
 
 

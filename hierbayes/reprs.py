@@ -8,7 +8,7 @@ import xarray as xr
 from hierbayes.criticism.checks import describe_approximation, is_approximate
 from hierbayes.data.design import Design
 from hierbayes.data.streamed import Streamed
-from hierbayes.describe import describe_model, equations, prior_table
+from hierbayes.describe import describe_model, equations, link_words, prior_table
 from hierbayes.spec import ModelSpec
 
 COUNTS = ("ess_bulk", "ess_tail")
@@ -92,7 +92,9 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
         )
     if attrs.get("interrupted"):
         how += ", stopped early"
-    return f"{formulas}\n{spec.family.name}, link {spec.link_name}; {how}; lower–upper: {summary.attrs['interval']}"
+    return (
+        f"{formulas}\n{spec.family.name}, {link_words(spec)}; {how}; lower–upper: {summary.attrs['interval']}"
+    )
 
 
 def fit_text(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:
