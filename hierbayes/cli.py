@@ -96,7 +96,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("formula", help='for example "Reaction ~ Days + (Days | Subject)"')
     fit.add_argument("data", type=Path, help="a CSV file with a header")
     fit.add_argument("--family", default="gaussian", choices=FAMILIES)
-    fit.add_argument("--link", help="the mean's link; the family's default unless given")
+    fit.add_argument("--link", help="the first parameter's link; the family's default unless given")
     fit.add_argument("--priors", type=Path, help="a TOML file of priors")
     fit.add_argument(
         "--text",

@@ -11,7 +11,7 @@ means unless `center` is False. A bare name is a default in another shape, and s
 """
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,9 +20,8 @@ from hierbayes.data.design import MEAN, Layout, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
-from hierbayes.links import LINKS
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import ResolvedPrior
+from hierbayes.spec import ResolvedPrior, location_and_scale
 
 WIDTH = 2.5
 
@@ -60,7 +59,7 @@ class Target:
 
 
 def resolve_priors(
-    layout: Layout, family: Family, user: PriorSet, center: bool = True
+    layout: Layout, family: Family, links: Mapping[str, str], user: PriorSet, center: bool = True
 ) -> tuple[ResolvedPrior, ...]:
     """Every prior of a model: the user's most specific entry, else the default.
 
@@ -68,6 +67,8 @@ def resolve_priors(
     ----------
     layout : Layout
     family : Family
+    links : mapping of str to str
+        Of each parameter.
     user : PriorSet
     center : bool
         Whether stated priors of intercepts are about the predictors' means.
@@ -78,7 +79,7 @@ def resolve_priors(
         For an address that matches nothing in this model (the message lists what there is), a distribution
         whose support does not suit the quantity, or, without a response, a prior whose default needs its scale.
     """
-    targets = tuple(_targets(layout, family))
+    targets = tuple(_targets(layout, family, links))
     _check_addresses(targets, user)
     _check_complete(targets, user)
     stated = family.origin != "" and user.get(family.origin) is not None
@@ -184,19 +185,13 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
         )
 
 
-def _targets(layout: Layout, family: Family) -> Iterator[Target]:
-    response = layout.response
+def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterator[Target]:
     for parameter, predictor in layout.predictors.items():
-        if parameter == MEAN:
-            first = family.parameters[0]
-            yield from _predictor_targets(first, predictor, response.location, response.scale)
-        else:
-            own = family.parameter(parameter)
-            location = float(LINKS[own.link].link(own.typical(response.spread)))
-            yield from _predictor_targets(own, predictor, location, 1.0)
+        location, scale = location_and_scale(layout, family, links, parameter)
+        yield from _predictor_targets(family.parameter(parameter), predictor, location, scale)
     for own in family.own:
         if own.name not in layout.predictors:
-            yield _own_target(own, response.spread)
+            yield _own_target(own, layout.response.spread)
 
 
 def _own_target(own: Parameter, spread: float) -> Target:

@@ -12,7 +12,7 @@ from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
-LINK_WORDS = {"identity": "{}", "inverse": "1/{}"}
+LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}
 SHOWN_TERMS = 12
 
 
@@ -35,7 +35,7 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
 def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, formula in spec.layout.formulas.items():
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
-    yield f"Family: {spec.family.name}, link {spec.shown_link}"
+    yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
@@ -48,6 +48,13 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
         for factor in layout.factors:
             where = "" if parameter == MEAN else f" (in {parameter})"
             yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {_effect_words(factor)}"
+
+
+def link_words(spec: ModelSpec) -> str:
+    """The links in words: the first parameter's, and others that are not their default, where they are in effect."""
+    others = [own for own in spec.family.own if own.name in spec.layout.predictors]
+    chosen = [f"{own.name} {spec.links[own.name]}" for own in others if spec.links[own.name] != own.link]
+    return ", ".join([f"link {spec.shown_link}", *chosen])
 
 
 def _effect_words(factor: Factor) -> str:

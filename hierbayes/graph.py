@@ -100,12 +100,14 @@ def _math(pm: Any) -> SimpleNamespace:
         log=pt.log,
         expm1=pt.expm1,
         log1p=pt.log1p,
+        sqrt=pt.sqrt,
+        arcsinh=pt.arcsinh,
+        arctan2=pt.arctan2,
         gammaln=pt.gammaln,
         softplus=pt.softplus,
         sigmoid=pm.math.sigmoid,
         ndtr=lambda x: 0.5 * pt.erfc(-x / root),
         log_ndtr=log_ndtr,
-        arctan2=pt.arctan2,
     )
 
 

@@ -11,6 +11,7 @@ In compiled code a link is a number, its place in `Kind.links`; 0 is the canonic
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,6 +55,25 @@ class ParameterValues:
     def map(self, function: Callable[[Any], Any]) -> "ParameterValues":
         """The values that a function makes of the linear predictor, such as some of its rows."""
         return type(self)(self.kind, self.link, function(self.eta), self.m)
+
+    def where_possible(self) -> Any:
+        """Where the linear predictor is one that the link can take; None where that is everywhere."""
+        if self.link.name not in self.kind.domains:
+            return None
+        low, high = self.kind.domains[self.link.name]
+        inside = (np.asarray(self.eta) >= low) & (np.asarray(self.eta) <= high)
+        return None if inside.all() else inside
+
+    def possible(self) -> "ParameterValues":
+        """The values with a possible one in the place of each that is not."""
+        inside = self.where_possible()
+        if inside is None:
+            return self
+        low, high = self.kind.domains[self.link.name]
+        middle = (
+            0.5 * (low + high) if np.isfinite(high - low) else low + 1.0 if np.isfinite(low) else high - 1.0
+        )
+        return self.map(lambda eta: np.where(inside, eta, middle))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self.value, dtype=dtype)
@@ -184,7 +204,24 @@ def list_row(t: Any, i: int, first: int, last: int) -> ListRow:
 
 # -- links in compiled code --------------------------------------------------------------------------------------
 
-EXP, RECIPROCAL, LOG, MINUS_LOG, PROBIT, CLOGLOG, LOG_ODDS = range(1, 8)
+(
+    EXP,
+    RECIPROCAL,
+    SOFTPLUS,
+    SQUAREPLUS,
+    LOG,
+    MINUS_LOG,
+    LOG_SOFTPLUS,
+    LOG_SQUAREPLUS,
+    LOG_SQUARE,
+    MINUS_HALF_LOG,
+    LOG1P_EXP,
+    PROBIT,
+    CLOGLOG,
+    CAUCHIT,
+    LOG_ODDS,
+    LOG_ODDS_OF_LOG,
+) = range(1, 17)
 
 
 @deferred
@@ -193,41 +230,82 @@ def apply_link(code: int, t: Any, slope: Any) -> bool:
 
     An impossible value, such as a negative mean of counts, is replaced by one that is possible.
     """
+    if code == 0:
+        for i in range(t.size):
+            slope[i] = 1.0
+        return True
+    if code == EXP:
+        for i in range(t.size):
+            t[i] = slope[i] = np.exp(t[i])
+        return True
     possible = True
     for i in range(t.size):
-        eta = t[i]
-        if code == EXP:
-            t[i] = slope[i] = np.exp(eta)
-        elif code == RECIPROCAL:
-            t[i] = 1.0 / eta
-            slope[i] = -t[i] * t[i]
-        elif code in (LOG, MINUS_LOG):
-            sign = 1.0 if code == LOG else -1.0
-            if eta < 0.0 or np.isnan(eta):
-                possible, eta = False, 1.0
-            t[i], slope[i] = sign * np.log(eta), sign / eta
-        elif code == PROBIT:
-            log_p, slope_p = log_ndtr(eta)
-            log_q, slope_q = log_ndtr(-eta)
-            t[i], slope[i] = log_p - log_q, slope_p + slope_q
-        elif code == CLOGLOG:
-            x = np.exp(min(eta, 690.0))  # log(1 - p) is -x
-            if x < 1e-5:
-                t[i] = eta + 0.5 * x + x * x / 24.0
-                slope[i] = 1.0 + 0.5 * x + x * x / 12.0
-            else:
-                tail = np.exp(-x)
-                p = -np.expm1(-x)
-                t[i] = np.log(p) + x
-                slope[i] = x * (1.0 + tail / p)
-        elif code == LOG_ODDS:
-            if not 0.0 <= eta <= 1.0:
-                possible, eta = False, 0.5
-            t[i] = np.log(eta) - np.log1p(-eta)
-            slope[i] = 1.0 / (eta * (1.0 - eta))
-        else:
-            slope[i] = 1.0
+        t[i], slope[i], inside = moved(code, t[i])
+        possible &= inside
     return possible
+
+
+@deferred
+def moved(code: int, eta: float) -> tuple[float, float, bool]:
+    """Return the inner coordinate, its derivative in eta, and whether eta is possible."""
+    if code == RECIPROCAL:
+        t = 1.0 / eta
+        return t, -t * t, True
+    if code == SOFTPLUS:
+        tail = np.exp(-abs(eta))
+        return max(eta, 0.0) + np.log1p(tail), (1.0 if eta > 0.0 else tail) / (1.0 + tail), True
+    if code == SQUAREPLUS:
+        t = np.exp(np.arcsinh(0.5 * eta))
+        return t, t / np.hypot(eta, 2.0), True
+    if code in (LOG, MINUS_LOG, MINUS_HALF_LOG):
+        power = 1.0 if code == LOG else -1.0 if code == MINUS_LOG else -0.5
+        if eta < 0.0 or np.isnan(eta):
+            return 0.0, power, False
+        return power * np.log(eta), power / eta, True
+    if code == LOG_SOFTPLUS:
+        tail = np.exp(-abs(eta))
+        if eta < -30.0:  # log(log1p(x)) of a small x
+            return eta - 0.5 * tail, 1.0 - 0.5 * tail, True
+        value = max(eta, 0.0) + np.log1p(tail)
+        return np.log(value), (1.0 if eta > 0.0 else tail) / ((1.0 + tail) * value), True
+    if code == LOG_SQUAREPLUS:
+        return np.arcsinh(0.5 * eta), 1.0 / np.hypot(eta, 2.0), True
+    if code == LOG_SQUARE:
+        return 2.0 * np.log(abs(eta)), 2.0 / eta, True
+    if code == LOG1P_EXP:
+        tail = np.exp(-abs(eta))
+        return max(eta, 0.0) + np.log1p(tail), (1.0 if eta > 0.0 else tail) / (1.0 + tail), True
+    return moved_probability(code, eta)
+
+
+@deferred
+def moved_probability(code: int, eta: float) -> tuple[float, float, bool]:
+    """Return the same for the log odds of a probability."""
+    if code == PROBIT:
+        log_p, slope_p = log_ndtr(eta)
+        log_q, slope_q = log_ndtr(-eta)
+        return log_p - log_q, slope_p + slope_q, True
+    if code == CLOGLOG:
+        x = np.exp(min(eta, 690.0))  # log(1 - p) is -x
+        if x < 1e-5:
+            return eta + 0.5 * x + x * x / 24.0, 1.0 + 0.5 * x + x * x / 12.0, True
+        tail = np.exp(-x)
+        p = -np.expm1(-x)
+        return np.log(p) + x, x * (1.0 + tail / p), True
+    if code == CAUCHIT:
+        p, q = np.arctan2(1.0, -eta), np.arctan2(1.0, eta)  # times pi
+        density = 1.0 / (1.0 + eta * eta)
+        return np.log(p) - np.log(q), density / p + density / q, True
+    if code == LOG_ODDS:
+        if not 0.0 <= eta <= 1.0:
+            return 0.0, 4.0, False
+        t = np.log(eta) - np.log1p(-eta)
+        return min(max(t, -FARTHEST), FARTHEST), min(1.0 / (eta * (1.0 - eta)), FARTHEST), True
+    # LOG_ODDS_OF_LOG
+    if not eta <= 0.0:
+        return 0.0, 2.0, False
+    q = abs(np.expm1(eta))
+    return min(eta - np.log(q), FARTHEST), min(1.0 / q, FARTHEST), True
 
 
 # -- the kinds ---------------------------------------------------------------------------------------------------
@@ -258,6 +336,8 @@ class Kind:
         ``log_slope(values)``: log determinant of the values' derivatives in those numbers: (…).
     vector : bool
         Whether it has several components, each with a predictor of its own.
+    domains : mapping of str to (float, float)
+        Between which values a linear predictor must lie under a link, where not all are possible.
     """
 
     name: str
@@ -270,6 +350,7 @@ class Kind:
     bound: Callable[[Any], Any] = lambda free: free
     log_slope: Callable[[Any], Any] = np.zeros_like
     vector: bool = False
+    domains: Mapping[str, tuple[float, float]] = MappingProxyType({})
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -284,39 +365,63 @@ class Kind:
 NUMBER = Kind(
     "number",
     "real",
-    {"identity": 0, "log": EXP, "inverse": RECIPROCAL},
-    {name: LINKS[name].inverse for name in ("identity", "log", "inverse")},
+    {"identity": 0, "log": EXP, "inverse": RECIPROCAL, "softplus": SOFTPLUS, "squareplus": SQUAREPLUS},
+    {name: LINKS[name].inverse for name in ("identity", "log", "inverse", "softplus", "squareplus")},
     ParameterValues,
     "number_row",
 )
 POSITIVE = Kind(
     "positive",
     "positive",
-    {"log": 0, "identity": LOG, "inverse": MINUS_LOG},
+    {
+        "log": 0,
+        "identity": LOG,
+        "inverse": MINUS_LOG,
+        "softplus": LOG_SOFTPLUS,
+        "squareplus": LOG_SQUAREPLUS,
+        "sqrt": LOG_SQUARE,
+        "1/mu^2": MINUS_HALF_LOG,
+        "logm1": LOG1P_EXP,
+    },
     {
         "log": lambda eta, m: eta,
         "identity": lambda eta, m: m.log(eta),
         "inverse": lambda eta, m: -m.log(eta),
+        "softplus": lambda eta, m: m.log(m.softplus(eta)),
+        "squareplus": lambda eta, m: m.arcsinh(eta / 2),
+        "sqrt": lambda eta, m: m.log(eta * eta),
+        "1/mu^2": lambda eta, m: -0.5 * m.log(eta),
+        "logm1": lambda eta, m: m.softplus(eta),
     },
     Positive,
     "positive_row",
     lambda values: np.log(np.maximum(values, TINY)),
     np.exp,
     lambda values: np.log(np.maximum(values, TINY)),
+    domains={"identity": (0.0, np.inf), "inverse": (0.0, np.inf), "1/mu^2": (0.0, np.inf)},
 )
 PROBABILITY = Kind(
     "probability",
     "unit",
-    {"logit": 0, "probit": PROBIT, "cloglog": CLOGLOG, "identity": LOG_ODDS},
+    {
+        "logit": 0,
+        "probit": PROBIT,
+        "cloglog": CLOGLOG,
+        "cauchit": CAUCHIT,
+        "identity": LOG_ODDS,
+        "log": LOG_ODDS_OF_LOG,
+    },
     {
         **{name: link.log_odds for name, link in LINKS.items() if link.log_odds is not None},
         "identity": lambda p, m: m.log(p) - m.log1p(-p),
+        "log": lambda eta, m: eta - m.log(-m.expm1(eta)),
     },
     Probability,
     "probability_row",
     lambda p: np.log(np.maximum(p, TINY)) - np.log(np.maximum(1 - p, TINY)),
     lambda free: NUMPY_MATH.sigmoid(free),
     lambda p: np.log(np.maximum(p, TINY)) + np.log(np.maximum(1 - p, TINY)),
+    domains={"identity": (0.0, 1.0), "log": (-np.inf, 0.0)},
 )
 
 

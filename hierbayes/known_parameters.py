@@ -215,7 +215,12 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
 
 
 def simulate_design(
-    formulas: Formulas, data: Any, family: Family, link: str, parameters: Mapping[str, Any], seed: int
+    formulas: Formulas,
+    data: Any,
+    family: Family,
+    links: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `simulate`, for rows that have no response yet: the formula's left side names the new column.
 
@@ -237,7 +242,9 @@ def simulate_design(
     rows = _with_a_response(data, column, family, parameters)
     frame = complete_rows(formulas, rows)
     formulas, family = settle(formulas, frame, family)
-    spec = ModelSpec(learn(formulas, frame, family, link), family, link, ())
+    links = family.with_links(links)
+    layout = learn(formulas, frame, family, links[family.first.name])
+    spec = ModelSpec(layout, family, links, ())
     design = spec.layout.bind(frame)
     whole = rows if len(rows) == len(frame) else frame
     return simulate(spec, design, whole, parameters, seed)

@@ -1,4 +1,4 @@
-"""Links: between the mean of a response and its linear predictor.
+"""Links: between a parameter of a response, such as its mean, and its linear predictor.
 
 Each inverse is written once, over a small namespace of mathematical functions, and serves NumPy draws and the
 PyTensor graph alike (`hierbayes.graph` passes its own namespace of the same names).
@@ -17,12 +17,14 @@ NUMPY_MATH = SimpleNamespace(
     log=np.log,
     expm1=np.expm1,
     log1p=np.log1p,
+    sqrt=np.sqrt,
+    arcsinh=np.arcsinh,
+    arctan2=np.arctan2,
     gammaln=special.gammaln,
     softplus=lambda x: np.logaddexp(0.0, x),
     sigmoid=special.expit,
     ndtr=special.ndtr,
     log_ndtr=special.log_ndtr,
-    arctan2=np.arctan2,
 )
 
 
@@ -33,13 +35,16 @@ class Link:
     Attributes
     ----------
     name : str
-        The field's name: ``"identity"``, ``"log"``, ``"logit"``, ``"probit"``, ``"cloglog"`` or ``"inverse"``.
+        The field's name, brms's: ``"identity"``, ``"log"``, ``"logit"``, ``"probit"``, ``"1/mu^2"``, …
     link : callable
-        Mean → linear predictor, on arrays.
+        Mean, or another parameter → linear predictor, on arrays.
     inverse : callable
         ``inverse(eta, m)``: linear predictor → mean, with the functions of namespace ``m``.
     slope : callable
         Derivative of the mean in the linear predictor, on arrays.
+    unit : str or None
+        What 1 on the link's scale is comparable to, for default priors: None for links to a scale of their own (log,
+        logit, …), ``"response"`` for those of which the scale is that of the mean, ``"relative"`` for powers of it.
     log_odds : callable or None
         ``log_odds(eta, m)``: the log odds of a mean in (0, 1), without forming the mean; None for other links.
     latent_variance : float or None
@@ -51,8 +56,14 @@ class Link:
     link: Callable[[Any], Any]
     inverse: Callable[[Any, Any], Any]
     slope: Callable[[Any], Any]
+    unit: str | None = None
     log_odds: Callable[[Any, Any], Any] | None = None
     latent_variance: float | None = None
+
+    @property
+    def has_average(self) -> bool:
+        """Whether a mean has an average over normal linear predictors, which powers below 0 have not."""
+        return self.unit != "relative"
 
     def mean(self, eta: np.ndarray) -> np.ndarray:
         """Mean of the response at linear predictor `eta` (any shape).
@@ -72,12 +83,22 @@ def _cloglog_log_odds(eta: Any, m: Any) -> Any:
     return m.log(-m.expm1(-t)) + t
 
 
+def _softplus_link(mu: Any) -> Any:
+    """log(exp(mu) − 1), without overflow."""
+    return mu + np.log(-np.expm1(-mu))
+
+
+def _cauchit_log_odds(eta: Any, m: Any) -> Any:
+    """log(p / (1 − p)), both in the form that keeps their digits in the tails."""
+    return m.log(m.arctan2(1.0, -eta)) - m.log(m.arctan2(1.0, eta))
+
+
 LINKS: dict[str, Link] = {
     link.name: link
     for link in (
-        Link("identity", lambda mu: mu, lambda eta, m: eta, np.ones_like),
+        Link("identity", lambda mu: mu, lambda eta, m: eta, np.ones_like, "response"),
         Link("log", np.log, lambda eta, m: m.exp(eta), np.exp),
-        Link("inverse", lambda mu: 1 / mu, lambda eta, m: 1 / eta, lambda eta: -1 / eta**2),
+        Link("inverse", lambda mu: 1 / mu, lambda eta, m: 1 / eta, lambda eta: -1 / eta**2, "relative"),
         Link(
             "logit",
             special.logit,
@@ -102,5 +123,29 @@ LINKS: dict[str, Link] = {
             log_odds=_cloglog_log_odds,
             latent_variance=np.pi**2 / 6,
         ),
+        Link(
+            "cauchit",
+            lambda mu: np.where(mu < 0.5, -1 / np.tan(np.pi * mu), 1 / np.tan(np.pi * (1 - mu))),
+            lambda eta, m: m.arctan2(1.0, -eta) / np.pi,
+            lambda eta: 1 / (np.pi * (1 + np.square(eta))),
+            log_odds=_cauchit_log_odds,
+        ),
+        Link("softplus", _softplus_link, lambda eta, m: m.softplus(eta), special.expit, "response"),
+        Link(
+            "squareplus",
+            lambda mu: mu - 1 / mu,
+            lambda eta, m: m.exp(m.arcsinh(eta / 2)),  # (eta + sqrt(eta² + 4)) / 2, without cancellation
+            lambda eta: np.exp(np.arcsinh(eta / 2)) / np.sqrt(np.square(eta) + 4),
+            "response",
+        ),
+        Link("sqrt", np.sqrt, lambda eta, m: eta * eta, lambda eta: 2 * eta, "response"),
+        Link(
+            "1/mu^2",
+            lambda mu: 1 / np.square(mu),
+            lambda eta, m: 1 / m.sqrt(eta),
+            lambda eta: -0.5 * eta**-1.5,
+            "relative",
+        ),
+        Link("logm1", lambda mu: np.log(mu - 1), lambda eta, m: 1 + m.exp(eta), np.exp),
     )
 }

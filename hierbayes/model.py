@@ -25,7 +25,7 @@ from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, DataWarning
-from hierbayes.families import get_family
+from hierbayes.families import Links, get_family
 from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.prior_simulation import PriorSimulation
@@ -63,8 +63,9 @@ class Model(PriorSimulation):
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.
         What isn't named has a weakly informative default.
-    link : str, optional
-        The mean's link; the family's default unless given.
+    link : str or mapping of str to str, optional
+        The mean's link, or one a parameter, ``{"mu": "log", "sigma": "identity"}``; the family's defaults unless
+        given. A link says how a parameter's formula makes it; without a formula its prior is of the value itself.
     progress : bool
         Whether to tell how far reading has come, where the rows stay in a source.
     center : bool
@@ -99,18 +100,20 @@ class Model(PriorSimulation):
         data: Any,
         family: str = "gaussian",
         priors: Priors = None,
-        link: str | None = None,
+        link: Links = None,
         *,
         progress: bool = True,
         center: bool = True,
     ) -> None:
-        found, link_name = get_family(family, link)
+        found, links = get_family(family, link)
+        link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
         prior_set = read_priors(priors)
         source = find_source(data)
         if source is None:
             self.data = complete_rows(formulas, data)
             formulas, found = settle(formulas, self.data, found)
+            links = found.with_links(links)
             layout = learn(formulas, self.data, found, link_name)
         else:
             from hierbayes.engine.streaming import (
@@ -120,8 +123,8 @@ class Model(PriorSimulation):
             self.data = source
             self.design = stream(formulas, source, found, link_name, prior_set, progress)
             layout = self.design.layout
-        resolved = resolve_priors(layout, found, prior_set, center)
-        self.spec = ModelSpec(layout, found, link_name, resolved, center)
+        resolved = resolve_priors(layout, found, links, prior_set, center)
+        self.spec = ModelSpec(layout, found, links, resolved, center)
         if isinstance(self.data, pd.DataFrame):
             self.design = self.spec.layout.bind(self.data)
         for finding in self.check():
@@ -437,7 +440,7 @@ def fit(
     data: Any,
     family: str = "gaussian",
     priors: Priors = None,
-    link: str | None = None,
+    link: Links = None,
     *,
     center: bool = True,
     **options: Any,

@@ -13,7 +13,7 @@ from hierbayes.data.sources import Source
 from hierbayes.engine import Settings
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.expect import Simulation, simulate_all
-from hierbayes.families import get_family
+from hierbayes.families import Links, get_family
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
@@ -180,7 +180,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: Literal[False] = False,
 ) -> pd.DataFrame: ...
@@ -193,7 +193,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: Literal[True],
 ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
@@ -205,7 +205,7 @@ def simulate(
     parameters: Mapping[str, Any],
     seed: int = 0,
     family: str = "gaussian",
-    link: str | None = None,
+    link: Links = None,
     *,
     effects: bool = False,
 ) -> Any:
@@ -219,7 +219,7 @@ def simulate(
         n rows with the predictors and the grouping factors.
     parameters, seed
         As in `Model.simulate`.
-    family, link : str, str or None
+    family, link : str, str or mapping
         As for `Model`.
     effects : bool
         As in `Model.simulate`.
@@ -238,7 +238,7 @@ def simulate(
     ['x', 'g', 'y']
     """
     Settings(seed=seed)
-    found, link_name = get_family(family, link)
+    found, links = get_family(family, link)
     formulas = read_formulas(formula, found)
-    rows, drawn = known_parameters.simulate_design(formulas, design, found, link_name, parameters, seed)
+    rows, drawn = known_parameters.simulate_design(formulas, design, found, links, parameters, seed)
     return (rows, drawn) if effects else rows

@@ -19,7 +19,12 @@ from hierbayes.reprs import format_table
 Array = NDArray[np.float64]
 QUANTILES = (0.05, 0.5, 0.95)
 COLUMNS = ("5%", "50%", "95%")
-UNITS = {"logit": "log odds", "probit": "probit units", "cloglog": "complementary log-log units"}
+UNITS = {
+    "logit": "log odds",
+    "probit": "probit units",
+    "cloglog": "complementary log-log units",
+    "cauchit": "cauchit units",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +190,7 @@ def _data_sentences(simulation: Simulation) -> Iterator[str]:
 def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     spec, prior = simulation.spec, simulation.prior
     link = spec.shown_link
-    ratios = link == "log" or (spec.family.log_response and link == "identity")
+    ratios = spec.family.mean_is_exponential(spec.link_name) or link == "log"
     for factor in spec.layout.predictors[MEAN].factors:
         sd, _ = inner_sds(spec, prior, factor)
         for place, effect in enumerate(factor.effects):

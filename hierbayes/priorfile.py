@@ -15,8 +15,8 @@ from hierbayes.priors import PriorSet, quotes_hint
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-TEXTS = ("description", "scale", "family", "link", "response")
-KEYS = (*TEXTS, "source", "formula", "replicates", "priors", "design", "expect")
+TEXTS = ("description", "scale", "family", "response")
+KEYS = (*TEXTS, "link", "source", "formula", "replicates", "priors", "design", "expect")
 DRAWS = 2000
 
 
@@ -38,7 +38,7 @@ class PriorFile:
     formula : str or mapping of str to str
         The model it is stated for.
     family : str
-    link : str or None
+    link : str, mapping of str to str, or None
     priors : PriorSet
     design : mapping
         Columns as `design_grid` takes them, and how many replicates.
@@ -53,7 +53,7 @@ class PriorFile:
     response: str
     formula: Any
     family: str
-    link: str | None
+    link: str | Mapping[str, str] | None
     priors: PriorSet
     design: Mapping[str, Any]
     replicates: int
@@ -153,6 +153,8 @@ def read_prior_file(path: str | Path) -> PriorFile:
         for key in TEXTS:
             if not isinstance(table.get(key, ""), str):
                 raise PriorError(f"{key} must be a text, not {table[key]!r}.")
+        if not isinstance(table.get("link", ""), str | dict):
+            raise PriorError(f"link must be a text, or a table with one a parameter, not {table['link']!r}.")
         if not isinstance(table.get("formula"), str | dict):
             raise PriorError('no formula; write one, such as formula = "y ~ x + (x | g)".')
         if not isinstance(table.get("design"), dict):

@@ -7,7 +7,7 @@ import xarray as xr
 
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.data.design import Design
-from hierbayes.describe import describe_model, equations, prior_table
+from hierbayes.describe import describe_model, equations, link_words, prior_table
 from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec
 
@@ -97,7 +97,7 @@ def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> st
         how += ", stopped early"
     empty = f"\n{EMPTY}" if "median" in summary else ""
     interval = summary.attrs["interval"]
-    return f"{formulas}\n{spec.family.name}, link {spec.shown_link}; {how}; lower–upper: {interval}{empty}"
+    return f"{formulas}\n{spec.family.name}, {link_words(spec)}; {how}; lower–upper: {interval}{empty}"
 
 
 def fit_text(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:

@@ -115,6 +115,16 @@ def set_dimension(parameter: Parameter) -> str:
     return f"{parameter.name}_set"
 
 
+def location_and_scale(
+    layout: Layout, family: Family, links: Mapping[str, str], parameter: str
+) -> tuple[float, float]:
+    """Centre and spread of a parameter's linear predictor: the response's for the first, for others their own."""
+    response = layout.response
+    if parameter == family.first.name:
+        return response.location, response.scale
+    return family.parameter(parameter).location_and_scale(links[parameter], response.spread)
+
+
 def coefficient_variable(parameter: str) -> Variable:
     """The population-level coefficients of one parameter's formula."""
     prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
@@ -179,8 +189,8 @@ class ModelSpec:
     layout : Layout
         With the columns that its priors are about.
     family : Family
-    link_name : str
-        The mean's link.
+    links : mapping of str to str
+        The link of each of the family's parameters, in effect where it has a formula.
     priors : tuple of ResolvedPrior
     center : bool
         Whether a stated prior of an intercept is about the predictors' means, or literal as all others.
@@ -193,7 +203,7 @@ class ModelSpec:
 
     layout: Layout
     family: Family
-    link_name: str
+    links: Mapping[str, str]
     priors: tuple[ResolvedPrior, ...]
     center: bool = True
 
@@ -237,8 +247,13 @@ class ModelSpec:
             )
 
     @property
+    def link_name(self) -> str:
+        """The first parameter's link."""
+        return self.links[self.family.first.name]
+
+    @property
     def link(self) -> Link:
-        """The mean's link."""
+        """The first parameter's link."""
         return LINKS[self.link_name]
 
     @property
@@ -248,8 +263,11 @@ class ModelSpec:
 
     def parameter_link(self, parameter: str) -> Link:
         """The link between a parameter and its linear predictor."""
-        first = self.family.parameters[0].name
-        return self.link if parameter == first else LINKS[self.family.parameter(parameter).link]
+        return LINKS[self.links[parameter]]
+
+    def location_and_scale(self, parameter: str) -> tuple[float, float]:
+        """Centre and spread of a parameter's linear predictor, for default priors and starting values."""
+        return location_and_scale(self.layout, self.family, self.links, parameter)
 
     @property
     def shown_link(self) -> str:

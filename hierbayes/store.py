@@ -178,7 +178,7 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "format": FORMAT,
         "formulas": {name: str(formula) for name, formula in spec.layout.formulas.items()},
         "family": spec.family.name,
-        "link": spec.shown_link,
+        "link": {**spec.links, spec.family.first.name: spec.shown_link},
         "priors": [
             [
                 p.kind,
@@ -199,16 +199,18 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
 def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
-    family, link = get_family(stored["family"], stored["link"])
+    # of earlier files: the first parameter's link alone
+    family, links = get_family(stored["family"], stored["link"])
     formulas, family = settle(formulas, frame, family)
-    layout = learn(formulas, frame, family, link)
+    links = family.with_links(links)
+    layout = learn(formulas, frame, family, links[family.first.name])
     if stored["format"] == 1:
         layout = _about_means(layout)
     priors = tuple(
         ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **args), origin, *literal)
         for kind, coefficient, group, parameter, name, args, origin, *literal in stored["priors"]
     )
-    spec = ModelSpec(layout, family, link, priors, stored.get("center", True))
+    spec = ModelSpec(layout, family, links, priors, stored.get("center", True))
     return spec, spec.layout.bind(frame)
 
 

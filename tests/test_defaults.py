@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose
 import hierbayes as hb
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
-from tests.test_families import TEN
+from tests.test_families import TEN, tabled
 
 from .test_design import RESPONSES, D, N, quiet
 
@@ -181,12 +181,7 @@ EXTREMES |= {
 
 @pytest.mark.parametrize(
     ("family", "link", "case"),
-    [
-        (name, link, case)
-        for name, family in ((name, FAMILIES[name]) for name in TEN)
-        for link in family.links
-        for case in EXTREMES[name]
-    ],
+    [(name, link, case) for name in TEN for link in tabled(name) for case in EXTREMES[name]],
 )
 def test_every_family_and_link_has_sane_numbers(family, link, case):
     y = np.asarray(EXTREMES[family][case], dtype=float)

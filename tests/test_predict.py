@@ -15,10 +15,9 @@ import hierbayes as hb
 from hierbayes.answers import predict
 from hierbayes.answers.draws import flatten
 from hierbayes.engine.draws import to_tree
-from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
 from hierbayes.simulation import sample_prior
-from tests.test_families import TEN
+from tests.test_families import TEN, tabled
 
 N, LIMIT = 60, 4.5  # the largest z-score that chance may make, over some hundred comparisons with fixed seeds
 RNG = np.random.default_rng(4)
@@ -156,7 +155,7 @@ def direct(fit: hb.Fit, rows: pd.DataFrame) -> tuple[np.ndarray, dict[str, np.nd
     return b[:, [0]] + r[..., 0] + (b[:, [1]] + r[..., 1]) * x, aux
 
 
-PAIRS = [(name, link) for name in TEN for link in FAMILIES[name].links]
+PAIRS = [(name, link) for name in TEN for link in tabled(name)]
 
 
 @pytest.mark.parametrize(("family", "link"), PAIRS)

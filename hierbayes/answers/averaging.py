@@ -46,26 +46,22 @@ def expect(function: Callable[[Array], Array], centre: Array, sd: Array) -> Arra
     return np.asarray(total)
 
 
-def grows_exponentially(family: Family, link: Link) -> bool:
-    """Whether the expected response is the exponential of the linear predictor, up to a factor."""
-    return link.name == "log" or (family.log_response and link.name == "identity")
-
-
 def average_mean(family: Family, link: Link, eta: Array, variance: Any, aux: Values) -> Array:
     """Expected response where the linear predictor is normal about `eta` with that variance.
 
     Raises
     ------
     UnsupportedError
-        For the inverse link, under which that expectation does not exist.
+        For the links inverse and 1/mu², under which that expectation does not exist.
     """
-    if grows_exponentially(family, link):
+    if family.mean_is_exponential(link.name):
         return family.at(eta + variance / 2, aux, link).mean()
-    if link.name == "identity":
+    if family.mean_is_linear(link.name):
         return family.at(eta, aux, link).mean()
-    if link.name == "inverse":
+    if not link.has_average:
+        of_eta = "1/eta" if link.name == "inverse" else "a power of eta"
         raise UnsupportedError(
-            "with link 'inverse' the expected response of a new group has no average over groups (1/eta has no mean); "
-            "take groups='none', or link='log'"
+            f"with link {link.name!r} the expected response of a new group has no average over groups ({of_eta} has no "
+            "mean); take groups='none', or link='log'"
         )
     return expect(lambda values: family.at(values, aux, link).mean(), eta, np.sqrt(variance))

@@ -59,7 +59,7 @@ class LevelRows:
     @property
     def relative(self) -> bool:
         """Whether a unit of the linear predictor is large by itself: a factor e on mean or odds."""
-        return self.spec.link_name not in ("identity", "inverse")
+        return self.spec.link.unit is None
 
     def scale(self, information: Array) -> Array:
         """How far a linear predictor moves before it matters: a standard error, or a log unit.

@@ -136,7 +136,7 @@ def icc(
     check_variance(spec, "intraclass correlation")
     _check_shared(spec, design)
     scales = _scales(spec, scale)
-    if "response" in scales and spec.link_name != "identity":
+    if "response" in scales and not _identity(spec):
         draws = draws.thinned(EVALUATIONS // evaluations(spec, design) or 1)
     weights = row_weights(design)
     groups: list[str] = []
@@ -172,8 +172,7 @@ def _check_shared(spec: ModelSpec, design: Design) -> None:
 
 
 def _identity(spec: ModelSpec) -> bool:
-    family = spec.family
-    return spec.link_name == "identity" and not family.log_response and family.mean is not None
+    return spec.family.mean_is_predictor(spec.link_name)
 
 
 def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
@@ -182,7 +181,7 @@ def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
     if scale != "both":
         return (scale,)
     # 1/eta has no mean over normal effects: the response's scale has no variance there
-    without = spec.link_name == "inverse" or spec.family.mean is None
+    without = not spec.link.has_average or spec.family.mean is None
     return ("latent",) if without else ("latent", "response")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.answers.averaging import average_mean, expect, grows_exponentially
+from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
@@ -147,17 +147,21 @@ def _distribution_variance(
         return np.full(len(draws), np.nan)
     if family.latent_variance is not None:
         return family.latent_variance * _inverse_squares(spec, draws, design, share, "disc")
-    if family.threshold:
-        assert link.latent_variance is not None, f"{link.name} is no link of probabilities"
+    if family.threshold and link.name == "cauchit":
+        raise UnsupportedError(
+            "with link 'cauchit' the latent variable is a Cauchy variable, which has no variance: take "
+            "scale='response', or another link"
+        )
+    if family.threshold and link.latent_variance is not None:
         return np.full(len(draws), link.latent_variance)
-    exponential = grows_exponentially(family, link)
+    exponential = family.mean_is_exponential(link.name)
     # the scale of a normal or Student's t response, or of its logarithm, is the same at every mean
     constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.own)
     centre = np.zeros((len(draws), 1))
     if not constant:
         assert isinstance(design, Design), NEEDS_ROWS
         average = np.zeros(len(draws))
-        inverse = link.name == "inverse"  # whose mean over normal effects does not exist
+        inverse = not link.has_average
         for part, rows in each_rows(spec, draws, design, auxiliaries=False):
             mean = rows.eta if inverse else average_mean(family, link, rows.eta, rows.variance(), rows.aux)
             average += mean @ share[part]
@@ -299,7 +303,7 @@ def response_components(spec: ModelSpec, draws: Draws, design: Design, weights: 
     Raises
     ------
     UnsupportedError
-        For the inverse link.
+        For the links inverse and 1/mu².
     """
     family, link = spec.family, spec.link
     names = [factor.name for factor in structural_factors(spec, design)]
@@ -328,7 +332,8 @@ def _variance_given(spec: ModelSpec, aux: Values) -> Callable[[Array], Array]:
 def evaluations(spec: ModelSpec, design: Design) -> int:
     """About how many evaluations one draw of `response_components` takes."""
     factors = len(spec.layout.predictors[MEAN].factors)
-    closed = spec.link_name == "identity" or grows_exponentially(spec.family, spec.link)
+    family, link = spec.family, spec.link_name
+    closed = family.mean_is_linear(link) or family.mean_is_exponential(link)
     each = 20 * (1 if closed else 2 if factors < 2 else 20 * (factors + 2))
     return each * len(design)
 
@@ -339,9 +344,9 @@ def _between(spec: ModelSpec, rows: RowDraws, subset: tuple[str, ...]) -> Array:
     inside, total = rows.variance(subset), rows.variance()
     if not inside.any():
         return inside
-    if grows_exponentially(family, link):
+    if family.mean_is_exponential(link.name):
         return np.asarray(average_mean(family, link, rows.eta, total, rows.aux) ** 2 * np.expm1(inside))
-    if link.name == "identity":
+    if family.mean_is_predictor(link.name):
         return inside
     rest = np.maximum(total - inside, 0.0)
 

@@ -18,7 +18,6 @@ from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
 from hierbayes.families import Parameter
-from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
@@ -227,7 +226,7 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
                 if spec.sets_of(parameter) is not None:
                     given[parameter.name] = values.reshape(np.shape(spec.typical(parameter)))[sets]
                 first += size
-        place = list(spec.layout.predictors).index(spec.family.parameters[0].name)
+        place = list(spec.layout.predictors).index(spec.family.first.name)
         return spec.family.at(etas[place], given, spec.link).information(trials)
 
     return information
@@ -235,13 +234,7 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
 
 def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
-    first = parameter == spec.family.parameters[0].name
-    scale = spec.layout.response.scale if first else 1.0
-    if first:
-        start = spec.layout.response.location
-    else:
-        own = spec.family.parameter(parameter)
-        start = float(LINKS[own.link].link(own.typical(spec.layout.response.spread)))
+    start, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
     free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]

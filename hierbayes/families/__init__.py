@@ -6,11 +6,12 @@ else asks which family a model has.
 """
 
 from hierbayes.families.record import Family, Parameter, Responses, Support, Values, response_scale
-from hierbayes.families.registry import FAMILIES, get_family
+from hierbayes.families.registry import FAMILIES, Links, get_family
 
 __all__ = [
     "FAMILIES",
     "Family",
+    "Links",
     "Parameter",
     "Responses",
     "Support",

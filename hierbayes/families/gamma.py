@@ -16,7 +16,6 @@ from hierbayes.families.record import (
     Family,
     Parameter,
     first_value,
-    where_possible,
 )
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.special import (
@@ -54,14 +53,13 @@ def row(
 def simulate(rng: np.random.Generator, mu: Positive, shape: Positive) -> Array:
     """Responses; a small shape underflows to 0, which is none."""
     own = np.broadcast_to(shape.value, np.shape(mu.eta))
-    return where_possible(mu.value, lambda mean: np.maximum(rng.gamma(own, mean / own), TINY))
+    return np.maximum(rng.gamma(own, mu.value / own), TINY)
 
 
 def cdf(y: Array, mu: Positive, shape: Positive) -> Array:
     """Regularised incomplete gamma function."""
     with np.errstate(divide="ignore"):  # a mean that vanished
-        below = special.gammainc(shape.value, shape.value * y / np.maximum(mu.value, 0))
-    return np.where(mu.value >= 0, below, np.nan)
+        return special.gammainc(shape.value, shape.value * y / mu.value)
 
 
 def graph(pm: Any, mu: Any, shape: Any) -> tuple[Any, dict[str, Any]]:

@@ -8,7 +8,15 @@ from scipy import special
 
 from hierbayes.compiling import row_function
 from hierbayes.cumulative import draw_counts, negbinomial_cdf
-from hierbayes.families.record import COUNT, SHAPE, Array, Family, Parameter, first_value, where_possible
+from hierbayes.families.record import (
+    COUNT,
+    COUNT_LINKS,
+    SHAPE,
+    Array,
+    Family,
+    Parameter,
+    first_value,
+)
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.special import lgamma_rise, log1p_wide, log_lane
 
@@ -28,7 +36,7 @@ def row(y: float, mu: PositiveRow, shape: PositiveRow) -> tuple[float, float, fl
 def simulate(rng: np.random.Generator, mu: Positive, shape: Positive) -> Array:
     """Responses: Poisson counts whose means are gamma variables."""
     own = np.broadcast_to(shape.value, np.shape(mu.eta))
-    return where_possible(mu.value, lambda mean: draw_counts(rng, rng.gamma(own, mean / own)))
+    return draw_counts(rng, rng.gamma(own, mu.value / own))
 
 
 def variance(mu: Positive, shape: Positive) -> Array:
@@ -44,7 +52,7 @@ def graph(pm: Any, mu: Any, shape: Any) -> tuple[Any, dict[str, Any]]:
 
 FAMILY = Family(
     "negbinomial",
-    parameters=(Parameter("mu", POSITIVE, ("log", "identity"), "mean"), replace(SHAPE, endless=True)),
+    parameters=(Parameter("mu", POSITIVE, COUNT_LINKS, "mean"), replace(SHAPE, endless=True)),
     support=COUNT,
     row=row,
     of_y_alone=lambda y: -special.gammaln(y + 1),

@@ -7,7 +7,14 @@ from scipy import special
 
 from hierbayes.compiling import row_function
 from hierbayes.cumulative import draw_counts, poisson_cdf
-from hierbayes.families.record import COUNT, Array, Family, Parameter, first_value, where_possible
+from hierbayes.families.record import (
+    COUNT,
+    COUNT_LINKS,
+    Array,
+    Family,
+    Parameter,
+    first_value,
+)
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 
 
@@ -19,7 +26,7 @@ def row(y: float, mu: PositiveRow) -> tuple[float, float]:
 
 def simulate(rng: np.random.Generator, mu: Positive) -> Array:
     """Responses."""
-    return where_possible(mu.value, lambda mean: draw_counts(rng, mean))
+    return draw_counts(rng, mu.value)
 
 
 def graph(pm: Any, mu: Any) -> tuple[Any, dict[str, Any]]:
@@ -29,7 +36,7 @@ def graph(pm: Any, mu: Any) -> tuple[Any, dict[str, Any]]:
 
 FAMILY = Family(
     "poisson",
-    parameters=(Parameter("mu", POSITIVE, ("log", "identity"), "mean"),),
+    parameters=(Parameter("mu", POSITIVE, COUNT_LINKS, "mean"),),
     support=COUNT,
     row=row,
     of_y_alone=lambda y: -special.gammaln(y + 1),

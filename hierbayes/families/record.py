@@ -108,6 +108,18 @@ class Parameter:
         """Whether it may have a formula: a vector has none."""
         return self.formula and not self.kind.vector
 
+    def location_and_scale(self, link: str, spread: float) -> tuple[float, float]:
+        """Centre and spread of its linear predictor under a link, for the default priors of its formula.
+
+        The link of its middling value; and 1 for a link to a scale of its own, otherwise what a change of 1 in the
+        inner coordinate is there: a factor e of a positive number, log odds of 1.
+        """
+        location = float(LINKS[link].link(self.typical(spread)))
+        if LINKS[link].unit is None:
+            return location, 1.0
+        _, slope, _ = inner_coordinates(self.kind, link, np.array([location]))
+        return location, float(1 / np.abs(slope * np.ones(1))[0])
+
 
 @dataclass(frozen=True, eq=False)
 class Family:
@@ -165,6 +177,9 @@ class Family:
     design_effect : callable
         ``design_effect(trials, **own parameters)``: the variance of a response out of trials over that of independent
         ones.
+    mean_of : str
+        What `mean` is of the first parameter: ``"value"``, its value; ``"multiple"``, that times what others say;
+        ``"other"``. With `log_response` it is a multiple of the value's exponential.
     own_in_mean : tuple of str
         The other parameters that `mean` depends on.
     threshold : bool
@@ -218,6 +233,7 @@ class Family:
     log_response: bool = False
     has_variance: bool = True
     design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
+    mean_of: str = "value"
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
     latent: str = ""
@@ -238,14 +254,63 @@ class Family:
         """The links that users may ask for, the default first: the first parameter's or the latent variable's."""
         return tuple(self.latents) or self.parameters[0].links
 
-    def under(self, link: str) -> tuple["Family", str]:
-        """The family under one of its links, and the link of its first parameter."""
-        return (self.latents[link], self.parameters[0].link) if self.latents else (self, link)
+    def under(self, chosen: str | Mapping[str, str] | None) -> tuple["Family", dict[str, str]]:
+        """The family under chosen links, and the link of each of its parameters: see `chosen_links`.
+
+        The link of a family of latent variables says how those are distributed.
+        """
+        if not self.latents:
+            return self, self.chosen_links(chosen)
+        given = dict(chosen) if isinstance(chosen, Mapping) else {self.first.name: chosen or self.links[0]}
+        latent = given.pop(self.first.name, self.links[0])
+        if latent not in self.latents:
+            raise UnsupportedError(
+                f"family {self.name!r} has no link {latent!r}; its links are {', '.join(self.links)}"
+            )
+        return self.latents[latent], self.latents[latent].chosen_links(given)
+
+    @property
+    def first(self) -> Parameter:
+        """The one that a bare formula is about."""
+        return self.parameters[0]
 
     @property
     def own(self) -> tuple[Parameter, ...]:
         """The parameters beyond the first."""
         return self.parameters[1:]
+
+    def chosen_links(self, chosen: str | Mapping[str, str] | None) -> dict[str, str]:
+        """The link of every parameter, by its name: those chosen (a text is the first parameter's), or its default.
+
+        Raises
+        ------
+        UnsupportedError
+            For a parameter that the family hasn't got, or a link that the parameter hasn't got.
+        """
+        given = (
+            {}
+            if chosen is None
+            else dict(chosen)
+            if isinstance(chosen, Mapping)
+            else {self.first.name: chosen}
+        )
+        known = {parameter.name: parameter for parameter in self.parameters}
+        for name, link in given.items():
+            if name not in known:
+                raise UnsupportedError(
+                    f"family {self.name!r} has no parameter {name!r} for the link {link!r}; it has {', '.join(known)}"
+                )
+            links = known[name].links
+            if link not in links:
+                whose = "" if name == self.first.name else f" for {name}"
+                raise UnsupportedError(
+                    f"family {self.name!r} has no link {link!r}{whose}; its links{whose} are {', '.join(links)}"
+                )
+        return {name: given.get(name, parameter.link) for name, parameter in known.items()}
+
+    def with_links(self, chosen: Mapping[str, str]) -> dict[str, str]:
+        """The link of every parameter, its default where none is given; of parameters that it hasn't got none."""
+        return {parameter.name: chosen.get(parameter.name, parameter.link) for parameter in self.parameters}
 
     @cached_property
     def rows(self) -> Rows:
@@ -261,6 +326,18 @@ class Family:
     def is_normal(self, link: str) -> bool:
         """Whether the response, or its logarithm, is normal about the linear predictor itself."""
         return self.normal and link == "identity"
+
+    def mean_is_predictor(self, link: str) -> bool:
+        """Whether the expected response is the linear predictor itself."""
+        return self.mean is not None and self.mean_of == "value" and self.mean_is_linear(link)
+
+    def mean_is_linear(self, link: str) -> bool:
+        """Whether the expected response is a multiple of the linear predictor."""
+        return link == "identity" and self.mean_of != "other" and not self.log_response
+
+    def mean_is_exponential(self, link: str) -> bool:
+        """Whether the expected response is a multiple of the linear predictor's exponential."""
+        return self.mean_of != "other" and link == ("identity" if self.log_response else "log")
 
     def constant(self, y: Array, trials: Array | None = None) -> Array:
         """What `row` leaves out of the log density of responses, whatever the parameters: the shape of `y`."""
@@ -306,8 +383,10 @@ class Family:
     ) -> tuple[float, float]:
         """Centre and spread of the response on the link's scale, for the default priors.
 
-        Identity link: the (weighted) mean and standard deviation of the response. Log, logit, probit and cloglog:
-        the link of the mean, pulled half a row from the boundary, and 1. Inverse: the inverse of the mean, twice.
+        Identity link: the (weighted) mean and standard deviation of the response. Links to a scale of their own (log,
+        logit, …): the link of the mean, pulled half a row from the boundary, and 1. Inverse: the inverse of the mean,
+        twice. Others: the link of the mean, and what one standard deviation of the response is there; of 1/mu², what
+        a mean e times as large is.
         """
         if self.support.categories:  # whose first parameter is on a scale of its own
             return 0.0, 1.0
@@ -325,7 +404,11 @@ class Family:
             mean = (mean * total + 0.5) / (total + 1)
         elif mean <= 0:
             mean = 0.5 / total if np.all(values >= 0) else response_scale(values, weights)
-        return float(LINKS[link].link(mean)), 1.0
+        location, unit = float(LINKS[link].link(mean)), LINKS[link].unit
+        if unit is None:
+            return location, 1.0
+        change = mean if unit == "relative" else response_scale(values, weights)
+        return location, change / abs(float(LINKS[link].slope(location)))
 
     def typical_location_and_scale(self, link: str) -> tuple[float, float]:
         """The same without a response: the middle of a link's own scale and 1, NaN where there is none.
@@ -334,7 +417,7 @@ class Family:
         """
         if self.support.categories:
             return 0.0, 1.0
-        if link in ("identity", "inverse"):
+        if LINKS[link].unit is not None:
             return np.nan, np.nan
         return (0.0 if LINKS[link].log_odds is None else float(LINKS[link].link(0.5))), 1.0
 
@@ -396,7 +479,11 @@ class Responses:
     def simulate(self, rng: np.random.Generator, trials: Array | None = None) -> Array:
         """One response for each entry, NaN where the parameters are none that the distribution can have."""
         counts = (np.asarray(1 if trials is None else trials, np.int64),) if self.family.needs_trials else ()
-        return self.family.simulate(rng, *counts, **self.parameters)
+        possible = self._possible()
+        if possible is None:
+            return self.family.simulate(rng, *counts, **self.parameters)
+        inside = {name: values.possible() for name, values in self.parameters.items()}
+        return np.where(possible, self.family.simulate(rng, *counts, **inside), np.nan)
 
     def mean(self) -> Array:
         """Expected response (for families with trials: per trial)."""
@@ -409,7 +496,11 @@ class Responses:
     def cdf(self, y: Array, trials: Array | None = None) -> Array:
         """Probability of a response of `y` or less, NaN for parameters that the distribution cannot have."""
         function = self._capability("cdf", "distribution function")
-        return function(y, *self.family.of_trials(trials, y), **self.parameters)
+        possible = self._possible()
+        if possible is None:
+            return function(y, *self.family.of_trials(trials, y), **self.parameters)
+        inside = {name: values.possible() for name, values in self.parameters.items()}
+        return np.where(possible, function(y, *self.family.of_trials(trials, y), **inside), np.nan)
 
     def probabilities(self) -> Array:
         """Probability of each category, on a last axis."""
@@ -430,6 +521,13 @@ class Responses:
             own = dict(list(self.parameters.items())[1:])
             mean, variance = trials * mean, trials * self.family.design_effect(trials, **own) * variance
         return np.broadcast_to(mean, self.shape), np.broadcast_to(variance, self.shape)
+
+    def _possible(self) -> NDArray[np.bool_] | None:
+        """Where all parameters are ones that the distribution can have; None where that is everywhere."""
+        found = [
+            where for values in self.parameters.values() if (where := values.where_possible()) is not None
+        ]
+        return np.logical_and.reduce(np.broadcast_arrays(*found)) if found else None
 
     def _capability(self, name: str, words: str) -> Callable[..., Array]:
         function: Callable[..., Array] | None = getattr(self.family, name)
@@ -461,11 +559,6 @@ def whole(y: Array) -> NDArray[np.bool_]:
     return np.isfinite(y) & (y == np.floor(y)) & (y >= 0)
 
 
-def where_possible(mu: Array, draw: Callable[[Array], Array]) -> Array:
-    """``draw(mu)``, NaN at a negative mean: NumPy's generators would refuse all means for one such."""
-    return np.where(mu >= 0, draw(np.where(mu >= 0, mu, 1.0)), np.nan)
-
-
 REAL = Support("a finite number", lambda y, trials: np.isfinite(y))
 ABOVE_ZERO = Support("a finite number above 0", lambda y, trials: np.isfinite(y) & (y > 0))
 COUNT = Support("a whole number, 0 or more", lambda y, trials: whole(y), whole=True)
@@ -474,13 +567,17 @@ SUCCESSES = Support(
     lambda y, trials: whole(y) & (y <= np.asarray(trials)),
     whole=True,
 )
-NUMBER_LINKS = ("identity", "log", "inverse")
-POSITIVE_LINKS = ("log", "identity", "inverse")
-UNIT_LINKS = ("logit", "probit", "cloglog")
+# What brms offers.
+NUMBER_LINKS = ("identity", "log", "inverse", "softplus", "squareplus")
+POSITIVE_LINKS = ("log", "identity", "inverse", "softplus", "squareplus")
+COUNT_LINKS = ("log", "identity", "sqrt", "softplus", "squareplus")
+UNIT_LINKS = ("logit", "probit", "cloglog", "cauchit", "identity", "log")
+OWN_LINKS = ("log", "identity", "softplus", "squareplus")  # of a scale, a shape or a precision
+SHARE_LINKS = ("logit", "identity", "probit", "cloglog", "cauchit")  # of a probability beside the mean
 # Heavy right tail (the Poisson limit stays possible), little mass near 0: brms' default for negbinomial's shape.
 DISPERSION = Prior("InverseGamma", alpha=0.4, beta=0.3)
-SHAPE = Parameter("shape", POSITIVE, ("log",), "shape", lambda spread: DISPERSION)
-PHI = Parameter("phi", POSITIVE, ("log",), "precision", lambda spread: DISPERSION, lambda spread: 10.0)
+SHAPE = Parameter("shape", POSITIVE, OWN_LINKS, "shape", lambda spread: DISPERSION)
+PHI = Parameter("phi", POSITIVE, OWN_LINKS, "precision", lambda spread: DISPERSION, lambda spread: 10.0)
 
 
 def sigma(words: str) -> Parameter:
@@ -488,7 +585,7 @@ def sigma(words: str) -> Parameter:
     return Parameter(
         "sigma",
         POSITIVE,
-        ("log",),
+        OWN_LINKS,
         words,
         lambda spread: Prior("Exponential", lam=1 / spread),
         lambda spread: spread,

@@ -1,12 +1,15 @@
 """The table of families, and a family by its name: every module here that has a record, `FAMILY`."""
 
 import re
+from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
 from hierbayes.families.record import Family
 from hierbayes.spelling import meant
+
+type Links = str | Mapping[str, str] | None  # the first parameter's link, or links by parameter
 
 
 def _found() -> list[Family]:
@@ -45,8 +48,14 @@ ELSEWHERE = {
 }
 
 
-def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
-    """The family of that name, with the link asked for or its default.
+def get_family(name: str, link: Links = None) -> tuple[Family, dict[str, str]]:
+    """The family of that name, with the link of each of its parameters: the one asked for, or its default.
+
+    Parameters
+    ----------
+    name : str
+    link : str, mapping of str to str, or None
+        A text is the link of the first parameter; a mapping has one a parameter.
 
     Raises
     ------
@@ -55,9 +64,9 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
 
     Examples
     --------
-    >>> family, link = get_family("poisson")
-    >>> family.name, link
-    ('poisson', 'log')
+    >>> family, links = get_family("negbinomial", {"shape": "identity"})
+    >>> family.name, links
+    ('negbinomial', {'mu': 'log', 'shape': 'identity'})
     """
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
     key = re.sub(r"[\s_.-]", "", str(name)).lower()
@@ -68,10 +77,4 @@ def get_family(name: str, link: str | None = None) -> tuple[Family, str]:
         hint = f"; did you mean {' or '.join(near)}? " if near else "; "
         hint = next((f"; {way}; " for word, way in ELSEWHERE.items() if word in key), hint)
         raise UnsupportedError(f"there is no family {name!r}{hint}the families are {', '.join(FAMILIES)}")
-    if link is None:
-        return family.under(family.links[0])
-    if link not in family.links:
-        raise UnsupportedError(
-            f"family {family.name!r} has no link {link!r}; its links are {', '.join(family.links)}"
-        )
     return family.under(link)

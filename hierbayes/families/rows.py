@@ -184,4 +184,5 @@ def inner_coordinates(kind: kinds.Kind, link: str, eta: Array) -> tuple[Array, A
     t, slope = np.array(eta, np.float64, order="C"), np.empty(eta.shape)
     if kinds.apply_link.compiled(code, t.reshape(-1), slope.reshape(-1)):
         return t, slope, True
-    return t, slope, (eta >= 0) & ((eta <= 1) | (kind is kinds.POSITIVE))
+    low, high = kind.domains[link]
+    return t, slope, (eta >= low) & (eta <= high)

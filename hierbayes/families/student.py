@@ -14,7 +14,7 @@ from hierbayes.special import lgamma_rise, log1p_wide
 NU = Parameter(
     "nu",
     POSITIVE,
-    ("log",),
+    ("log", "logm1", "identity"),
     "degrees of freedom",
     lambda spread: Prior("Gamma", alpha=2.0, beta=0.1),
     lambda spread: 10.0,

@@ -9,13 +9,13 @@ from scipy import special
 from hierbayes.compiling import deferred, row_function
 from hierbayes.families.record import (
     ABOVE_ZERO,
+    OWN_LINKS,
     POSITIVE_LINKS,
     TINY,
     Array,
     Family,
     Parameter,
     first_value,
-    where_possible,
 )
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.priors import Prior
@@ -49,9 +49,7 @@ def scale(mu: Positive, shape: Positive) -> Array:
 def simulate(rng: np.random.Generator, mu: Positive, shape: Positive) -> Array:
     """Responses; a small shape underflows to 0, which is none."""
     noise = rng.weibull(np.broadcast_to(shape.value, np.shape(mu.eta)))
-    return where_possible(
-        mu.value, lambda mean: np.maximum(mean / special.gamma(1 + 1 / shape.value) * noise, TINY)
-    )
+    return np.maximum(scale(mu, shape) * noise, TINY)
 
 
 def variance(mu: Positive, shape: Positive) -> Array:
@@ -64,8 +62,7 @@ def variance(mu: Positive, shape: Positive) -> Array:
 def cdf(y: Array, mu: Positive, shape: Positive) -> Array:
     """1 − exp(−(y / scale)^shape)."""
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # a mean that vanished
-        below = -np.expm1(-((y / scale(mu, shape)) ** shape.value))
-    return np.where(mu.value >= 0, below, np.nan)
+        return -np.expm1(-((y / scale(mu, shape)) ** shape.value))
 
 
 def graph(pm: Any, mu: Any, shape: Any) -> tuple[Any, dict[str, Any]]:
@@ -78,7 +75,9 @@ FAMILY = Family(
     "weibull",
     parameters=(
         Parameter("mu", POSITIVE, POSITIVE_LINKS, "mean"),
-        Parameter("shape", POSITIVE, ("log",), "shape", lambda spread: Prior("LogNormal", mu=0.0, sigma=1.0)),
+        Parameter(
+            "shape", POSITIVE, OWN_LINKS, "shape", lambda spread: Prior("LogNormal", mu=0.0, sigma=1.0)
+        ),
     ),
     support=ABOVE_ZERO,
     row=row,

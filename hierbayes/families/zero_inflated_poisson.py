@@ -7,7 +7,14 @@ from scipy import special
 
 from hierbayes.compiling import row_function
 from hierbayes.cumulative import draw_counts, poisson_cdf
-from hierbayes.families.record import COUNT, UNIT_LINKS, Array, Family, Parameter, where_possible
+from hierbayes.families.record import (
+    COUNT,
+    COUNT_LINKS,
+    SHARE_LINKS,
+    Array,
+    Family,
+    Parameter,
+)
 from hierbayes.kinds import POSITIVE, PROBABILITY, Positive, PositiveRow, Probability, ProbabilityRow
 from hierbayes.priors import Prior
 
@@ -25,8 +32,8 @@ def row(y: float, mu: PositiveRow, zi: ProbabilityRow) -> tuple[float, float, fl
 
 def simulate(rng: np.random.Generator, mu: Positive, zi: Probability) -> Array:
     """Responses: 0 with probability zi, else counts."""
-    counts = where_possible(mu.value, lambda mean: draw_counts(rng, mean))
-    return np.where(rng.random(np.shape(mu.eta)) < zi.p, 0.0 * counts, counts)
+    counts = draw_counts(rng, mu.value)
+    return np.where(rng.random(np.shape(mu.eta)) < zi.p, 0.0, counts)
 
 
 def variance(mu: Positive, zi: Probability) -> Array:
@@ -43,11 +50,11 @@ def graph(pm: Any, mu: Any, zi: Any) -> tuple[Any, dict[str, Any]]:
 FAMILY = Family(
     "zero_inflated_poisson",
     parameters=(
-        Parameter("mu", POSITIVE, ("log", "identity"), "mean of the counts"),
+        Parameter("mu", POSITIVE, COUNT_LINKS, "mean of the counts"),
         Parameter(
             "zi",
             PROBABILITY,
-            UNIT_LINKS,
+            SHARE_LINKS,
             "probability of a 0 beside the counts",
             lambda spread: Prior("Beta", alpha=1.0, beta=1.0),
             lambda spread: 0.5,
@@ -62,5 +69,6 @@ FAMILY = Family(
     variance=variance,
     cdf=lambda y, mu, zi: zi.p + zi.q * poisson_cdf(y, mu.value),
     equation="ZeroInflatedPoisson(mu, zi)",
+    mean_of="multiple",
     own_in_mean=("zi",),
 )

@@ -27,6 +27,12 @@ SCALES = {
     "probit": "probit of {}",
     "cloglog": "complementary log-log of {}",
     "inverse": "inverse mean of {}",
+    "cauchit": "cauchit of {}",
+    "softplus": "inverse softplus of the mean of {}",
+    "squareplus": "inverse squareplus of the mean of {}",
+    "sqrt": "root of the mean of {}",
+    "1/mu^2": "1/mean² of {}",
+    "logm1": "log (mean − 1) of {}",
 }
 CROWD = 1000  # from so many points on they are drawn small and see-through
 

@@ -219,9 +219,9 @@ def _at_held_offset(
     if np.allclose(apart, 0):
         return y, "data"
     words = f"data carried to {_curve_words(list(values), list(values.values()))}"
-    if spec.link_name == "log" or (spec.family.log_response and spec.link_name == "identity"):
+    if spec.family.mean_is_exponential(spec.link_name):
         return y * np.exp(apart), words
-    if spec.link_name == "identity":
+    if spec.family.mean_is_predictor(spec.link_name):
         return y + apart, words
     return None, f"no data are drawn: the curve is at one {shown}, and the rows are not"
 
