@@ -22,6 +22,7 @@ from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
 from hierbayes.spec import ResolvedPrior, location_and_scale
+from hierbayes.structures import BOUNDED
 
 WIDTH = 2.5
 
@@ -41,9 +42,11 @@ class Target:
     default : Prior or None
         None where it would need a response that isn't there.
     support : str
-        ``"real"``, ``"positive"`` or ``"correlation"``.
+        ``"real"``, ``"positive"``, ``"correlation"`` or ``"bounded"``.
     dimension : int
         Of correlations: how many effects the largest matrix has.
+    limits : tuple of float
+        Of what is bounded: what it lies between.
     """
 
     kind: str
@@ -56,6 +59,7 @@ class Target:
     default: Prior | None
     support: str
     dimension: int = 0
+    limits: tuple[float, float] = (-np.inf, np.inf)
 
 
 def resolve_priors(
@@ -137,6 +141,9 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
                 f"it must lie between {lowest:.3g} and 1"
             )
         return
+    if target.support == BOUNDED:
+        _check_bounded(prior, target, address)
+        return
     allowed = {
         "real": ("real", "positive", "unit"),
         "positive": ("positive", "unit"),
@@ -156,6 +163,22 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
     }
     raise PriorError(
         f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}"
+    )
+
+
+def _check_bounded(prior: Prior, target: Target, address: str) -> None:
+    """Of a number between two limits: uniform between them or within, a Beta on (0, 1), or known."""
+    low, high = target.limits
+    arguments = dict(prior.args)
+    if prior.name == "Uniform" and low <= arguments["lower"] and arguments["upper"] <= high:
+        return
+    if prior.fixed is not None and low < prior.fixed < high:
+        return
+    if prior.name == "Beta" and high == 1.0:
+        return
+    raise PriorError(
+        f"{address} lies between {low:.3g} and {high:.3g} and cannot have the prior {prior}; use a Uniform within "
+        "those, Beta(alpha, beta) or a Fixed value"
     )
 
 
@@ -225,14 +248,33 @@ def _predictor_targets(
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")
             yield Target("b", label, "", parameter, addresses, 0.0, width, _normal(0.0, width), "real")
     for factor in predictor.factors:
-        for effect, effect_scale in zip(factor.effects, factor.columns.scales, strict=True):
+        for (effect, _), effect_scale in zip(factor.scales, factor.scale_sizes, strict=True):
             addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
             size = scale / effect_scale
             default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
             yield Target("sd", effect, factor.name, parameter, addresses, 0.0, size, default, "positive")
-        if factor.correlated:
+        for (block, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
+            name = f"{prefix}{shape.name}"
+            several = (f"{name}[{factor.name}, {label}]",) if label else ()
+            addresses = (*several, f"{name}[{factor.name}]", name)
+            q = len(block.effects)
+            default, limits = shape.prior(q, block.positions), (shape.lower(q), shape.upper(q))
+            yield Target(
+                shape.name,
+                label,
+                factor.name,
+                parameter,
+                addresses,
+                0.0,
+                1.0,
+                default,
+                shape.kind,
+                limits=limits,
+            )
+        if factor.has_matrix:
             addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
-            default, largest = Prior("LKJ", eta=1.0), max(map(len, factor.blocks))
+            default = Prior("LKJ", eta=1.0)
+            largest = max(len(block.effects) for block in factor.structures if block.matrix)
             yield Target(
                 "cor", "", factor.name, parameter, addresses, 0.0, 1.0, default, "correlation", largest
             )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hierbayes.data.design import MEAN, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Block, Factor
 from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
@@ -61,10 +61,23 @@ def _effect_words(factor: Factor) -> str:
     effects = ", ".join(factor.effects)
     if len(factor.effects) == 1:
         return f"varying {effects}"
-    if not factor.correlated:
+    if len(factor.effects) > SHOWN_TERMS:
+        effects = f"{', '.join(factor.effects[: SHOWN_TERMS - 1])}, … ({len(factor.effects)} effects)"
+    kinds = {block.structure.words for block in factor.structures if len(block.effects) > 1}
+    if kinds <= {"uncorrelated"}:
         return f"varying {effects} (uncorrelated)"
-    within = "" if len(factor.blocks) == 1 else f" within {_block_words(factor)}"
-    return f"varying {effects} (correlated{within})"
+    if kinds == {"correlated"}:
+        within = "" if len(factor.blocks) == 1 else f" within {_block_words(factor)}"
+        return f"varying {effects} (correlated{within})"
+    if len(factor.structures) == 1:
+        return f"varying {effects} ({factor.structures[0].structure.words})"
+    words = " and ".join(
+        factor.effects[block.effects[0]]
+        if len(block.effects) == 1
+        else f"{block.label} ({block.structure.words})"
+        for block in factor.structures
+    )
+    return f"varying {words}"
 
 
 def _block_words(factor: Factor) -> str:
@@ -97,6 +110,9 @@ def _predictor_words(layout: PredictorLayout) -> str:
         terms = [*terms[: SHOWN_TERMS - 1], f"… ({len(terms)} coefficients)"]
     terms += [f"offset({encoding.text.removeprefix('0 + ')})" for encoding in layout.offsets]
     for factor in layout.factors:
+        if len(factor.effects) > SHOWN_TERMS:
+            terms.append(f"Σ_j r[{factor.name}, j]·z_j ({len(factor.effects)} effects)")
+            continue
         terms += [
             f"r[{factor.name}]" if place == factor.intercept else f"r[{factor.name}, {effect}]·{effect}"
             for place, effect in enumerate(factor.effects)
@@ -108,10 +124,30 @@ def _factor_lines(parameter: str, factor: Factor) -> list[str]:
     name = factor.name if parameter == MEAN else f"{parameter}.{factor.name}"
     if len(factor.effects) == 1:
         return [f"r[{name}] ~ Normal(0, sd[{name}])"]
-    effects = ", ".join(factor.effects)
-    if not factor.correlated:
-        return [f"r[{name}, ({effects})] ~ Normal(0, sd[{name}]), independent"]
-    return [f"r[{name}, ({effects})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"]
+    plain = {"us", "diag"}
+    if {block.structure.name for block in factor.structures} <= plain:
+        effects = ", ".join(factor.effects)
+        if not factor.correlated:
+            return [f"r[{name}, ({effects})] ~ Normal(0, sd[{name}]), independent"]
+        return [f"r[{name}, ({effects})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"]
+    return [_block_line(name, factor, block) for block in factor.structures]
+
+
+def _block_line(name: str, factor: Factor, block: Block) -> str:
+    """The distribution of one block's effects."""
+    single = block.structure.one_sd or len(block.effects) == 1
+    scale = f"sd[{name}, {block.label if len(block.effects) > 1 else factor.effects[block.effects[0]]}]"
+    if len(block.effects) == 1:
+        return f"r[{name}, {factor.effects[block.effects[0]]}] ~ Normal(0, {scale})"
+    names = [factor.effects[place] for place in block.effects]
+    left = f"r[{name}, ({', '.join(names if len(names) <= SHOWN_TERMS else [*names[:3], '…', names[-1]])})]"
+    if not block.correlated:
+        return f"{left} ~ Normal(0, {scale if single else f'sd[{name}]'}), independent"
+    covariance = f"{scale}² R" if single else "D R D"
+    diagonal = "" if single else f", D = diag(sd[{name}])"
+    several = sum(other.structure.parameters == block.structure.parameters for other in factor.structures) > 1
+    correlation = block.structure.equation.format(group=f"{name}, {block.label}" if several else name)
+    return f"{left} ~ MvNormal(0, {covariance}){diagonal}, R = {correlation}"
 
 
 def prior_name(prior: ResolvedPrior) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Block, Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
@@ -254,13 +254,15 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     import pytensor.tensor as pt
 
     variables = spec.factor_variables(parameter, factor)
-    priors = [
-        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-        for effect in factor.effects
-    ]
+    priors = spec.sd_priors(parameter, factor)
     moved = not factor.map.identity
     free = "_centred" if moved else ""
-    sd = _free_vector(pm, priors, f"{variables['sd'].name}{free}", dims=variables["sd"].dims)
+    if len(priors) == len(factor.effects):
+        sd = _free_vector(pm, priors, f"{variables['sd'].name}{free}", dims=variables["sd"].dims)
+    else:
+        scales = _free_vector(pm, priors, _unused(pm, f"{variables['sd'].name}_scales"))
+        sd = scales[np.array(factor.scale_of)]
+        sd = sd if moved else pm.Deterministic(variables["sd"].name, sd, dims=variables["sd"].dims)
     shape = (len(factor.levels), len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
@@ -268,14 +270,15 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
             return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
         z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
         return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
-    chol = _correlation_factor(pm, spec, parameter, factor, variables["cor"].name)
+    chol = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled
     if moved:
         shifted = pt.sqrt(pt.sqr(root).sum(axis=1))
         pm.Deterministic(variables["sd"].name, shifted, dims=variables["sd"].dims)
         chol = root / shifted[:, None]
-    pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
+    if "cor" in variables:
+        pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     if centered:
         mu, dims = np.zeros(shape[1]), variables["r"].dims
         r = pm.MvNormal(_unused(pm, f"{name}{free}"), mu=mu, chol=scaled, dims=dims)
@@ -284,23 +287,39 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
 
 
-def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, name: str) -> Any:
-    """The (q, q) Cholesky factor of the correlations: an LKJ factor for each block, zeros between blocks."""
+def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
+    """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks."""
     import pytensor.tensor as pt
 
-    prior = spec.prior("cor", group=factor.name, parameter=parameter)
-    several = sum(len(block) > 1 for block in factor.blocks) > 1
+    several = sum(block.matrix != "" for block in factor.structures) > 1
+    shapes = list(
+        zip(spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True)
+    )
     chol = pt.eye(len(factor.effects))
-    for number, block in enumerate(factor.blocks):
-        if len(block) > 1:
-            own = _unused(pm, f"{name}_chol{number if several else ''}")
-            if prior.fixed is None:
-                part = pm.LKJCorr(own, n=len(block), eta=np.float64(dict(prior.args)["eta"]))
-            else:
-                part = np.linalg.cholesky(equal_correlations(prior.fixed, len(block)))
-            rows, columns = np.ix_(block, block)
-            chol = chol[rows, columns].set(part)
+    for number, block in enumerate(factor.structures):
+        q = len(block.effects)
+        if not block.correlated:
+            continue
+        if block.matrix:
+            prior = spec.prior("cor", group=factor.name, parameter=parameter)
+            name = spec.factor_variables(parameter, factor)["cor"].name
+            part = _matrix_factor(pm, prior, block, _unused(pm, f"{name}_chol{number if several else ''}"))
+        else:
+            own, shapes = shapes[: len(block.parameters)], shapes[len(block.parameters) :]
+            values = [_free(pm, prior, variable.name)[None, None] for variable, prior in own]
+            cor = block.structure.correlation(pt, q, block.positions, *values)
+            part = pt.linalg.cholesky(cor, lower=True)
+        rows, columns = np.ix_(block.effects, block.effects)
+        chol = chol[rows, columns].set(part)
     return chol
+
+
+def _matrix_factor(pm: Any, prior: Prior, block: Block, name: str) -> Any:
+    """The Cholesky factor of correlations that are parameters one by one."""
+    q = len(block.effects)
+    if prior.fixed is not None:
+        return np.linalg.cholesky(equal_correlations(prior.fixed, q))
+    return pm.LKJCorr(name, n=q, eta=np.float64(dict(prior.args)["eta"]))
 
 
 # -- priors -----------------------------------------------------------------------------------------------------

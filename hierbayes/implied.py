@@ -25,7 +25,7 @@ def inner_sds(
     sd = draws.values[variables["sd"].name]
     if not factor.correlated:
         return sd, None
-    return factor.map.to_inner_covariance(sd, draws.values[variables["cor"].name])
+    return factor.map.to_inner_covariance(sd, spec.correlations(parameter, factor, draws.values))
 
 
 def inner_quantities(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
@@ -39,7 +39,7 @@ def inner_quantities(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             variables = spec.factor_variables(parameter, factor)
             sd, cor = inner_sds(spec, draws, factor, parameter)
             values[variables["sd"].name] = sd
-            if cor is not None:
+            if "cor" in variables and cor is not None:
                 values[variables["cor"].name] = cor
     return {q.name: q.of(values[q.variable.name]) for q in spec.quantities}
 

@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,11 +97,12 @@ class Names:
     sds: tuple[str, ...]
     correlations: tuple[str, ...]
     own: Mapping[str, str]  # the family's own numbers, and their supports
+    shapes: Mapping[str, tuple[float, float]]  # numbers of covariance structures, and what they lie between
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Those without a value of their own; a correlation is 0 unless given."""
-        return (*self.coefficients, *self.sds, *self.own)
+        return (*self.coefficients, *self.sds, *self.shapes, *self.own)
 
 
 def names_of(spec: ModelSpec) -> Names:
@@ -112,7 +113,15 @@ def names_of(spec: ModelSpec) -> Names:
         for q in spec.quantities
         if q.kind == "auxiliary"
     }
-    return Names(named["b"], named["sd"], named["cor"], own)
+    limits = {}
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            for (block, shape), variable in zip(
+                factor.shapes, spec.shape_variables(parameter, factor), strict=True
+            ):
+                limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+    shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
+    return Names(named["b"], named["sd"], named["cor"], own, shapes)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -141,11 +150,14 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values[variable.name] = _given(spec, variable, given)[None]
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
-            sd = _given(spec, variables["sd"], given)
-            cor = _correlations(spec, factor, variables, given)
+            sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
+            shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
+            cor = _correlations(spec, factor, variables, shapes, given)
             z = rng.normal(size=(len(factor.levels), len(sd)))
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
+            names = [variable.name for variable in spec.shape_variables(parameter, factor)]
+            values |= dict(zip(names, shapes, strict=True))
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
         values[variable.name] = own[None]
@@ -163,14 +175,20 @@ def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> A
 
 
 def _correlations(
-    spec: ModelSpec, factor: Factor, variables: Mapping[str, Variable], given: Mapping[str, float]
+    spec: ModelSpec,
+    factor: Factor,
+    variables: Mapping[str, Variable],
+    shapes: Sequence[Array],
+    given: Mapping[str, float],
 ) -> Array:
     cor = np.eye(len(factor.effects))
-    if factor.correlated:
+    if factor.has_matrix:
         for quantity in spec.quantities:
             if quantity.variable.name == variables["cor"].name:
                 i, j = quantity.place
                 cor[i, j] = cor[j, i] = given.get(quantity.name, 0.0)
+    if factor.correlated:
+        cor = factor.correlations([value[0] for value in shapes], cor)
     if np.linalg.eigvalsh(cor)[0] < -1e-9:
         raise DataError(
             f"the correlations of {factor.name!r} contradict each other; no distribution has them: change one"
@@ -203,6 +221,9 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
             raise DataError(f"{name!r} is a standard deviation, 0 or more; got {value:g}")
         if name in names.correlations and abs(value) > 1:
             raise DataError(f"{name!r} is a correlation, between -1 and 1; got {value:g}")
+        if name in names.shapes and not names.shapes[name][0] < value < names.shapes[name][1]:
+            low, high = names.shapes[name]
+            raise DataError(f"{name!r} lies between {low:.3g} and {high:.3g}; got {value:g}")
         if names.own.get(name) == "positive" and value <= 0:
             raise DataError(f"{name!r} must be above 0; got {value:g}")
         if names.own.get(name) == "unit" and not 0 < value < 1:

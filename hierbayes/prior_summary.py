@@ -81,14 +81,14 @@ def implied_effects(simulation: Simulation) -> Iterator[tuple[str, Array]]:
     spec, prior = simulation.spec, simulation.prior
     for factor in spec.layout.predictors[MEAN].factors:
         sd, cor = inner_sds(spec, prior, factor)
-        for place, effect in enumerate(factor.effects):
-            yield f"sd[{factor.name}, {effect}]", sd[:, place]
+        for label, places in factor.scales:
+            yield f"sd[{factor.name}, {label}]", sd[:, places[0]]
         if cor is not None:
-            for block in factor.blocks:
-                for at, first in enumerate(block):
-                    for second in block[at + 1 :]:
-                        effects = f"{factor.effects[first]}, {factor.effects[second]}"
-                        yield f"cor[{factor.name}, {effects}]", cor[:, first, second]
+            for first, second in factor.correlated_pairs:
+                effects = f"{factor.effects[first]}, {factor.effects[second]}"
+                yield f"cor[{factor.name}, {effects}]", cor[:, first, second]
+        for variable in spec.shape_variables(MEAN, factor):
+            yield variable.address, prior.values[variable.name]
         if len(factor.levels) < len(simulation.design) and has_variance_on_the_link(spec):
             yield f"icc[{factor.name}]", icc(spec, prior, simulation.design, factor.name)
 
@@ -193,7 +193,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     ratios = spec.family.mean_is_exponential(spec.link_name) or link == "log"
     for factor in spec.layout.predictors[MEAN].factors:
         sd, _ = inner_sds(spec, prior, factor)
-        for place, effect in enumerate(factor.effects):
+        for effect, (place, *_) in factor.scales:
             values = np.exp(sd[:, place]) if ratios else sd[:, place]
             low, middle, high = map(_number, _quantiles(values))
             unit = f" {UNITS[link]}" if link in UNITS else ""

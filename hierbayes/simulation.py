@@ -56,26 +56,38 @@ def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.ra
 def _sample_factor(
     spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    variables = spec.factor_variables(parameter, factor)
-    priors = [spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter) for e in factor.effects]
-    sd = np.column_stack([prior.sample(rng, (draws,)) for prior in priors])
+    priors = spec.sd_priors(parameter, factor)
+    sd = np.column_stack([prior.sample(rng, (draws,)) for prior in priors])[:, list(factor.scale_of)]
+    shapes = [prior.sample(rng, (draws,)) for prior in spec.shape_priors(parameter, factor)]
     q = len(factor.effects)
     root = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
     cor = root
     if factor.correlated:
-        prior = spec.prior("cor", group=factor.name, parameter=parameter)
-        for block in factor.blocks:
-            if len(block) > 1:
-                # any square root does; Cholesky's fails on a draw that is singular to rounding, as LKJ(0.2) has
-                eigenvalues, vectors = np.linalg.eigh(prior.sample(rng, (draws,), dimension=len(block)))
-                scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
-                root[np.ix_(range(draws), block, block)] = scaled
+        cor = factor.correlations(shapes, _sample_matrix(spec, parameter, factor, draws, rng))
+        for own in (list(block.effects) for block in factor.structures if block.correlated):
+            # any square root does; Cholesky's fails on a draw that is singular to rounding, as LKJ(0.2) has
+            eigenvalues, vectors = np.linalg.eigh(cor[np.ix_(range(draws), own, own)])
+            scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
+            root[np.ix_(range(draws), own, own)] = scaled
         cor = root @ np.swapaxes(root, 1, 2)
     z = rng.normal(size=(draws, len(factor.levels), q))
     r = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
-    sd, cor = factor.map.to_user_covariance(sd, cor)
-    arrays = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
-    return {variable.name: arrays[kind] for kind, variable in variables.items()}
+    return spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
+
+
+def _sample_matrix(
+    spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
+) -> Array | None:
+    """Correlations that are parameters one by one, in their places among all: (S, q, q)."""
+    if not factor.has_matrix:
+        return None
+    prior, q = spec.prior("cor", group=factor.name, parameter=parameter), len(factor.effects)
+    found = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
+    for block in factor.structures:
+        if block.matrix:
+            own = prior.sample(rng, (draws,), dimension=len(block.effects))
+            found[np.ix_(range(draws), block.effects, block.effects)] = own
+    return found
 
 
 def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:

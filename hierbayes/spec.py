@@ -63,11 +63,13 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"`` or ``"auxiliary"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"auxiliary"``, or the name of a structure's parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
         The grouping factor.
+    label : str
+        Of a structure's parameter, where its factor has several: its block's.
     """
 
     name: str
@@ -75,6 +77,12 @@ class Variable:
     kind: str
     parameter: str
     factor: str | None = None
+    label: str = ""
+
+    @property
+    def address(self) -> str:
+        """What tables and priors call a structure's parameter: ``"rho[g]"``."""
+        return f"{self.kind}[{', '.join(part for part in (self.factor, self.label) if part)}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +94,7 @@ class Quantity:
     name : str
         ``"Days"``, ``"sd[Subject, Days]"``, ``"cor[Subject, Intercept, Days]"``, ``"sigma"``.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"`` or ``"auxiliary"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"auxiliary"`` or that of a structure's parameter.
     variable : Variable
         Where it is in the posterior.
     place : tuple of int
@@ -134,7 +142,7 @@ def coefficient_variable(parameter: str) -> Variable:
 def name_variables(
     factors: Sequence[tuple[str, str, bool]], taken: Iterable[str]
 ) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
-    """The variables of grouping factors, by parameter and factor and then by kind: sd, cor (if correlated), r.
+    """The variables of grouping factors, by parameter and factor and then by kind: sd, cor (if they have it), r.
 
     They and the dimensions of their effects are called after the factor, and the levels' dimension is its very name.
     Where a name is taken, or is ArviZ's, underscores behind it make another. No name has a ``/`` in it, which parts
@@ -143,7 +151,7 @@ def name_variables(
     Parameters
     ----------
     factors : sequence of (str, str, bool)
-        Parameter, name, and whether any of its effects are correlated.
+        Parameter, name, and whether any of its correlations are parameters one by one.
     taken : iterable of str
         Names of the posterior's other variables and dimensions.
 
@@ -370,7 +378,9 @@ class ModelSpec:
             coefficient = layout.coefficients[quantity.place[0]]
         elif kind == "sd":
             factor = next(factor for factor in layout.factors if factor.name == group)
-            coefficient = factor.effects[quantity.place[0]]
+            coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
+        elif kind != "cor":
+            coefficient = quantity.variable.label
         return self._prior_index[parameter, kind, coefficient, group]
 
     def coefficient_priors(self, parameter: str = MEAN) -> tuple[Prior, ...]:
@@ -384,8 +394,49 @@ class ModelSpec:
         )
 
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
-        """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if correlated), r."""
+        """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if it has any), r."""
         return self._factor_variables[parameter, factor.name]
+
+    def sd_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
+        """The priors of a grouping factor's standard deviations, in the order of its `scales`."""
+        return tuple(
+            self.prior("sd", coefficient=label, group=factor.name, parameter=parameter)
+            for label, _ in factor.scales
+        )
+
+    def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`."""
+        return self._shape_variables[parameter, factor.name]
+
+    def shape_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
+        """The priors of the parameters of a grouping factor's structures, in the order of its `shapes`."""
+        return tuple(
+            self.prior(shape.name, coefficient=label, group=factor.name, parameter=parameter)
+            for (_, shape), label in zip(factor.shapes, factor.shape_labels, strict=True)
+        )
+
+    def correlations(
+        self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """Correlations of a factor's effects, from values by variable: (…, q, q), or (1, q, q) without any."""
+        variables = self.factor_variables(parameter, factor)
+        if "cor" in variables:
+            return values[variables["cor"].name]
+        if not factor.correlated:
+            return np.eye(len(factor.effects))[None]
+        shapes = [values[variable.name] for variable in self.shape_variables(parameter, factor)]
+        found: NDArray[np.float64] = factor.correlations(shapes)
+        return found
+
+    def factor_arrays(
+        self, parameter: str, factor: Factor, sd: Any, cor: Any, shapes: Sequence[Any], r: Any
+    ) -> dict[str, NDArray[np.float64]]:
+        """A factor's variables by name: inner sds (…, q) and correlations (…, q, q), `shapes` and inner effects."""
+        sd, cor = factor.map.to_user_covariance(sd, cor)
+        parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
+        found = {v.name: parts[kind] for kind, v in self.factor_variables(parameter, factor).items()}
+        names = [variable.name for variable in self.shape_variables(parameter, factor)]
+        return found | dict(zip(names, shapes, strict=True))
 
     @cached_property
     def _factor_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
@@ -393,11 +444,33 @@ class ModelSpec:
         own = [coefficient_variable(name) for name, layout in predictors.items() if layout.coefficients]
         taken = [name for variable in own for name in (variable.name, *variable.dims)]
         factors = [
-            (parameter, factor.name, factor.correlated)
+            (parameter, factor.name, factor.has_matrix)
             for parameter, layout in predictors.items()
             for factor in layout.factors
         ]
         return name_variables(factors, [*taken, *self.plain_parameters])
+
+    @cached_property
+    def _shape_variables(self) -> Mapping[tuple[str, str], tuple[Variable, ...]]:
+        own = [
+            coefficient_variable(name)
+            for name, layout in self.layout.predictors.items()
+            if layout.coefficients
+        ]
+        own += [variable for each in self._factor_variables.values() for variable in each.values()]
+        taken = {name for variable in own for name in (variable.name, *variable.dims)}
+        taken |= {*ARVIZ_NAMES, OBS, *self.plain_parameters}
+        found = {}
+        for parameter, layout in self.layout.predictors.items():
+            prefix = "" if parameter == MEAN else f"{parameter}_"
+            for factor in layout.factors:
+                variables = []
+                for (_, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
+                    name = free_name(f"{shape.name}_{prefix}{factor.name}".replace("/", "_"), taken)
+                    taken.add(name)
+                    variables.append(Variable(name, (), shape.name, parameter, factor.name, label))
+                found[parameter, factor.name] = tuple(variables)
+        return found
 
     @cached_property
     def quantities(self) -> tuple[Quantity, ...]:
@@ -419,11 +492,13 @@ class ModelSpec:
                     add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
-                for place, effect in enumerate(factor.effects):
-                    add(f"{prefix}sd[{factor.name}, {effect}]", variables["sd"], place)
+                for label, places in factor.scales:
+                    add(f"{prefix}sd[{factor.name}, {label}]", variables["sd"], places[0])
                 for i, j in factor.correlated_pairs:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
+                for variable in self.shape_variables(parameter, factor):
+                    add(f"{prefix}{variable.address}", variable)
         for name, variable in auxiliaries.items():
             parameter_ = self.family.parameter(name)
             sets = self.sets_of(parameter_)
@@ -457,9 +532,16 @@ class ModelSpec:
                 found.append(self.coefficient_variable(parameter))
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
+                found += self.shape_variables(parameter, factor)
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
-        order = ("b", "sd", "cor", "auxiliary", "r")
-        return tuple(sorted(found, key=lambda variable: order.index(variable.kind)))
+        order = {
+            "b": 0,
+            "sd": 1,
+            "cor": 2,
+            "auxiliary": 4,
+            "r": 5,
+        }  # structures' parameters after correlations
+        return tuple(sorted(found, key=lambda variable: order.get(variable.kind, 3)))
 
     @cached_property
     def coords(self) -> Mapping[str, np.ndarray[Any, Any]]:
@@ -480,6 +562,6 @@ class ModelSpec:
                 variables = self.factor_variables(parameter, factor)
                 levels, effect = variables["r"].dims
                 coords[levels] = factor.levels.labels
-                for dim in variables["cor"].dims if factor.correlated else (effect,):
+                for dim in variables["cor"].dims if "cor" in variables else (effect,):
                     coords[dim] = np.array(factor.effects, dtype=object)
         return coords

@@ -34,7 +34,8 @@ def standing(spec: ModelSpec, prior: ResolvedPrior) -> str:
         return AT_MEANS if prior.kind == INTERCEPT and words not in ("", AT_ZERO) else words
     factor = next(factor for factor in layout.factors if factor.name == prior.group)
     if prior.kind == "sd":
-        return _effect_standing(spec, factor, factor.effects.index(prior.coefficient))
+        places = dict(factor.scales)[prior.coefficient]
+        return next(filter(None, (_effect_standing(spec, factor, place) for place in places)), "")
     every = [_effect_standing(spec, factor, place) for place in range(len(factor.effects))]
     return next((words for words in every if words), "")
 

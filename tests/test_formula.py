@@ -475,8 +475,8 @@ def test_parameter_formula_refuses(marked, message):
 def test_group_terms_carry_plain_names_and_their_place():
     text = "y ~ x + (1 + `a b` || `f 1`/g)"
     assert parse(text).groups == (
-        GroupTerm("1 + `a b`", ("f 1",), correlated=False),
-        GroupTerm("1 + `a b`", ("f 1", "g"), correlated=False),
+        GroupTerm("1 + `a b`", ("f 1",), structure="diag"),
+        GroupTerm("1 + `a b`", ("f 1", "g"), structure="diag"),
     )
     assert {term.position for term in parse(text).groups} == {text.index("(")}
 

@@ -26,7 +26,7 @@ from hierbayes.answers.variance import (
     structural_factors,
 )
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Block, Factor
 from hierbayes.data.tables import free_name, with_columns
 from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import DataError
@@ -58,9 +58,8 @@ def varcorr(
         for factor in layout.factors:
             moments = second_moments(design, parameter, factor, weights / weights.sum())
             divisor = total if parameter == MEAN else np.full(len(draws), np.nan)
-            for i, j, column in _estimates(spec, parameter, factor, draws, moments, divisor):
-                second = "" if i == j else factor.effects[j]
-                labels.append((parameter, factor.name, factor.effects[i], second))
+            for first, second, column in _estimates(spec, parameter, factor, draws, moments, divisor):
+                labels.append((parameter, factor.name, first, second))
                 columns.append(column)
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
@@ -85,17 +84,50 @@ def varcorr(
 
 def _estimates(
     spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, moments: Array, total: Array
-) -> list[tuple[int, int, tuple[Array, Array, Array]]]:
+) -> list[tuple[str, str, tuple[Array, Array, Array]]]:
     """Of each standard deviation and correlation of a factor: effects, itself, its (co)variance, its share."""
     variables = spec.factor_variables(parameter, factor)
     sd, covariance = draws.values[variables["sd"].name], covariances(spec, parameter, factor, draws)
-    pairs = [(j, j) for j in range(len(factor.effects))] + factor.correlated_pairs
     found = []
-    for i, j in pairs:
-        value = sd[:, i] if i == j else draws.values[variables["cor"].name][:, i, j]
-        share = (1 if i == j else 2) * covariance[:, i, j] * moments[i, j] / total
-        found.append((i, j, (value, covariance[:, i, j], share)))
+    for label, places in factor.scales:
+        value = sd[:, places[0]]
+        shared = sum(moments[place, place] for place in places)
+        found.append((label, "", (value, value**2, value**2 * shared / total)))
+    for block in factor.structures:
+        pairs = block.pairs if block.matrix == "all" else []
+        for i, j in pairs:
+            value = draws.values[variables["cor"].name][:, i, j]
+            share = 2 * covariance[:, i, j] * moments[i, j] / total
+            found.append((factor.effects[i], factor.effects[j], (value, covariance[:, i, j], share)))
+        if block.correlated and block.matrix != "all":
+            found += _structured(spec, parameter, factor, block, draws, covariance, moments, total)
     return found
+
+
+def _structured(
+    spec: ModelSpec,
+    parameter: str,
+    factor: Factor,
+    block: Block,
+    draws: Draws,
+    covariance: Array,
+    moments: Array,
+    total: Array,
+) -> list[tuple[str, str, tuple[Array, Array, Array]]]:
+    """Of the numbers that correlations come from: no covariance is theirs, and the share of all is the first's."""
+    variables = zip(factor.shapes, spec.shape_variables(parameter, factor), strict=True)
+    own = [variable for (of, _), variable in variables if of is block]
+    names = [(block.label, variable.kind, draws.values[variable.name]) for variable in own]
+    if block.matrix:
+        cor = draws.values[spec.factor_variables(parameter, factor)["cor"].name]
+        names += [(factor.effects[i], factor.effects[j], cor[:, i, j]) for i, j in block.pairs]
+    pairs = [(i, j) for i in block.effects for j in block.effects if i < j]
+    shares = sum(2 * covariance[:, i, j] * moments[i, j] for i, j in pairs) / total
+    nothing = np.full(len(draws), np.nan)
+    return [
+        (first, second, (value, nothing, shares if place == 0 else nothing))
+        for place, (first, second, value) in enumerate(names)
+    ]
 
 
 # -- intraclass correlations ------------------------------------------------------------------------------------

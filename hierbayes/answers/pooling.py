@@ -206,9 +206,10 @@ def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
 
 def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     """Posterior mean of the covariance matrix of a factor's effects between levels: (q, q)."""
-    variables = spec.factor_variables(MEAN, factor)
-    sd = flat_draws(posterior, variables["sd"])
-    cor = flat_draws(posterior, variables["cor"]) if factor.correlated else np.eye(len(factor.effects))
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    values = {variable.name: flat_draws(posterior, variable) for variable in own if variable.kind != "r"}
+    sd = values[spec.factor_variables(MEAN, factor)["sd"].name]
+    cor = spec.correlations(MEAN, factor, values)
     products: Array = sd[:, :, None] * cor * sd[:, None, :]
     return products.mean(axis=0)
 

@@ -391,9 +391,7 @@ def _effects(
         r[len(known) :] = 0.0
         return levels, r.transpose(2, 0, 1)
     scales = draws.values[variables["sd"].name]
-    root = np.eye(scales.shape[1])[None]
-    if factor.correlated:
-        root = square_roots(draws.values[variables["cor"].name])
+    root = square_roots(spec.correlations(parameter, factor, draws.values))
     root = np.ascontiguousarray((scales[:, :, None] * root).transpose(1, 2, 0))
     used = [np.flatnonzero(row.any(axis=1)) for row in root]
     z = np.empty((len(draws), len(root)))
@@ -412,8 +410,7 @@ def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -
     """Covariance matrix of a factor's effects in every draw: (S, q, q)."""
     variables = spec.factor_variables(parameter, factor)
     sd = draws.values[variables["sd"].name]
-    cor = draws.values[variables["cor"].name] if factor.correlated else np.eye(sd.shape[1])
-    products: Array = sd[:, :, None] * cor * sd[:, None, :]
+    products: Array = sd[:, :, None] * spec.correlations(parameter, factor, draws.values) * sd[:, None, :]
     return products
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
@@ -20,7 +21,7 @@ from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_prior
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Codes, Factor
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import ModelSpec, Variable
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -220,6 +221,8 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             total += _log(sd[:, _free_sds(spec, parameter, factor)]).sum(axis=1)
+            for variable, low, high in _free_shapes(spec, parameter, factor):
+                total += _log_slope(draws.values[variable.name], low, high)
             for block in _free_blocks(spec, parameter, factor):
                 w = partial_correlations(cor[:, block][:, :, block])
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
@@ -279,6 +282,8 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             columns.append(_log(sd[:, _free_sds(spec, parameter, factor)]))
+            for variable, low, high in _free_shapes(spec, parameter, factor):
+                columns.append(_unbounded(draws.values[variable.name], low, high))
             for block in _free_blocks(spec, parameter, factor):
                 columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
@@ -310,12 +315,15 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             sd, cor = (array.copy() for array in inner_covariance(spec, draws, parameter, factor))
             free = _free_sds(spec, parameter, factor)
             sd[:, free] = np.exp(take(len(free)))
+            sd = sd[:, [factor.scales[scale][1][0] for scale in factor.scale_of]]
+            for variable, low, high in _free_shapes(spec, parameter, factor):
+                values[variable.name] = _bounded(take(1)[:, 0], low, high)
             for block in _free_blocks(spec, parameter, factor):
                 partials = np.clip(np.tanh(take(len(block) * (len(block) - 1) // 2)), -INSIDE, INSIDE)
                 cor[np.ix_(range(len(cor)), block, block)] = from_partials(partials, len(block))
             sd, cor = factor.map.to_user_covariance(sd, cor)
             values[variables["sd"].name] = sd
-            if factor.correlated:
+            if "cor" in variables:
                 values[variables["cor"].name] = cor
             own = levels[parameter, factor.name]
             r = values[variables["r"].name].copy()
@@ -333,11 +341,48 @@ def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:
 
 
 def _free_sds(spec: ModelSpec, parameter: str, factor: Factor) -> Places:
-    priors = [
-        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-        for effect in factor.effects
-    ]
-    return np.flatnonzero([prior.fixed is None for prior in priors])
+    """The first effect of each standard deviation that is not fixed."""
+    priors = spec.sd_priors(parameter, factor)
+    scales = zip(factor.scales, priors, strict=True)
+    return np.array([places[0] for (_, places), prior in scales if prior.fixed is None], dtype=np.intp)
+
+
+def _free_shapes(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[tuple[Variable, float, float]]:
+    """Parameters of covariance structures that are not fixed, and what their priors let them lie between."""
+    shapes = zip(
+        factor.shapes,
+        spec.shape_variables(parameter, factor),
+        spec.shape_priors(parameter, factor),
+        strict=True,
+    )
+    for (block, shape), variable, prior in shapes:
+        if prior.fixed is None:
+            q, (low, high) = len(block.effects), prior.distribution.bounds(**dict(prior.args))
+            yield variable, max(shape.lower(q), low), min(shape.upper(q), high)
+
+
+def _unbounded(values: Array, low: float, high: float) -> Array:
+    """Log odds of the place between two bounds, or the logarithm above the one that there is."""
+    if np.isinf(high):
+        return _log(values - low)
+    share = np.clip((values - low) / (high - low), 1 - INSIDE, INSIDE)
+    found: Array = np.log(share) - np.log1p(-share)
+    return found
+
+
+def _bounded(points: Array, low: float, high: float) -> Array:
+    """The values that `_unbounded` has from there."""
+    if np.isinf(high):
+        return low + np.exp(points)
+    found: Array = low + (high - low) * np.clip(expit(points), 1 - INSIDE, INSIDE)
+    return found
+
+
+def _log_slope(values: Array, low: float, high: float) -> Array:
+    """Logarithm of the derivative of `_bounded`."""
+    if np.isinf(high):
+        return _log(values - low)
+    return _log(values - low) + _log(high - values) - np.log(high - low)
 
 
 def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:

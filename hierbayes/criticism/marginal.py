@@ -117,7 +117,7 @@ def _hold_out(
             if not len(alone):
                 continue
             sd = draws.values[variables["sd"].name]
-            root = square_roots(draws.values[variables["cor"].name]) if factor.correlated else np.eye(q)
+            root = square_roots(spec.correlations(parameter, factor, draws.values))
             whitened = here.z @ (sd[:, :, None] * root)
             block = columns.setdefault(parameter, np.zeros((len(draws), len(rows), total)))
             for level in alone:

@@ -227,9 +227,9 @@ def _scales(spec: ModelSpec, draws: Draws, columns: Columns, count: int) -> Scal
     values = [np.empty((0, len(draws)))]
     found = [np.empty((0, 3), dtype=np.int64)]
     for factor in spec.layout.predictors[MEAN].factors:
-        variables, q = spec.factor_variables(MEAN, factor), len(factor.effects)
+        variables = spec.factor_variables(MEAN, factor)
         sd, own = draws.values[variables["sd"].name], columns[factor.name]
-        root = square_roots(draws.values[variables["cor"].name]) if factor.correlated else np.eye(q)[None]
+        root = square_roots(spec.correlations(MEAN, factor, draws.values))
         own = own[own[:, 0] >= 0]
         for source, target in zip(*np.nonzero(root.any(axis=0)), strict=True):
             rows = np.full(len(own), sum(map(len, values)))

@@ -49,13 +49,17 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 add("b", prior, b[:, place])
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
-            for place, effect in enumerate(factor.effects):
-                prior = spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-                add("sd", prior, sd[:, place])
-            for block in factor.blocks if factor.correlated else ():
-                if len(block) > 1:
+            for (_, places), prior in zip(factor.scales, spec.sd_priors(parameter, factor), strict=True):
+                add("sd", prior, sd[:, places[0]])
+            for block in factor.structures:
+                if block.matrix:
                     prior = spec.prior("cor", group=factor.name, parameter=parameter)
-                    add("cor", prior, cor[:, block][:, :, block])
+                    add("cor", prior, cor[:, block.effects][:, :, block.effects])
+            shapes = zip(
+                spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
+            )
+            for variable, prior in shapes:
+                add(variable.kind, prior, draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         for values in about_means[name].reshape(len(draws), -1).T:
@@ -69,7 +73,7 @@ def inner_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Fact
     sd, q = draws.values[variables["sd"].name], len(factor.effects)
     if not factor.correlated:
         return sd, np.broadcast_to(np.eye(q), (len(sd), q, q))
-    return factor.map.to_inner_covariance(sd, draws.values[variables["cor"].name])
+    return factor.map.to_inner_covariance(sd, spec.correlations(parameter, factor, draws.values))
 
 
 def log_effects(spec: ModelSpec, draws: Draws) -> Array:
@@ -83,7 +87,7 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
             size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
             if factor.correlated:
                 # eigenvalues kept above 0: a correlation that rounds to 1 is a density as large as rounding allows
-                values, vectors = np.linalg.eigh(draws.values[variables["cor"].name])
+                values, vectors = np.linalg.eigh(spec.correlations(parameter, factor, draws.values))
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
@@ -168,7 +172,7 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             low, middle = np.quantile(sd, [0.05, 0.5], axis=0)
-            for place, effect in enumerate(factor.effects):
+            for effect, (place, *_) in factor.scales:
                 if low[place] < AT_ZERO * middle[place]:
                     yield Finding(
                         "sd-at-zero",

@@ -13,8 +13,10 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
+from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
+from hierbayes.structures import STRUCTURES, Structure, StructureParameter
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -219,6 +221,50 @@ def _type_name(value: Any) -> str:
 
 
 @dataclass(frozen=True, eq=False)
+class Block:
+    """Effects of a level with one covariance structure, independent of those of other blocks.
+
+    Attributes
+    ----------
+    structure : Structure
+    effects : tuple of int
+        Places among the factor's effects, ascending.
+    label : str
+        What they are called together: ``"f"`` of ``cs(0 + f | g)``.
+    positions : ndarray (q,)
+        What each effect stands for, where the structure asks for it: a time.
+    """
+
+    structure: Structure
+    effects: tuple[int, ...]
+    label: str
+    positions: Array
+
+    @property
+    def correlated(self) -> bool:
+        """Whether any two of its effects are correlated."""
+        return self.structure.correlated and len(self.effects) > 1
+
+    @property
+    def parameters(self) -> tuple[StructureParameter, ...]:
+        """The structure's own numbers; one effect alone needs none."""
+        return self.structure.parameters if len(self.effects) > 1 else ()
+
+    @property
+    def matrix(self) -> str:
+        """Which correlations are parameters one by one, as `Structure.matrix`."""
+        return self.structure.matrix if len(self.effects) > 1 else ""
+
+    @property
+    def pairs(self) -> list[tuple[int, int]]:
+        """The pairs of effects whose correlation is a parameter of its own; one pair a lag, where it decides."""
+        if self.matrix == "lags":
+            return [(self.effects[0], later) for later in self.effects[1:]]
+        own = self.effects if self.matrix else ()
+        return [(i, j) for place, i in enumerate(own) for j in own[place + 1 :]]
+
+
+@dataclass(frozen=True, eq=False)
 class Factor:
     """A grouping factor with all the effects that vary by it, merged from every term of a formula.
 
@@ -228,8 +274,8 @@ class Factor:
         Its G levels.
     effects : tuple of str
         Labels of its q varying effects, the intercept as ``"Intercept"`` (`encoding.intercept_label`).
-    blocks : tuple of tuple of int
-        Effects in one block are correlated with each other, and independent of other blocks.
+    structures : tuple of Block
+        The covariance structures of its effects, one a term.
     encodings : tuple of Encoding
         How the columns of Z are made, one a term.
     columns : Columns
@@ -238,7 +284,7 @@ class Factor:
 
     levels: Levels
     effects: tuple[str, ...]
-    blocks: tuple[tuple[int, ...], ...]
+    structures: tuple[Block, ...]
     encodings: tuple[Encoding, ...]
     columns: Columns
 
@@ -248,14 +294,96 @@ class Factor:
         return self.levels.name
 
     @property
+    def blocks(self) -> tuple[tuple[int, ...], ...]:
+        """Effects whose correlations are free, each in one block: all of an unstructured term, others alone."""
+        return tuple(
+            part
+            for block in self.structures
+            for part in ([block.effects] if block.matrix == "all" else [(place,) for place in block.effects])
+        )
+
+    @property
     def correlated(self) -> bool:
         """Whether any two effects are correlated."""
-        return any(len(block) > 1 for block in self.blocks)
+        return any(block.correlated for block in self.structures)
+
+    @property
+    def has_matrix(self) -> bool:
+        """Whether any correlations are parameters one by one."""
+        return any(block.matrix for block in self.structures)
 
     @property
     def correlated_pairs(self) -> list[tuple[int, int]]:
-        """The pairs of effects that are correlated, each once."""
-        return [(i, j) for block in self.blocks for place, i in enumerate(block) for j in block[place + 1 :]]
+        """The pairs of effects whose correlations are parameters, each once."""
+        return [pair for block in self.structures for pair in block.pairs]
+
+    @property
+    def scales(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """The standard deviations: what each is called, and the effects that have it."""
+        return tuple(
+            scale
+            for block in self.structures
+            for scale in (
+                [(block.label, block.effects)]
+                if block.structure.one_sd and len(block.effects) > 1
+                else [(self.effects[place], (place,)) for place in block.effects]
+            )
+        )
+
+    @property
+    def scale_of(self) -> tuple[int, ...]:
+        """Which of `scales` each effect has."""
+        of = {place: number for number, (_, places) in enumerate(self.scales) for place in places}
+        return tuple(of[place] for place in range(len(self.effects)))
+
+    @property
+    def scale_sizes(self) -> Array:
+        """Typical sizes of the columns that share a standard deviation, root mean squares of theirs."""
+        sizes = self.columns.scales
+        return np.array([np.sqrt(np.mean(np.square(sizes[list(places)]))) for _, places in self.scales])
+
+    @property
+    def shapes(self) -> list[tuple[Block, StructureParameter]]:
+        """The numbers of all structures, each with its block."""
+        return [(block, parameter) for block in self.structures for parameter in block.parameters]
+
+    @property
+    def shape_labels(self) -> list[str]:
+        """What tells each of `shapes` from others of its name: its block's label, or nothing."""
+        names = [parameter.name for _, parameter in self.shapes]
+        return [block.label if names.count(shape.name) > 1 else "" for block, shape in self.shapes]
+
+    def correlations(self, values: Sequence[Any], matrix: Any = None, m: Any = np) -> Any:
+        """The correlations of all effects (…, q, q), from values (…) of `shapes` in their order.
+
+        Parameters
+        ----------
+        matrix : array (…, q, q), optional
+            With the correlations that are parameters one by one.
+        m : module
+            NumPy, or PyTensor's tensors.
+        """
+        q, taken = len(self.effects), iter(values)
+        parts: list[Any] = []
+        for block in self.structures:
+            own = np.ix_(block.effects, block.effects)
+            if block.matrix:
+                parts.append(matrix[(..., *own)])
+            elif block.correlated:
+                given = [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
+                parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
+            else:
+                parts.append(np.eye(len(block.effects)))
+        if len(parts) == 1:
+            return parts[0]
+        found = m.zeros((*np.broadcast_shapes(*(part.shape[:-2] for part in parts)), q, q))
+        for block, part in zip(self.structures, parts, strict=True):
+            own = np.ix_(block.effects, block.effects)
+            if m is np:
+                found[(..., *own)] = part
+            else:
+                found = found[own].set(part)
+        return found
 
     @property
     def intercept(self) -> int | None:
@@ -295,9 +423,10 @@ def _merge(
 ) -> Factor:
     encodings: list[Encoding] = []
     effects: list[str] = []
-    blocks: list[tuple[int, ...]] = []
+    blocks: list[Block] = []
     related: list[tuple[Term, ...]] = []
     for term in terms:
+        structure = STRUCTURES[term.structure]
         encoding = learn_encoding(term.effects, frame, intercept)
         repeated = [label for label in encoding.labels if label in effects]
         if repeated:
@@ -311,8 +440,9 @@ def _merge(
             )
         first = len(effects)
         places = tuple(range(first, first + len(encoding.labels)))
-        blocks += [places] if term.correlated else [(place,) for place in places]
-        if term.correlated:
+        label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
+        blocks.append(Block(structure, places, label, np.arange(len(places), dtype=float)))
+        if structure.matrix == "all":
             related.append(tuple(_moved(part, first) for part in encoding.terms))
         effects += encoding.labels
         encodings.append(encoding)

@@ -1,6 +1,7 @@
 """The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
+from collections.abc import Iterator
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
-from hierbayes.engine.core.problem import Factor, PriorCode
+from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
+from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.gaussian.problem import GaussianProblem
@@ -18,6 +20,7 @@ from hierbayes.engine.settings import Settings, notify_if_slow
 from hierbayes.engine.streamed import Streamed
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
@@ -36,6 +39,8 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "Fixed": "FIXED",
 }
 COR_PRIORS = ("LKJ", "Fixed")
+BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
+SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -142,11 +147,9 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     layout = spec.layout.predictors[MEAN]
     b = all_coefficients(drawn.b, layout, known_values(spec))
     arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
-    for factor, sd, cor, r in zip(layout.factors, drawn.sd, drawn.cor, drawn.r, strict=True):
-        sd, cor = factor.map.to_user_covariance(sd, cor)
-        parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
-        for kind, variable in spec.factor_variables(MEAN, factor).items():
-            arrays[variable.name] = parts[kind]
+    parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=True)
+    for factor, sd, cor, shapes, r in parts:
+        arrays |= spec.factor_arrays(MEAN, factor, sd, cor, own_shapes(factor, shapes), r)
     return arrays
 
 
@@ -210,7 +213,12 @@ def takes_prior(kind: str, prior: Prior) -> bool:
 def _allowed(kind: str) -> tuple[str, ...]:
     if kind in (INTERCEPT, "b"):
         return COEFFICIENT_PRIORS
-    return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)
+    return allowed_scales(kind)
+
+
+def allowed_scales(kind: str) -> tuple[str, ...]:
+    """The priors that sds, correlations and structures' parameters may have."""
+    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS}.get(SHAPES.get(kind, kind), tuple(SD_PRIORS))
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -247,23 +255,53 @@ def _normal(prior: Prior) -> tuple[float, float]:
 def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:
     """A grouping factor of a parameter's formula, with the priors of its sds and correlations, as plain arrays."""
     bound = design.predictors[parameter].factors[factor.name]
-    eta, cor = 1.0, None
-    if factor.correlated:
-        prior = spec.prior("cor", group=factor.name, parameter=parameter)
-        eta, cor = dict(prior.args).get("eta", eta), prior.fixed
-    priors = [
-        spec.prior("sd", coefficient=effect, group=factor.name, parameter=parameter)
-        for effect in factor.effects
-    ]
     return Factor(
         codes=bound.codes,
         Z=factor.map.inner_columns(bound.z),
         n_levels=len(factor.levels),
-        blocks=factor.blocks,
-        sd_priors=np.array([sd_row(prior) for prior in priors]),
-        eta=(eta,) * len(factor.blocks),
-        cor=cor,
+        sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
+        structured=tuple(_blocks(spec, factor, parameter)),
     )
+
+
+def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[Block]:
+    """The covariance structures of a factor's effects as plain arrays."""
+    scale_of, priors = factor.scale_of, iter(spec.shape_priors(parameter, factor))
+    for block in factor.structures:
+        q = len(block.effects)
+        rows = [shape_row(shape, q, block.positions, next(priors)) for shape in block.parameters]
+        if block.matrix:
+            prior = spec.prior("cor", group=factor.name, parameter=parameter)
+            rows.append(matrix_rows(block.structure, q, dict(prior.args).get("eta", 1.0), prior.fixed))
+        if q > 1:
+            rows.append(constant_rows(block.structure.constants(block.positions)))
+        scales = tuple(scale_of[place] for place in block.effects)
+        yield Block(block.structure.name, block.effects, scales, np.concatenate([np.zeros((0, 8)), *rows]))
+
+
+def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior) -> Floats:
+    """A structure's parameter with its prior as the kernels read it: (1, 8)."""
+    lower, upper = shape.lower(q), shape.upper(q)
+    if prior.fixed is not None:
+        return constant_rows([prior.fixed], lower, upper)
+    arguments = dict(prior.args)
+    if shape.kind == POSITIVE:
+        return positive_row(sd_row(prior), shape.typical(positions))
+    if prior.name == "Beta":
+        return bounded_row(0.0, 1.0, arguments["alpha"], arguments["beta"], lower, upper)
+    return bounded_row(arguments["lower"], arguments["upper"], 1.0, 1.0, lower, upper)
+
+
+def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
+    """The draws of a factor's `shapes`, (…) each, among those of all that its blocks give to the kernels (…, P)."""
+    found, first = [], 0
+    for block in factor.structures:
+        q = len(block.effects)
+        found += [shapes[..., first + place] for place in range(len(block.parameters))]
+        first += len(block.parameters)
+        if q > 1:
+            first += block.structure.partials(q) + len(block.structure.constants(block.positions))
+    return found
 
 
 def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -204,9 +204,9 @@ def _problem(layout: Layout, design: Design) -> GaussianProblem:
             codes=bound.factors[factor.name].codes,
             Z=factor.map.inner_columns(bound.factors[factor.name].z),
             n_levels=len(factor.levels),
-            blocks=factor.blocks,
+            blocks=tuple((place,) for place in range(len(factor.effects))),
             sd_priors=np.array([flat] * len(factor.effects)),
-            eta=(1.0,) * len(factor.blocks),
+            eta=(1.0,) * len(factor.effects),
         )
         for factor in predictor.factors
     ]

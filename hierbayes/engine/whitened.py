@@ -8,7 +8,7 @@ import numpy as np
 
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.engine.collapsed import COR_PRIORS, SD_PRIORS, sd_row, to_factor
+from hierbayes.engine.collapsed import allowed_scales, own_shapes, sd_row, to_factor
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
@@ -134,7 +134,7 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
-    return COR_PRIORS if kind == "cor" else tuple(SD_PRIORS)
+    return allowed_scales(kind)
 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
@@ -155,10 +155,10 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
             arrays[spec.coefficient_variable(parameter).name] = b
         for k, factor in enumerate(layout.factors):
-            sd, cor = factor.map.to_user_covariance(drawn.sd[j][k], drawn.cor[j][k])
-            parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(drawn.r[j][k])}
-            for kind, variable in spec.factor_variables(parameter, factor).items():
-                arrays[variable.name] = parts[kind]
+            shapes = own_shapes(factor, drawn.shapes[j][k])
+            arrays |= spec.factor_arrays(
+                parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
+            )
     return spec.about_zero(arrays)
 
 
@@ -244,7 +244,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
         factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
         priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
         start=start,
-        sds=tuple(0.5 * scale / factor.columns.scales for factor in layout.factors),
+        sds=tuple(0.5 * scale / factor.scale_sizes for factor in layout.factors),
     )
 
 

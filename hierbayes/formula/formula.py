@@ -11,6 +11,7 @@ from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import as_term, check_expression, suggest
 from hierbayes.formula.syntax import (
     BARS,
+    SPELLINGS,
     Binary,
     Call,
     Constant,
@@ -48,21 +49,21 @@ class GroupTerm:
         Canonical right-hand side, the intercept explicit: ``"1 + Days"``, ``"0 + x"``.
     factor : tuple of str
         The columns whose observed combinations are the levels.
-    correlated : bool
-        Whether the effects of one level are correlated; False for ``||``.
+    structure : str
+        Covariance structure of the effects of one level (`hierbayes.structures`): ``"diag"`` for ``||``.
     position : int
         Offset of the term in the source text.
     """
 
     effects: str
     factor: tuple[str, ...]
-    correlated: bool
+    structure: str
     position: int = field(default=0, compare=False)
 
     def __str__(self) -> str:
         """Canonical text."""
-        bar = "|" if self.correlated else "||"
-        return f"({_implicit(self.effects)} {bar} {':'.join(map(quote, self.factor))})"
+        name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
+        return f"{name}({_implicit(self.effects)} {bar} {':'.join(map(quote, self.factor))})"
 
 
 @dataclass(frozen=True)
@@ -418,7 +419,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
-            seen[key] = GroupTerm(effects.text, factor, group.correlated, group.position)
+            seen[key] = GroupTerm(effects.text, factor, group.structure, group.position)
 
 
 def _factor_sum(node: Node) -> Iterable[Node]:

@@ -1,9 +1,11 @@
 """Expression trees of the formula language: text to tree, and tree to canonical text."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hierbayes.formula.tokens import LITERALS, NO_BRACKET, ReadError, Token, quote, tokenize
+from hierbayes.spelling import meant
+from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import NAMED_CONTRASTS
 
 # -- trees --------------------------------------------------------------------------------------------------
@@ -66,11 +68,11 @@ class Binary:
 
 @dataclass(frozen=True)
 class Group:
-    """A bar directly inside parentheses, at the opening one's place."""
+    """A bar directly inside parentheses, at the opening one's place; the name before them says the structure."""
 
     left: "Node"
     right: "Node"
-    correlated: bool
+    structure: str
     position: int = field(compare=False)
 
 
@@ -86,6 +88,7 @@ _BINDING = (
 )
 # functions whose arguments may name a contrast: C(x, Sum)
 CONTRASTED = frozenset({"C", "factor"})
+SPELLINGS = {"us": ("", "|"), "diag": ("", "||")}  # structures that are written without their names
 
 
 def children(node: Node) -> tuple[Node, ...]:
@@ -247,7 +250,7 @@ class _Reader:
             case Binary("|" | "||" as bar, left, right, position):
                 if isinstance(left, Binary) and left.operator in BARS:
                     raise ReadError(position, "a group term has one bar; brms's (x |ID| g) is not supported")
-                return Group(left, right, bar == "|", opening.position)
+                return Group(left, right, "us" if bar == "|" else "diag", opening.position)
         return inside
 
     def bracket(self, before: Token | None) -> List:
@@ -264,7 +267,7 @@ class _Reader:
         self.close("]")
         return List(tuple(items), opening.position)
 
-    def call(self, name: Token) -> Call:
+    def call(self, name: Token) -> Call | Group:
         self.open()
         if self.at(")"):
             raise ReadError(self.token.position, f"{name.text}() needs an argument")
@@ -272,7 +275,11 @@ class _Reader:
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
         while True:
-            self.argument(name.text, arguments, keywords)
+            group = self.argument(name.text, arguments, keywords)
+            if group is not None:
+                self.close(")")
+                self.calls -= 1
+                return replace(group, position=name.position)
             if not self.at(","):
                 break
             self.advance()
@@ -280,7 +287,8 @@ class _Reader:
         self.calls -= 1
         return Call(name.text, tuple(arguments), tuple(keywords.items()), name.position)
 
-    def argument(self, function: str, arguments: list[Node], keywords: dict[str, Node]) -> None:
+    def argument(self, function: str, arguments: list[Node], keywords: dict[str, Node]) -> Group | None:
+        """Read an argument of a call; the effects and the groups, where the call is a covariance structure's."""
         start = self.token
         keyword = None
         if (
@@ -298,15 +306,38 @@ class _Reader:
             raise ReadError(start.position, "an argument without a keyword stands after one with a keyword")
         value = self.expression()
         match value:
-            case Binary("|" | "||", position=position):
-                hint = f"if {function} is a column, an operator is missing before the parenthesis"
-                raise ReadError(position, f"a bar cannot stand inside a call; {hint}")
+            case Binary("|" | "||" as bar, left, right, position):
+                return self.structured(function, bar, left, right, position, not arguments and not keyword)
             case Name(name) if function in CONTRASTED and name in NAMED_CONTRASTS and (arguments or keyword):
                 value = Constant("word", name, value.position)
         if keyword is None:
             arguments.append(value)
         else:
             keywords[keyword] = value
+        return None
+
+    def structured(
+        self, function: str, bar: str, left: Node, right: Node, position: int, alone: bool
+    ) -> Group:
+        """The group term that a structure's name stands before: ``cs(0 + f | g)``."""
+        if function not in STRUCTURES:
+            near = meant(function, STRUCTURES)
+            hint = f"did you mean {' or '.join(near)}? " if near else ""
+            raise ReadError(
+                position,
+                f"a bar stands inside {function}(), which is no covariance structure; {hint}there are "
+                f"{', '.join(STRUCTURES)}; if {function} is a column, an operator is missing before the parenthesis",
+            )
+        if bar == "||":
+            raise ReadError(position, f"inside {function}() stands one bar: {function}(x | g)")
+        if isinstance(left, Binary) and left.operator in BARS:
+            raise ReadError(position, f"inside {function}() stands one bar: {function}(x | g)")
+        if not alone or not self.at(")"):
+            raise ReadError(
+                self.token.position if alone else position,
+                f"{function}() takes effects and groups alone: {function}(x | g)",
+            )
+        return Group(left, right, function, position)
 
     # -- brackets and what can go wrong
 
@@ -410,6 +441,7 @@ def _text(node: Node, level: int, exact: bool) -> str:
             inner = own + 1 if operator in COMPARISONS else own
             joint = ":" if operator == ":" else f" {operator} "
             text = f"{_text(left, inner, exact)}{joint}{_text(right, own + 1, exact)}"
-        case Group(left, right, correlated):
-            return f"({_text(left, 0, exact)} {'|' if correlated else '||'} {_text(right, 0, exact)})"
+        case Group(left, right, structure):
+            name, bar = SPELLINGS.get(structure, (structure, "|"))
+            return f"{name}({_text(left, 0, exact)} {bar} {_text(right, 0, exact)})"
     return f"({text})" if own < level and exact else text

@@ -14,6 +14,7 @@ from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
 from hierbayes.prior_summary import implied_effects, shares
 from hierbayes.spec import ModelSpec
+from hierbayes.structures import STRUCTURES
 
 Array = NDArray[np.float64]
 GREEN = OKABE_ITO[2]
@@ -21,6 +22,8 @@ WORLDS = ((BLUE, "-"), (VERMILLION, "--"), (GREEN, ":"))
 LINES = 12  # levels drawn of one simulated data set
 SHOWN = 0.99  # of the simulated values, the middle that a histogram shows
 PANEL = (3.9, 3.1)
+
+SHAPE_WORDS = {shape.name: shape.words for structure in STRUCTURES.values() for shape in structure.parameters}
 
 
 def plot_prior_predictive(
@@ -49,7 +52,9 @@ def plot_prior_predictive(
     """
     label = label or simulation.spec.layout.response.name
     effects = dict(implied_effects(simulation))
-    kinds = {kind: [n for n in effects if n.startswith(f"{kind}[")] for kind in ("sd", "cor", "icc")}
+    others = dict.fromkeys(name.partition("[")[0] for name in effects)
+    order = dict.fromkeys(("sd", "cor", *(kind for kind in others if kind != "icc"), "icc"))
+    kinds = {kind: [n for n in effects if n.startswith(f"{kind}[")] for kind in order}
     panels = 2 + sum(bool(names) for names in kinds.values())
     columns = 2 if panels == 4 else min(3, panels)
     rows = -(-panels // columns)
@@ -78,7 +83,7 @@ def plot_prior_predictive(
     remaining = iter(axes[2:panels])
     for kind, names in kinds.items():
         if names:
-            heading, what = headings[kind]
+            heading, what = headings.get(kind, (SHAPE_WORDS.get(kind, kind).capitalize(), kind))
             named = {name: effects[name] for name in names}
             intercept = simulation.spec.layout.intercept_label
             _densities(next(remaining), named, heading, what, kind, intercept)
@@ -234,7 +239,7 @@ def _predictors(simulation: Simulation) -> list[str]:
 
 def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str, intercept: str) -> None:
     """Implied priors as outlines, up to the 97.5 % quantile of the widest."""
-    ends = {"cor": (-1.0, 1.0), "icc": (0.0, 1.0)}
+    ends = {"cor": (-1.0, 1.0), "rho": (-1.0, 1.0), "icc": (0.0, 1.0)}
     values = {name: v[np.isfinite(v)] for name, v in named.items()}
     low, high = ends.get(kind, (0.0, max(float(np.quantile(v, 0.975)) for v in values.values())))
     edges = np.linspace(low, high if high > low else low + 1, 21)

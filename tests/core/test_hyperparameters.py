@@ -42,9 +42,9 @@ def density_of(packed: Packed, made: GaussianProblem) -> tuple[Callable[[np.ndar
         c.scale_priors,
         c.factors,
         c.blocks,
-        c.eta,
+        c.shapes,
         memory.scale,
-        memory.partial,
+        memory.shaped,
         memory.lams,
     )
     return lambda theta: constant + constrain(np.asarray(theta, float), *arguments), memory

@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL
+from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE
 from hierbayes.engine.whitened import to_problem
 from hierbayes.engine.whitening.compression import compress
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
+from hierbayes.structures import BOUNDED, POSITIVE
 from tests.test_graph import REAL
 
 
@@ -96,21 +97,29 @@ class Whitened:
         for number, (j, k) in enumerate(packed.places):
             parameter = list(spec.layout.predictors)[j]
             factor = spec.layout.predictors[parameter].factors[k]
-            known = self.problem.predictors[j].factors[k]
             own = factor.name if parameter == "mu" else f"{parameter}_{factor.name}"
             q, levels = len(factor.effects), len(factor.levels)
-            kinds = [
-                spec.prior("sd", coefficient=e, group=factor.name, parameter=parameter).name
-                for e in factor.effects
-            ]
+            kinds = [prior.name for prior in spec.sd_priors(parameter, factor)]
             free = "" if factor.map.identity else "_centred"
-            of_sds = places[first_sd : first_sd + q]
+            free = free if len(kinds) == q else "_scales"
+            of_sds = places[first_sd : first_sd + len(kinds)]
             found |= named(f"sd_{own}{free}", kinds, theta[of_sds[of_sds >= 0]])
-            first_sd += q
-            several = sum(len(block) > 1 for block in factor.blocks) > 1
-            for i, block in enumerate(factor.blocks):
-                if len(block) > 1 and known.cor is None:
-                    chol = memory.lams[CHOL, number][np.ix_(block, block)]
+            first_sd += len(kinds)
+            several = sum(block.matrix == "all" for block in factor.structures) > 1
+            shapes = iter(spec.shape_variables(parameter, factor))
+            for i, block in enumerate(factor.structures):
+                row = next(
+                    r for r in packed.model.blocks if r[0] == number and r[EFFECTS] == block.effects[0]
+                )
+                of_shapes = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE], 0].astype(int)
+                for shape, at in zip(block.parameters, of_shapes, strict=False):
+                    kind = "_interval__" if shape.kind == BOUNDED else "_log__"
+                    origin = np.log(shape.typical(block.positions)) if shape.kind == POSITIVE else 0.0
+                    found[f"{next(shapes).name}{kind}"] = theta[at] + origin
+                if block.matrix == "lags":
+                    found[f"cor_{own}_partials"] = theta[of_shapes[of_shapes >= 0]]
+                if block.matrix == "all" and (of_shapes >= 0).any():
+                    chol = memory.lams[CHOL, number][np.ix_(block.effects, block.effects)]
                     found[f"cor_{own}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
             found[f"r_{own}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
             start += levels * q

@@ -1,8 +1,8 @@
-"""theta <-> standard deviations and correlations: transforms, their Jacobians and priors (numba).
+"""theta <-> standard deviations and the structures' parameters: transforms, their Jacobians and priors (numba).
 
-theta holds one number for sigma, then for each factor its q sds and, for each block of k > 1 correlated
-effects, k(k - 1)/2 numbers (strictly lower triangle by rows) whose tanh are canonical partial correlations.
-What is fixed has no number in theta: its index is -1.
+theta holds one number for sigma, then for each factor one for each of its standard deviations and for each parameter of
+its covariance structures: of unstructured correlations the strictly lower triangle by rows, whose tanh are canonical
+partial correlations. What is fixed has no number in theta: its index is -1.
 """
 
 from collections.abc import Sequence
@@ -11,17 +11,41 @@ from math import lgamma, log, pi
 import numpy as np
 
 from hierbayes.engine.core.loops import compiled
-from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
+from hierbayes.engine.core.problem import Block, Factor, Floats, Ints, PriorCode, count_free
+from hierbayes.engine.core.shapes import (
+    AT,
+    BOUNDED,
+    KIND,
+    LOWER,
+    PARTIAL,
+    POSITIVE,
+    UPPER,
+    A,
+    B,
+    C,
+    D,
+    unstructured,
+)
+from hierbayes.engine.core.structures import add_reverse, set_root
 from hierbayes.engine.gaussian.problem import GaussianProblem
+from hierbayes.structures.record import ABOVE, BELOW, ROOT, SCORE
+from hierbayes.structures.registry import CODES
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
 FIXED = 9
-VALUE, SLOPE, SCORE = 0, 1, 2  # of a scale: itself, d scale/d theta, d (log prior + log-Jacobian)/d theta
-CORRELATION, ROOT = 0, 1  # z and sqrt(1 - z²) of a partial correlation
+VALUE, SLOPE, SCALE_SCORE = (
+    0,
+    1,
+    2,
+)  # of a scale: itself, d scale/d theta, d (log prior + log-Jacobian)/d theta
 CHOL, LAM, LAM_SCORE = 0, 1, 2  # of a factor: chol, Λ = diag(sds) chol, d log likelihood/d Λ (lower triangle)
+BLOCK, BLOCK_SCORE = 3, 4  # the blocks' own chols down the diagonal, and their scores
 Q, FIRST_SCALE = 0, 1  # columns of a factor's row
-FACTOR, SIZE, AT, EFFECTS = 0, 1, 2, 3  # columns of a block's row: factor, size, index in theta, its effects
+# columns of a block's row: factor, size, structure, where its shapes begin and end, where its chol lies; then its
+# effects, and which scale of the factor each has
+FACTOR, SIZE, STRUCTURE, FIRST_SHAPE, END_SHAPE, CORNER, EFFECTS = 0, 1, 2, 3, 4, 5, 6
+RATIO, PRIOR = 5, 6  # of a shape's memory, after those that a structure sees
 
 
 def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
@@ -41,26 +65,47 @@ def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
     return codes, np.column_stack([table[:, 1:3], np.zeros((len(table), 2))])
 
 
+def blocks_of(factor: Factor) -> tuple[Block, ...]:
+    """Return a factor's covariance structures."""
+    if factor.structured:
+        return factor.structured
+    return tuple(
+        unstructured(block, eta, factor.cor) for block, eta in zip(factor.blocks, factor.eta, strict=True)
+    )
+
+
 def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
-    """Return each block's factor, size, index in theta and effects, and its LKJ shape or the fixed correlation."""
+    """Return each block's row, and the rows of the parameters and constants of all of them."""
     widest = max((f.q for f in factors), default=1)
     rows: list[list[int]] = []
-    at = count_free(own)
+    shapes = [np.zeros((0, 8))]
+    at, first = count_free(own), 0
     for k, f in enumerate(factors):
         at += f.n_scales
-        for block in f.blocks:
-            free = f.cor is None
-            rows.append([k, len(block), at if free else -1, *block, *[-1] * (widest - len(block))])
-            at += len(block) * (len(block) - 1) // 2 if free else 0
-    eta = np.array([shape if f.cor is None else f.cor for f in factors for shape in f.eta], np.float64)
-    return np.array(rows, np.int64).reshape(-1, 3 + widest), eta
+        corner = 0
+        for block in blocks_of(f):
+            q, count = len(block.effects), len(block.shapes)
+            padding = [-1] * (widest - q)
+            head = [k, q, CODES[block.structure], first, first + count, corner]
+            rows.append([*head, *block.effects, *padding, *block.scales, *padding])
+            own_rows = block.shapes.copy()
+            free = own_rows[:, AT] >= 0
+            own_rows[free, AT] = at + np.arange(free.sum())
+            shapes.append(own_rows)
+            at, first, corner = at + int(free.sum()), first + count, corner + q
+    return np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest), np.concatenate(shapes)
+
+
+def effects_of(blocks: Ints) -> int:
+    """Return how many effects the widest factor has, from the table of blocks."""
+    return (blocks.shape[1] - EFFECTS) // 2
 
 
 def prior_constant(problem: GaussianProblem) -> float:
     """Return the part of the hyperparameters' log prior that does not depend on theta."""
     rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]
     return sum(scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
-        lkj_constant(f) for f in problem.factors
+        shape_constant(f) for f in problem.factors
     )
 
 
@@ -83,17 +128,21 @@ def scale_constant(code: PriorCode, a: float, b: float) -> float:
             return 0.0
 
 
-def lkj_constant(factor: Factor) -> float:
-    """Return the log normaliser over a factor's blocks: partial correlations are independent symmetric Betas.
+def shape_constant(factor: Factor) -> float:
+    """Return the log normaliser of the priors of a factor's structures.
 
-    Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate Analysis 100, section 2.4.
+    Partial correlations are independent symmetric Betas: Lewandowski, Kurowicka & Joe (2009), Journal of Multivariate
+    Analysis 100, section 2.4.
     """
     total = 0.0
-    for block, eta in zip(factor.blocks, factor.eta, strict=True) if factor.cor is None else ():
-        k = len(block)
-        for column in range(k - 1):
-            beta = eta + (k - 2 - column) / 2
-            total += (k - 1 - column) * (lgamma(2 * beta) - 2 * lgamma(beta) - (2 * beta - 1) * log(2.0))
+    for row in (row for block in blocks_of(factor) for row in block.shapes if row[AT] >= 0):
+        if row[KIND] == PARTIAL:
+            beta = row[A]
+            total += lgamma(2 * beta) - 2 * lgamma(beta) - (2 * beta - 1) * log(2.0)
+        elif row[KIND] == BOUNDED:
+            total += lgamma(row[C] + row[D]) - lgamma(row[C]) - lgamma(row[D])
+        elif row[KIND] == POSITIVE:
+            total += scale_constant(PriorCode(int(row[C])), row[A], row[B])
     return total
 
 
@@ -175,12 +224,12 @@ def constrain(
     priors: Floats,
     factors: Ints,
     blocks: Ints,
-    eta: Floats,
+    shapes: Floats,
     scale: Floats,
-    partial: Floats,
+    shaped: Floats,
     lams: Floats,
 ) -> float:
-    """Set scale, partial and lams from theta; return log prior + log-Jacobian without their constant."""
+    """Set scale, shaped and lams from theta; return log prior + log-Jacobian without their constant."""
     total = 0.0
     for i in range(scales.shape[0]):
         t = theta[scales[i, 0]] if scales[i, 0] >= 0 else 0.0
@@ -188,79 +237,73 @@ def constrain(
         x, slope, value, score = positive(t, scales[i, 1], priors[i, 0], priors[i, 1])
         scale[VALUE, i] = x
         scale[SLOPE, i] = slope * steepness
-        scale[SCORE, i] = score * steepness + steeper
+        scale[SCALE_SCORE, i] = score * steepness + steeper
         total += value + np.log(steepness)
+    for i in range(shapes.shape[0]):
+        at = int(shapes[i, AT])
+        total += _shape(theta[at] if at >= 0 else 0.0, shapes[i], shaped[:, i])
     for i in range(blocks.shape[0]):
         factor = blocks[i, FACTOR]
-        first = factors[factor, FIRST_SCALE]
-        total += _correlate(
-            theta, blocks[i], eta[i], scale[VALUE], first, partial, lams[CHOL, factor], lams[LAM, factor]
-        )
+        _correlate(blocks[i], scale[VALUE], factors[factor, FIRST_SCALE], shaped, lams[:, factor])
     return total
 
 
 @compiled
-def _correlate(
-    theta: Floats,
-    block: Ints,
-    eta: float,
-    scale: Floats,
-    first: int,
-    partial: Floats,
-    chol: Floats,
-    lam: Floats,
-) -> float:
-    """Fill one block's entries of its factor's chol and Λ; return the LKJ log density of its numbers in theta.
+def _shape(t: float, row: Floats, out: Floats) -> float:
+    """Set a structure's parameter from its number in theta; return its log density without its constant.
 
-    Of fixed correlations `eta` is the value.
-
-    Row i of the Cholesky factor: C_ij = z_ij Π_{l<j} sqrt(1 - z_il²), with z = tanh(theta). All Jacobians and
-    the LKJ density together leave (1 - z_ij²) to the power eta + (k - 2 - j)/2.
+    Distances to the bounds come from the tails of the transform, exact to the last digit however near.
     """
-    k, t = block[SIZE], block[AT]
-    if t < 0:
-        _equal_correlations(block, eta, scale, first, chol, lam)
-        return 0.0
-    total = 0.0
-    for i in range(k):
-        row = block[EFFECTS + i]
-        sd = scale[first + row]
-        rest = 1.0
-        for j in range(i):
-            column = block[EFFECTS + j]
-            x = abs(theta[t])
-            tail = np.exp(-2.0 * x)
-            total += 2.0 * (eta + 0.5 * (k - 2 - j)) * (np.log(2.0) - x - np.log1p(tail))
-            z = np.sign(theta[t]) * (1.0 - tail) / (1.0 + tail)
-            partial[CORRELATION, t] = z
-            partial[ROOT, t] = 2.0 * np.exp(-x) / (1.0 + tail)
-            chol[row, column] = z * rest
-            lam[row, column] = sd * z * rest
-            rest *= partial[ROOT, t]
-            t += 1
-        chol[row, row] = rest
-        lam[row, row] = sd * rest
-    return total
+    kind = int(row[KIND])
+    out[SCORE], out[RATIO] = 0.0, 1.0
+    if kind == PARTIAL:  # all Jacobians and the density together leave (1 - z²) to a power
+        x = abs(t)
+        tail = np.exp(-2.0 * x)
+        near, far = 2.0 * tail / (1.0 + tail), 2.0 / (1.0 + tail)
+        z = np.sign(t) * (1.0 - tail) / (1.0 + tail)
+        out[VALUE], out[ROOT], out[PRIOR] = z, 2.0 * np.exp(-x) / (1.0 + tail), -2.0 * row[A] * z
+        out[BELOW], out[ABOVE] = (far, near) if t >= 0 else (near, far)
+        return 2.0 * row[A] * (np.log(2.0) - x - np.log1p(tail))
+    if kind == BOUNDED:
+        tail = np.exp(-abs(t))
+        near, far = tail / (1.0 + tail), 1.0 / (1.0 + tail)
+        p, q = (far, near) if t >= 0 else (near, far)
+        width = row[B] - row[A]
+        below, above = row[A] - row[LOWER] + width * p, row[UPPER] - row[B] + width * q
+        out[VALUE], out[BELOW], out[ABOVE] = row[A] + width * p, below, above
+        out[ROOT] = np.sqrt(below) * np.sqrt(above)
+        out[RATIO] = 1.0 / width
+        if row[A] != row[LOWER]:
+            out[RATIO] *= width * p / below
+        if row[B] != row[UPPER]:
+            out[RATIO] *= width * q / above
+        out[PRIOR] = row[C] * q - row[D] * p
+        return row[C] * min(t, 0.0) - row[D] * max(t, 0.0) - (row[C] + row[D]) * np.log1p(tail)
+    if kind == POSITIVE:
+        x, slope, value, score = positive(t + row[D], int(row[C]), row[A], row[B])
+        out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), score
+        out[RATIO] = slope / x
+        return value
+    out[VALUE], out[BELOW], out[ABOVE] = row[A], row[A] - row[LOWER], min(row[UPPER] - row[A], 1e300)
+    out[ROOT], out[PRIOR] = np.sqrt(max(out[BELOW], 0.0)) * np.sqrt(max(out[ABOVE], 0.0)), 0.0
+    return 0.0
 
 
 @compiled
-def _equal_correlations(
-    block: Ints, value: float, scale: Floats, first: int, chol: Floats, lam: Floats
-) -> None:
-    """Fill one block's entries of chol and Λ where every correlation has one known value.
-
-    Below the diagonal a column of that Cholesky factor has one value throughout.
-    """
-    squared = 0.0  # of a row, left of the column
-    for j in range(block[SIZE]):
-        column = block[EFFECTS + j]
-        root = np.sqrt(1.0 - squared)
-        below = (value - squared) / root
-        for i in range(j, block[SIZE]):
-            row = block[EFFECTS + i]
-            chol[row, column] = root if i == j else below
-            lam[row, column] = scale[first + row] * chol[row, column]
-        squared += below * below
+def _correlate(block: Ints, scale: Floats, first: int, shaped: Floats, lams: Floats) -> None:
+    """Fill one block's entries of its factor's chol and Λ."""
+    q, corner = block[SIZE], block[CORNER]
+    own = lams[BLOCK, corner : corner + q, corner : corner + q]
+    if q == 1:
+        own[0, 0] = 1.0
+    else:
+        set_root(block[STRUCTURE], q, shaped[:, block[FIRST_SHAPE] : block[END_SHAPE]], own)
+    scales = EFFECTS + (block.size - EFFECTS) // 2
+    for i in range(q):
+        row, sd = block[EFFECTS + i], scale[first + block[scales + i]]
+        for j in range(i + 1):
+            lams[CHOL, row, block[EFFECTS + j]] = own[i, j]
+            lams[LAM, row, block[EFFECTS + j]] = sd * own[i, j]
 
 
 @compiled
@@ -269,55 +312,48 @@ def add_scores(
     scales: Ints,
     factors: Ints,
     blocks: Ints,
-    eta: Floats,
+    shapes: Floats,
     scale: Floats,
-    partial: Floats,
+    shaped: Floats,
     lams: Floats,
     grad: Floats,
 ) -> None:
     """Set grad to the gradient in theta, from the likelihood's in log sigma and in each Λ."""
     for i in range(scales.shape[0]):
         if scales[i, 0] >= 0:
-            grad[scales[i, 0]] = scale[SCORE, i]
+            grad[scales[i, 0]] = scale[SCALE_SCORE, i]
     if scales[0, 0] >= 0:
         grad[scales[0, 0]] += sigma_score * scale[SLOPE, 0] / scale[VALUE, 0]
     for i in range(blocks.shape[0]):
         factor = blocks[i, FACTOR]
-        _decorrelate(
-            blocks[i], eta[i], scale, factors[factor, FIRST_SCALE], partial, lams[:, factor], scales, grad
-        )
+        _decorrelate(blocks[i], scale, factors[factor, FIRST_SCALE], shaped, lams[:, factor], scales, grad)
+    for i in range(shapes.shape[0]):
+        at = int(shapes[i, AT])
+        if at >= 0:
+            grad[at] = shaped[RATIO, i] * shaped[SCORE, i] + shaped[PRIOR, i]
 
 
 @compiled
 def _decorrelate(
     block: Ints,
-    eta: float,
     scale: Floats,
     first: int,
-    partial: Floats,
+    shaped: Floats,
     lams: Floats,
     scales: Ints,
     grad: Floats,
 ) -> None:
     """Add one block's part of the gradient: the reverse sweep of `_correlate`. Nothing is divided by an sd."""
-    k, t = block[SIZE], block[AT]
-    for i in range(k):
-        row = block[EFFECTS + i]
-        sd = scale[VALUE, first + row]
+    q, corner = block[SIZE], block[CORNER]
+    own = lams[BLOCK, corner : corner + q, corner : corner + q]
+    own_score = lams[BLOCK_SCORE, corner : corner + q, corner : corner + q]
+    places = EFFECTS + (block.size - EFFECTS) // 2
+    for i in range(q):
+        row, place = block[EFFECTS + i], first + block[places + i]
         for j in range(i + 1):
-            column = block[EFFECTS + j]
-            score = lams[LAM_SCORE, row, column] * lams[CHOL, row, column]
-            if scales[first + row, 0] >= 0:
-                grad[scales[first + row, 0]] += score * scale[SLOPE, first + row]
-        if t < 0:
-            continue
-        rest_score = sd * lams[LAM_SCORE, row, row]
-        for j in range(i - 1, -1, -1):
-            z, root = partial[CORRELATION, t + j], partial[ROOT, t + j]
-            rest = 1.0  # Π_{l<j} of the roots, anew: dividing it out would fail at z = ±1
-            for before in range(j):
-                rest *= partial[ROOT, t + before]
-            score = sd * lams[LAM_SCORE, row, block[EFFECTS + j]]
-            grad[t + j] = rest * root * (score * root - rest_score * z) - 2.0 * (eta + 0.5 * (k - 2 - j)) * z
-            rest_score = score * z + rest_score * root
-        t += i
+            score = lams[LAM_SCORE, row, block[EFFECTS + j]]
+            if scales[place, 0] >= 0:
+                grad[scales[place, 0]] += score * own[i, j] * scale[SLOPE, place]
+            own_score[i, j] = scale[VALUE, place] * score
+    if q > 1:
+        add_reverse(block[STRUCTURE], q, shaped[:, block[FIRST_SHAPE] : block[END_SHAPE]], own, own_score)

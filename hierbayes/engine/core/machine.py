@@ -26,8 +26,10 @@ PACKAGE = Path(__file__).parents[2]
 IMPORTED = re.compile(r"^ *from hierbayes\.?([\w.]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 ALWAYS = ["engine.core.entry", "engine.core.arguments"]  # what every kernel is wrapped in
 CALLERS = {
-    f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")
+    *(f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")),
+    "priors",
 }  # make no code
+GATHERED = "structures.registry"  # imports every module of its folder, by name
 
 type Key = tuple[str, str, str]  # kernel, kind, layout of its arguments
 
@@ -109,6 +111,8 @@ def sources_of(module: str) -> str:
         if name not in seen and name not in CALLERS and path.is_file():
             seen[name] = path.read_bytes()
             left += _imports_of(seen[name].decode())
+            if name == GATHERED:
+                left += [f"structures.{module.stem}" for module in path.parent.glob("*.py")]
     return hashlib.sha256(b"".join(seen[name] for name in sorted(seen))).hexdigest()
 
 

@@ -1,6 +1,6 @@
 """What both engines are asked in common: grouping factors, and priors of standard deviations, as plain arrays."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 
 import numpy as np
@@ -30,6 +30,33 @@ class PriorCode(IntEnum):
 
 
 @dataclass(frozen=True)
+class Block:
+    """Effects of a level that one covariance structure is about, independent of those of other blocks.
+
+    Parameters
+    ----------
+    structure : str
+        Its name in `hierbayes.structures`.
+    effects : tuple of int
+        Ascending, which keeps Λ lower triangular.
+    scales : tuple of int
+        Which of the factor's standard deviations each effect has.
+    shapes : array, shape (P, 8)
+        Its parameters, then its constants: see `hyperparameters.constrain`.
+    """
+
+    structure: str
+    effects: tuple[int, ...]
+    scales: tuple[int, ...]
+    shapes: Floats
+
+    @property
+    def n_free(self) -> int:
+        """Number of free parameters."""
+        return int((self.shapes[:, 0] >= 0).sum())
+
+
+@dataclass(frozen=True)
 class Factor:
     """A grouping factor and its varying effects.
 
@@ -44,20 +71,24 @@ class Factor:
     blocks : tuple of tuples of int
         Which effects are correlated: ``((0, 1),)`` is unstructured, ``((0,), (1,))`` diagonal.
     sd_priors : array, shape (q, 4)
-        One row ``(code, a, b, c)`` an effect, see `PriorCode`.
+        One row ``(code, a, b, c)`` a standard deviation, see `PriorCode`: an effect has one of its own unless
+        `structured` says otherwise.
     eta : tuple of float
         LKJ shape of each block; not read for a block of one effect.
     cor : float, optional
         The value of every correlation within a block, where it is known; then no correlation is free.
+    structured : tuple of Block
+        The covariance structures; unless given, `blocks` are unstructured.
     """
 
     codes: Ints
     Z: Floats
     n_levels: int
-    blocks: Blocks
-    sd_priors: Floats
-    eta: tuple[float, ...]
+    blocks: Blocks = ()
+    sd_priors: Floats = field(default_factory=lambda: np.empty((0, 4)))
+    eta: tuple[float, ...] = ()
     cor: float | None = None
+    structured: tuple[Block, ...] = field(default=())
 
     def __post_init__(self) -> None:
         set_fields(self, codes=np.ascontiguousarray(self.codes, dtype=np.int64))
@@ -67,6 +98,9 @@ class Factor:
             raise ValueError(f"codes {self.codes.shape} and Z {self.Z.shape} must share their rows")
         if self.codes.size and (self.codes.min() < 0 or self.codes.max() >= self.n_levels):
             raise ValueError(f"codes must lie in 0..{self.n_levels - 1}")
+        if self.structured:
+            set_fields(self, blocks=tuple(block.effects for block in self.structured))
+            set_fields(self, eta=(1.0,) * len(self.blocks))
         if sorted(e for block in self.blocks for e in block) != list(range(self.q)):
             raise ValueError(f"blocks {self.blocks} must hold each of the {self.q} effects once")
         if len(self.eta) != len(self.blocks):
@@ -76,7 +110,8 @@ class Factor:
         largest = max(map(len, self.blocks))
         if self.cor is not None and largest > 1 and not -1 / (largest - 1) < self.cor < 1:
             raise ValueError(f"{largest} effects cannot all have the correlation {self.cor}")
-        if self.sd_priors.shape != (self.q, 4):
+        tied = {scale for block in self.structured for scale in block.scales}
+        if self.sd_priors.shape != (len(tied) or self.q, 4):
             raise ValueError(f"sd_priors must have shape ({self.q}, 4), got {self.sd_priors.shape}")
         # Ascending effects keep Λ lower triangular.
         set_fields(self, blocks=tuple(tuple(sorted(block)) for block in self.blocks))
@@ -93,10 +128,20 @@ class Factor:
 
     @property
     def n_correlations(self) -> int:
-        """Number of free correlations."""
+        """Number of free correlations, or of what else the structures have for free parameters."""
+        if self.structured:
+            return sum(block.n_free for block in self.structured)
         if self.cor is not None:
             return 0
         return sum(len(block) * (len(block) - 1) // 2 for block in self.blocks)
+
+    @property
+    def scale_of(self) -> Ints:
+        """Which of the standard deviations each effect has: (q,)."""
+        found = np.arange(self.q)
+        for block in self.structured:
+            found[list(block.effects)] = block.scales
+        return found
 
 
 def count_free(priors: Floats) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.core.hyperparameters import scale_table, start_theta
+from hierbayes.engine.core.hyperparameters import blocks_of, scale_table, start_theta
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.standardisation import find_mode, standardise
@@ -39,13 +39,15 @@ HARMONIC = harmonic(0.5)
 class Draws:
     """Posterior draws, every array (chain, draw, …).
 
-    ``sd``, ``cor`` and ``r`` have one array a factor, of shapes (…, q), (…, q, q) and (…, n_levels, q);
+    ``sd``, ``shapes``, ``cor`` and ``r`` have one array a factor, of shapes (…, q), (…, parameters and constants of its
+    structures), (…, q, q) and (…, n_levels, q);
     ``r`` is empty if the effects were not asked for.
     """
 
     sigma: Floats
     b: Floats  # (chain, draw, p), on the scale of the user's columns
     sd: tuple[Floats, ...]
+    shapes: tuple[Floats, ...]
     cor: tuple[Floats, ...]
     r: tuple[Floats, ...]
     theta: Floats  # (chain, draw, n_theta)
@@ -108,8 +110,9 @@ def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
     explained = float(b @ products @ b) / n - mean * mean
     left = max(float(m.dense[-1, -1]) / n, 0.01 * explained, 1e-300) ** 0.5
     values = [0.7 * left]
-    for ZZ in m.within:
-        size = np.sqrt(np.einsum("gaa->a", ZZ) / m.n)
+    for f, ZZ in zip(problem.factors, m.within, strict=True):
+        squares = np.bincount(f.scale_of, np.einsum("gaa->a", ZZ) / m.n)
+        size = np.sqrt(squares)
         size[size == 0] = 1.0
         values += (0.5 * left / size).tolist()
     return start_theta(problem.n_theta, *scale_table(problem.sigma_prior[None], problem.factors), values)
@@ -217,17 +220,27 @@ def complete(
     b = values[..., :p] + about.b
     if problem.intercept is not None:
         b[..., problem.intercept] -= b @ problem.centre
-    sds, cors, rs = [], [], []
+    sds, shapes, cors, rs = [], [], [], []
     at, first = p, 1
+    start = first + sum(len(f.sd_priors) for f in problem.factors)
     for k, f in enumerate(problem.factors):
-        sds.append(scale[..., first : first + f.q])
+        sds.append(scale[..., first + f.scale_of])
+        count = sum(len(block.shapes) for block in blocks_of(f))
+        shapes.append(scale[..., start : start + count])
         factor_chol = chol[..., k, : f.q, : f.q]
         cor = factor_chol @ np.swapaxes(factor_chol, -1, -2)
         cor[..., range(f.q), range(f.q)] = 1.0
         cors.append(cor)
         if effects:
             rs.append(values[..., at : at + f.n_levels * f.q].reshape(*shape, f.n_levels, f.q))
-        at, first = at + f.n_levels * f.q, first + f.q
+        at, first, start = at + f.n_levels * f.q, first + len(f.sd_priors), start + count
     return Draws(
-        scale[..., 0], b, tuple(sds), tuple(cors), tuple(rs), points[..., : problem.n_theta], statistics
+        scale[..., 0],
+        b,
+        tuple(sds),
+        tuple(shapes),
+        tuple(cors),
+        tuple(rs),
+        points[..., : problem.n_theta],
+        statistics,
     )

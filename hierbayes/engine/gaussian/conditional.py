@@ -38,7 +38,7 @@ BATCH = 2_000_000  # numbers drawn together
 class Coefficients:
     """Draws given theta."""
 
-    scale: Floats  # (draws, 1 + Σq): sigma and the sds
+    scale: Floats  # (draws, 1 + sds + shapes): sigma, the sds, the structures' parameters
     chol: Floats  # (draws, K, largest q, largest q): Cholesky factors of the correlation matrices
     values: Floats  # (draws, p + Σ levels × q): b about the moments' reference, then each factor's deviations
 
@@ -77,7 +77,7 @@ def in_batches(
     keep: int | None,
 ) -> Coefficients:
     """Have ``draw_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
-    scale = np.empty((draws, len(packed.constants.scales)))
+    scale = np.empty((draws, len(packed.constants.scales) + len(packed.constants.shapes)))
     chol = np.empty((draws, *packed.memory().lams.shape[1:]))
     values = np.empty((draws, packed.n_coefficients if keep is None else keep))
     size = max(1, BATCH // max(1, packed.n_coefficients))
@@ -100,23 +100,25 @@ def in_batches(
 def draw_conditional(
     thetas: Floats, levels: Ints, out: Floats, out_scale: Floats, out_chol: Floats,
     origin: Floats, scale_tril: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
-    factors: Ints, blocks: Ints, eta: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
-    gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats,
+    factors: Ints, blocks: Ints, shapes: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, shaped: Floats, lams: Floats,
     inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, column_set: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> None:  # fmt: skip
     """Turn rows of independent standard normals into draws of all coefficients, one for each row of theta.
 
-    Also store sigma and the sds, and the Cholesky factors of the correlation matrices.
+    Also store sigma, the sds and the structures' parameters, and the Cholesky factors of the correlation matrices.
     v = v̂ + R⁻ᵀε, then u_g = û_g(v) + L_g⁻ᵀz_g (docs/engine.md, section 1).
     """
     primary = sizes[0]
     q = factors[primary, Q] if primary >= 0 else 0
     for draw in range(thetas.shape[0]):
-        constrain(thetas[draw], scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+        constrain(thetas[draw], scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
         is2 = 1.0 / scale[VALUE, 0] ** 2
         for i in range(scale.shape[1]):
             out_scale[draw, i] = scale[VALUE, i]
+        for i in range(shaped.shape[1]):
+            out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
         for k in range(lams.shape[1]):
             for i in range(lams.shape[2]):
                 for j in range(lams.shape[2]):

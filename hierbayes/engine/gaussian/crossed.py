@@ -90,7 +90,7 @@ def crossed_log_density(
         memory.theta[i] = c.origin[i] + head_dot(c.scale_tril[i], position, i + 1)
     value = c.scalars[1] - 0.5 * np.log(2.0 * np.pi) * (position.size - n_theta)
     value += constrain(
-        memory.theta, c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams
+        memory.theta, c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams
     )  # fmt: skip
     is2 = 1.0 / memory.scale[VALUE, 0] ** 2
     value += forward(is2, memory.lams[LAM], position[n_theta:], whitening, mapped)
@@ -105,7 +105,7 @@ def crossed_log_density(
         residual(is2, c, products, memory, work, mapped.pull)
         sigma_score += vjp(is2, memory.lams[LAM], whitening, mapped, memory.lams[LAM_SCORE], grad[n_theta:])
         add_scores(
-            sigma_score, c.scales, c.factors, c.blocks, c.eta, memory.scale, memory.partial, memory.lams, memory.score
+            sigma_score, c.scales, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams, memory.score
         )  # fmt: skip
         if finite(memory.score.sum() + grad[n_theta:].sum()):
             fill(grad[:n_theta], 0.0)
@@ -188,7 +188,7 @@ def draw_crossed_conditional(
     """As `conditional.draw_conditional`, given the sampled effects' coordinates (draws, D) too."""
     for draw in range(thetas.shape[0]):
         constrain(
-            thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial,
+            thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped,
             memory.lams,
         )  # fmt: skip
         is2 = 1.0 / memory.scale[VALUE, 0] ** 2
@@ -197,8 +197,8 @@ def draw_crossed_conditional(
         draw_conditional(
             thetas[draw : draw + 1], levels, out[draw : draw + 1], out_scale[draw : draw + 1],
             out_chol[draw : draw + 1], c.origin, c.scale_tril, c.sizes, c.scalars, c.scales, c.scale_priors, c.factors,
-            c.blocks, c.eta, c.column_sets, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.theta,
-            memory.score, memory.scale, memory.partial, memory.lams, memory.inverses, memory.tiles, memory.rows,
+            c.blocks, c.shapes, c.column_sets, c.columns, c.starts, c.ZZ, work.ZA, work.gram, c.prior, memory.theta,
+            memory.score, memory.scale, memory.shaped, memory.lams, memory.inverses, memory.tiles, memory.rows,
             memory.H, memory.flat_H, memory.column_set, memory.E, memory.squares, memory.vectors,
         )  # fmt: skip
         for k in range(whitening.table.shape[0]):

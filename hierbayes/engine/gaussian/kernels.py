@@ -44,8 +44,8 @@ from hierbayes.engine.gaussian.elimination import (
 def log_density(
     position: Floats, grad: Floats,
     origin: Floats, scale_tril: Floats, sizes: Ints, scalars: Floats, scales: Ints, scale_priors: Floats,
-    factors: Ints, blocks: Ints, eta: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
-    gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats,
+    factors: Ints, blocks: Ints, shapes: Floats, column_sets: Ints, columns: Ints, starts: Ints, ZZ: Floats, ZA: Floats,
+    gram: Floats, prior: Floats, theta: Floats, score: Floats, scale: Floats, shaped: Floats, lams: Floats,
     inverses: Floats, tiles: Floats, rows: Floats, H: Floats, flat_H: Floats, column_set: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> float:  # fmt: skip
@@ -57,14 +57,14 @@ def log_density(
     """
     for i in range(theta.size):
         theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
-    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
     likelihood, sigma_score = log_likelihood(
         sizes, scalars, factors, column_sets, columns, starts, ZZ, ZA, gram, prior, scale, lams, inverses, tiles, rows,
         H, flat_H, column_set, E, squares, vectors,
     )  # fmt: skip
     value += likelihood
     if finite(value):
-        add_scores(sigma_score, scales, factors, blocks, eta, scale, partial, lams, score)
+        add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
         if finite(score.sum()):
             fill(grad, 0.0)
             add_lower_rows(grad, theta.size, score, scale_tril, 0)

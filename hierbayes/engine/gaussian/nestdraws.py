@@ -53,11 +53,13 @@ def draw_nested_conditional(
     """
     for draw in range(thetas.shape[0]):
         constrain(
-            thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.eta, memory.scale, memory.partial,
+            thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped,
             memory.lams,
         )  # fmt: skip
         for i in range(memory.scale.shape[1]):
             out_scale[draw, i] = memory.scale[VALUE, i]
+        for i in range(memory.shaped.shape[1]):
+            out_scale[draw, memory.scale.shape[1] + i] = memory.shaped[VALUE, i]
         for k in range(memory.lams.shape[1]):
             for i in range(memory.lams.shape[2]):
                 for j in range(memory.lams.shape[2]):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import block_table, scale_table
+from hierbayes.engine.core.hyperparameters import block_table, effects_of, scale_table
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.packing import constant
@@ -40,7 +40,7 @@ class NestedConstants(NamedTuple):
     scale_priors: Floats
     factors: Ints
     blocks: Ints
-    eta: Floats
+    shapes: Floats
     prior: Floats  # (2, p): precision, mean about the moments' reference
     chain: Ints  # (F, 7): factor, q, levels (or patterns), batches, first of batches, row in A, row in information
     parents: Ints  # (2, Σ batches, L): first row of a level's parent in information, and its lane; 0 without a parent
@@ -67,7 +67,7 @@ class NestedMemory(NamedTuple):
     theta: Floats  # (n_theta,)
     score: Floats  # (n_theta,)
     scale: Floats  # as `packing.Memory`
-    partial: Floats
+    shaped: Floats
     lams: Floats
     solved: Floats  # (5, rows, L): L⁻¹, L⁻¹Λ', K = Λ(I + Λ'AΛ)⁻¹Λ', Λ(I + Λ'AΛ)⁻¹, A; LL' = I + Λ'AΛ
     tiles: Floats  # (3, q², L)
@@ -108,7 +108,7 @@ class Nested:
     def memory(self) -> NestedMemory:
         """Return memory for evaluations on one thread."""
         c = self.constants
-        lanes, p = c.ZZ.shape[1], c.prior.shape[1]
+        lanes, p, widest = c.ZZ.shape[1], c.prior.shape[1], effects_of(c.blocks)
         q = c.chain[:, 1]
         largest, width = int(q.max()), int(q[1:].sum()) + p + 1
         rows = int((c.chain[:, 3] * q**2).sum())
@@ -117,8 +117,8 @@ class Nested:
             np.zeros(self.n_theta),
             np.zeros(self.n_theta),
             np.zeros((3, len(c.scales))),
-            np.zeros((2, self.n_theta)),
-            np.zeros((3, len(c.factors), c.blocks.shape[1] - 3, c.blocks.shape[1] - 3)),
+            np.zeros((7, len(c.shapes))),
+            np.zeros((5, len(c.factors), widest, widest)),
             np.zeros((5, rows, lanes)),
             np.zeros((3, largest**2, lanes)),
             np.zeros((largest * width, lanes)),
@@ -170,8 +170,9 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
         parents[:, batches[:place].sum() + at // lanes, at % lanes] = row, own % lanes
     sigma = problem.sigma_prior[None]
     scales, scale_priors = scale_table(sigma, problem.factors)
-    blocks, eta = block_table(sigma, problem.factors)
+    blocks, shapes = block_table(sigma, problem.factors)
     p, all_q = problem.X.shape[1], np.array([f.q for f in problem.factors])
+    sds = np.array([len(f.sd_priors) for f in problem.factors])
     all_levels = np.array([f.n_levels for f in problem.factors])
     starts = p + np.cumsum(all_levels * all_q) - all_levels * all_q
     constants = NestedConstants(
@@ -180,11 +181,9 @@ def nest(problem: GaussianProblem, m: Moments) -> Nested:
         scalars=np.array([m.n, constant(problem, m)]),
         scales=scales,
         scale_priors=scale_priors,
-        factors=np.column_stack(
-            [all_q, 1 + np.cumsum(all_q) - all_q, np.full(q.size, -1), all_levels, starts]
-        ),
+        factors=np.column_stack([all_q, 1 + np.cumsum(sds) - sds, np.full(q.size, -1), all_levels, starts]),
         blocks=blocks,
-        eta=eta,
+        shapes=shapes,
         prior=np.array([problem.prior_precision, problem.prior_mean - m.reference.b]),
         chain=np.column_stack(
             [order, q, sizes, batches, np.cumsum(batches) - batches, np.cumsum(squares) - squares, first]

@@ -51,9 +51,9 @@ FACTOR, SIZE, COUNT, PIECES, FIRST, SQUARES, TRIANGLES = 0, 1, 2, 3, 4, 5, 6  # 
 def nested_log_density(
     position: Floats, grad: Floats,
     origin: Floats, scale_tril: Floats, scalars: Floats, scales: Ints, scale_priors: Floats, factors: Ints,
-    blocks: Ints, eta: Floats, prior: Floats, chain: Ints, parents: Ints, counts: Floats, ZZ: Floats,
+    blocks: Ints, shapes: Floats, prior: Floats, chain: Ints, parents: Ints, counts: Floats, ZZ: Floats,
     patterns: Ints, homes: Ints, products: Floats, own: Floats, gram: Floats,
-    theta: Floats, score: Floats, scale: Floats, partial: Floats, lams: Floats, solved: Floats, tiles: Floats,
+    theta: Floats, score: Floats, scale: Floats, shaped: Floats, lams: Floats, solved: Floats, tiles: Floats,
     rows: Floats, flat: Floats, spread: Floats, sums: Floats, left: Floats, scores: Floats, E: Floats,
     squares: Floats, vectors: Floats,
 ) -> float:  # fmt: skip
@@ -63,16 +63,16 @@ def nested_log_density(
     `nested.NestedConstants` and `nested.NestedMemory`: numba takes arrays one by one in half the time of two tuples.
     """
     c = NestedConstants(
-        origin, scale_tril, scalars, scales, scale_priors, factors, blocks, eta, prior, chain, parents, counts, ZZ,
+        origin, scale_tril, scalars, scales, scale_priors, factors, blocks, shapes, prior, chain, parents, counts, ZZ,
         patterns, homes, products, own, gram,
     )  # fmt: skip
     memory = NestedMemory(
-        theta, score, scale, partial, lams, solved, tiles, rows, flat, spread, sums, left,
+        theta, score, scale, shaped, lams, solved, tiles, rows, flat, spread, sums, left,
         scores, E, squares, vectors,
     )  # fmt: skip
     for i in range(theta.size):
         theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
-    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, eta, scale, partial, lams)
+    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
     sigma = scale[VALUE, 0]
     is2 = 1.0 / (sigma * sigma)
     half_log_det, quad = eliminate_chain(is2, c, memory)
@@ -89,7 +89,7 @@ def nested_log_density(
             for a in range(chain[i, SIZE]):
                 for b in range(a + 1):  # Σ E[u_g'u_g] less its dimension
                     explained += lams[LAM_SCORE, k, a, b] * lams[LAM, k, a, b]
-        add_scores(quad - scalars[0] - explained, scales, factors, blocks, eta, scale, partial, lams, score)
+        add_scores(quad - scalars[0] - explained, scales, factors, blocks, shapes, scale, shaped, lams, score)
         if finite(score.sum()):
             fill(grad, 0.0)
             add_lower_rows(grad, theta.size, score, scale_tril, 0)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import block_table, prior_constant, scale_table
+from hierbayes.engine.core.hyperparameters import block_table, effects_of, prior_constant, scale_table
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.gaussian.batches import dense, level_batches
 from hierbayes.engine.gaussian.moments import Moments
@@ -26,8 +26,8 @@ class Constants(NamedTuple):
     scales: Ints  # (1 + Σq, 2): index in theta (-1: fixed), prior code; sigma first, then the factors' sds
     scale_priors: Floats  # (1 + Σq, 4): arguments a, b; knee and rate of the tail transform
     factors: Ints  # (K, 5): q, first scale, first dense column, number of levels, start in a draw
-    blocks: Ints  # (blocks, 3 + largest q): factor, size, index in theta (-1: fixed), effects
-    eta: Floats  # (blocks,): LKJ's, or the fixed correlation
+    blocks: Ints  # (blocks, 6 + 2 × largest q), (shapes, 8): see `core.hyperparameters`
+    shapes: Floats
     column_sets: Ints  # see `batches.LevelBatches`
     columns: Ints
     starts: Ints
@@ -43,8 +43,10 @@ class Memory(NamedTuple):
     theta: Floats  # (n_theta,)
     score: Floats  # (n_theta,): gradient in theta
     scale: Floats  # (3, 1 + Σq): value, slope, score
-    partial: Floats  # (2, n_theta): correlation, root
-    lams: Floats  # (3, K, largest q, largest q): chol, Λ, d log likelihood / d Λ
+    shaped: Floats  # (7, shapes): the structures' parameters and constants
+    lams: (
+        Floats  # (5, K, largest q, largest q): chol, Λ, d log likelihood / d Λ; the blocks' own, their scores
+    )
     inverses: Floats  # (2, batches × q², L): L_g⁻¹ and L_g⁻¹Λ'
     tiles: Floats  # (5, q², L)
     rows: Floats  # (3, q, L)
@@ -86,14 +88,14 @@ class Packed:
         lanes = c.ZZ.shape[1]
         q = int(c.factors[c.sizes[0], 0]) if c.sizes[0] >= 0 else 1
         widest = int(c.column_sets[:, 3].max(initial=1))
-        largest = c.blocks.shape[1] - 3
+        largest = effects_of(c.blocks)
         H = np.zeros((widest, q, lanes))
         return Memory(
             np.zeros(self.n_theta),
             np.zeros(self.n_theta),
             np.zeros((3, len(c.scales))),
-            np.zeros((2, self.n_theta)),
-            np.zeros((3, len(c.factors), largest, largest)),
+            np.zeros((7, len(c.shapes))),
+            np.zeros((5, len(c.factors), largest, largest)),
             np.zeros((2, *c.ZZ.shape)),
             np.zeros((5, q * q, lanes)),
             np.zeros((3, q, lanes)),
@@ -115,9 +117,10 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
     levels = level_batches(problem, m, primary, rest.slots)
     sigma = problem.sigma_prior[None]
     scales, scale_priors = scale_table(sigma, problem.factors)
-    blocks, eta = block_table(sigma, problem.factors)
+    blocks, shapes = block_table(sigma, problem.factors)
     q = np.array([f.q for f in problem.factors], np.int64)
-    factors = np.column_stack([q, 1 + np.cumsum(q) - q, rest.slots])
+    sds = np.array([len(f.sd_priors) for f in problem.factors], np.int64)
+    factors = np.column_stack([q, 1 + np.cumsum(sds) - sds, rest.slots])
     constants = Constants(
         origin=np.zeros(problem.n_theta),
         scale_tril=np.eye(problem.n_theta),
@@ -127,7 +130,7 @@ def pack(problem: GaussianProblem, m: Moments, primary: int, sampled: tuple[int,
         scale_priors=scale_priors,
         factors=np.ascontiguousarray(factors),
         blocks=blocks,
-        eta=eta,
+        shapes=shapes,
         column_sets=levels.column_sets,
         columns=levels.columns,
         starts=levels.starts,

@@ -60,9 +60,9 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         model.scale_priors,
         model.factors,
         model.blocks,
-        model.eta,
+        model.shapes,
         memory.scale,
-        memory.partial,
+        memory.shaped,
         memory.lams,
     )
     total += place_own(theta, model.own_places, model.own_priors, memory.own)
@@ -179,7 +179,7 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         score = memory.theta[SCORES]
         if model.scales.shape[0] > 0:
             add_scores(
-                0.0, model.scales, model.factors, model.blocks, model.eta, memory.scale, memory.partial,
+                0.0, model.scales, model.factors, model.blocks, model.shapes, memory.scale, memory.shaped,
                 memory.lams, score,
             )  # fmt: skip
         score_own(model.own_places, memory.own, score)

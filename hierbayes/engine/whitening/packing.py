@@ -9,7 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import block_table, lkj_constant, scale_constant, scale_table
+from hierbayes.engine.core.hyperparameters import (
+    block_table,
+    effects_of,
+    scale_constant,
+    scale_table,
+    shape_constant,
+)
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.coefficients import coefficient_constant
 from hierbayes.engine.whitening.problem import Problem, ordered_factors
@@ -32,10 +38,10 @@ class Model(NamedTuple):
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
-    scale_priors: Floats  # (S, 4): arguments, see gaussian.hyperparameters
+    scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
     factors: Ints  # (K, 8): q, first scale, levels, start in r, first column of Z, first level, start in W, predictor
-    blocks: Ints  # see gaussian.hyperparameters
-    eta: Floats
+    blocks: Ints  # see core.hyperparameters
+    shapes: Floats
     priors: Floats  # (P, 4): of the coefficients
     predictors: Ints  # (M, 2): first coefficient, end
     X: Floats  # (P, n)
@@ -68,8 +74,8 @@ class Memory(NamedTuple):
 
     theta: Floats  # (2, T): itself, its score
     scale: Floats  # (3, S)
-    partial: Floats  # (2, T)
-    lams: Floats  # (3, K, q, q)
+    shaped: Floats  # (7, shapes): the structures' parameters and constants
+    lams: Floats  # (5, K, q, q)
     white: Floats  # (2, R + P): coordinates after the rotation, their scores
     effects: Floats  # (4, R): r, u, what W sees of them, score of r
     coefs: Floats  # (5, P): t, coefficient, slope, score of the prior, score of t
@@ -109,14 +115,14 @@ class Packed:
     def memory(self) -> Memory:
         """Memory for evaluations on one thread."""
         theta, effects, coefs = self.n_theta, self.n_effects, self.mapping.t.size
-        q = self.model.blocks.shape[1] - 3
+        q = effects_of(self.model.blocks)
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
         n_components = len(self.model.components)
         return Memory(
             np.zeros((2, theta)),
             np.zeros((3, len(self.model.scales))),
-            np.zeros((2, theta)),
-            np.zeros((3, n_factors, q, q)),
+            np.zeros((7, len(self.model.shapes))),
+            np.zeros((5, n_factors, q, q)),
             np.zeros((2, effects + coefs)),
             np.zeros((4, effects)),
             np.zeros((5, coefs)),
@@ -143,10 +149,11 @@ def pack(problem: Problem) -> Packed:
     factors = [problem.predictors[j].factors[k] for j, k in places]
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
+    sds = np.array([len(f.sd_priors) for f in factors], np.int64)
     table = np.column_stack(
         [
             q,
-            np.cumsum(q) - q,
+            np.cumsum(sds) - sds,
             levels,
             np.cumsum(levels * q) - levels * q,
             np.cumsum(q) - q,
@@ -157,7 +164,7 @@ def pack(problem: Problem) -> Packed:
     ).reshape(-1, 8)
     own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     scales, arguments = scale_table(own, factors)
-    blocks, eta = block_table(own, factors)
+    blocks, shapes = block_table(own, factors)
     n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
@@ -174,7 +181,7 @@ def pack(problem: Problem) -> Packed:
         scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
         blocks=blocks,
-        eta=eta,
+        shapes=shapes,
         priors=priors,
         predictors=np.column_stack([np.append(0, ends[:-1]), ends]).astype(np.int64),
         X=_stack([p.X.T for p in problem.predictors], len(problem.y)),
@@ -195,7 +202,7 @@ def _constant(problem: Problem, own: Floats, factors: list[Factor], priors: Floa
     """The part of the log density that depends on nothing drawn."""
     sds = [row for f in factors for row in f.sd_priors]
     total = problem.constant + sum(scale_constant(PriorCode(int(c)), a, b) for c, a, b, _ in sds)
-    total += sum(lkj_constant(f) for f in factors)
+    total += sum(shape_constant(f) for f in factors)
     total += sum(coefficient_constant(row) for row in (*own, *priors))
     effects = sum(f.n_levels * f.q for f in factors)
     return total - 0.5 * effects * float(np.log(2 * np.pi))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, VALUE
+from hierbayes.engine.core.hyperparameters import CHOL, VALUE, blocks_of
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.core.problem import Floats
@@ -33,8 +33,8 @@ class Draws:
         The family's own parameters that have no predictor.
     b : tuple of arrays (…, p)
         Each predictor's coefficients, of its centred columns.
-    sd, cor, r : tuples of tuples of arrays (…, q), (…, q, q), (…, levels, q)
-        Of each predictor's factors.
+    sd, shapes, cor, r : tuples of tuples of arrays (…, q), (…, P), (…, q, q), (…, levels, q)
+        Of each predictor's factors: standard deviations, structures' parameters and constants, correlations, effects.
     statistics : dict
         The sampler's, (chain, draw).
     """
@@ -42,6 +42,7 @@ class Draws:
     own: Floats
     b: tuple[Floats, ...]
     sd: tuple[tuple[Floats, ...], ...]
+    shapes: tuple[tuple[Floats, ...], ...]
     cor: tuple[tuple[Floats, ...], ...]
     r: tuple[tuple[Floats, ...], ...]
     statistics: dict[str, np.ndarray]
@@ -103,7 +104,10 @@ def expand(
     flat = positions.reshape(size, packed.dim)
     model = packed.model
     own = np.empty((size, len(model.own_places)))
-    scale, b = np.empty((size, len(model.scales))), np.empty((size, packed.mapping.t.size))
+    scale, b = (
+        np.empty((size, len(model.scales) + len(model.shapes))),
+        np.empty((size, packed.mapping.t.size)),
+    )
     chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
     parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
 
@@ -117,21 +121,25 @@ def expand(
     sds: list[list[Floats]] = [[np.empty(0)] * len(p.factors) for p in problem.predictors]
     cors = [list(one) for one in sds]
     rs = [list(one) for one in sds]
-    at, first = 0, 0
+    shapes = [list(one) for one in sds]
+    at, first, shape_at = 0, 0, len(model.scales)
     for number, (j, k) in enumerate(packed.places):
         factor = problem.predictors[j].factors[k]
         q, levels = factor.q, factor.n_levels
-        sds[j][k] = scale[:, first : first + q].reshape(*shape, q)
+        sds[j][k] = scale[:, first + factor.scale_of].reshape(*shape, q)
+        count = sum(len(block.shapes) for block in blocks_of(factor))
+        shapes[j][k] = scale[:, shape_at : shape_at + count].reshape(*shape, count)
         root = chol[:, number, :q, :q]
         cor = root @ np.swapaxes(root, -1, -2)
         cor[..., range(q), range(q)] = 1.0
         cors[j][k] = cor.reshape(*shape, q, q)
         rs[j][k] = r[:, at : at + levels * q].reshape(*shape, levels, q)
-        at, first = at + levels * q, first + q
+        at, first, shape_at = at + levels * q, first + len(factor.sd_priors), shape_at + count
     return Draws(
         own=own.reshape(*shape, len(model.own_places)),
         b=tuple(b[:, start:end].reshape(*shape, end - start) for start, end in model.predictors),
         sd=tuple(map(tuple, sds)),
+        shapes=tuple(map(tuple, shapes)),
         cor=tuple(map(tuple, cors)),
         r=tuple(map(tuple, rs)),
         statistics=statistics,
@@ -154,8 +162,10 @@ def _expand(
         forward(positions[draw], model, mapping, memory)
         for i in range(own.shape[1]):
             own[draw, i] = memory.own[VALUE, i]
-        for i in range(scale.shape[1]):
+        for i in range(memory.scale.shape[1]):
             scale[draw, i] = memory.scale[VALUE, i]
+        for i in range(memory.shaped.shape[1]):
+            scale[draw, memory.scale.shape[1] + i] = memory.shaped[VALUE, i]
         for k in range(chol.shape[1]):
             for i in range(chol.shape[2]):
                 for j in range(chol.shape[3]):

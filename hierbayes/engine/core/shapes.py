@@ -1,0 +1,53 @@
+"""Parameters and constants of covariance structures as rows of numbers that the kernels read."""
+
+from collections.abc import Sequence
+from math import log
+
+import numpy as np
+
+from hierbayes.engine.core.problem import Block, Floats
+from hierbayes.structures.record import Structure
+from hierbayes.structures.registry import STRUCTURES
+
+# columns of a shape's row: index in theta, kind, four numbers of its prior, its bounds
+AT, KIND, A, B, C, D, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
+PARTIAL, BOUNDED, POSITIVE, CONSTANT = 0, 1, 2, 3  # kinds of shapes
+
+
+def partial_rows(powers: Sequence[float] | Floats) -> Floats:
+    """Return the rows of partial correlations w with densities (1 - w²)^(power - 1)."""
+    found = np.zeros((len(powers), 8))
+    found[:, A], found[:, LOWER], found[:, UPPER] = powers, -1.0, 1.0
+    return found
+
+
+def constant_rows(values: Sequence[float] | Floats, lower: float = 0.0, upper: float = np.inf) -> Floats:
+    """Return the rows of what is known: of parameters between their bounds, and of constants."""
+    found = np.zeros((len(values), 8))
+    found[:, AT], found[:, KIND], found[:, A] = -1, CONSTANT, values
+    found[:, LOWER], found[:, UPPER] = lower, upper
+    return found
+
+
+def bounded_row(low: float, high: float, alpha: float, beta: float, lower: float, upper: float) -> Floats:
+    """Return the row of a parameter that is a Beta(alpha, beta) stretched from `low` to `high`, within its bounds."""
+    return np.array([[0, BOUNDED, low, high, alpha, beta, lower, upper]])
+
+
+def positive_row(prior: Floats, typical: float) -> Floats:
+    """Return the row of a positive parameter with a prior as `PriorCode` has it; theta counts from a typical value."""
+    return np.array([[0, POSITIVE, prior[1], prior[2], prior[0], log(typical), 0.0, np.inf]])
+
+
+def matrix_rows(structure: Structure, q: int, eta: float, cor: float | None) -> Floats:
+    """Return the rows of correlations that are free one by one, or known and all the same."""
+    if cor is None:
+        return partial_rows(structure.powers(q, eta))
+    given = [j for i in range(q) for j in range(i)] if structure.matrix == "all" else range(q - 1)
+    return constant_rows([cor / (1.0 + j * cor) for j in given], -1.0, 1.0)
+
+
+def unstructured(effects: Sequence[int], eta: float, cor: float | None) -> Block:
+    """Return a block of effects with any correlations, or with known ones that are all the same."""
+    shapes = matrix_rows(STRUCTURES["us"], len(effects), eta, cor)
+    return Block("us", tuple(effects), tuple(effects), shapes)

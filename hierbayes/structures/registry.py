@@ -1,0 +1,18 @@
+"""The table of covariance structures: every module here that has a record, `STRUCTURE`."""
+
+from importlib import import_module
+from pathlib import Path
+
+from hierbayes.structures.record import Structure
+
+
+def _found() -> list[Structure]:
+    modules = (
+        import_module(f"hierbayes.structures.{path.stem}") for path in Path(__file__).parent.glob("[!_]*.py")
+    )
+    structures = [module.STRUCTURE for module in modules if hasattr(module, "STRUCTURE")]
+    return sorted(structures, key=lambda structure: (structure.place, structure.name))
+
+
+STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in _found()}
+CODES = {name: code for code, name in enumerate(STRUCTURES)}  # what the kernels know them by
