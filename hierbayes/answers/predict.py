@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean
-from hierbayes.answers.draws import LARGEST_KEPT, Draws
+from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
@@ -276,7 +276,7 @@ def _linear_predictor(
     spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, effects: Effects
 ) -> Array:
     layout = spec.layout.predictors[parameter]
-    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    b = population_coefficients(spec, parameter, draws.values)
     factors = []
     for factor in layout.factors:
         if (parameter, factor.name) in effects:
@@ -287,7 +287,7 @@ def _linear_predictor(
 
 
 def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Array:
-    """offset + X b in every draw, (S, n), with the draws side by side in memory, as gathered group effects are.
+    """offset + X b and the smooths in every draw, (S, n), with the draws side by side in memory, as group effects are.
 
     Sums of arrays that lie differently take several times as long.
     """
@@ -295,9 +295,9 @@ def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Arra
     base[:] = bound.offset[:, None]
     if b is not None and b.shape[1] <= FEW_COLUMNS:  # a product of thin matrices is slower than its terms
         for j in range(b.shape[1]):
-            base += np.multiply.outer(bound.x[:, j], b[:, j])
+            base += np.multiply.outer(bound.columns[:, j], b[:, j])
     elif b is not None:
-        base += bound.x @ b.T
+        base += bound.columns @ b.T
     return base.T
 
 

@@ -1,4 +1,4 @@
-"""A sample without replacement that R, too, draws: which of many distinct values are the sites of a thin plate spline."""
+"""A sample that R, too, draws: which of many distinct values are the sites of a thin plate spline."""
 
 import math
 

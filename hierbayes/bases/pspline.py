@@ -14,7 +14,9 @@ def learn(values: Array, k: int, knots: tuple[float, ...] | None) -> Basis:
 
     check_least(k, _DEGREE + 1, "ps")
     if knots is not None and len(knots) != 2:
-        raise ValueError('the knots of bs="ps" are evenly spaced; knots=[low, high] sets where they begin and end')
+        raise ValueError(
+            'the knots of bs="ps" are evenly spaced; knots=[low, high] sets where they begin and end'
+        )
     low, high = (float(values.min()), float(values.max())) if knots is None else knots
     if not low < high:
         raise ValueError(f"the values reach from {low:g} to {high:g}; a curve needs several")

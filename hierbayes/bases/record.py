@@ -53,7 +53,9 @@ def check_distinct(values: Array, k: int) -> None:
     """Refuse fewer distinct rows of predictors (n, d) than the basis has functions."""
     distinct = len(np.unique(values, axis=0)) if values.shape[1] > 1 else len(np.unique(values))
     if distinct < k:
-        raise ValueError(f"k={k} needs {k} different values; there are {distinct}: write k={distinct} or less")
+        raise ValueError(
+            f"k={k} needs {k} different values; there are {distinct}: write k={distinct} or less"
+        )
 
 
 def check_least(k: int, least: int, kind: str) -> None:

@@ -94,7 +94,9 @@ def _orthogonal(raw: Smooth, columns: Array, x: Array, by: Array) -> Smooth:
     straight = raw.straight(x, by)
     own = columns * by[:, None]
     lines = np.linalg.lstsq(straight, own, rcond=None)[0]
-    turn = np.linalg.svd(own - straight @ lines, full_matrices=True)[2].T if len(own) <= own.shape[1] else None
+    turn = (
+        np.linalg.svd(own - straight @ lines, full_matrices=True)[2].T if len(own) <= own.shape[1] else None
+    )
     if turn is None:
         residual = own - straight @ lines
         turn = np.linalg.eigh(residual.T @ residual)[1][:, ::-1]

@@ -2,8 +2,9 @@
 
 A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the
 family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
-levels. Where a point moves, the effects of all other levels follow along their regression on it over the draws, as they
-would under a normal posterior; a map of points so extended to whole draws has the determinant that it has for points.
+levels. Where a point moves, the effects of all other levels, and the coefficients of smooths, follow along their
+regression on it over the draws, as they would under a normal posterior; a map of points so extended to whole draws has
+the determinant that it has for points.
 """
 
 from collections.abc import Iterator, Mapping
@@ -76,7 +77,7 @@ def space_of(spec: ModelSpec, draws: Draws, levels: Levels) -> Space:
     points, half = _points(spec, draws, levels), len(draws) // 2
     following = {}
     for variable in spec.variables:
-        if variable.kind == "r":
+        if variable.kind in ("r", "s"):
             r = draws.values[variable.name].reshape(len(draws), -1)
             following[variable.name] = _slopes(points[half:], r[half:]), _slopes(points[:half], r[:half])
     return Space(spec, draws, levels, points, following)
@@ -127,6 +128,8 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 w = partial_correlations(cor[:, block][:, :, block])
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
+        for name in _free_smooths(spec, parameter):
+            total += _log(draws.values[name])
     for name in _free_auxiliaries(spec):
         total += spec.family.parameter(name).kind.log_slope(draws.values[name])
     return total
@@ -185,6 +188,7 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
                 columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
+        columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
     for name in _free_auxiliaries(spec):
         columns.append(spec.family.parameter(name).kind.free(draws.values[name]).reshape(len(draws), -1))
     return np.column_stack(columns)
@@ -225,6 +229,8 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             r = values[variables["r"].name].copy()
             r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
             values[variables["r"].name] = r
+        for name in _free_smooths(spec, parameter):
+            values[name] = np.exp(take(1)[:, 0])
     for name in _free_auxiliaries(spec):
         size = values[name][0].size
         unbounded = take(size).reshape(values[name].shape)
@@ -278,6 +284,15 @@ def _log_slope(values: Array, low: float, high: float) -> Array:
     if np.isinf(high):
         return _log(values - low)
     return _log(values - low) + _log(high - values) - np.log(high - low)
+
+
+def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
+    """The variables of smooths' standard deviations that are not fixed."""
+    return [
+        spec.curve_variables(parameter, curve)["sds"].name
+        for curve in spec.layout.predictors[parameter].curves
+        if spec.prior("sds", coefficient=curve.label, parameter=parameter).fixed is None
+    ]
 
 
 def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:

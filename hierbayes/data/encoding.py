@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.cells import empty_columns
-from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
+from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.tables import free_name
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
@@ -327,7 +327,10 @@ def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable | Curves],
 
 
 def _empty(
-    coded: tuple[CodedBlock[Node], ...], blocks: list[Block], variables: Mapping[Node, Variable | Curves], rows: Rows
+    coded: tuple[CodedBlock[Node], ...],
+    blocks: list[Block],
+    variables: Mapping[Node, Variable | Curves],
+    rows: Rows,
 ) -> list[frozenset[int]]:
     """Places of each block's columns that no row can tell, because a combination of categories has none."""
     crossed = {

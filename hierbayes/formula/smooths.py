@@ -4,12 +4,23 @@ from dataclasses import dataclass
 
 from hierbayes.bases import BASES
 from hierbayes.formula.calls import check_expression, read_arguments
-from hierbayes.formula.syntax import Call, Constant, Name, Node, columns_named, label_of, read_expression, walk
+from hierbayes.formula.syntax import (
+    Call,
+    Constant,
+    Name,
+    Node,
+    columns_named,
+    label_of,
+    read_expression,
+    walk,
+)
 from hierbayes.formula.tokens import ReadError
 from hierbayes.transforms import CATEGORIES, Argument
 
 SMOOTH = "s"
-_ALONE = "a smooth is a term of its own, added to the others: y ~ z + s(x); a curve for each level is s(x, by=f)"
+_ALONE = (
+    "a smooth is a term of its own, added to the others: y ~ z + s(x); a curve for each level is s(x, by=f)"
+)
 _ARGUMENTS = {"k": Argument("whole"), "bs": Argument("text", "tp"), "knots": Argument("numbers")}
 _PLAIN_K = {1: 10, 2: 30}  # by the number of predictors
 
