@@ -63,7 +63,8 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, or the name of a structure's parameter: ``"rho"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, or the name of a structure's
+        parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
