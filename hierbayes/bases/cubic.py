@@ -9,19 +9,56 @@ from hierbayes.bases.record import Array, Basis, BasisKind, check_distinct, chec
 
 def natural_spline(knots: Array, values: Array) -> Callable[[Array], Array]:
     """Natural cubic splines through values (m, k) at m knots, straight outside: x (n,) → (n, k)."""
-    from scipy.interpolate import CubicSpline
-
-    spline = CubicSpline(knots, values, bc_type="natural")
-    low, high = float(knots[0]), float(knots[-1])
+    bends = np.zeros_like(values)
+    bends[1:-1] = _second_derivatives(knots, values)
+    steps = np.diff(values[[0, 1, -2, -1]], axis=0) / np.array(
+        [[knots[1] - knots[0]], [1.0], [knots[-1] - knots[-2]]]
+    )
+    slopes = (
+        steps[0] - bends[1] * (knots[1] - knots[0]) / 6,
+        steps[2] + bends[-2] * (knots[-1] - knots[-2]) / 6,
+    )
 
     def evaluate(x: Array) -> Array:
-        columns: Array = spline(np.clip(x, low, high))
-        for end, outside in ((low, x < low), (high, x > high)):
+        columns = _between(knots, values, bends, np.clip(x, knots[0], knots[-1]))
+        for end, slope, outside in (
+            (knots[0], slopes[0], x < knots[0]),
+            (knots[-1], slopes[1], x > knots[-1]),
+        ):
             if outside.any():
-                columns[outside] += np.outer(x[outside] - end, spline(end, nu=1))
+                columns[outside] += np.outer(x[outside] - end, slope)
         return columns
 
     return evaluate
+
+
+def _second_derivatives(knots: Array, values: Array) -> Array:
+    """Those of natural splines at the inner knots, (m − 2, k): the tridiagonal system, solved from the first row on."""
+    h = np.diff(knots)
+    slopes = np.diff(values, axis=0) / h[:, None]
+    right = np.diff(slopes, axis=0)
+    diagonal, beside = (h[:-1] + h[1:]) / 3, h[1:-1] / 6
+    for i in range(1, len(right)):
+        share = beside[i - 1] / diagonal[i - 1]
+        diagonal[i] -= share * beside[i - 1]
+        right[i] -= share * right[i - 1]
+    for i in range(len(right) - 1, -1, -1):
+        if i + 1 < len(right):
+            right[i] -= beside[i] * right[i + 1]
+        right[i] /= diagonal[i]
+    return right
+
+
+def _between(knots: Array, values: Array, bends: Array, x: Array) -> Array:
+    """Cubic splines between their knots, by their values and second derivatives there (m, k) each: (n, k)."""
+    after = np.clip(np.searchsorted(knots, x, side="right"), 1, len(knots) - 1)
+    before = after - 1
+    h = knots[after] - knots[before]
+    a, b = (knots[after] - x) / h, (x - knots[before]) / h
+    columns: Array = a[:, None] * values[before] + b[:, None] * values[after]
+    columns += ((a**3 - a) * h**2 / 6)[:, None] * bends[before]
+    columns += ((b**3 - b) * h**2 / 6)[:, None] * bends[after]
+    return columns
 
 
 def _placed(values: Array, k: int, knots: tuple[float, ...] | None) -> Array:
@@ -55,13 +92,9 @@ def learn_natural(values: Array, k: int, knots: tuple[float, ...] | None) -> Bas
 
 def learn_cyclic(values: Array, k: int, knots: tuple[float, ...] | None) -> Basis:
     """A periodic cubic spline with k knots of which the first and the last are one place; two knots are its period."""
-    from scipy.interpolate import CubicSpline
-
     check_least(k, 4, "cc")
     at = _periodic(values[:, 0], k, knots)
     low, period = float(at[0]), float(at[-1] - at[0])
-    free = np.eye(k - 1)
-    spline = CubicSpline(at, np.vstack([free, free[:1]]), bc_type="periodic")
     h, m = np.diff(at), k - 1
     second, gram = np.zeros((m, m)), np.zeros((m, m))
     for i in range(m):
@@ -72,8 +105,14 @@ def learn_cyclic(values: Array, k: int, knots: tuple[float, ...] | None) -> Basi
         gram[i, i - 1] += before / 6
         gram[i, i] += (before + after) / 3
         gram[i, (i + 1) % m] += after / 6
-    penalty = second.T @ np.linalg.solve(gram, second)
-    return Basis(lambda x: spline(low + np.mod(x[:, 0] - low, period)), penalty, straight=False)
+    bends = np.linalg.solve(gram, second)
+    around = np.append(np.arange(m), 0)  # the last knot is the first
+    values, curved = np.eye(m)[around], bends[around]
+    return Basis(
+        lambda x: _between(at, values, curved, low + np.mod(x[:, 0] - low, period)),
+        second.T @ bends,
+        straight=False,
+    )
 
 
 def _periodic(values: Array, k: int, knots: tuple[float, ...] | None) -> Array:

@@ -280,7 +280,7 @@ def _curves(spec: ModelSpec, design: Design, parameter: str) -> Iterator[Factor]
 def curve_arrays(
     spec: ModelSpec, parameter: str, sd: Sequence[Floats], r: Sequence[Floats]
 ) -> dict[str, Floats]:
-    """Draws of smooths by the schema's names, from those of all factors of `to_factors`: (…, q), (…, levels, q) each."""
+    """Draws of smooths by the schema's names, from those of the factors of `to_factors`: (…, q), (…, levels, q)."""
     layout, arrays = spec.layout.predictors[parameter], {}
     for place, curve in enumerate(layout.curves, start=len(layout.factors)):
         variables = spec.curve_variables(parameter, curve)
