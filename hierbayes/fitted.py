@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import pandas as pd
 
 from hierbayes import simulation
-from hierbayes.answers import comparison, effects, grids, partition, pooling, predict, ranks, summary
+from hierbayes.answers import comparison, effects, grids, partition, pooling, predict, ranks, smooths, summary
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.answers.predict import Request
 from hierbayes.answers.quantities import Output, check_output
-from hierbayes.criticism import fitchecks, likelihood, sensitivity
+from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
 from hierbayes.criticism.checks import Finding, check_draws, describe_approximation, is_approximate
 from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
@@ -567,6 +567,55 @@ class Fit(Pictures):
         if output == "draws":
             return grids.conditional_draws(self.spec, self._draws(), grid, request)
         return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
+
+    def conditional_smooths(
+        self,
+        smooth: str | None = None,
+        prob: float | None = None,
+        interval: str | None = None,
+        resolution: int | None = None,
+    ) -> pd.DataFrame:
+        """Each smooth's curve by itself, without the intercept and the other terms, as brms's function of that name.
+
+        Parameters
+        ----------
+        smooth : str, optional
+            The label of one: ``"s(x)"``, ``"s(x):arm[placebo]"``. All of them unless given.
+        prob, interval
+            As in `summary`.
+        resolution : int, optional
+            Points along each predictor, over its range in the training rows: 100, of a surface 30, unless given.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a point: smooth, variable, value, mean, sd, lower, upper, on the link's scale; a surface's rows have
+            variable2 and value2 too, and where several parameters have formulas parameter comes first.
+
+        Raises
+        ------
+        DataError
+            Where no smooth is called so, or the model has none.
+        """
+        band = get_interval(prob, interval)
+        return smooths.conditional_smooths(self.spec, self._draws(), band, smooth, resolution)
+
+    def edf(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Effective degrees of freedom of each smooth: 1 for a straight line, at most its number of columns.
+
+        Where they come near that number, a larger ``k=`` may bend where the data do.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a curve: smooth, columns, mean, sd, lower, upper, over 25 draws of the standard deviations.
+
+        Raises
+        ------
+        DataError
+            Where the model has no smooths.
+        """
+        return freedom.edf(self.spec, self._draws(), self._rows(), get_interval(prob, interval))
 
     def avg_predictions(
         self,

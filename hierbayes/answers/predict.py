@@ -236,7 +236,7 @@ def evaluate_predictors(
     """
     effects = gather_effects(spec, draws, design, request) if effects is None else effects
     etas = {
-        parameter: _linear_predictor(spec, parameter, draws, bound, effects)
+        parameter: linear_predictor_of(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
     aux: dict[str, Any] = {name: draws.values[name][:, None] for name in spec.plain_parameters}
@@ -272,9 +272,10 @@ def _predict_rows(
     return spec.family.at(eta, aux, spec.link).simulate(rng, design.trials)
 
 
-def _linear_predictor(
+def linear_predictor_of(
     spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, effects: Effects
 ) -> Array:
+    """A parameter's linear predictor in every draw, with those effects of levels: (S, n)."""
     layout = spec.layout.predictors[parameter]
     b = population_coefficients(spec, parameter, draws.values)
     factors = []

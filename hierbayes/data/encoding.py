@@ -96,6 +96,15 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
+class SmoothColumns:
+    """A smooth, the places of its straight columns among the population-level ones, and of its penalised columns."""
+
+    curves: Curves
+    straight: tuple[int, ...]
+    penalised: slice
+
+
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """One right-hand side whose levels, centres and knots have been learnt.
 
@@ -134,6 +143,26 @@ class Encoding:
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths, whose straight parts are among the columns."""
         return tuple(curve for v in self._variables.values() if isinstance(v, Curves) for curve in v.each)
+
+    @property
+    def smooths(self) -> "Iterator[SmoothColumns]":
+        """Each smooth with the places of its columns."""
+        places = {term.text: term.columns for term in self.terms}
+        first = 0
+        for node, variable in self._variables.items():
+            if isinstance(variable, Curves):
+                width = sum(curve.width for curve in variable.each)
+                yield SmoothColumns(variable, places.get(render(node), ()), slice(first, first + width))
+                first += width
+
+    def smooth_rows(self, curves: Curves, frame: pd.DataFrame) -> tuple[Array, Array]:
+        """The columns of one smooth that are free of penalty (n, p) and those that are penalised (n, m).
+
+        The frame needs the columns that the smooth names, and no others.
+        """
+        rows = Rows(frame, dict(self._states))
+        straight = curves.columns(rows)
+        return np.column_stack(straight) if straight else np.empty((len(frame), 0)), curves.penalised(rows)
 
     @property
     def is_numeric(self) -> bool:
