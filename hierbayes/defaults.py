@@ -2,7 +2,8 @@
 
 The defaults are those of `docs/priors.md`: for the identity link the intercept at the predictors' means is
 Normal(mean y, 2.5 sd y), a coefficient Normal(0, 2.5 sd y / sd x), a group-level standard deviation
-Exponential(sd x / sd y) and sigma Exponential(1 / sd y); links to a scale of their own (log, logit, …) count sd y
+Exponential(sd x / sd y), that of a smooth likewise, sd x being the size of a curve whose standard deviation is 1, and
+sigma Exponential(1 / sd y); links to a scale of their own (log, logit, …) count sd y
 as 1. The mean of an offset is taken off the intercept's location. sd x is that of a column's residual on its margins
 (`data.margins`), which the default is about: shifting or rescaling a predictor changes nothing but the units.
 
@@ -278,6 +279,11 @@ def _predictor_targets(
             yield Target(
                 "cor", "", factor.name, parameter, addresses, 0.0, 1.0, default, "correlation", largest
             )
+    for curve in predictor.curves:
+        addresses = (f"{prefix}sds[{curve.label}]", f"{prefix}sds")
+        size = scale / curve.size
+        default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
+        yield Target("sds", curve.label, "", parameter, addresses, 0.0, size, default, "positive")
 
 
 def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:

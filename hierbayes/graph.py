@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.data.curves import Curve
 from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Block, Factor
 from hierbayes.distributions import equal_correlations
@@ -205,7 +206,15 @@ def _predictor(pm: Any, spec: ModelSpec, parameter: str, bound: BoundPredictor, 
         name = _unused(pm, f"{parameter}_z_{factor.name}")
         z = pm.Data(name, rows.z, dims=(OBS, *effects), shape=(None, rows.z.shape[1]))
         factors.append((codes, z, _group_effects(pm, spec, parameter, factor, centered)))
-    return _linear_predictor(x, offset, b, factors)
+    eta = _linear_predictor(x, offset, b, factors)
+    first = 0
+    for curve in layout.curves:
+        s = _curve(pm, spec, parameter, curve, centered)
+        dims = (OBS, *spec.curve_variables(parameter, curve)["s"].dims)
+        penalised = bound.penalised[:, first : first + curve.width]
+        first += curve.width
+        eta = eta + pm.Data(_unused(pm, f"{parameter}_columns_{curve.label}"), penalised, dims=dims) @ s
+    return eta
 
 
 def _linear_predictor(x: Any, offset: Any, b: Any, factors: Sequence[tuple[Any, Any, Any]]) -> Any:
@@ -285,6 +294,17 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
     z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
+
+
+def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: bool) -> Any:
+    """The penalised coefficients of a smooth (m,), with their one standard deviation."""
+    variables = spec.curve_variables(parameter, curve)
+    sds = _free(pm, spec.prior("sds", coefficient=curve.label, parameter=parameter), variables["sds"].name)
+    name, dims = variables["s"].name, variables["s"].dims
+    if centered:
+        return pm.Normal(name, 0.0, sds, dims=dims)
+    z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=curve.width)
+    return pm.Deterministic(name, z * sds, dims=dims)
 
 
 def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:

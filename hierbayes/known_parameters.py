@@ -96,18 +96,21 @@ class Names:
     coefficients: tuple[str, ...]
     sds: tuple[str, ...]
     correlations: tuple[str, ...]
+    smooths: tuple[str, ...]
     own: Mapping[str, str]  # the family's own numbers, and their supports
     shapes: Mapping[str, tuple[float, float]]  # numbers of covariance structures, and what they lie between
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Those without a value of their own; a correlation is 0 unless given."""
-        return (*self.coefficients, *self.sds, *self.shapes, *self.own)
+        return (*self.coefficients, *self.sds, *self.smooths, *self.shapes, *self.own)
 
 
 def names_of(spec: ModelSpec) -> Names:
     """The names of a model's parameters."""
-    named = {kind: tuple(q.name for q in spec.quantities if q.kind == kind) for kind in ("b", "sd", "cor")}
+    named = {
+        kind: tuple(q.name for q in spec.quantities if q.kind == kind) for kind in ("b", "sd", "cor", "sds")
+    }
     own = {
         q.name: spec.family.parameter(q.variable.parameter).kind.support
         for q in spec.quantities
@@ -121,7 +124,7 @@ def names_of(spec: ModelSpec) -> Names:
             ):
                 limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
     shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
-    return Names(named["b"], named["sd"], named["cor"], own, shapes)
+    return Names(named["b"], named["sd"], named["cor"], named["sds"], own, shapes)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -158,6 +161,11 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
             names = [variable.name for variable in spec.shape_variables(parameter, factor)]
             values |= dict(zip(names, shapes, strict=True))
+        for curve in layout.curves:
+            variables = spec.curve_variables(parameter, curve)
+            sds = _given(spec, variables["sds"], given)
+            values[variables["sds"].name] = sds
+            values[variables["s"].name] = rng.normal(size=(1, curve.width)) * sds[:, None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
         values[variable.name] = own[None]
@@ -217,7 +225,7 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
     if absent:
         raise DataError(f"the parameters lack {', '.join(map(repr, absent))}; give each a number")
     for name, value in given.items():
-        if name in names.sds and value < 0:
+        if name in (*names.sds, *names.smooths) and value < 0:
             raise DataError(f"{name!r} is a standard deviation, 0 or more; got {value:g}")
         if name in names.correlations and abs(value) > 1:
             raise DataError(f"{name!r} is a correlation, between -1 and 1; got {value:g}")

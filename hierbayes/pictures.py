@@ -85,6 +85,39 @@ class Pictures(Posterior):
             figsize=figsize,
         )
 
+    def plot_conditional_smooths(
+        self,
+        smooth: str | None = None,
+        *,
+        prob: float | None = None,
+        interval: str | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> "NDArray[Any]":
+        """The table of `conditional_smooths` as a picture: a panel a curve with its band, or a surface.
+
+        Parameters
+        ----------
+        smooth, prob, interval
+            As in `conditional_smooths`.
+        figsize : tuple of float, optional
+            Width and height in inches.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+            One panel a curve; the marks below are the values of the training rows.
+
+        Raises
+        ------
+        DataError
+            Where no smooth is called so, or the model has none.
+        """
+        from hierbayes.plots.smooths import plot_conditional_smooths
+
+        return plot_conditional_smooths(
+            self.spec, self._frame(), self.posterior, smooth, prob=prob, interval=interval, figsize=figsize
+        )
+
     def plot_groups(
         self,
         group: str | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
@@ -30,9 +31,9 @@ class ResolvedPrior:
     Attributes
     ----------
     kind : str
-        Class: ``"Intercept"``, ``"b"``, ``"sd"``, ``"cor"`` or the name of an auxiliary parameter.
+        Class: ``"Intercept"``, ``"b"``, ``"sd"``, ``"cor"``, ``"sds"`` or the name of an auxiliary parameter.
     coefficient : str
-        The coefficient or varying effect it is for, ``""`` where that does not apply.
+        The coefficient, varying effect or smooth it is for, ``""`` where that does not apply.
     group : str
         The grouping factor, or ``""``.
     parameter : str
@@ -63,11 +64,12 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"auxiliary"``, or the name of a structure's parameter: ``"rho"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, or the name of a structure's
+        parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
-        The grouping factor.
+        The grouping factor, or the smooth's curve.
     label : str
         Of a structure's parameter, where its factor has several: its block's.
     """
@@ -94,7 +96,7 @@ class Quantity:
     name : str
         ``"Days"``, ``"sd[Subject, Days]"``, ``"cor[Subject, Intercept, Days]"``, ``"sigma"``.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"auxiliary"`` or that of a structure's parameter.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"sds"``, ``"auxiliary"`` or that of a structure's parameter.
     variable : Variable
         Where it is in the posterior.
     place : tuple of int
@@ -379,6 +381,8 @@ class ModelSpec:
         elif kind == "sd":
             factor = next(factor for factor in layout.factors if factor.name == group)
             coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
+        elif kind == "sds":
+            coefficient, group = group, ""
         elif kind != "cor":
             coefficient = quantity.variable.label
         return self._prior_index[parameter, kind, coefficient, group]
@@ -441,14 +445,49 @@ class ModelSpec:
     @cached_property
     def _factor_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
         predictors = self.layout.predictors
-        own = [coefficient_variable(name) for name, layout in predictors.items() if layout.coefficients]
-        taken = [name for variable in own for name in (variable.name, *variable.dims)]
         factors = [
             (parameter, factor.name, factor.has_matrix)
             for parameter, layout in predictors.items()
             for factor in layout.factors
         ]
-        return name_variables(factors, [*taken, *self.plain_parameters])
+        return name_variables(factors, [*self._coefficient_names, *self.plain_parameters])
+
+    @property
+    def _coefficient_names(self) -> list[str]:
+        """Names of the coefficients' variables and dimensions."""
+        own = [
+            coefficient_variable(name)
+            for name, layout in self.layout.predictors.items()
+            if layout.coefficients
+        ]
+        return [name for variable in own for name in (variable.name, *variable.dims)]
+
+    def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
+        """The variables of one smooth's curve: sds, its standard deviation, and s, its penalised coefficients."""
+        return self._curve_variables[parameter, curve.label]
+
+    @cached_property
+    def _curve_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
+        variables = [variable for own in self._factor_variables.values() for variable in own.values()]
+        names = {name for variable in variables for name in (variable.name, *variable.dims)}
+        names |= {*ARVIZ_NAMES, OBS, *self.plain_parameters, *self._coefficient_names}
+        found = {}
+        for parameter, layout in self.layout.predictors.items():
+            prefix = "" if parameter == MEAN else f"{parameter}_"
+            for curve in layout.curves:
+                own = []
+                for name in (
+                    f"sds_{prefix}{curve.label}",
+                    f"s_{prefix}{curve.label}",
+                    f"{prefix}{curve.label}_basis",
+                ):
+                    own.append(free_name(name.replace("/", "_"), names))
+                    names.add(own[-1])
+                found[parameter, curve.label] = {
+                    "sds": Variable(own[0], (), "sds", parameter, curve.label),
+                    "s": Variable(own[1], (own[2],), "s", parameter, curve.label),
+                }
+        return found
 
     @cached_property
     def _shape_variables(self) -> Mapping[tuple[str, str], tuple[Variable, ...]]:
@@ -499,6 +538,8 @@ class ModelSpec:
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
                 for variable in self.shape_variables(parameter, factor):
                     add(f"{prefix}{variable.address}", variable)
+            for curve in layout.curves:
+                add(f"{prefix}sds[{curve.label}]", self.curve_variables(parameter, curve)["sds"])
         for name, variable in auxiliaries.items():
             parameter_ = self.family.parameter(name)
             sets = self.sets_of(parameter_)
@@ -533,6 +574,8 @@ class ModelSpec:
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
                 found += self.shape_variables(parameter, factor)
+            for curve in layout.curves:
+                found += self.curve_variables(parameter, curve).values()
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = {
             "b": 0,
@@ -540,6 +583,7 @@ class ModelSpec:
             "cor": 2,
             "auxiliary": 4,
             "r": 5,
+            "s": 6,
         }  # structures' parameters after correlations
         return tuple(sorted(found, key=lambda variable: order.get(variable.kind, 3)))
 
@@ -564,4 +608,6 @@ class ModelSpec:
                 coords[levels] = factor.levels.labels
                 for dim in variables["cor"].dims if "cor" in variables else (effect,):
                     coords[dim] = np.array(factor.effects, dtype=object)
+            for curve in layout.curves:
+                coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
         return coords

@@ -46,6 +46,22 @@ class Draws:
         return Draws({name: values[places] for name, values in self.values.items()}, self.chains, each)
 
 
+def population_coefficients(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) -> Array | None:
+    """Coefficients of `BoundPredictor.columns`: (…, p + m); None where there are none.
+
+    Parameters
+    ----------
+    values : mapping of str to ndarray
+        Draws, or their means, by variable name.
+    """
+    layout = spec.layout.predictors[parameter]
+    parts = [values[spec.coefficient_variable(parameter).name]] if layout.coefficients else []
+    parts += [values[spec.curve_variables(parameter, curve)["s"].name] for curve in layout.curves]
+    if len(parts) < 2:
+        return parts[0] if parts else None
+    return np.concatenate(parts, axis=-1)
+
+
 def flatten(spec: ModelSpec, posterior: Any) -> Draws:
     """The schema's variables of a posterior dataset, chains and draws in one axis."""
     keep_freed_memory()

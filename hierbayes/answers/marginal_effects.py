@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from hierbayes.answers import effects, grids, predict
+import pandas as pd
+
+from hierbayes.answers import effects, grids, predict, smooths
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predictions import Kind, NewLevels
@@ -65,6 +67,38 @@ class MarginalEffects(Posterior):
         if output == "draws":
             return grids.conditional_draws(self.spec, self._draws(), grid, request)
         return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
+
+    def conditional_smooths(
+        self,
+        smooth: str | None = None,
+        prob: float | None = None,
+        interval: str | None = None,
+        resolution: int | None = None,
+    ) -> pd.DataFrame:
+        """Each smooth's curve by itself, without the intercept and the other terms, as brms's function of that name.
+
+        Parameters
+        ----------
+        smooth : str, optional
+            The label of one: ``"s(x)"``, ``"s(x):arm[placebo]"``. All of them unless given.
+        prob, interval
+            As in `summary`.
+        resolution : int, optional
+            Points along each predictor, over its range in the training rows: 100, of a surface 30, unless given.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a point: smooth, variable, value, mean, sd, lower, upper, on the link's scale; a surface's rows have
+            variable2 and value2 too, and where several parameters have formulas parameter comes first.
+
+        Raises
+        ------
+        DataError
+            Where no smooth is called so, or the model has none.
+        """
+        band = get_interval(prob, interval)
+        return smooths.conditional_smooths(self.spec, self._draws(), band, smooth, resolution)
 
     def avg_predictions(
         self,

@@ -12,7 +12,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.answers.draws import flat_draws
+from hierbayes.answers.draws import flat_draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
@@ -301,17 +301,20 @@ def _rest(
 ) -> Array:
     """A linear predictor at the posterior mean, less the factor's coefficients and the effects of others: (n,)."""
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
-    b = None
-    if layout.coefficients:
-        varying = () if factor is None else factor.effects
-        kept = np.array([label not in varying for label in layout.coefficients])
-        b = means[spec.coefficient_variable(parameter).name] * kept
+    b = population_coefficients(spec, parameter, means)
+    if b is not None and factor is not None:
+        b = b * np.array(
+            [
+                j >= len(layout.coefficients) or layout.coefficients[j] not in factor.effects
+                for j in range(len(b))
+            ]
+        )
     others = []
     for other in layout.factors:
         if (factor is None or other.name != factor.name) and other not in without:
             rows = bound.factors[other.name]
             others.append((rows.codes, rows.z, means[spec.factor_variables(parameter, other)["r"].name]))
-    return np.asarray(linear_predictor(bound.x, bound.offset, b, others))
+    return np.asarray(linear_predictor(bound.columns, bound.offset, b, others))
 
 
 def _informative(design: Design) -> Mask:

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean, expect
-from hierbayes.answers.draws import LARGEST_KEPT, Draws
+from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
@@ -279,7 +279,7 @@ def evaluate_predictors(
     """
     effects = gather_effects(spec, draws, design, request) if effects is None else effects
     etas = {
-        parameter: _linear_predictor(spec, parameter, draws, bound, effects)
+        parameter: linear_predictor_of(spec, parameter, draws, bound, effects)
         for parameter, bound in design.predictors.items()
     }
     aux = own_values(spec, draws, design)
@@ -336,11 +336,12 @@ def _probabilities(
     return np.broadcast_to(found, (*eta.shape, found.shape[-1]))
 
 
-def _linear_predictor(
+def linear_predictor_of(
     spec: ModelSpec, parameter: str, draws: Draws, bound: BoundPredictor, effects: Effects
 ) -> Array:
+    """A parameter's linear predictor in every draw, with those effects of levels: (S, n)."""
     layout = spec.layout.predictors[parameter]
-    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    b = population_coefficients(spec, parameter, draws.values)
     factors = []
     for factor in layout.factors:
         if (parameter, factor.name) in effects:
@@ -351,7 +352,7 @@ def _linear_predictor(
 
 
 def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Array:
-    """offset + X b in every draw, (S, n), with the draws side by side in memory, as gathered group effects are.
+    """offset + X b and the smooths in every draw, (S, n), with the draws side by side in memory, as group effects are.
 
     Sums of arrays that lie differently take several times as long.
     """
@@ -359,9 +360,9 @@ def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Arra
     base[:] = bound.offset[:, None]
     if b is not None and b.shape[1] <= FEW_COLUMNS:  # a product of thin matrices is slower than its terms
         for j in range(b.shape[1]):
-            base += np.multiply.outer(bound.x[:, j], b[:, j])
+            base += np.multiply.outer(bound.columns[:, j], b[:, j])
     elif b is not None:
-        base += bound.x @ b.T
+        base += bound.columns @ b.T
     return base.T
 
 

@@ -32,7 +32,7 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
     ``"cor[Subject, Intercept, Days]"``, ``"sigma"``; those of another parameter's formula begin with its name and a
     dot. Where a predictor is called so, there is an underscore behind: ``"sigma_"``.
     """
-    arrays = {v.name: draws_of(posterior, v) for v in spec.variables if v.kind != "r"}
+    arrays = {v.name: draws_of(posterior, v) for v in spec.variables if v.kind not in ("r", "s")}
     return {q.name: q.of(arrays[q.variable.name]) for q in spec.quantities}
 
 

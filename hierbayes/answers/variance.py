@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean, expect
-from hierbayes.answers.draws import Draws
+from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
     Request,
@@ -114,15 +114,15 @@ def latent_components(
     groups = {factor.name: every[factor.name] for factor in structural_factors(spec, design)}
     between = sum(groups.values(), start=np.zeros(len(draws)))
     fixed = np.zeros(len(draws))
-    if layout.coefficients:
+    b = population_coefficients(spec, MEAN, draws.values)
+    if b is not None:
         if isinstance(design, Streamed):
             products, total = design.column_products(), design.moments.n
         else:
-            x = design.predictors[MEAN].x
+            x = design.predictors[MEAN].columns
             centred = x - share @ x
             products, total = (centred.T * weights) @ centred, weights.sum()
         spread = products / max(total - 1, 1.0)  # R's var has n − 1 below
-        b = draws.values[spec.coefficient_variable(MEAN).name]
         fixed = np.einsum("si,ij,sj->s", b, spread, b)
     own = _distribution_variance(spec, draws, design, share, method)
     residual = own + sum((every[name] for name in every if name not in groups), start=np.zeros(len(draws)))

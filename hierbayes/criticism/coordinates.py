@@ -2,7 +2,8 @@
 
 A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the
 family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
-levels. Where a point moves, the effects of all other levels follow: each keeps its place in the distribution that it
+levels. Where a point moves, the effects of all other levels, and the coefficients of
+smooths, follow: each keeps its place in the distribution that it
 has given the point, about a normal one whose mean and spread shrink with the standard deviation (`Following`). Moved by
 the same amount in every draw, effects of draws whose standard deviation is small would all be impossible there. A map
 of points so extended to whole draws has the determinant that it has for points, times that of the effects' spreads.
@@ -45,8 +46,8 @@ class Space:
     levels : mapping of (parameter, factor) to ndarray of int
         The levels whose effects are coordinates.
     points : ndarray (S, d)
-    following : mapping of (parameter, factor) to two `Following`
-        How the effects of a factor's levels change, in the draws' first half and in their second. Each is learnt of
+    following : mapping of (sd, effects) to two `Following`
+        By the variables' names: how effects change, in the draws' first half and in their second. Each is learnt of
         the other half: of thousands of effects that follow, a regression on the same draws would turn what is chance
         in them into a trend.
     """
@@ -70,33 +71,68 @@ class Space:
         before = self.draws.part(part).values
         values = dict(before)
         _put(self.spec, self.levels, points, values)
-        for (sd, r), levels, follow in self._followed(part):
-            placed = values[r][:, levels]
-            place = (before[r] - follow.mean(self.points[part], before[sd])) / follow.scale(before[sd])
-            values[r] = follow.mean(points, values[sd]) + place * follow.scale(values[sd])
-            values[r][:, levels] = placed
+        for followed, follow in self._followed(part):
+            old_sd, old = followed.arrays(before)
+            sd, r = followed.arrays(values)
+            place = (old - follow.mean(self.points[part], old_sd)) / follow.scale(old_sd)
+            moved = follow.mean(points, sd) + place * follow.scale(sd)
+            moved[:, followed.levels] = r[:, followed.levels]
+            values[followed.effects] = moved.reshape(before[followed.effects].shape)
         return Draws(values, 1, len(points))
 
     def log_volume(self, moved: Draws, part: slice) -> Array:
         """Log determinant of moved draws' effects in those before, by the slice of `parts` that they are of: (S,)."""
         total = np.zeros(len(moved))
-        for (sd, _), _, follow in self._followed(part):
-            now, before = (follow.scale(draws.values[sd])[:, 0] for draws in (moved, self.draws.part(part)))
+        for followed, follow in self._followed(part):
+            now, before = (
+                follow.scale(followed.arrays(draws.values)[0])[:, 0]
+                for draws in (moved, self.draws.part(part))
+            )
             total += follow.free * np.log(now / before).sum(axis=1)
         return total
 
-    def _followed(self, part: slice) -> Iterator[tuple[tuple[str, str], Codes, "Following"]]:
-        """Of each factor the variables of sds and effects, the levels that are coordinates, how others follow."""
+    def _followed(self, part: slice) -> Iterator[tuple["Followed", "Following"]]:
+        """The variables of effects that follow, and how they do."""
         second = part.start >= len(self.draws) // 2
-        for parameter, layout in self.spec.layout.predictors.items():
-            for factor in layout.factors:
-                variables = self.spec.factor_variables(parameter, factor)
-                key = parameter, factor.name
-                yield (
-                    (variables["sd"].name, variables["r"].name),
-                    self.levels[key],
-                    self.following[key][second],
-                )
+        for followed in _followed(self.spec, self.levels, {}):
+            yield followed, self.following[followed.sd, followed.effects][second]
+
+
+@dataclass(frozen=True, eq=False)
+class Followed:
+    """Variables of effects that follow: those of a factor's levels, or of a smooth, each of whose columns is one.
+
+    Attributes
+    ----------
+    sd, effects : str
+        Names of the variables.
+    levels : ndarray of int
+        The levels that are coordinates.
+    free : int
+        How many of the levels are neither coordinates nor integrated.
+    """
+
+    sd: str
+    effects: str
+    levels: Codes
+    free: int
+
+    def arrays(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
+        """Standard deviations (S, q) and effects (S, G, q)."""
+        sd, effects = values[self.sd], values[self.effects]
+        return (sd[:, None], effects[..., None]) if sd.ndim == 1 else (sd, effects)
+
+
+def _followed(spec: ModelSpec, levels: Levels, without: Levels) -> Iterator[Followed]:
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            key, variables = (parameter, factor.name), spec.factor_variables(parameter, factor)
+            free = len(factor.levels) - len(levels[key]) - len(without.get(key, ()))
+            yield Followed(variables["sd"].name, variables["r"].name, levels[key], free)
+        for curve in layout.curves:
+            variables = spec.curve_variables(parameter, curve)
+            none = np.zeros(0, np.intp)
+            yield Followed(variables["sds"].name, variables["s"].name, none, curve.width)
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,15 +180,13 @@ def space_of(spec: ModelSpec, draws: Draws, levels: Levels, without: Levels | No
     """The points of draws, with some levels' effects among the coordinates, and others' (`without`) nowhere."""
     points, half = _points(spec, draws, levels), len(draws) // 2
     following = {}
-    for parameter, layout in spec.layout.predictors.items():
-        for factor in layout.factors:
-            key, variables = (parameter, factor.name), spec.factor_variables(parameter, factor)
-            free = len(factor.levels) - len(levels[key]) - len((without or {}).get(key, ()))
-            sd, r = (draws.values[variables[kind].name] for kind in ("sd", "r"))
-            first, second = (
-                _learn(points[some], sd[some], r[some], free) for some in (slice(half, None), slice(half))
-            )
-            following[key] = first, second
+    for followed in _followed(spec, levels, without or {}):
+        sd, r = followed.arrays(draws.values)
+        first, second = (
+            _learn(points[some], sd[some], r[some], followed.free)
+            for some in (slice(half, None), slice(half))
+        )
+        following[followed.sd, followed.effects] = first, second
     return Space(spec, draws, levels, points, following)
 
 
@@ -227,6 +261,8 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 w = partial_correlations(cor[:, block][:, :, block])
                 powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
+        for name in _free_smooths(spec, parameter):
+            total += _log(draws.values[name])
     for name in _free_auxiliaries(spec):
         total += (
             spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
@@ -288,6 +324,7 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
                 columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
+        columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
     for name in _free_auxiliaries(spec):
         columns.append(spec.family.parameter(name).kind.free(draws.values[name]).reshape(len(draws), -1))
     return np.column_stack(columns)
@@ -329,6 +366,8 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             r = values[variables["r"].name].copy()
             r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
             values[variables["r"].name] = r
+        for name in _free_smooths(spec, parameter):
+            values[name] = np.exp(take(1)[:, 0])
     for name in _free_auxiliaries(spec):
         size = values[name][0].size
         unbounded = take(size).reshape(values[name].shape)
@@ -383,6 +422,15 @@ def _log_slope(values: Array, low: float, high: float) -> Array:
     if np.isinf(high):
         return _log(values - low)
     return _log(values - low) + _log(high - values) - np.log(high - low)
+
+
+def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
+    """The variables of smooths' standard deviations that are not fixed."""
+    return [
+        spec.curve_variables(parameter, curve)["sds"].name
+        for curve in spec.layout.predictors[parameter].curves
+        if spec.prior("sds", coefficient=curve.label, parameter=parameter).fixed is None
+    ]
 
 
 def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:

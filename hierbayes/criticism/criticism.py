@@ -8,8 +8,9 @@ import pandas as pd
 from hierbayes import simulation
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
-from hierbayes.criticism import fitchecks, likelihood, sensitivity
+from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
 from hierbayes.criticism.checks import Finding, check_draws
 from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
@@ -51,6 +52,23 @@ class Criticism(Posterior):
             findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
             findings += crossval.influence_findings(self.spec, self._rows(), posterior)
         return tuple(findings)
+
+    def edf(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Effective degrees of freedom of each smooth: 1 for a straight line, at most its number of columns.
+
+        Where they come near that number, a larger ``k=`` may bend where the data do.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row a curve: smooth, columns, mean, sd, lower, upper, over 25 draws of the standard deviations.
+
+        Raises
+        ------
+        DataError
+            Where the model has no smooths.
+        """
+        return freedom.edf(self.spec, self._draws(), self._rows(), get_interval(prob, interval))
 
     def posterior_predictive(self, draws: int | None = 500, seed: int = 0) -> "xr.DataTree":
         """The draws with simulated responses of the training rows beside them.

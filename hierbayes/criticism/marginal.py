@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special, stats
 
-from hierbayes.answers.draws import Draws
+from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, square_roots
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
@@ -131,7 +131,7 @@ def _hold_out(
 def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Own) -> Array:
     """A parameter's linear predictor without the effects of those levels: (S, n)."""
     layout, bound = spec.layout.predictors[parameter], rows.predictors[parameter]
-    b = draws.values[spec.coefficient_variable(parameter).name] if layout.coefficients else None
+    b = population_coefficients(spec, parameter, draws.values)
     terms = []
     for factor in layout.factors:
         here = bound.factors[factor.name]
@@ -139,7 +139,7 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
         r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
         r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
         terms.append((codes, here.z, r))
-    eta = linear_predictor(bound.x, bound.offset, b, terms)
+    eta = linear_predictor(bound.columns, bound.offset, b, terms)
     return np.broadcast_to(eta, (len(draws), len(rows)))
 
 

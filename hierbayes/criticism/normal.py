@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.answers.draws import Draws
+from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, level_blocks
 from hierbayes.criticism import normalloops
 from hierbayes.data.design import MEAN, Design
@@ -74,9 +74,9 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     """
     assert rows.y is not None, "only rows with a response have a likelihood"
     layout, bound = spec.layout.predictors[MEAN], rows.predictors[MEAN]
-    p = len(layout.coefficients)
-    blocks = [draws.values[spec.coefficient_variable(MEAN).name].T] if p else []
-    places = [np.broadcast_to(np.arange(p), bound.x.shape)]
+    b, p = population_coefficients(spec, MEAN, draws.values), bound.columns.shape[1]
+    blocks = [] if b is None else [b.T]
+    places = [np.broadcast_to(np.arange(p), bound.columns.shape)]
     first = p
     for factor in layout.factors:
         q, codes = len(factor.effects), bound.factors[factor.name].codes
@@ -94,7 +94,7 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     return Sums(
         table,
         np.concatenate(places, axis=1),
-        np.concatenate([bound.x, *(bound.factors[f.name].z for f in layout.factors)], axis=1),
+        np.concatenate([bound.columns, *(bound.factors[f.name].z for f in layout.factors)], axis=1),
         y - bound.offset,
         weights,
         -weights * y if spec.family.log_response else np.zeros(len(rows)),

@@ -31,7 +31,7 @@ ENOUGH = 100  # draws, for a 5% quantile
 
 
 def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
-    """Log prior density of each draw, by class of parameter: b, sd, cor, and the family's own; each (S,).
+    """Log prior density of each draw, by class of parameter: b, sd, cor, sds, and the family's own; each (S,).
 
     The densities are of what the priors are about: the intercept at the predictors' means, and so on. A fixed value
     has none.
@@ -60,6 +60,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             )
             for variable, prior in shapes:
                 add(variable.kind, prior, draws.values[variable.name])
+        for curve in layout.curves:
+            prior = spec.prior("sds", coefficient=curve.label, parameter=parameter)
+            add("sds", prior, draws.values[spec.curve_variables(parameter, curve)["sds"].name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         for values in about_means[name].reshape(len(draws), -1).T:
@@ -77,7 +80,10 @@ def inner_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Fact
 
 
 def log_effects(spec: ModelSpec, draws: Draws) -> Array:
-    """Log density of all group effects given their standard deviations and correlations, in each draw: (S,)."""
+    """Log density of all group effects given their standard deviations and correlations, in each draw: (S,).
+
+    The penalised coefficients of smooths are among them.
+    """
     total = np.zeros(len(draws))
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
@@ -92,6 +98,13 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
             total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + r.shape[1] * size)
+        for curve in layout.curves:
+            variables = spec.curve_variables(parameter, curve)
+            sds = np.maximum(draws.values[variables["sds"].name], np.finfo(float).tiny)
+            scaled = draws.values[variables["s"].name] / sds[:, None]
+            total -= 0.5 * np.square(scaled).sum(axis=1) + curve.width * (
+                np.log(sds) + 0.5 * np.log(2 * np.pi)
+            )
     return total
 
 

@@ -8,6 +8,7 @@ carries the number of its level, never an indicator column.
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
+from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
@@ -66,6 +68,11 @@ class PredictorLayout:
     def coefficients(self) -> tuple[str, ...]:
         """Labels of the population-level coefficients."""
         return self.common.labels
+
+    @property
+    def curves(self) -> tuple[Curve, ...]:
+        """The curves of its smooths: what is free of penalty is among the population-level columns."""
+        return self.common.curves
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -310,16 +317,33 @@ class BoundFactor:
 
 @dataclass(frozen=True, eq=False)
 class BoundPredictor:
-    """One linear predictor over given rows: X (n, p), offset (n,), and the factors that count, by name."""
+    """One linear predictor over given rows.
+
+    Attributes
+    ----------
+    x : ndarray, (n, p)
+        Population-level columns.
+    offset : ndarray, (n,)
+    factors : mapping of str to BoundFactor
+        Those that count, by name.
+    penalised : ndarray, (n, m)
+        The penalised columns of the smooths, curve by curve.
+    """
 
     x: Array
     offset: Array
     factors: Mapping[str, BoundFactor]
+    penalised: Array
+
+    @cached_property
+    def columns(self) -> Array:
+        """All that is no group's: X and the smooths' penalised columns, (n, p + m)."""
+        return np.hstack([self.x, self.penalised]) if self.penalised.shape[1] else self.x
 
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
         factors = {name: BoundFactor(f.codes[part], f.z[part], f.new) for name, f in self.factors.items()}
-        return BoundPredictor(self.x[part], self.offset[part], factors)
+        return BoundPredictor(self.x[part], self.offset[part], factors, self.penalised[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -428,7 +452,7 @@ def _bind_predictor(
         for factor in layout.factors
         if factor.name in groups
     }
-    return BoundPredictor(layout.common.matrix(frame), offset, factors)
+    return BoundPredictor(layout.common.matrix(frame), offset, factors, layout.common.penalised(frame))
 
 
 def offset_of(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from math import prod
 from typing import Any
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 
 from hierbayes.data.cells import empty_columns
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
+from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.tables import free_name
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
+from hierbayes.formula.smooths import is_smooth, read_smooth
 from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
 from hierbayes.formula.terms import read_terms
 from hierbayes.transforms import TRANSFORMS
@@ -93,6 +96,15 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
+class SmoothColumns:
+    """A smooth, the places of its straight columns among the population-level ones, and of its penalised columns."""
+
+    curves: Curves
+    straight: tuple[int, ...]
+    penalised: slice
+
+
+@dataclass(frozen=True, eq=False)
 class Encoding:
     """One right-hand side whose levels, centres and knots have been learnt.
 
@@ -114,7 +126,7 @@ class Encoding:
     terms: tuple[Term, ...]
     dropped: tuple[str, ...]
     _blocks: tuple[Block, ...] = field(repr=False)
-    _variables: Mapping[Node, Variable] = field(repr=False)
+    _variables: Mapping[Node, Variable | Curves] = field(repr=False)
     _states: Mapping[Node, Any] = field(repr=False)
 
     @property
@@ -126,6 +138,31 @@ class Encoding:
     def categories(self) -> Mapping[str, tuple[Any, ...]]:
         """The levels of its categories, by what they are categories of."""
         return {render(node): v.levels for node, v in self._variables.items() if isinstance(v, Levels)}
+
+    @cached_property
+    def curves(self) -> tuple[Curve, ...]:
+        """The curves of its smooths, whose straight parts are among the columns."""
+        return tuple(curve for v in self._variables.values() if isinstance(v, Curves) for curve in v.each)
+
+    @property
+    def smooths(self) -> "Iterator[SmoothColumns]":
+        """Each smooth with the places of its columns."""
+        places = {term.text: term.columns for term in self.terms}
+        first = 0
+        for node, variable in self._variables.items():
+            if isinstance(variable, Curves):
+                width = sum(curve.width for curve in variable.each)
+                yield SmoothColumns(variable, places.get(render(node), ()), slice(first, first + width))
+                first += width
+
+    def smooth_rows(self, curves: Curves, frame: pd.DataFrame) -> tuple[Array, Array]:
+        """The columns of one smooth that are free of penalty (n, p) and those that are penalised (n, m).
+
+        The frame needs the columns that the smooth names, and no others.
+        """
+        rows = Rows(frame, dict(self._states))
+        straight = curves.columns(rows)
+        return np.column_stack(straight) if straight else np.empty((len(frame), 0)), curves.penalised(rows)
 
     @property
     def is_numeric(self) -> bool:
@@ -149,6 +186,12 @@ class Encoding:
                 _fill(matrix[piece], self._blocks, values, piece)
         self._check_finite(matrix, frame)
         return matrix
+
+    def penalised(self, frame: pd.DataFrame) -> Array:
+        """The penalised columns of all curves for the rows of `frame`, side by side: (n, m)."""
+        rows = Rows(frame, dict(self._states))
+        parts = [v.penalised(rows) for v in self._variables.values() if isinstance(v, Curves)]
+        return np.hstack(parts) if parts else np.empty((len(frame), 0))
 
     def _check_finite(self, matrix: Array, frame: pd.DataFrame) -> None:
         if np.isfinite(matrix.sum()):
@@ -177,7 +220,7 @@ class Encoding:
 type _Values = list[Array] | NDArray[np.int64]
 
 
-def _values(variable: Variable, rows: Rows) -> _Values:
+def _values(variable: Variable | Curves, rows: Rows) -> _Values:
     """Columns of numbers, or level numbers."""
     return variable.codes(rows) if isinstance(variable, Levels) else variable.columns(rows)
 
@@ -244,7 +287,7 @@ def learn_encoding(text: str, frame: pd.DataFrame, intercept: str = INTERCEPT) -
     rows = Rows(frame, {}, learning=True)
     nodes = dict.fromkeys(node for term in factors for node in term)
     with np.errstate(all="ignore"):
-        variables = {node: learn_variable(node, rows) for node in nodes}
+        variables = {node: _learn_factor(node, rows) for node in nodes}
     categorical = frozenset(node for node, variable in variables.items() if isinstance(variable, Levels))
     for term in factors:
         _check_size(text, term, variables)
@@ -263,7 +306,14 @@ def learn_encoding(text: str, frame: pd.DataFrame, intercept: str = INTERCEPT) -
     return Encoding(text, labels, _terms_of(blocks), dropped, blocks, variables, rows.states)
 
 
-def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Variable]) -> None:
+def _learn_factor(node: Node, rows: Rows) -> Variable | Curves:
+    """A factor of a term, learnt."""
+    if isinstance(node, Call) and is_smooth(node):
+        return learn_curves(read_smooth(node), rows)
+    return learn_variable(node, rows)
+
+
+def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Variable | Curves]) -> None:
     sizes = {node: len(v.levels) for node in term if isinstance(v := variables[node], Levels)}
     if prod(sizes.values()) > MOST_COLUMNS:
         shown = ":".join(map(render, term))
@@ -287,7 +337,7 @@ def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: froz
     )
 
 
-def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable], intercept: str) -> Block:
+def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable | Curves], intercept: str) -> Block:
     codings: list[Array | None] = []
     names: list[tuple[str, ...]] = []
     for node in coded.factors:
@@ -306,7 +356,10 @@ def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable], intercep
 
 
 def _empty(
-    coded: tuple[CodedBlock[Node], ...], blocks: list[Block], variables: Mapping[Node, Variable], rows: Rows
+    coded: tuple[CodedBlock[Node], ...],
+    blocks: list[Block],
+    variables: Mapping[Node, Variable | Curves],
+    rows: Rows,
 ) -> list[frozenset[int]]:
     """Places of each block's columns that no row can tell, because a combination of categories has none."""
     crossed = {

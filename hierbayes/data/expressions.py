@@ -66,7 +66,7 @@ class Rows:
         """An expression's numbers: (n,) or, of a transform with several columns, (n, k)."""
         value = self.value(node)
         if isinstance(value, pd.Series | str):
-            raise _not_computed(node, _text_words(value))
+            raise not_computed(node, _text_words(value))
         return value if value.ndim else np.full(len(self), value)
 
     def value(self, node: Node) -> Value:
@@ -93,15 +93,15 @@ class Rows:
                 given = dict(zip(record.arguments, arguments, strict=False)) | dict(keywords)
                 numbers = [self._number(given[word], node) for word in record.arguments if word in given]
                 return np.asarray(record.function(*numbers), dtype=np.float64)
-        raise _not_computed(node, "it is no expression of columns")
+        raise not_computed(node, "it is no expression of columns")
 
     def _number(self, node: Node, within: Node) -> Array:
         """One number a row, or one for all."""
         value = self.value(node)
         if isinstance(value, pd.Series | str):
-            raise _not_computed(within, _text_words(value))
+            raise not_computed(within, _text_words(value))
         if value.ndim > 1:
-            raise _not_computed(within, f"{render(node)} has {value.shape[1]} columns")
+            raise not_computed(within, f"{render(node)} has {value.shape[1]} columns")
         return np.asarray(value, dtype=np.float64)
 
     def _arithmetic(self, node: Node) -> Array:
@@ -120,7 +120,7 @@ class Rows:
         texts = [isinstance(side, pd.Series | str) for side in sides]
         if any(texts) and not all(texts):
             words = next(_text_words(side) for side in sides if isinstance(side, pd.Series | str))
-            raise _not_computed(node, f"{words}, the other side numbers")
+            raise not_computed(node, f"{words}, the other side numbers")
         if not any(texts):
             sides = [np.asarray(side, dtype=np.float64) for side in sides]
         elif sign in ("==", "!="):
@@ -144,7 +144,7 @@ class Rows:
         for rank, side in zip(ranks, sides, strict=True):
             if (rank < 0).any():
                 unknown = side if isinstance(side, str) else side[rank < 0].iloc[0]
-                raise _not_computed(
+                raise not_computed(
                     node, f"{unknown!r} is none of the categories {', '.join(map(repr, categories))}"
                 )
         return ranks
@@ -158,7 +158,7 @@ class Rows:
                 self.states[call] = transform.learn(values, **arguments_of(call))
             return transform.columns(self.states[call], values)
         except ValueError as error:
-            raise _not_computed(call, str(error)) from error
+            raise not_computed(call, str(error)) from error
 
     def _check_finite(self, values: Value, node: Node) -> None:
         if isinstance(values, np.ndarray) and not np.isfinite(values).all():
@@ -188,7 +188,8 @@ def not_finite(words: str, rows: pd.Index) -> DataError:
     )
 
 
-def _not_computed(node: Node, why: str) -> DataError:
+def not_computed(node: Node, why: str) -> DataError:
+    """An expression has no value over these rows."""
     return DataError(f"{unwrapped(render(node))!r} cannot be computed from these data: {why}")
 
 

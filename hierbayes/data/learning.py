@@ -188,7 +188,9 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     columns = distinct(f.predictor_columns for f in formulas.values())
     intercept = intercept_label(columns)
     predictors = {name: _draft_predictor(formula, frame, intercept) for name, formula in formulas.items()}
-    if not family.own and not (predictors[MEAN].coefficients or predictors[MEAN].factors):
+    if not family.own and not (
+        predictors[MEAN].coefficients or predictors[MEAN].factors or predictors[MEAN].curves
+    ):
         raise FormulaError(
             f"{formulas[MEAN].text.strip()!r} leaves nothing to learn: no intercept, term or group term, and family "
             f"{family.name!r} has no other parameter; write 1 for the intercept alone, as in y ~ 1"

@@ -1,7 +1,7 @@
 """The strategy for Gaussian models: coefficients integrated out exactly, NUTS draws the rest."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +147,10 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     layout = spec.layout.predictors[MEAN]
     b = all_coefficients(drawn.b, layout, known_values(spec))
     arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
-    parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=True)
+    parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
     for factor, sd, cor, shapes, r in parts:
         arrays |= spec.factor_arrays(MEAN, factor, sd, cor, own_shapes(factor, shapes), r)
-    return arrays
+    return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.r)
 
 
 CROSSED, CHAIN, DENSE = Route(0, (1,), 1, 0.0), Route(0, (), 1, inf, chained=0.0), Route(0, (), 1, 0.0)
@@ -195,12 +195,14 @@ def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
     layout = spec.layout.predictors[MEAN]
     sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
+    sizes += [(1, curve.width) for curve in layout.curves]
     levels = [size for size, _ in sizes]
     if isinstance(design, Streamed):
         chain = chain_of(levels, lambda j, k: design.moments.pair(j, k)[:2])
     else:
         factors = design.predictors[MEAN].factors
         codes = [factors[factor.name].codes for factor in layout.factors]
+        codes += [np.zeros(len(design), np.int64) for _ in layout.curves]
         chain = chain_of(levels, lambda j, k: (codes[j], codes[k]))
     return choose_route(len(layout.coefficients), sizes, len(design), bool(chain))
 
@@ -234,7 +236,7 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     return GaussianProblem(
         y=design.y,
         X=X,
-        factors=tuple(to_factor(spec, factor, design, MEAN) for factor in layout.factors),
+        factors=to_factors(spec, design, MEAN),
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
         sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
@@ -250,6 +252,41 @@ def _normal(prior: Prior) -> tuple[float, float]:
         return 0.0, 0.0
     arguments = dict(prior.args)
     return arguments["mu"], arguments["sigma"] ** -2
+
+
+def to_factors(spec: ModelSpec, design: Design, parameter: str) -> tuple[Factor, ...]:
+    """The grouping factors of a parameter's formula, then the curves of its smooths, as plain arrays."""
+    layout = spec.layout.predictors[parameter]
+    factors = [to_factor(spec, factor, design, parameter) for factor in layout.factors]
+    return (*factors, *_curves(spec, design, parameter))
+
+
+def _curves(spec: ModelSpec, design: Design, parameter: str) -> Iterator[Factor]:
+    """Each curve is a factor of one level, whose effects are independent and have one standard deviation."""
+    columns = design.predictors[parameter].penalised
+    first = 0
+    for curve in spec.layout.predictors[parameter].curves:
+        prior = spec.prior("sds", coefficient=curve.label, parameter=parameter)
+        yield Factor(
+            codes=np.zeros(len(columns), np.int64),
+            Z=columns[:, first : first + curve.width],
+            n_levels=1,
+            sd_priors=sd_row(prior)[None],
+            structured=tuple(Block("diag", (place,), (0,), np.zeros((0, 8))) for place in range(curve.width)),
+        )
+        first += curve.width
+
+
+def curve_arrays(
+    spec: ModelSpec, parameter: str, sd: Sequence[Floats], r: Sequence[Floats]
+) -> dict[str, Floats]:
+    """Draws of smooths by the schema's names, from those of the factors of `to_factors`: (…, q), (…, levels, q)."""
+    layout, arrays = spec.layout.predictors[parameter], {}
+    for place, curve in enumerate(layout.curves, start=len(layout.factors)):
+        variables = spec.curve_variables(parameter, curve)
+        arrays[variables["sds"].name] = sd[place][..., 0]
+        arrays[variables["s"].name] = r[place][..., 0, :]
+    return arrays
 
 
 def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.engine.collapsed import allowed_scales, own_shapes, sd_row, to_factor
+from hierbayes.engine.collapsed import allowed_scales, curve_arrays, own_shapes, sd_row, to_factors
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
@@ -159,6 +159,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             arrays |= spec.factor_arrays(
                 parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
             )
+        arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.r[j])
     return spec.about_zero(arrays)
 
 
@@ -241,10 +242,13 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
     return Predictor(
         X=X,
         offset=bound.offset + added,
-        factors=tuple(to_factor(spec, factor, design, parameter) for factor in layout.factors),
+        factors=to_factors(spec, design, parameter),
         priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
         start=start,
-        sds=tuple(0.5 * scale / factor.scale_sizes for factor in layout.factors),
+        sds=(
+            *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
+            *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
+        ),
     )
 
 

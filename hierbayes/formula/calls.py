@@ -32,10 +32,10 @@ from hierbayes.transforms import (
     elementwise,
 )
 
-_SMOOTH = "smooths are not supported; a spline basis is bs(x, df=5) or cr(x, df=5)"
+_TENSOR = "tensor products of smooths are not supported; a thin plate of two is s(x, z)"
 _COUNTS = "give successes and trials as y | trials(n) ~ …, with n the number of trials"
 _WAYS_OUT = (
-    dict.fromkeys(("s", "t2", "te", "ti"), _SMOOTH)
+    dict.fromkeys(("t2", "te", "ti"), _TENSOR)
     | dict.fromkeys(("p", "prop", "proportion", "cbind"), _COUNTS)
     | dict.fromkeys(("as.factor", "as.ordered", "ordered", "as_factor"), "write factor(x)")
     | dict.fromkeys(
@@ -48,6 +48,7 @@ _WAYS_OUT = (
     | dict.fromkeys(("gr", "mm"), "gr() and mm() are not supported")
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')
     | {
+        "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",
         "ns": "write cr(x, df=5), a natural cubic spline",
         "c": "write a list in brackets, as in bs(x, knots=[1, 2])",
         "mean": "write center(x)",
@@ -226,9 +227,14 @@ def arguments_of(call: Call) -> dict[str, Any]:
         For one that the function doesn't have, one that is missing, or a value of another kind.
     """
     name = call.function
-    known: Mapping[str, Argument] = (CATEGORIES[name] if name in CATEGORIES else TRANSFORMS[name]).arguments
-    behind = Call(name, call.arguments[1:], call.keywords, call.position)
-    given = _by_name(behind, tuple(known))
+    known = (CATEGORIES[name] if name in CATEGORIES else TRANSFORMS[name]).arguments
+    return read_arguments(Call(name, call.arguments[1:], call.keywords, call.position), known)
+
+
+def read_arguments(call: Call, known: Mapping[str, Argument]) -> dict[str, Any]:
+    """The values of a call's arguments by name, defaults filled in."""
+    name = call.function
+    given = _by_name(call, tuple(known))
     values: dict[str, Any] = {}
     for word, argument in known.items():
         if word in given:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import as_term, check_expression, suggest
+from hierbayes.formula.smooths import refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
     SPELLINGS,
@@ -406,6 +407,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             raise ReadError(item.position, "a group term cannot stand inside another")
         if isinstance(item, Call) and item.function == "offset":
             raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
+        refuse_smooth(item)
         effects.put(sign, item)
     if not effects.intercept and not effects.present:
         raise ReadError(

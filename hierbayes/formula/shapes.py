@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from hierbayes.formula.smooths import smooth_predictors
 from hierbayes.formula.syntax import (
     COMPARISONS,
     Binary,
@@ -31,7 +32,9 @@ def curves_in(text: str) -> dict[str, str]:
     >>> curves_in("1 + age + bs(log(temp), df=4) * group")
     {'temp': 'bs(log(temp), df=4)'}
     """
-    return _columns(text, lambda node: isinstance(node, Call) and node.function in _CURVES)
+    return smooth_predictors(text) | _columns(
+        text, lambda node: isinstance(node, Call) and node.function in _CURVES
+    )
 
 
 def steps_in(text: str) -> dict[str, str]:

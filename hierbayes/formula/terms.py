@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hierbayes.formula.calls import check_expression
+from hierbayes.formula.smooths import is_smooth, read_smooth, refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
     COMPARISONS,
@@ -112,6 +113,9 @@ def expand(node: Node) -> list[Term]:
     match node:
         case Name():
             return [(node,)]
+        case Call() if is_smooth(node):
+            read_smooth(node)
+            return [(node,)]
         case Call():
             check_expression(node, predictor=True)
             if not columns_named(node):
@@ -136,6 +140,8 @@ def expand(node: Node) -> list[Term]:
             return _distinct([*a, *b, *_cross(a, b, node)], node)
         case Binary("/", left, right):
             a = expand(left)
+            for factor in (factor for term in a for factor in term):
+                refuse_smooth(factor)
             everything = [tuple(dict.fromkeys(factor for term in a for factor in term))]
             return _distinct([*a, *_cross(everything, expand(right), node)], node)
         case Binary("**", left, right):
@@ -191,6 +197,9 @@ def _power(terms: list[Term], exponent: Node, node: Binary) -> list[Term]:
 
 
 def _product(terms: Iterable[Term]) -> Term:
+    terms = tuple(terms)
+    for factor in (factor for term in terms for factor in term):
+        refuse_smooth(factor)
     return tuple(dict.fromkeys(factor for term in terms for factor in term))
 
 

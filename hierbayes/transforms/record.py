@@ -117,6 +117,7 @@ KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = MappingProxyType(
         "whole": (_is_whole, "a whole number"),
         "number": (_is_number, "a number"),
         "truth": (lambda value: isinstance(value, bool), "True or False"),
+        "text": (lambda value: isinstance(value, str), "a text in quotes"),
         "level": (_is_level, "a level, a number or a text in quotes"),
         "numbers": (
             lambda value: isinstance(value, tuple) and bool(value) and all(map(_is_number, value)),

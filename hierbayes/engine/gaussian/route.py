@@ -62,6 +62,11 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: 
     nested : bool
         Whether each factor's levels lie in single levels of the next larger one's.
 
+    Notes
+    -----
+    A factor of one level, as a smooth is, has nothing that is eliminated level by level: it is integrated out with the
+    dense columns, unless factors of several levels form a chain with it.
+
     Examples
     --------
     >>> choose_route(2, [(2972, 1), (1128, 1), (14, 1)], 73_421).sampled
@@ -70,10 +75,12 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: 
     ()
     """
     sizes = [levels * q for levels, q in factors]
-    if not sizes:
-        return Route(-1, (), p, _dense_seconds(p, -1, (), factors, rows))
-    primary = sizes.index(max(sizes))
-    falling = sorted((k for k in range(len(sizes)) if k != primary), key=lambda k: -sizes[k])
+    several = [k for k, (levels, _) in enumerate(factors) if levels > 1]
+    if not several:
+        columns = p + sum(sizes)
+        return Route(-1, (), columns, _dense_seconds(columns, -1, (), factors, rows))
+    primary = max(several, key=lambda k: sizes[k])
+    falling = sorted((k for k in several if k != primary), key=lambda k: -sizes[k])
     routes, few = [], 0
     while falling and sum(sizes[k] for k in falling[few:]) > FEW:
         few += 1
@@ -83,7 +90,7 @@ def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: 
         seconds = _dense_seconds(columns, primary, sampled, factors, rows)
         seconds += _sparse_seconds(sampled, factors, rows)
         routes.append(Route(primary, sampled, columns, seconds))
-    if nested:
+    if nested and (len(several) > 1 or len(several) == len(sizes)):
         most = chained_seconds(p, factors, max(levels for levels, _ in factors))
         seconds = routes[0].seconds
         routes[0] = replace(routes[0], chained=most, seconds=most if most <= WORTH * seconds else seconds)
