@@ -109,3 +109,21 @@ def resolved(function: Callable[..., Any]) -> FunctionType:
     )
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     return made
+
+
+def written(name: str, source: str, file: str, module: str, **names: Any) -> Deferred:
+    """A row function from its text, which calls others by the names given; kept on disk beside those of a file.
+
+    Parameters
+    ----------
+    name : str
+        The function's in the text.
+    source : str
+    file, module : str
+        Those of the family: numba looks at the file's changes when it reads compiled code from disk.
+    """
+    space: dict[str, Any] = dict(names)
+    exec(compile(source, file, "exec"), space)
+    function = space[name]
+    function.__module__ = module
+    return Deferred(function, within=True)

@@ -22,6 +22,26 @@ def draw_counts(rng: np.random.Generator, mu: Array) -> Array:
     return rng.poisson(np.minimum(mu, 1e18)).astype(float)
 
 
+def draw_positive_poisson(rng: np.random.Generator, mu: Array) -> Array:
+    """Poisson variables that are not 0: the first event of a process on (0, 1) that has any, and those after it."""
+    first = -np.log1p(rng.random(np.shape(mu)) * np.expm1(-mu))  # times mu
+    return 1 + draw_counts(rng, np.maximum(mu - first, 0.0))
+
+
+def draw_positive_negbinomial(rng: np.random.Generator, mu: Array, shape: Array) -> Array:
+    """Negative binomial variables that are not 0: likewise, of the process that learns its rate from its events.
+
+    A Poisson process whose rate is a gamma variable has its first event after t with probability (1 + t mu/shape) to
+    the power of -shape; from then on its rate is one of shape + 1.
+    """
+    mu = np.maximum(mu, 1e-300)
+    rate = shape / mu
+    none = np.expm1(-shape * np.log1p(mu / shape))  # the probability of none, less 1
+    first = rate * np.expm1(-np.log1p(rng.random(np.shape(mu)) * none) / shape)
+    first = np.clip(first, 0.0, 1.0)
+    return 1 + draw_counts(rng, rng.gamma(shape + 1, (1 - first) / (rate + first)))
+
+
 def poisson_cdf(y: Array, mu: Array) -> Array:
     """P(Y ≤ y) of a Poisson variable; NaN at a negative mean.
 

@@ -98,7 +98,7 @@ def equations(spec: ModelSpec) -> list[str]:
 
 def _indexed(spec: ModelSpec) -> str:
     by_row = (MEAN, "trials", *spec.layout.predictors)
-    return re.sub(rf"\b({'|'.join(by_row)})\b", r"\1_i", spec.family.equation)
+    return re.sub(rf"(?<![A-Za-z_])({'|'.join(by_row)})(?![A-Za-z_])", r"\1_i", spec.family.equation)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:

@@ -84,6 +84,12 @@ def log_ndtr(x: float) -> tuple[float, float]:
     return density - np.log(-x) + np.log(series), -x / series
 
 
+@deferred
+def log1m_exp(x: float) -> float:
+    """Return log(1 - exp(x)) for x < 0 (Mächler 2012, vignette of R's Rmpfr, eq. 7)."""
+    return np.log(-np.expm1(x)) if x > -0.6931471805599453 else np.log1p(-np.exp(x))
+
+
 LOG2_E, ROOT_2 = 1.0 / np.log(2.0), np.sqrt(2.0)
 # the bits behind the binary point, those of 1 and of 2^52
 MANTISSA, ONE, TWO_52 = np.uint64(2**52 - 1), np.uint64(1023 << 52), np.uint64(1075 << 52)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.data.encoding import Encoding, describe_rows, learn_number
 from hierbayes.data.factors import factorize
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.families import FAMILIES, Family, response_scale
+from hierbayes.families import FAMILIES, Family
 from hierbayes.formula import Formula, names_in, quote
 
 Array = NDArray[np.float64]
@@ -183,14 +183,19 @@ def _with_response_scales(
             f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
             f"found {_shortened(values)} in {describe_rows(frame.index[rows])}. {_way_out(y, inside, family)}"
         )
+    if family.typical_rows is not None and not weights[family.typical_rows(y)].any():
+        raise DataError(
+            f"the response {draft.name!r} is {' or '.join(f'{value:g}' for value in np.unique(y)[:3])} in every row "
+            f"that counts, which says nothing of {family.first.name}, the {family.first.words}; model whether there is "
+            "any at all by family='bernoulli'"
+        )
     continuous = family.support.contains(np.array([0.5]), np.ones(1)).all()
     if continuous and np.ptp(y) == 0:
         raise DataError(
             f"the response {draft.name!r} is {y[0]:g} in every row; there is nothing to model: check the column"
         )
     location, scale = family.location_and_scale(y, trials, weights, link)
-    spread = response_scale(np.log(y) if family.log_response else y, weights)
-    return replace(draft, location=location, scale=scale, spread=spread)
+    return replace(draft, location=location, scale=scale, spread=family.spread(y, weights))
 
 
 def _shortened(values: str, shown: int = 3) -> str:

@@ -175,8 +175,10 @@ class Family:
     has_variance : bool
         Whether the response has a variance whatever the parameters are.
     design_effect : callable
-        ``design_effect(trials, **own parameters)``: the variance of a response out of trials over that of independent
+        ``design_effect(trials, **parameters)``: the variance of a response out of trials over that of independent
         ones.
+    typical_rows : callable or None
+        ``typical_rows(y)``: which responses say where the first parameter is, for its default prior; None for all.
     mean_of : str
         What `mean` is of the first parameter: ``"value"``, its value; ``"multiple"``, that times what others say;
         ``"other"``. With `log_response` it is a multiple of the value's exponential.
@@ -232,7 +234,8 @@ class Family:
     needs_trials: bool = False
     log_response: bool = False
     has_variance: bool = True
-    design_effect: Callable[..., Array] = lambda trials, **own: np.ones_like(trials)
+    design_effect: Callable[..., Array] = lambda trials, **parameters: np.ones_like(trials)
+    typical_rows: Callable[[Array], NDArray[np.bool_]] | None = None
     mean_of: str = "value"
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
@@ -390,6 +393,7 @@ class Family:
         """
         if self.support.categories:  # whose first parameter is on a scale of its own
             return 0.0, 1.0
+        y, weights = self.typical(y, weights)
         values = np.log(y) if self.log_response else y
         if trials is not None:  # a row without trials is ignored
             values, weights = y / np.maximum(trials, 1), weights * trials
@@ -409,6 +413,18 @@ class Family:
             return location, 1.0
         change = mean if unit == "relative" else response_scale(values, weights)
         return location, change / abs(float(LINKS[link].slope(location)))
+
+    def typical(self, y: Array, weights: Array) -> tuple[Array, Array]:
+        """The responses, and their weights, that say where the first parameter is."""
+        if self.typical_rows is None:
+            return y, weights
+        chosen = self.typical_rows(y)
+        return y[chosen], weights[chosen]
+
+    def spread(self, y: Array, weights: Array) -> float:
+        """Standard deviation of the response, or of its logarithm, on whose scale own parameters are."""
+        y, weights = self.typical(y, weights)
+        return response_scale(np.log(y) if self.log_response else y, weights)
 
     def typical_location_and_scale(self, link: str) -> tuple[float, float]:
         """The same without a response: the middle of a link's own scale and 1, NaN where there is none.
@@ -518,8 +534,8 @@ class Responses:
         """Mean and variance of the response itself, out of all its trials; each in the shape of `eta`."""
         mean, variance = self.mean(), self.variance()
         if trials is not None:
-            own = dict(list(self.parameters.items())[1:])
-            mean, variance = trials * mean, trials * self.family.design_effect(trials, **own) * variance
+            effect = self.family.design_effect(trials, **self.parameters)
+            mean, variance = trials * mean, trials * effect * variance
         return np.broadcast_to(mean, self.shape), np.broadcast_to(variance, self.shape)
 
     def _possible(self) -> NDArray[np.bool_] | None:
