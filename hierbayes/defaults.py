@@ -215,7 +215,7 @@ def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterat
         yield from _predictor_targets(family.parameter(parameter), predictor, location, scale)
     for own in family.own:
         if own.name not in layout.predictors:
-            yield _own_target(own, layout.response.spread)
+            yield _own_target(own, layout.response.measure(own.of))
 
 
 def _own_target(own: Parameter, spread: float) -> Target:

@@ -132,7 +132,8 @@ def location_and_scale(
     response = layout.response
     if parameter == family.first.name:
         return response.location, response.scale
-    return family.parameter(parameter).location_and_scale(links[parameter], response.spread)
+    own = family.parameter(parameter)
+    return own.location_and_scale(links[parameter], response.measure(own.of))
 
 
 def coefficient_variable(parameter: str) -> Variable:
@@ -345,7 +346,8 @@ class ModelSpec:
     def typical(self, parameter: Parameter) -> Any:
         """A typical value of a parameter, or of each element of a vector."""
         response, sets = self.layout.response, self.sets_of(parameter)
-        found = parameter.typical(len(response.levels or ()) if parameter.kind.vector else response.spread)
+        of = len(response.levels or ()) if parameter.kind.vector else response.measure(parameter.of)
+        found = parameter.typical(of)
         return found if sets is None else np.tile(found, (len(sets.labels), 1))
 
     def own_variable(self, parameter: Parameter) -> Variable:

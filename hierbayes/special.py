@@ -157,3 +157,19 @@ def log1p_wide(x: float) -> float:
     total = 1.0 + x
     found = log_lane(total) + (x - (total - 1.0)) / total
     return found if x < np.inf else x
+
+
+@deferred
+def log_ndtr_scaled(x: float) -> tuple[float, float]:
+    """Return log Φ(x) + x²/2 and its derivative, φ(x)/Φ(x) + x, which stay small for a large negative x.
+
+    Below -20 by the asymptotic series of Abramowitz & Stegun (1964), 26.2.12.
+    """
+    if x > -20.0:
+        value, slope = log_ndtr(x)
+        return value + 0.5 * x * x, slope + x
+    r, term, rest = 1.0 / (x * x), 1.0, 0.0
+    for k in range(1, 20, 2):
+        term *= -k * r
+        rest += term
+    return -np.log(-x) - LOG_ROOT_2PI + np.log1p(rest), x * rest / (1.0 + rest)

@@ -148,7 +148,7 @@ def conditional_table(
     """
     design = bind_grid(spec, grid, request)
     table = conditional_effects(spec, draws, grid, design, request).table(interval)
-    if request.kind == "mean" and not categories_of(spec, request):
+    if request.kind == "mean" and request.parameter is None and not categories_of(spec, request):
         simulated = conditional_effects(spec, draws, grid, design, replace(request, kind="response"))
         bounds = summarise(simulated.values, interval)
         table = beside(table, {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")})

@@ -28,6 +28,7 @@ class MarginalEffects(Posterior):
         interval: str | None = None,
         seed: int = 0,
         resolution: int = grids.RESOLUTION,
+        parameter: str | None = None,
     ) -> Any:
         """Predictions along a predictor with the others held, as brms's function of that name.
 
@@ -41,7 +42,7 @@ class MarginalEffects(Posterior):
         at : mapping of str to values, optional
             Columns held at these values, every combination. Other numbers are at their mean, categories at their first
             level; grouping factors at no level, so that one that counts is a new one.
-        kind, groups, new_levels, output, prob, interval, seed
+        kind, groups, new_levels, output, prob, interval, seed, parameter
             As in `predict`; ``groups="none"`` is a level whose effects are 0, ``"average"`` averages over levels.
 
         Returns
@@ -62,7 +63,7 @@ class MarginalEffects(Posterior):
             Where the grid goes beyond the training rows.
         """
         check_output(output)
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         grid = grids.make_grid(self.spec, self._frame(), variable, by, at, resolution)
         if output == "draws":
             return grids.conditional_draws(self.spec, self._draws(), grid, request)
@@ -111,6 +112,7 @@ class MarginalEffects(Posterior):
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
+        parameter: str | None = None,
     ) -> Any:
         """Predictions averaged over rows, inside each draw (marginaleffects' name).
 
@@ -120,7 +122,7 @@ class MarginalEffects(Posterior):
             The training rows unless given.
         by : str or list of str, optional
             Columns of `rows` within whose values to average.
-        kind, groups, new_levels, output, prob, interval, seed
+        kind, groups, new_levels, output, prob, interval, seed, parameter
             As in `predict`.
 
         Returns
@@ -129,7 +131,7 @@ class MarginalEffects(Posterior):
             The columns of `by`, mean, sd, lower, upper; or draws (chain, draw, quantity).
         """
         check_output(output)
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = effects.avg_predictions(self.spec, self._draws(), asked, request)
         return found.array() if output == "draws" else found.table(get_interval(prob, interval))
@@ -147,6 +149,7 @@ class MarginalEffects(Posterior):
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
+        parameter: str | None = None,
     ) -> Any:
         """What changing one predictor in every row does to the average prediction (marginaleffects' name).
 
@@ -163,7 +166,7 @@ class MarginalEffects(Posterior):
             As in `avg_predictions`.
         comparison : {"difference", "ratio"}
             Of the averages.
-        kind, groups, new_levels, output, prob, interval, seed
+        kind, groups, new_levels, output, prob, interval, seed, parameter
             As in `predict`.
 
         Returns
@@ -173,7 +176,7 @@ class MarginalEffects(Posterior):
             probability that it is positive), for a ratio that it is above 1; or draws (chain, draw, quantity).
         """
         check_output(output)
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
         if output == "draws":
@@ -245,11 +248,12 @@ class MarginalEffects(Posterior):
         prob: float | None,
         interval: str | None,
         seed: int,
+        parameter: str | None = None,
     ) -> Any:
         check_output(output)
         if kind not in ("linear", "mean", "score"):
             raise ValueError(f"a slope is of kind 'linear', 'mean' or 'score'; got {kind!r}")
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
         found = function(self.spec, self._draws(), asked, request, variables)
         return found.array() if output == "draws" else found.differences(get_interval(prob, interval))

@@ -17,6 +17,7 @@ from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
+from hierbayes.links import LINKS
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -46,6 +47,8 @@ class Request:
         Those of `groups` whose level is unknown in every row, whatever the rows say.
     side : int
         Which of several predictions that are compared: each has responses of its own, and the new levels of all.
+    parameter : str or None
+        Instead of the response a parameter of the family: its value, or its linear predictor.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Request:
     seed: int
     unknown: tuple[str, ...] = ()
     side: int = 1
+    parameter: str | None = None
 
     def __post_init__(self) -> None:
         for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
@@ -63,18 +67,44 @@ class Request:
             raise ValueError(f"seed must be a whole number, 0 or more; got {self.seed!r}")
 
 
-def make_request(spec: ModelSpec, kind: str, groups: Any, new_levels: str, seed: int) -> Request:
+def make_request(
+    spec: ModelSpec, kind: str, groups: Any, new_levels: str, seed: int, parameter: str | None = None
+) -> Request:
     """A request in the user's words; ``groups="average"`` is every factor, at unknown levels that are averaged over.
 
     Raises
     ------
     DataError
         For a name that is no grouping factor of the model.
+    UnsupportedError
+        For a parameter that the family hasn't got, or of which there is no such prediction.
     """
+    if parameter is not None:
+        _check_parameter(spec, kind, groups, new_levels, parameter)
+        return Request(kind, choose_groups(spec, groups), new_levels, seed, parameter=parameter)
     if isinstance(groups, str) and groups == "average":
         names = choose_groups(spec, "all")
         return Request(kind, names, "average", seed, names)
     return Request(kind, choose_groups(spec, groups), new_levels, seed)
+
+
+def _check_parameter(spec: ModelSpec, kind: str, groups: Any, new_levels: str, parameter: str) -> None:
+    family = spec.family
+    known = [own.name for own in family.parameters if not own.kind.vector]
+    if parameter not in known:
+        raise UnsupportedError(
+            f"family {family.name!r} has no parameter {parameter!r} of one number; it has {', '.join(known)}"
+        )
+    if kind == "response":
+        raise UnsupportedError(
+            f"responses are drawn from all parameters together; of {parameter} alone take kind='mean', its value, or "
+            "kind='linear'"
+        )
+    if kind == "mean" and (new_levels == "average" or (groups is not None and str(groups) == "average")):
+        raise UnsupportedError(
+            f"{parameter} is not averaged over new groups; take groups='none', or new_levels='sample' and average the "
+            "draws"
+        )
 
 
 def choose_groups(spec: ModelSpec, groups: Any) -> tuple[str, ...]:
@@ -211,13 +241,13 @@ def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Reques
     for places, piece in predict_chunks(spec, draws, design, request):
         values[places] = np.swapaxes(piece, 0, 1)
     shape = tuple(len(coords[dim]) for dim in dims)
-    name = spec.response_name if request.kind == "response" else request.kind
+    name = spec.response_name if request.kind == "response" else request.parameter or request.kind
     return xr.DataArray(np.swapaxes(values, 0, 1).reshape(shape), coords=coords, dims=dims, name=name)
 
 
 def categories_of(spec: ModelSpec, request: Request) -> tuple[Any, ...]:
     """The categories whose probabilities are predicted, in their order; none where predictions are numbers."""
-    some = request.kind == "mean" and spec.family.probabilities is not None
+    some = request.kind == "mean" and request.parameter is None and spec.family.probabilities is not None
     return spec.layout.response.levels or () if some else ()
 
 
@@ -303,6 +333,13 @@ def _predict_rows(
     effects: Effects | None = None,
 ) -> Array:
     eta, aux = evaluate_predictors(spec, draws, design, request, effects)
+    if request.parameter is not None:
+        values = spec.family.given(eta, aux, spec.link)[request.parameter]
+        linear = request.kind == "linear" and request.parameter in spec.layout.predictors
+        found = values.eta if linear else values.value
+        if request.kind == "linear" and not linear:
+            found = LINKS[spec.links[request.parameter]].link(found)
+        return np.broadcast_to(found, eta.shape)
     if request.kind == "linear":
         return eta
     if request.kind == "score":

@@ -29,6 +29,7 @@ class Predictions(Posterior):
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
+        parameter: str | None = None,
     ) -> Any:
         """Predictions for new rows, or for the training rows.
 
@@ -58,6 +59,9 @@ class Predictions(Posterior):
             Probability and kind of the credible interval; from ``arviz.rcParams`` unless given.
         seed : int
             Of new levels and simulated responses.
+        parameter : str, optional
+            A parameter of the family in the response's place, such as ``"zi"``: its value, or with ``kind="linear"``
+            its linear predictor.
 
         Returns
         -------
@@ -77,7 +81,7 @@ class Predictions(Posterior):
             Where a number in a spline or a polynomial basis lies beyond its range in the training rows, or another
             number farther beyond its range than that is wide.
         """
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         check_output(output)
         draws = self._draws()
         if rows is None and isinstance(self.design, Streamed) and output == "table" and not request.unknown:
@@ -109,6 +113,7 @@ class Predictions(Posterior):
         prob: float | None = None,
         interval: str | None = None,
         seed: int = 0,
+        parameter: str | None = None,
     ) -> pd.DataFrame:
         """Posterior of the difference a − b between two situations, and the probability that it is positive.
 
@@ -119,7 +124,7 @@ class Predictions(Posterior):
             10,000 rows in evenly spaced draws, as the averages of `avg_predictions`).
             A new level that stands on both sides is the same group, and so is the unknown group of a row whose level
             is missing on both.
-        kind, groups, new_levels, prob, interval, seed
+        kind, groups, new_levels, prob, interval, seed, parameter
             As in `predict`.
 
         Returns
@@ -127,6 +132,6 @@ class Predictions(Posterior):
         pandas.DataFrame
             One row a difference: mean, sd, lower, upper, p_greater (the posterior probability of a > b).
         """
-        request = predict.make_request(self.spec, kind, groups, new_levels, seed)
+        request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         draws = self._draws()
         return comparison.compare(self.spec, draws, rows_a, rows_b, request, get_interval(prob, interval))

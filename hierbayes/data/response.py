@@ -68,6 +68,8 @@ class ResponseLayout:
         Centre and spread of the training response on the link's scale.
     spread : float
         Standard deviation of the training response (of its logarithm where the family says so).
+    least : float
+        The least of the training responses.
     absent : bool
         Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
         but for links to a scale of their own, where they are those of the middle and 1.
@@ -84,8 +86,13 @@ class ResponseLayout:
     location: float
     scale: float
     spread: float
+    least: float = np.nan
     absent: bool = False
     sets: ThresholdSets | None = None
+
+    def measure(self, name: str) -> float:
+        """Its `spread`, or the `least` of it."""
+        return self.least if name == "least" else self.spread
 
     @property
     def trial_columns(self) -> tuple[str, ...]:
@@ -195,7 +202,9 @@ def _with_response_scales(
             f"the response {draft.name!r} is {y[0]:g} in every row; there is nothing to model: check the column"
         )
     location, scale = family.location_and_scale(y, trials, weights, link)
-    return replace(draft, location=location, scale=scale, spread=family.spread(y, weights))
+    return replace(
+        draft, location=location, scale=scale, spread=family.spread(y, weights), least=float(y.min())
+    )
 
 
 def _shortened(values: str, shown: int = 3) -> str:

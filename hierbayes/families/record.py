@@ -85,6 +85,8 @@ class Parameter:
     endless : bool
         Whether an infinite value is another distribution that responses may have, as a Poisson's: then no data bound
         it, and the tail of its posterior is that of its prior.
+    of : str
+        What `prior` and `typical` are given of the response: its ``"spread"``, or the ``"least"`` of it.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Parameter:
     formula: bool = True
     moves: int | None = None
     endless: bool = False
+    of: str = "spread"
 
     @property
     def link(self) -> str:

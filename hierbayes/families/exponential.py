@@ -1,0 +1,49 @@
+"""Waiting times whose hazard is the same at all times."""
+
+from typing import Any
+
+import numpy as np
+
+from hierbayes.compiling import row_function
+from hierbayes.families.record import ABOVE_ZERO, POSITIVE_LINKS, TINY, Array, Family, Parameter, first_value
+from hierbayes.kinds import POSITIVE, Positive, PositiveRow
+from hierbayes.special import exp_lane
+
+
+@row_function
+def row(y: float, mu: PositiveRow) -> tuple[float, float]:
+    """Return the log density and its score in log mu."""
+    ratio = y * exp_lane(-mu.log)
+    return -mu.log - ratio, ratio - 1.0
+
+
+def simulate(rng: np.random.Generator, mu: Positive) -> Array:
+    """Responses; what underflows to 0 is none."""
+    return np.maximum(rng.exponential(mu.value), TINY)
+
+
+def cdf(y: Array, mu: Positive) -> Array:
+    """1 − exp(−y / mu)."""
+    with np.errstate(divide="ignore", over="ignore"):  # a mean that vanished
+        return -np.expm1(-y / mu.value)
+
+
+def graph(pm: Any, mu: Any) -> tuple[Any, dict[str, Any]]:
+    """PyMC's exponential distribution."""
+    return pm.Exponential, {"lam": 1 / mu.value}
+
+
+FAMILY = Family(
+    "exponential",
+    parameters=(Parameter("mu", POSITIVE, POSITIVE_LINKS, "mean"),),
+    support=ABOVE_ZERO,
+    row=row,
+    graph=graph,
+    simulate=simulate,
+    mean=first_value,
+    variance=lambda mu: np.square(mu.value),
+    cdf=cdf,
+    information=lambda mu: 1 + 0 * mu.value,
+    equation="Exponential(rate 1/mu)",
+    place=16,
+)
