@@ -309,6 +309,6 @@ def _with_a_response(data: Any, column: str, family: Family, parameters: Mapping
             return frame
         first = pd.Categorical([levels[0]] * len(frame), levels, ordered=True)
         return with_columns(frame, {column: first})
-    first = 0.0 if family.typical_rows is None else 1.0
-    values = np.full(len(frame), first) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
+    possible = 0.0 if family.typical_rows is None else 1.0
+    values = np.full(len(frame), possible) if family.support.whole else np.linspace(0.25, 0.75, len(frame))
     return with_columns(frame, {column: values})
