@@ -58,7 +58,7 @@ class Model(PriorSimulation):
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
         ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
-        ``"weibull"`` or ``"zero_inflated_poisson"``.
+        ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``.
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.

@@ -19,6 +19,7 @@ from hierbayes.answers.variance import (
     average_square,
     check_variance,
     evaluations,
+    has_variance_on_the_link,
     latent_components,
     response_components,
     row_weights,
@@ -29,7 +30,7 @@ from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Block, Factor
 from hierbayes.data.tables import free_name, with_columns
 from hierbayes.engine.streamed import Streamed
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -210,6 +211,13 @@ def _identity(spec: ModelSpec) -> bool:
 def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
     if _identity(spec):  # the two are one, called as it was asked for
         return ("response" if scale == "both" else scale,)
+    if scale != "response" and not has_variance_on_the_link(spec):
+        if scale == "latent":
+            raise UnsupportedError(
+                f"the mean of family {spec.family.name!r} depends on more than its linear predictor, so its "
+                "responses have no variance on the link's scale; take scale='response'"
+            )
+        return ("response",)
     if scale != "both":
         return (scale,)
     # 1/eta has no mean over normal effects: the response's scale has no variance there

@@ -179,7 +179,9 @@ def _distribution_variance(
 
 def has_variance_on_the_link(spec: ModelSpec) -> bool:
     """Whether a response varies about its linear predictor by a variance that is defined: not every category does."""
-    return spec.family.mean is not None or spec.family.latent_variance is not None
+    family = spec.family
+    # a mean that other parameters move, as zeros do, is none about a linear predictor
+    return family.latent_variance is not None or (family.mean is not None and family.mean_of == "value")
 
 
 def check_variance(spec: ModelSpec, what: str) -> None:
@@ -189,7 +191,7 @@ def check_variance(spec: ModelSpec, what: str) -> None:
     ------
     UnsupportedError
     """
-    if not has_variance_on_the_link(spec):
+    if spec.family.mean is None and spec.family.latent_variance is None:
         family, link = spec.family, spec.shown_link
         why = (
             "its latent variable has no variance"

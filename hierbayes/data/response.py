@@ -244,16 +244,16 @@ def _way_out(y: Array, inside: NDArray[np.bool_], family: Family) -> str:
         )
     return (
         "If they are shares of a count, model that: successes | trials(n), family='binomial' or 'betabinomial'. "
-        "Percentages are to be divided by 100; shares of exactly 0 or 1 need a zero-one-inflated model, which brms has"
+        "Percentages are to be divided by 100; shares of exactly 0 or 1 need family='zero_one_inflated_beta', or "
+        "'zero_inflated_beta'"
     )
 
 
 def _about_zeros(share: float) -> str:
     return (
-        f"{share:.0%} of the rows are 0, which such a family cannot give. If 0 means none at all, they are a model of "
-        "their own: whether there is any (family='bernoulli'), and how much where there is (this family, the other "
-        "rows); brms and glmmTMB fit both as one, a hurdle model. If 0 means too little to measure, brms has "
-        "censored responses"
+        f"{share:.0%} of the rows are 0, which such a family cannot give. If 0 means none at all, a hurdle model says "
+        "whether there is any, and how much where there is: family='hurdle_gamma' or 'hurdle_lognormal', of shares "
+        "'zero_inflated_beta'. If 0 means too little to measure, brms has censored responses"
     )
 
 

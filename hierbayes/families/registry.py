@@ -29,22 +29,18 @@ ELSEWHERE = {
         "'cumulative' is for categories in an order; brms and Bambi have other ordinal and categorical responses",
     ),
     **dict.fromkeys(
-        ("zeroinflated", "hurdle", "zip", "zinb"),
-        "'zero_inflated_poisson' is here; brms, Bambi and glmmTMB have other zero-inflation and hurdles",
+        ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
     ),
     **dict.fromkeys(
         ("cox", "frechet", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"
     ),
     "logistic": "for a yes/no response take 'bernoulli'",
-    "exgaussian": "brms has it",
-    "inversegaussian": "brms and Bambi have it",
-    "skewnormal": "brms has it",
     "vonmises": "brms and Bambi have it",
     "tweedie": "glmmTMB has it",
     "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
     "compois": "glmmTMB has it",
     "genpois": "glmmTMB has it",
-    "laplace": "brms has asym_laplace, Bambi laplace",
+    "laplace": "'asym_laplace' with the prior quantile = Fixed(0.5) is Laplace's",
 }
 
 
