@@ -88,8 +88,9 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
         variance = _average(weights, variances + np.square(centres - mean))
         upto = _average(weights, family.at(eta, aux, link).cdf(y, rows.trials))
     below, zero = upto, np.zeros(len(y))
-    if family.support.whole:
-        below = upto - _average(weights, np.exp(density))
+    atoms = family.support.whole | np.isin(y, family.support.atoms)
+    if atoms.any():
+        below = np.where(atoms, upto - _average(weights, np.exp(density)), upto)
     if family.support.counts:
         nothing = replace(rows, y=np.zeros(len(y)), weights=None)
         zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))

@@ -33,6 +33,8 @@ class Support:
         ``contains(y, trials)``: boolean array, one a row.
     whole : bool
         Whether responses are whole numbers.
+    atoms : tuple of float
+        Values that have probabilities of their own where others have densities, such as 0.
     two_levels : bool
         Whether a two-valued column (text, categories, True and False) stands for 0 and 1.
     categories : bool
@@ -44,6 +46,7 @@ class Support:
     words: str
     contains: Callable[[Array, Array | None], NDArray[np.bool_]]
     whole: bool = False
+    atoms: tuple[float, ...] = ()
     two_levels: bool = False
     categories: bool = False
     ordered: bool = True

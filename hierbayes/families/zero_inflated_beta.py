@@ -9,7 +9,7 @@ from hierbayes.families.densities import ByDensity
 from hierbayes.families.record import Support
 from hierbayes.families.zeros import hurdle
 
-SHARE = Support("a number from 0 to 1, without 1", lambda y, trials: (y >= 0) & (y < 1))
+SHARE = Support("a number from 0 to 1, without 1", lambda y, trials: (y >= 0) & (y < 1), atoms=(0.0,))
 
 
 def graph(pm: Any, mu: Any, phi: Any, zi: Any) -> tuple[Any, dict[str, Any]]:

@@ -14,7 +14,7 @@ from hierbayes.families.record import Array, Family, Support
 from hierbayes.families.zeros import share
 from hierbayes.kinds import Positive, PositiveRow, Probability, ProbabilityRow
 
-SHARE = Support("a number from 0 to 1", lambda y, trials: (y >= 0) & (y <= 1))
+SHARE = Support("a number from 0 to 1", lambda y, trials: (y >= 0) & (y <= 1), atoms=(0.0, 1.0))
 
 
 @row_function

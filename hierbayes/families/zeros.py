@@ -17,7 +17,9 @@ from hierbayes.kinds import PROBABILITY
 from hierbayes.priors import Prior
 from hierbayes.special import exp_lane, log1m_exp, log1p_lane
 
-POSITIVE_OR_ZERO = Support("a finite number, 0 or more", lambda y, trials: np.isfinite(y) & (y >= 0))
+POSITIVE_OR_ZERO = Support(
+    "a finite number, 0 or more", lambda y, trials: np.isfinite(y) & (y >= 0), atoms=(0.0,)
+)
 
 
 def share(name: str, words: str) -> Parameter:
