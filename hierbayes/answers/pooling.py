@@ -1,7 +1,7 @@
 """What each level says alone, beside what it says in company: no, partial and complete pooling.
 
 The no-pooling estimates are each level's maximum-likelihood coefficients from its own rows, the complete-pooling ones
-those of all rows as if they were one level (`climbing`). Pooling factors are Gelman & Pardoe's (2006),
+those of all rows as if they were one level (`level_mle`). Pooling factors are Gelman & Pardoe's (2006),
 Technometrics 48(2).
 """
 
@@ -16,8 +16,9 @@ from hierbayes.answers.draws import flat_draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
+from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
-from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels
+from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor, is_nested
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
@@ -244,7 +245,7 @@ def shrinkage_table(
     """
     chosen = spec.layout.predictors[MEAN].factors if group is None else (find_factor(spec, group),)
     tables = [_shrinkage(spec, design, posterior, interval, factor) for factor in chosen]
-    return labelled(stack_levels(tables, COLUMNS), interval)
+    return labelled(stack(tables, COLUMNS), interval)
 
 
 def posterior_means(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
