@@ -98,7 +98,7 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
                 columns.append(column)
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
-        factors = spec.layout.predictors[MEAN].factor_names
+        factors = spec.layout.main.factor_names
         labels.append((MEAN, free_name(RESIDUAL, set(factors)), "sigma", ""))
         # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
         share = np.divide(parts.own, total, out=np.ones_like(total), where=np.isfinite(parts.own))
@@ -226,7 +226,7 @@ def _check_shared(spec: ModelSpec, design: Design) -> None:
     """Refuse where no two responses share a level of any factor: the correlation of two that do has no meaning."""
     if structural_factors(spec, design):
         return
-    names = ", ".join(map(repr, spec.layout.predictors[MEAN].factor_names))
+    names = ", ".join(map(repr, spec.layout.main.factor_names))
     what = f"every level of {names} has one row" if names else "the mean's formula has no grouping factor"
     way_out = "; varcorr() has the share of its variance, in a meta-analysis I²" if names else ""
     raise DataError(f"{what}, so no two responses share a level, whose correlation an ICC is{way_out}")

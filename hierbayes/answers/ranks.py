@@ -33,7 +33,7 @@ def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
     DataError
         For a model without grouping factors, or a name that is none of them.
     """
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     if not layout.factors:
         raise DataError("the mean's formula has no grouping factor; add a term like (1 | group)")
     if group is None:
@@ -154,7 +154,7 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
     whole = [name for name in held if name in own]
     if whole:
         raise DataError(f"at holds {whole[0]!r}, by which the levels of {factor.name!r} differ; leave it out")
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     known = {*own, *held}
     groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
     request = Request("linear", groups, "sample", 0)
@@ -177,7 +177,7 @@ def _check_open(
     spec: ModelSpec, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
 ) -> None:
     """Refuse differences between levels that hang on a predictor which is not held: it differs in the rows `data`."""
-    layout, own = spec.layout.predictors[MEAN], factor.levels.columns
+    layout, own = spec.layout.main, factor.levels.columns
     first = with_columns(data, {name: levels[name].iloc[0] for name in own})
     loose = []
     for other in layout.factors:

@@ -15,7 +15,7 @@ from hierbayes.answers.effects import as_predictors, is_numeric
 from hierbayes.answers.grids import RESOLUTION, ConditionalEffects, Grid, make_grid
 from hierbayes.answers.intervals import MEASURES, centre, get_interval
 from hierbayes.answers.predict import CATEGORY, categories_of, make_request, scores_of
-from hierbayes.data.design import MEAN, Design, distinct, offset_of
+from hierbayes.data.design import Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
@@ -204,7 +204,7 @@ def _at_held_offset(
 
     None, and why, where the curve's offset cannot be given to them.
     """
-    y, offsets = shares(design), spec.layout.predictors[MEAN].offsets
+    y, offsets = shares(design), spec.layout.main.offsets
     if spec.family.support.categories:
         y = scores_of(spec)[y.astype(np.int64)]
     names = distinct(names_in(encoding.text) for encoding in offsets)
