@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.data.design import MEAN, Layout, PredictorLayout
+from hierbayes.data.design import Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
@@ -235,7 +235,7 @@ def _predictor_targets(
     own: Parameter, predictor: PredictorLayout, location: float, scale: float
 ) -> Iterator[Target]:
     parameter = own.name
-    prefix = "" if parameter == MEAN else f"{parameter}."
+    prefix = prefix_of(parameter, ".")
     location -= predictor.offset_mean
     widths = _coefficient_widths(predictor, location, scale)
     addresses: tuple[str, ...]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from hierbayes.data.design import MEAN, Design, PredictorLayout
+from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.engine.streamed import Streamed
@@ -121,7 +121,7 @@ def _predictor_words(layout: PredictorLayout) -> str:
 
 
 def _factor_lines(parameter: str, factor: Factor) -> list[str]:
-    name = factor.name if parameter == MEAN else f"{parameter}.{factor.name}"
+    name = prefix_of(parameter, ".") + factor.name
     if len(factor.effects) == 1:
         return [f"r[{name}] ~ Normal(0, sd[{name}])"]
     plain = {"us", "diag"}

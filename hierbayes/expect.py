@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, category_numbers, choose_groups, predict_draws
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design
 from hierbayes.errors import PriorError
 from hierbayes.implied import icc, r2
 from hierbayes.spec import ModelSpec
@@ -257,7 +257,7 @@ def _proportion(simulation: Simulation, between: tuple[float, float]) -> Array:
 def level_means(simulation: Simulation, group: str, values: Array | None = None) -> Array:
     """The mean of each level's simulated responses, or of other values (S, n): (S, levels)."""
     values = simulation.responses if values is None else values
-    factors = simulation.design.predictors[MEAN].factors
+    factors = simulation.design.main.factors
     if group not in factors:
         raise PriorError(
             f"[[expect]] names the group {group!r}; the model's are {', '.join(factors) or 'none'}."

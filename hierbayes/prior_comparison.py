@@ -48,7 +48,7 @@ class PriorComparison[F: Posterior]:
         columns: dict[str, Any] = {}
         found = {}
         for word, fit in sides.items():
-            found[word] = estimates(fit.spec, fit.posterior, chosen)
+            found[word] = estimates(fit.spec, fit.posterior).table(prob, interval)
             priors = prior_texts(fit.spec)
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
             columns |= {f"{name}_{word}": found[word][name] for name in SHOWN if name in found[word]}

@@ -79,7 +79,7 @@ def summarise_prior(simulation: Simulation) -> PriorSummary:
 def implied_effects(simulation: Simulation) -> Iterator[tuple[str, Array]]:
     """Prior draws (S,) of sds, correlations and intraclass correlations of the mean's groups, by name."""
     spec, prior = simulation.spec, simulation.prior
-    for factor in spec.layout.predictors[MEAN].factors:
+    for factor in spec.layout.main.factors:
         sd, cor = inner_sds(spec, prior, factor)
         for label, places in factor.scales:
             yield f"sd[{factor.name}, {label}]", sd[:, places[0]]
@@ -191,7 +191,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
     spec, prior = simulation.spec, simulation.prior
     link = spec.shown_link
     ratios = spec.family.mean_is_exponential(spec.link_name) or link == "log"
-    for factor in spec.layout.predictors[MEAN].factors:
+    for factor in spec.layout.main.factors:
         sd, _ = inner_sds(spec, prior, factor)
         for effect, (place, *_) in factor.scales:
             values = np.exp(sd[:, place]) if ratios else sd[:, place]
@@ -211,7 +211,7 @@ def _effect_sentences(simulation: Simulation) -> Iterator[str]:
 
 def _explained_sentences(simulation: Simulation) -> Iterator[str]:
     spec = simulation.spec
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     if len(layout.coefficients) == (0 if layout.intercept is None else 1):
         return  # the ICC says it
     if not has_variance_on_the_link(spec):

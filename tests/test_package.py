@@ -25,7 +25,8 @@ from hierbayes.prior_comparison import PriorComparison
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "spelling", "compiling", "special", "distributions", "transforms", "formula", "priors", "elicitation",
+    "errors", "spelling", "compiling", "special", "distributions", "priors", "structures", "bases", "transforms",
+    "formula", "elicitation",
     "links", "kinds", "cumulative", "families", "columnmap", "data", "spec", "standing", "defaults", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.comparison import ENTRIES
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities, beside, by_category
+from hierbayes.answers.quantities import Quantities, beside, by_category, share_above
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
@@ -138,7 +138,9 @@ def avg_comparisons(
         for (low, _), (high, _), words in contrasts:
             labels.append(by_category(_labelled_cells(rows, name, words), levels))
             columns.append(COMPARISONS[comparison](averages[high], averages[low]))
-    return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, comparison)
+    compared = np.hstack(columns)
+    more = share_above(compared, 1.0 if comparison == "ratio" else 0.0)
+    return Quantities(pd.concat(labels, ignore_index=True), compared, draws.chains, comparison, more=more)
 
 
 def avg_slopes(
@@ -167,7 +169,9 @@ def avg_slopes(
         )
         labels.append(by_category(_labelled_cells(rows, name, "dY/dX"), levels))
         columns.append(above - below)
-    return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "slope")
+    values = np.hstack(columns)
+    more = share_above(values)
+    return Quantities(pd.concat(labels, ignore_index=True), values, draws.chains, "slope", more=more)
 
 
 def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variables: Any = None) -> Quantities:
@@ -185,7 +189,9 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
         labels.append(by_category(terms, levels))
         columns.append((above - below) / np.repeat(high - low, max(len(levels), 1)))
-    return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "slope")
+    values = np.hstack(columns)
+    more = share_above(values)
+    return Quantities(pd.concat(labels, ignore_index=True), values, draws.chains, "slope", more=more)
 
 
 def _averages(

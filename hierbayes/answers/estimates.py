@@ -9,7 +9,7 @@ from hierbayes.answers import partition, pooling, ranks, summary
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
-from hierbayes.answers.quantities import Output, check_output
+from hierbayes.answers.quantities import Output, view
 
 type Method = Literal["lognormal", "delta", "trigamma"]
 
@@ -17,7 +17,9 @@ type Method = Literal["lognormal", "delta", "trigamma"]
 class Estimates(Posterior):
     """What a fit says of its quantities: estimates, shares of variance, levels against each other."""
 
-    def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+    def summary(
+        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+    ) -> Any:
         """Population-level effects, sds, correlations and the family's own parameters.
 
         Parameters
@@ -34,28 +36,38 @@ class Estimates(Posterior):
             an approximation (`Model.approximate`) have no use for the last four; what they are is in the table's
             ``attrs["approximation"]``.
         """
-        chosen = get_interval(prob, interval)
+        wanted = view(output, prob, interval)
         if not is_approximate(self.tree):
-            return summary.summary(self.spec, self.posterior, chosen)
-        table = summary.estimates(self.spec, self.posterior, chosen)
-        table.attrs["approximation"] = describe_approximation(self.tree)
-        return table
+            return wanted.of(summary.summary(self.spec, self.posterior))
+        words = describe_approximation(self.tree)
+        return wanted.of(summary.estimates(self.spec, self.posterior, approximation=words))
 
-    def fixef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+    def fixef(
+        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+    ) -> Any:
         """Population-level coefficients (lme4's name): parameter, effect, mean, sd, lower, upper."""
-        return summary.fixef(self.spec, self.posterior, get_interval(prob, interval))
+        return view(output, prob, interval).of(summary.fixef(self.spec, self.posterior))
 
-    def ranef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+    def ranef(
+        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+    ) -> Any:
         """Deviations of each level from the population (lme4's name): group, level, effect, mean, sd, lower, upper."""
-        return summary.ranef(self.spec, self.posterior, get_interval(prob, interval))
+        return view(output, prob, interval).of(summary.ranef(self.spec, self.posterior))
 
-    def coef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+    def coef(
+        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+    ) -> Any:
         """Coefficients of each level, population-level plus deviation (lme4's name): as `ranef`."""
-        return summary.coef(self.spec, self.posterior, get_interval(prob, interval))
+        return view(output, prob, interval).of(summary.coef(self.spec, self.posterior))
 
     def varcorr(
-        self, prob: float | None = None, interval: str | None = None, *, method: Method = "lognormal"
-    ) -> pd.DataFrame:
+        self,
+        prob: float | None = None,
+        interval: str | None = None,
+        *,
+        method: Method = "lognormal",
+        output: Output = "table",
+    ) -> Any:
         """Standard deviations and correlations of group effects, and the residual's (lme4's name).
 
         Parameters
@@ -75,8 +87,8 @@ class Estimates(Posterior):
             Where sigma has a formula the residual's variance is σ_i² averaged over the training rows, as in `icc`
             and `r2`, and its standard deviation the root of that.
         """
-        chosen = get_interval(prob, interval)
-        return partition.varcorr(self.spec, self._draws(), self.design, chosen, method)
+        wanted = view(output, prob, interval)
+        return wanted.of(partition.varcorr(self.spec, self._draws(), self.design, method))
 
     def icc(
         self,
@@ -121,10 +133,12 @@ class Estimates(Posterior):
         UnsupportedError
             For the response's scale with link ``"inverse"``, where it has no variance.
         """
-        check_output(output)
+        wanted = view(output, prob, interval)
         design = self._rows("varcorr() has the shares of variance")
-        found = partition.icc(self.spec, self._draws(), design, self._frame(), at, scale, definition, method)
-        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
+        frame = self._frame()
+        return wanted.of(
+            partition.icc(self.spec, self._draws(), design, frame, at, scale, definition, method)
+        )
 
     def r2(
         self,
@@ -150,10 +164,9 @@ class Estimates(Posterior):
         pandas.DataFrame or xarray.DataArray
             definition, kind, mean, sd, lower, upper; or draws (chain, draw, quantity).
         """
-        check_output(output)
+        wanted = view(output, prob, interval)
         design = self._rows("varcorr() has the shares of variance")
-        found = partition.r2(self.spec, self._draws(), design, method)
-        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
+        return wanted.of(partition.r2(self.spec, self._draws(), design, method))
 
     def shrinkage(
         self, group: str | None = None, prob: float | None = None, interval: str | None = None
@@ -189,7 +202,8 @@ class Estimates(Posterior):
         interval: str | None = None,
         *,
         at: Mapping[str, Any] | None = None,
-    ) -> pd.DataFrame:
+        output: Output = "table",
+    ) -> Any:
         """The posterior of each level's rank among its factor's levels, by one effect or by each.
 
         Parameters
@@ -205,20 +219,21 @@ class Estimates(Posterior):
         at : mapping of str to values, optional
             Instead of by coefficients, by where the levels are at these values, as in ``at={"Days": [0, 9]}`` and as
             `contrasts` takes it.
+        output : {"table", "draws"}
 
         Returns
         -------
-        pandas.DataFrame
+        pandas.DataFrame or xarray.DataArray
             group, level, effect (or the columns of `at`), mean, sd, lower, upper of the rank, p_first and p_last (of
-            rank 1 and of the last). Levels that tie share them.
+            rank 1 and of the last). Levels that tie share them. Or draws (chain, draw, quantity).
 
         Raises
         ------
         DataError
             For an unknown factor, effect or predictor, or one that `at` leaves open.
         """
-        chosen = get_interval(prob, interval)
-        return ranks.rank(self.spec, self._draws(), chosen, group, effect, descending, self._at(at))
+        wanted = view(output, prob, interval)
+        return wanted.of(ranks.rank(self.spec, self._draws(), group, effect, descending, self._at(at)))
 
     def contrasts(
         self,
@@ -263,9 +278,10 @@ class Estimates(Posterior):
         DataError
             For an unknown factor, effect, level or predictor, one that `at` leaves open, or too many pairs.
         """
-        check_output(output)
-        found = ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._at(at))
-        return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
+        wanted = view(output, prob, interval)
+        return wanted.of(
+            ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._at(at))
+        )
 
     def _at(self, at: Mapping[str, Any] | None) -> ranks.At | None:
         return None if not at else ranks.At(at, self._frame())

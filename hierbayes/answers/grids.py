@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -16,13 +16,16 @@ from hierbayes.answers.effects import (
     levels_of,
     predictor_columns,
 )
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import get_interval, labelled, summarise
 from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, by_category
 from hierbayes.data.design import Design
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 RESOLUTION = 100  # points of a numeric predictor
 
@@ -138,29 +141,40 @@ def conditional_effects(
     return Quantities(by_category(grid.labels, levels), flat, draws.chains, request.kind)
 
 
-def conditional_table(
-    spec: ModelSpec, draws: Draws, grid: Grid, request: Request, interval: Interval
-) -> pd.DataFrame:
-    """The grid's columns, mean, sd, lower, upper of the expected response, and the bounds of a new response.
+@dataclass(frozen=True, eq=False)
+class ConditionalEffects:
+    """Predictions along a grid, and for means the bounds of a new response.
 
-    A new response out of trials is a share of them, and one that is a category has no bounds. The
-    table's ``attrs["held"]`` has the values of the other columns.
+    A new response out of trials is a share of them, and one that is a category has no bounds. Either way
+    ``attrs["held"]`` has the values of the other columns.
     """
-    design = bind_grid(spec, grid, request)
-    table = conditional_effects(spec, draws, grid, design, request).table(interval)
-    if request.kind == "mean" and request.parameter is None and not categories_of(spec, request):
-        simulated = conditional_effects(spec, draws, grid, design, replace(request, kind="response"))
-        bounds = summarise(simulated.values, interval)
-        table = beside(table, {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")})
-    table.attrs["held"] = dict(grid.held)
-    return labelled(table, interval)
 
+    spec: ModelSpec
+    posterior: Draws
+    grid: Grid
+    request: Request
 
-def conditional_draws(spec: ModelSpec, draws: Draws, grid: Grid, request: Request) -> Any:
-    """Every draw of the prediction in every row of the grid: a DataArray (chain, draw, quantity)."""
-    found = conditional_effects(spec, draws, grid, bind_grid(spec, grid, request), request).array()
-    found.attrs["held"] = dict(grid.held)
-    return found
+    def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """The grid's columns, mean, sd, lower, upper, and predictive_lower, predictive_upper of a new response."""
+        design = bind_grid(self.spec, self.grid, self.request)
+        table = conditional_effects(self.spec, self.posterior, self.grid, design, self.request).table(
+            prob, interval
+        )
+        expected = self.request.kind == "mean" and self.request.parameter is None
+        if expected and not categories_of(self.spec, self.request):
+            anew = replace(self.request, kind="response")
+            simulated = conditional_effects(self.spec, self.posterior, self.grid, design, anew)
+            bounds = summarise(simulated.values, get_interval(prob, interval))
+            table = beside(table, {f"predictive_{bound}": bounds[bound] for bound in ("lower", "upper")})
+        table.attrs["held"] = dict(self.grid.held)
+        return labelled(table, get_interval(prob, interval))
+
+    def draws(self) -> "xr.DataArray":
+        """Every draw of the prediction in every row of the grid: (chain, draw, quantity)."""
+        design = bind_grid(self.spec, self.grid, self.request)
+        found = conditional_effects(self.spec, self.posterior, self.grid, design, self.request).draws()
+        found.attrs["held"] = dict(self.grid.held)
+        return found
 
 
 def _read(spec: ModelSpec) -> tuple[str, ...]:

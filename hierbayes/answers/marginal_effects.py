@@ -9,7 +9,7 @@ from hierbayes.answers import effects, grids, predict, smooths
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predictions import Kind, NewLevels
-from hierbayes.answers.quantities import Output, check_output
+from hierbayes.answers.quantities import Output, view
 
 
 class MarginalEffects(Posterior):
@@ -62,12 +62,10 @@ class MarginalEffects(Posterior):
         DataWarning
             Where the grid goes beyond the training rows.
         """
-        check_output(output)
+        wanted = view(output, prob, interval)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         grid = grids.make_grid(self.spec, self._frame(), variable, by, at, resolution)
-        if output == "draws":
-            return grids.conditional_draws(self.spec, self._draws(), grid, request)
-        return grids.conditional_table(self.spec, self._draws(), grid, request, get_interval(prob, interval))
+        return wanted.of(grids.ConditionalEffects(self.spec, self._draws(), grid, request))
 
     def conditional_smooths(
         self,
@@ -130,11 +128,10 @@ class MarginalEffects(Posterior):
         pandas.DataFrame or xarray.DataArray
             The columns of `by`, mean, sd, lower, upper; or draws (chain, draw, quantity).
         """
-        check_output(output)
+        wanted = view(output, prob, interval)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
-        found = effects.avg_predictions(self.spec, self._draws(), asked, request)
-        return found.array() if output == "draws" else found.table(get_interval(prob, interval))
+        return wanted.of(effects.avg_predictions(self.spec, self._draws(), asked, request))
 
     def avg_comparisons(
         self,
@@ -175,13 +172,12 @@ class MarginalEffects(Posterior):
             term, contrast, the columns of `by`, mean, sd, lower, upper, and for a difference p_greater (the
             probability that it is positive), for a ratio that it is above 1; or draws (chain, draw, quantity).
         """
-        check_output(output)
+        wanted = view(output, prob, interval)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
-        found = effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
-        if output == "draws":
-            return found.array()
-        return found.differences(get_interval(prob, interval), 1.0 if comparison == "ratio" else 0.0)
+        return wanted.of(
+            effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
+        )
 
     def avg_slopes(
         self,
@@ -250,10 +246,9 @@ class MarginalEffects(Posterior):
         seed: int,
         parameter: str | None = None,
     ) -> Any:
-        check_output(output)
+        wanted = view(output, prob, interval)
         if kind not in ("linear", "mean", "score"):
             raise ValueError(f"a slope is of kind 'linear', 'mean' or 'score'; got {kind!r}")
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
         asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
-        found = function(self.spec, self._draws(), asked, request, variables)
-        return found.array() if output == "draws" else found.differences(get_interval(prob, interval))
+        return wanted.of(function(self.spec, self._draws(), asked, request, variables))

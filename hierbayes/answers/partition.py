@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
-from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.intervals import get_interval, labelled, summarise
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.answers.variance import (
@@ -33,6 +34,9 @@ from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import ModelSpec
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 Array = NDArray[np.float64]
 RESIDUAL = "Residual"
 TOTAL = "total"
@@ -41,14 +45,45 @@ SCALES = ("both", "latent", "response")
 DEFINITIONS = ("adjusted", "unadjusted")
 
 
-def varcorr(
-    spec: ModelSpec, draws: Draws, design: Design | Streamed, interval: Interval, method: str = "lognormal"
-) -> pd.DataFrame:
-    """Standard deviations and correlations of group effects, and the residual's: one row an estimate.
+@dataclass(frozen=True, eq=False)
+class VarCorr:
+    """Standard deviations and correlations, and beside each its (co)variance and that's share.
 
-    Columns parameter, group, effect, effect2 (empty for a standard deviation); mean, sd, lower, upper of the standard
-    deviation or correlation; variance (for a correlation the covariance) and share with their bounds. Where sigma has a
-    formula its variance is averaged over the rows, and its standard deviation is the root of that.
+    Attributes
+    ----------
+    estimates : Quantities
+    variance, share : ndarray, (S, k)
+    """
+
+    estimates: Quantities
+    variance: Array
+    share: Array
+
+    def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """One row an estimate: mean, sd, lower, upper; variance (or covariance) and share with their bounds."""
+        chosen = get_interval(prob, interval)
+        if self.estimates.labels.empty:
+            return labelled(self.estimates.labels.copy(), chosen)
+        table = self.estimates.table(prob, interval)
+        for name, values in {"variance": self.variance, "share": self.share}.items():
+            summary = summarise(values, chosen)
+            table[name] = summary["mean"]
+            if np.isnan(summary["mean"]).any() and "median" in summary:
+                table[f"{name}_median"] = summary["median"]
+            for bound in ("lower", "upper"):
+                table[f"{name}_{bound}"] = summary[bound]
+        return table
+
+    def draws(self) -> "xr.DataArray":
+        """Every draw of the standard deviations and correlations: (chain, draw, quantity)."""
+        return self.estimates.draws()
+
+
+def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: str = "lognormal") -> VarCorr:
+    """Standard deviations and correlations of group effects, and the residual's.
+
+    Labels are parameter, group, effect, effect2 (empty for a standard deviation). Where sigma has a formula its
+    variance is averaged over the rows, and its standard deviation is the root of that.
     """
     weights = row_weights(design)
     parts = latent_components(spec, draws, design, weights, method)
@@ -64,23 +99,17 @@ def varcorr(
                 columns.append(column)
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
-        factors = spec.layout.predictors[MEAN].factor_names
+        factors = spec.layout.main.factor_names
         labels.append((MEAN, free_name(RESIDUAL, set(factors)), "sigma", ""))
         # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
         share = np.divide(parts.own, total, out=np.ones_like(total), where=np.isfinite(parts.own))
         columns.append((np.sqrt(square), square, share))
     table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
-    if columns:
-        stacked = [np.stack(values, axis=-1) for values in zip(*columns, strict=True)]
-        numbers = summarise(stacked[0], interval)
-        for name, values in zip(("variance", "share"), stacked[1:], strict=True):
-            summary = summarise(values, interval)
-            numbers |= {name: summary["mean"]}
-            if np.isnan(summary["mean"]).any() and "median" in summary:
-                numbers |= {f"{name}_median": summary["median"]}
-            numbers |= {f"{name}_{bound}": summary[bound] for bound in ("lower", "upper")}
-        table = table.assign(**numbers)
-    return labelled(table, interval)
+    none = np.empty((len(draws), 0))
+    value, variance, share = (
+        (np.stack(values, axis=-1) for values in zip(*columns, strict=True)) if columns else (none,) * 3
+    )
+    return VarCorr(Quantities(table, value, draws.chains, "varcorr"), variance, share)
 
 
 def _estimates(
@@ -198,7 +227,7 @@ def _check_shared(spec: ModelSpec, design: Design) -> None:
     """Refuse where no two responses share a level of any factor: the correlation of two that do has no meaning."""
     if structural_factors(spec, design):
         return
-    names = ", ".join(map(repr, spec.layout.predictors[MEAN].factor_names))
+    names = ", ".join(map(repr, spec.layout.main.factor_names))
     what = f"every level of {names} has one row" if names else "the mean's formula has no grouping factor"
     way_out = "; varcorr() has the share of its variance, in a meta-analysis I²" if names else ""
     raise DataError(f"{what}, so no two responses share a level, whose correlation an ICC is{way_out}")

@@ -1,7 +1,7 @@
 """What each level says alone, beside what it says in company: no, partial and complete pooling.
 
 The no-pooling estimates are each level's maximum-likelihood coefficients from its own rows, the complete-pooling ones
-those of all rows as if they were one level (`climbing`). Pooling factors are Gelman & Pardoe's (2006),
+those of all rows as if they were one level (`level_mle`). Pooling factors are Gelman & Pardoe's (2006),
 Technometrics 48(2).
 """
 
@@ -16,8 +16,9 @@ from hierbayes.answers.draws import flat_draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
+from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
-from hierbayes.answers.summary import level_coefficients, level_labels, stack_levels
+from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor, is_nested
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
@@ -80,7 +81,7 @@ def no_pooling(
     factor = find_factor(spec, factor_name)
     means = posterior_means(spec, posterior)
     counts = _informative(design)
-    codes = design.predictors[MEAN].factors[factor.name].codes[counts]
+    codes = design.main.factors[factor.name].codes[counts]
     estimate = _estimate(spec, design, means, factor, codes, _coefficients(spec, means, factor))
     n = np.bincount(codes, minlength=len(factor.levels))
     columns = {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))}
@@ -112,7 +113,7 @@ def pooling_factors(
     """
     means = posterior_means(spec, posterior)
     counts = _informative(design)
-    bound = design.predictors[MEAN].factors[factor.name]
+    bound = design.main.factors[factor.name]
     codes, z = bound.codes[counts], bound.z[counts]
     rows = _rows(spec, design, means, z, codes, counts)
     rest, own = _rest(spec, design, means, factor)[counts], _coefficients(spec, means, factor)[codes]
@@ -135,7 +136,7 @@ def _estimate(
 ) -> Array:
     """Maximum-likelihood coefficients of each level from `start` (G, q), where `codes` are the informative rows'."""
     counts = _informative(design)
-    z = design.predictors[MEAN].factors[factor.name].z[counts]
+    z = design.main.factors[factor.name].z[counts]
     basis, root, full = orthonormal(z, codes, len(start))
     rest = _rest(spec, design, means, factor, without=nested_factors(spec, design, factor))
     eta = rest[counts] + (z * start[codes]).sum(axis=1)
@@ -147,10 +148,10 @@ def _estimate(
 
 def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Factor, ...]:
     """The other factors of the mean's formula each of whose levels has rows in one level of this factor only."""
-    bound = design.predictors[MEAN].factors
+    bound = design.main.factors
     return tuple(
         other
-        for other in spec.layout.predictors[MEAN].factors
+        for other in spec.layout.main.factors
         if other.name != factor.name and is_nested(bound[other.name].codes, bound[factor.name].codes)
     )
 
@@ -170,7 +171,7 @@ def _shared_with_nested(
     shared = np.zeros((levels, q, q))
     counts, blocks, owners = _informative(design), [], []
     for other in nested_factors(spec, design, factor):
-        bound = design.predictors[MEAN].factors[other.name]
+        bound = design.main.factors[other.name]
         codes = bound.codes[counts]
         z = bound.z[counts] @ square_roots(between_covariance(spec, posterior, other)[None])[0]
         width = z.shape[1]
@@ -194,7 +195,7 @@ def _shared_with_nested(
 
 def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     """Population-level coefficients (posterior means) of a factor's effects, 0 where there is none: (q,)."""
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     centre = np.zeros(len(factor.effects))
     if layout.coefficients:
         b = posterior_means(spec, posterior)[spec.coefficient_variable(MEAN).name]
@@ -242,9 +243,9 @@ def shrinkage_table(
     DataError
         For a name that is no grouping factor of the mean's formula.
     """
-    chosen = spec.layout.predictors[MEAN].factors if group is None else (find_factor(spec, group),)
+    chosen = spec.layout.main.factors if group is None else (find_factor(spec, group),)
     tables = [_shrinkage(spec, design, posterior, interval, factor) for factor in chosen]
-    return labelled(stack_levels(tables, COLUMNS), interval)
+    return labelled(stack(tables, COLUMNS), interval)
 
 
 def posterior_means(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
@@ -283,7 +284,7 @@ def _shrinkage(
 
 def _coefficients(spec: ModelSpec, means: Mapping[str, Array], factor: Factor) -> Array:
     """Posterior-mean coefficients of each level: (G, q)."""
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     total = means[spec.factor_variables(MEAN, factor)["r"].name].copy()
     for place, effect in enumerate(factor.effects):
         if effect in layout.coefficients:

@@ -1,19 +1,59 @@
 """Predictions and their differences, as methods of a fit."""
 
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
 
 from hierbayes.answers import comparison, predict
+from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predict import Request
-from hierbayes.answers.quantities import Output, check_output
+from hierbayes.answers.quantities import Output, view
 from hierbayes.data.design import Design
-from hierbayes.engine.streamed import Streamed
+from hierbayes.engine.streamed import Streamed, in_memory
+from hierbayes.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 type Kind = Literal["linear", "mean", "response", "score"]
 type NewLevels = Literal["sample", "mean", "average", "error"]
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A prediction of every row, in bounded memory unless its draws are asked for.
+
+    Attributes
+    ----------
+    spec : ModelSpec
+    posterior : Draws
+    design : Design or Streamed
+        The rows; those that stay in their source are read part by part, for a table.
+    request : Request
+    """
+
+    spec: ModelSpec
+    posterior: Draws
+    design: Design | Streamed
+    request: Request
+
+    def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
+        chosen = get_interval(prob, interval)
+        parts = [self.design] if isinstance(self.design, Design) else self.design.designs()
+        tables = [
+            predict.predict_table(self.spec, self.posterior, part, self.request, chosen) for part in parts
+        ]
+        return labelled(pd.concat(tables), chosen) if len(tables) > 1 else tables[0]
+
+    def draws(self) -> "xr.DataArray":
+        """Every draw: (chain, draw, __obs__), of probabilities (…, category)."""
+        design = in_memory(self.design, "this")
+        array: xr.DataArray = predict.predict_draws(self.spec, self.posterior, design, self.request)
+        return array
 
 
 class Predictions(Posterior):
@@ -82,17 +122,11 @@ class Predictions(Posterior):
             number farther beyond its range than that is wide.
         """
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
-        check_output(output)
-        draws = self._draws()
-        if rows is None and isinstance(self.design, Streamed) and output == "table" and not request.unknown:
-            chosen = get_interval(prob, interval)
-            parts = self.design.designs()
-            tables = [predict.predict_table(self.spec, draws, part, request, chosen) for part in parts]
-            return labelled(pd.concat(tables), chosen)
-        design = self._bind(rows, request)
-        if output == "draws":
-            return predict.predict_draws(self.spec, draws, design, request)
-        return predict.predict_table(self.spec, draws, design, request, get_interval(prob, interval))
+        wanted = view(output, prob, interval)
+        in_parts = rows is None and output == "table" and not request.unknown
+        if in_parts and isinstance(self.design, Streamed):
+            return wanted.of(Prediction(self.spec, self._draws(), self.design, request))
+        return wanted.of(Prediction(self.spec, self._draws(), self._bind(rows, request), request))
 
     def _bind(self, rows: Any, request: Request) -> Design:
         """New rows, or the training rows, as a prediction reads them."""

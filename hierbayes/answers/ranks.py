@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
-from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
-from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.answers.quantities import Quantities, beside, share_above
 from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor, value_texts
 from hierbayes.data.tables import with_columns
@@ -34,7 +33,7 @@ def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
     DataError
         For a model without grouping factors, or a name that is none of them.
     """
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     if not layout.factors:
         raise DataError("the mean's formula has no grouping factor; add a term like (1 | group)")
     if group is None:
@@ -155,7 +154,7 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
     whole = [name for name in held if name in own]
     if whole:
         raise DataError(f"at holds {whole[0]!r}, by which the levels of {factor.name!r} differ; leave it out")
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     known = {*own, *held}
     groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
     request = Request("linear", groups, "sample", 0)
@@ -178,7 +177,7 @@ def _check_open(
     spec: ModelSpec, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
 ) -> None:
     """Refuse differences between levels that hang on a predictor which is not held: it differs in the rows `data`."""
-    layout, own = spec.layout.predictors[MEAN], factor.levels.columns
+    layout, own = spec.layout.main, factor.levels.columns
     first = with_columns(data, {name: levels[name].iloc[0] for name in own})
     loose = []
     for other in layout.factors:
@@ -205,15 +204,14 @@ def _check_open(
 def rank(
     spec: ModelSpec,
     draws: Draws,
-    interval: Interval,
     group: str | None = None,
     effect: str | None = None,
     descending: bool = False,
     at: At | None = None,
-) -> pd.DataFrame:
-    """Each level's rank in every draw, summarised: 1 is the smallest, or the largest if `descending`.
+) -> Quantities:
+    """Each level's rank in every draw: 1 is the smallest, or the largest if `descending`.
 
-    Columns group, level, effect (or the predictors held), mean, sd, lower, upper, p_first and p_last (of being ranked
+    Labels are group, level, effect (or the predictors held); beside the ranks are p_first and p_last (of being ranked
     first and last). Levels that tie share their ranks and the probabilities.
 
     Raises
@@ -222,13 +220,19 @@ def rank(
         For an unknown factor, and as `level_values`.
     """
     factor = find_factor(spec, group)
-    tables = []
+    labels, columns, first, last = [], [], [], []
     for words, values in level_values(spec, draws, factor, effect, at):
         signed = -values if descending else values
-        more = {"p_first": _share(signed, signed.min(axis=1)), "p_last": _share(signed, signed.max(axis=1))}
-        named = _labels(words, {"group": factor.name, "level": factor.levels.labels}, len(factor.levels))
-        tables.append(beside(named, summarise(_ranks(signed), interval) | more))
-    return labelled(pd.concat(tables, ignore_index=True), interval)
+        labels.append(
+            _labels(words, {"group": factor.name, "level": factor.levels.labels}, len(factor.levels))
+        )
+        columns.append(_ranks(signed))
+        first.append(_share(signed, signed.min(axis=1)))
+        last.append(_share(signed, signed.max(axis=1)))
+    more = {"p_first": np.concatenate(first), "p_last": np.concatenate(last)}
+    return Quantities(
+        pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "rank", more=more
+    )
 
 
 def _labels(words: Mapping[str, Any], ours: Mapping[str, Any], rows: int) -> pd.DataFrame:
@@ -297,7 +301,14 @@ def contrasts(
     columns = [values[:, first] - values[:, second] for _, values in compared]
     ours = _pair_labels(factor, first, second)
     labels = [_labels(words, ours, len(chosen)) for words, _ in compared]
-    return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, "contrast")
+    differences = np.hstack(columns)
+    return Quantities(
+        pd.concat(labels, ignore_index=True),
+        differences,
+        draws.chains,
+        "contrast",
+        more=share_above(differences),
+    )
 
 
 def _is_pair(pair: Any) -> bool:

@@ -1,10 +1,10 @@
-"""Tables from draws: population-level effects, standard deviations, correlations, levels.
+"""Population-level effects, standard deviations, correlations, levels: labels beside draws.
 
-Each function takes a specification and a posterior dataset, computes the quantity in every draw, and summarises
-last. Tables are tidy: one row an estimate, a level keeps its own value and type.
+Tables are tidy: one row an estimate, a level keeps its own value and type.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
-from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, when_needed
+from hierbayes.answers.quantities import Pieces, Quantities, stack
 from hierbayes.data.factors import Factor
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+LEVEL_COLUMNS = "group", "level", "effect"
 FAR, REACHED = (
     10.0,
     1e-3,
@@ -36,27 +37,34 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
     return {q.name: q.of(arrays[q.variable.name]) for q in spec.quantities}
 
 
-def summary(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """One row a scalar quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean.
+@dataclass(frozen=True, eq=False)
+class Diagnosed(Quantities):
+    """Quantities drawn by Markov chains, whose table says how well they were."""
 
-    Where there is no sd that can be told, the mean has no Monte Carlo error either.
-    """
+    def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """As of all quantities, and ess_bulk, ess_tail, r_hat, mcse_mean.
+
+        Where there is no sd that can be told, the mean has no Monte Carlo error either.
+        """
+        table = super().table(prob, interval)
+        values = self.values.reshape(self.chains, -1, self.values.shape[1])
+        for name, judged in diagnostics(values).items():
+            table[name] = judged
+        table["mcse_mean"] = table["mcse_mean"].where(table["sd"].notna())
+        return table
+
+
+def summary(spec: ModelSpec, posterior: xr.Dataset) -> Diagnosed:
+    """The scalar quantities, their chains judged."""
+    return Diagnosed(**vars(estimates(spec, posterior)))
+
+
+def estimates(spec: ModelSpec, posterior: xr.Dataset, **attrs: Any) -> Quantities:
+    """The scalar quantities; ``attrs`` go with the table."""
     draws = summary_draws(spec, posterior)
-    stacked = np.stack(list(draws.values()), axis=-1)
-    table = _estimates(spec, draws, interval).assign(**diagnostics(stacked))
-    table["mcse_mean"] = table["mcse_mean"].where(table["sd"].notna())
-    return labelled(table, interval)
-
-
-def estimates(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """One row a scalar quantity: mean, sd, lower, upper."""
-    return labelled(_estimates(spec, summary_draws(spec, posterior), interval), interval)
-
-
-def _estimates(spec: ModelSpec, draws: Mapping[str, Array], interval: Interval) -> pd.DataFrame:
+    labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-    columns = when_needed(measure(flat, interval, known_tails(spec, flat)))
-    return pd.DataFrame(columns, index=pd.Index(list(draws), name="quantity"))
+    return Quantities(labels, flat, posterior.sizes["chain"], "summary", known_tails(spec, flat), attrs=attrs)
 
 
 def known_tails(spec: ModelSpec, draws: Array) -> Array:
@@ -75,20 +83,19 @@ def known_tails(spec: ModelSpec, draws: Array) -> Array:
     return found
 
 
-def fixef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """Population-level coefficients: parameter, effect, mean, sd, lower, upper."""
-    tables = [
-        pd.DataFrame(
-            {"parameter": parameter, "effect": [layout.coefficients[place] for place in own]}
-            | measure(flat_draws(posterior, spec.coefficient_variable(parameter))[:, own], interval)
+def fixef(spec: ModelSpec, posterior: xr.Dataset) -> Pieces:
+    """Population-level coefficients: parameter, effect."""
+    pieces = [
+        Quantities(
+            pd.DataFrame({"parameter": parameter, "effect": [layout.coefficients[place] for place in own]}),
+            flat_draws(posterior, spec.coefficient_variable(parameter))[:, own],
+            posterior.sizes["chain"],
+            "fixef",
         )
         for parameter, layout in spec.layout.predictors.items()
         if (own := _own_coefficients(spec, parameter))
     ]
-    columns = ["parameter", "effect", "mean", "sd", "lower", "upper"]
-    if not tables:
-        return labelled(pd.DataFrame(columns=columns), interval)
-    return labelled(when_needed(pd.concat(tables, ignore_index=True)), interval)
+    return Pieces(tuple(pieces), ("parameter", "effect"))
 
 
 def _own_coefficients(spec: ModelSpec, parameter: str) -> list[int]:
@@ -98,23 +105,30 @@ def _own_coefficients(spec: ModelSpec, parameter: str) -> list[int]:
     return [place for place in range(len(layout.coefficients)) if place != nothing]
 
 
-def ranef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """Deviations of each level from the population: group, level, effect, mean, sd, lower, upper."""
-    return _level_table(
-        spec, interval, lambda parameter, factor: _deviations(spec, posterior, parameter, factor)
-    )
+def ranef(spec: ModelSpec, posterior: xr.Dataset) -> Pieces:
+    """Deviations of each level from the population: group, level, effect."""
+    return _levels(spec, posterior, "ranef", _deviations)
 
 
-def coef(spec: ModelSpec, posterior: xr.Dataset, interval: Interval) -> pd.DataFrame:
-    """Coefficients of each level, population-level plus deviation: group, level, effect, mean, sd, lower, upper.
+def coef(spec: ModelSpec, posterior: xr.Dataset) -> Pieces:
+    """Coefficients of each level, population-level plus deviation: group, level, effect.
 
     As lme4's ``coef``: a varying effect without a population-level coefficient is its deviation alone.
     """
-    return _level_table(
-        spec,
-        interval,
-        lambda parameter, factor: level_coefficients(spec, posterior, parameter, factor),
-    )
+    return _levels(spec, posterior, "coef", level_coefficients)
+
+
+def _levels(
+    spec: ModelSpec,
+    posterior: xr.Dataset,
+    name: str,
+    values_of: Callable[[ModelSpec, xr.Dataset, str, Factor], Array],
+) -> Pieces:
+    pieces = []
+    for labels, parameter, factor in labelled_factors(spec):
+        values = values_of(spec, posterior, parameter, factor)
+        pieces.append(Quantities(labels, values.reshape(len(values), -1), posterior.sizes["chain"], name))
+    return Pieces(tuple(pieces), LEVEL_COLUMNS)
 
 
 def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:
@@ -130,13 +144,6 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
     return total
 
 
-def _level_table(spec: ModelSpec, interval: Interval, draws_of: Any) -> pd.DataFrame:
-    def columns_of(parameter: str, factor: Factor) -> Mapping[str, Any]:
-        return measure(draws_of(parameter, factor), interval)
-
-    return labelled(when_needed(level_table(spec, columns_of, MEASURES)), interval)
-
-
 def level_table(
     spec: ModelSpec, columns_of: Callable[[str, Factor], Mapping[str, Any]], columns: tuple[str, ...]
 ) -> pd.DataFrame:
@@ -144,17 +151,22 @@ def level_table(
 
     Where several parameters have formulas, the column parameter comes first.
     """
-    several = len(spec.layout.predictors) > 1
     tables = [
-        pd.DataFrame(
-            ({"parameter": parameter} if several else {})
-            | level_labels(factor)
-            | dict(columns_of(parameter, factor))
-        )
-        for parameter, layout in spec.layout.predictors.items()
-        for factor in layout.factors
+        labels.assign(**columns_of(parameter, factor)) for labels, parameter, factor in labelled_factors(spec)
     ]
-    return stack_levels(tables, ("group", "level", "effect", *columns))
+    return stack(tables, (*LEVEL_COLUMNS, *columns))
+
+
+def labelled_factors(spec: ModelSpec) -> Iterator[tuple[pd.DataFrame, str, Factor]]:
+    """The labels of each factor's effects, its parameter and itself."""
+    several = len(spec.layout.predictors) > 1
+    for parameter, layout in spec.layout.predictors.items():
+        for factor in layout.factors:
+            yield (
+                pd.DataFrame(({"parameter": parameter} if several else {}) | level_labels(factor)),
+                parameter,
+                factor,
+            )
 
 
 def level_labels(factor: Factor) -> dict[str, Any]:
@@ -164,15 +176,6 @@ def level_labels(factor: Factor) -> dict[str, Any]:
         "level": np.repeat(factor.levels.labels, len(factor.effects)),
         "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
     }
-
-
-def stack_levels(tables: Sequence[pd.DataFrame], columns: Sequence[str]) -> pd.DataFrame:
-    """Tables of factors one below the other, a level with its own value and type; of none, an empty one."""
-    if not tables:
-        return pd.DataFrame(columns=list(columns))
-    if len({table["level"].dtype for table in tables}) > 1:
-        tables = [table.astype({"level": object}) for table in tables]
-    return pd.concat(tables, ignore_index=True)
 
 
 def _deviations(spec: ModelSpec, posterior: xr.Dataset, parameter: str, factor: Factor) -> Array:

@@ -52,7 +52,7 @@ def log_marginals_of_one(
             [np.empty(0, dtype=np.int64), *(order[edges[g] : edges[g + 1]] for g in some)]
         )
         rows = design.rows(places)
-        large = effects_of(rows.predictors[MEAN]) * len(draws) > TABLE_ENTRIES
+        large = effects_of(rows.main) * len(draws) > TABLE_ENTRIES
         if len(some) > 1 and (large or len(rows) * len(draws) > LEVEL_ENTRIES):
             waiting += [some[len(some) // 2 :], some[: len(some) // 2]]
         elif len(some):
@@ -66,7 +66,7 @@ def _integrate(
 ) -> tuple[Array, Array]:
     """Log densities of groups of rows that follow each other, by the two rules: (G, S), (G, S)."""
     assert rows.y is not None, "only rows with a response have a likelihood"
-    bound, logit = rows.predictors[MEAN], spec.link_name == "logit"
+    bound, logit = rows.main, spec.link_name == "logit"
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     trials = weights if rows.trials is None else weights * rows.trials
     sums = sums_of(spec, draws, rows, {name: each[:, 0] >= 0 for name, each in own.items()})
@@ -76,7 +76,7 @@ def _integrate(
     z = (sums.coefficients[:, sums.places.shape[1] - here.shape[1] :] * here).sum(axis=1)
     # what a row's log density has beside y η − m b(η): their difference where η is 0
     rest = log_densities(spec, rows, np.zeros(len(rows)), {}) + trials * (np.log(2.0) if logit else 1.0)
-    factors = spec.layout.predictors[MEAN].factors
+    factors = spec.layout.main.factors
     which = np.stack(
         [(own[factor.name][bound.factors[factor.name].codes[starts[:-1]], 0] >= 0) for factor in factors]
     )

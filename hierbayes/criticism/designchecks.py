@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.rowchecks import check_rows
-from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
+from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.likeness import alike
@@ -82,7 +82,7 @@ def _check_dependent(layout: PredictorLayout, parameter: str, n: int) -> Iterato
     columns, labels = layout.columns, layout.coefficients
     if not labels or n == 0:
         return
-    prefix = "" if parameter == MEAN else f"{parameter}: "
+    prefix = prefix_of(parameter, ": ")
     combinations = columns.residuals @ columns.dependent()
     zero = columns.sizes == 0
     for label in (label for label, empty in zip(labels, zero, strict=True) if empty):

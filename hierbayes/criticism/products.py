@@ -80,7 +80,7 @@ def log_marginals_by_products(
     while waiting:
         start, end = waiting.pop()
         rows = design.rows(order[edges[start] : edges[end]])
-        if end - start > 1 and effects_of(rows.predictors[MEAN]) > TABLE_ENTRIES // len(draws):
+        if end - start > 1 and effects_of(rows.main) > TABLE_ENTRIES // len(draws):
             middle = (start + end) // 2
             waiting += [(middle, end), (start, middle)]
             continue
@@ -104,8 +104,8 @@ def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[
     numbers: dict[str, Codes] = {}
     owners = [np.empty(0, dtype=np.int64)]
     count = 0
-    for factor in spec.layout.predictors[MEAN].factors:
-        codes = design.predictors[MEAN].factors[factor.name].codes
+    for factor in spec.layout.main.factors:
+        codes = design.main.factors[factor.name].codes
         low, high = np.full(len(factor.levels), groups.max() + 1), np.full(len(factor.levels), -1)
         np.minimum.at(low, codes, groups)
         np.maximum.at(high, codes, groups)
@@ -114,7 +114,7 @@ def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[
         numbers[factor.name][own] = count + np.arange(len(own) * q).reshape(-1, q)
         owners.append(np.repeat(low[own], q))
         count += len(own) * q
-    pattern = _pattern(columns_of_rows(design.predictors[MEAN], numbers), count)
+    pattern = _pattern(columns_of_rows(design.main, numbers), count)
     owner = np.concatenate(owners)
     order = np.lexsort([np.diff(pattern.indptr), owner])
     ranks = np.full(count + 1, -1)
@@ -152,7 +152,7 @@ def _log_marginals(
     local = {name: np.where(each < firsts[0], -1, each - firsts[0]) for name, each in columns.items()}
     count = int(firsts[-1] - firsts[0])
     sums = sums_of(spec, draws, rows, {name: each[:, 0] >= 0 for name, each in local.items()})
-    places = columns_of_rows(rows.predictors[MEAN], local)
+    places = columns_of_rows(rows.main, local)
     groups = np.repeat(np.arange(len(sizes)), sizes)
     squares, products = np.zeros((len(sizes), len(draws))), np.zeros((count, len(draws)))
     none = np.full((len(rows), sums.places.shape[1] - places.shape[1]), -1)
@@ -226,7 +226,7 @@ def _terms(
 def _scales(spec: ModelSpec, draws: Draws, columns: Columns, count: int) -> Scales:
     values = [np.empty((0, len(draws)))]
     found = [np.empty((0, 3), dtype=np.int64)]
-    for factor in spec.layout.predictors[MEAN].factors:
+    for factor in spec.layout.main.factors:
         variables = spec.factor_variables(MEAN, factor)
         sd, own = draws.values[variables["sd"].name], columns[factor.name]
         root = square_roots(spec.correlations(MEAN, factor, draws.values))

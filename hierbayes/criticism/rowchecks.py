@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import xlogy
 
 from hierbayes.criticism.checks import Finding
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design
 from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec
 
@@ -74,8 +74,8 @@ def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:
 
     Compared by Poisson's deviance of a mean in proportion to the offset's exponential, and to the offset itself.
     """
-    offset, y = design.predictors[MEAN].offset, design.y
-    texts = [encoding.text for encoding in spec.layout.predictors[MEAN].offsets]
+    offset, y = design.main.offset, design.y
+    texts = [encoding.text for encoding in spec.layout.main.offsets]
     if spec.link_name != "log" or not texts or y is None or any("log" in text for text in texts):
         return
     if offset.min() <= 0 or np.ptp(offset) < 1 or y.sum() <= 0:

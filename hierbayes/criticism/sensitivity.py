@@ -18,7 +18,7 @@ from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.priors import Prior
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
@@ -181,7 +181,7 @@ def check_boundary(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
     if len(draws) < ENOUGH:
         return
     for parameter, layout in spec.layout.predictors.items():
-        prefix = "" if parameter == MEAN else f"{parameter}: "
+        prefix = prefix_of(parameter, ": ")
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             low, middle = np.quantile(sd, [0.05, 0.5], axis=0)

@@ -115,6 +115,11 @@ class Layout:
     ranges: Mapping[str, Range]
 
     @property
+    def main(self) -> PredictorLayout:
+        """What was learnt for the main formula, the one with the response."""
+        return self.predictors[MEAN]
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column that any part of the model reads, in order of appearance."""
         return columns_of(self.formulas)
@@ -361,6 +366,11 @@ class Design:
         return len(self.index)
 
     @property
+    def main(self) -> BoundPredictor:
+        """The linear predictor of the main formula, the one with the response."""
+        return self.predictors[MEAN]
+
+    @property
     def labels(self) -> NDArray[Any]:
         """The rows as the user's table has them, (n,): tuples where its index has several columns."""
         return np.asarray(self.index.to_numpy())
@@ -371,6 +381,17 @@ class Design:
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
         return Design(predictors, self.index[part], y, trials, weights, sets)
+
+
+def prefix_of(parameter: str, mark: str) -> str:
+    """What names of a parameter's formula begin with: nothing in the main formula.
+
+    Examples
+    --------
+    >>> prefix_of("mu", "."), prefix_of("sigma", ".")
+    ('', 'sigma.')
+    """
+    return "" if parameter == MEAN else f"{parameter}{mark}"
 
 
 def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, Any, Any]]) -> Any:

@@ -54,7 +54,7 @@ class Collapsed:
 
     def describe(self, spec: ModelSpec, design: Design | Streamed) -> str:
         """What it does with this model, in a clause."""
-        factors = spec.layout.predictors[MEAN].factors
+        factors = spec.layout.main.factors
         sampled = [factors[k].name for k in route_for(spec, design).sampled]
         if not sampled:
             return "all coefficients integrated out exactly, NUTS on sigma, sds and correlations"
@@ -144,7 +144,7 @@ def _rows(spec: ModelSpec, design: Design | Streamed) -> tuple[Design, "Moments 
 
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names."""
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     b = all_coefficients(drawn.b, layout, known_values(spec))
     arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
     parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
@@ -193,14 +193,14 @@ def use_kernels(route: Route) -> None:
 
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
     sizes += [(1, curve.width) for curve in layout.curves]
     levels = [size for size, _ in sizes]
     if isinstance(design, Streamed):
         chain = chain_of(levels, lambda j, k: design.moments.pair(j, k)[:2])
     else:
-        factors = design.predictors[MEAN].factors
+        factors = design.main.factors
         codes = [factors[factor.name].codes for factor in layout.factors]
         codes += [np.zeros(len(design), np.int64) for _ in layout.curves]
         chain = chain_of(levels, lambda j, k: (codes[j], codes[k]))
@@ -226,7 +226,7 @@ def allowed_scales(kind: str) -> tuple[str, ...]:
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     """The model and its rows as the plain arrays of the Gaussian engine."""
     assert design.y is not None, "a posterior is that of rows with a response"
-    layout, bound = spec.layout.predictors[MEAN], design.predictors[MEAN]
+    layout, bound = spec.layout.main, design.main
     known = known_values(spec)
     free = np.isnan(known)
     priors = [prior for prior, learnt in zip(spec.coefficient_priors(), free, strict=True) if learnt]

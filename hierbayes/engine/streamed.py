@@ -53,7 +53,7 @@ class Streamed:
 
     def column_products(self) -> NDArray[np.float64]:
         """Weighted cross-products of the population-level columns about their means: (p, p)."""
-        return self.layout.predictors[MEAN].columns.products
+        return self.layout.main.columns.products
 
     def second_moments(self, factor: Factor) -> NDArray[np.float64]:
         """Weighted means of z z', z a row's columns of a factor's effects: (q, q)."""
@@ -61,7 +61,7 @@ class Streamed:
 
     def inner_moments(self, layout: Layout) -> "Moments":
         """Cross-products of the columns that the priors of a layout are about; it is this one but for stated priors."""
-        mine, theirs = self.layout.predictors[MEAN], layout.predictors[MEAN]
+        mine, theirs = self.layout.main, layout.main
         maps = [(mine.columns.inner, theirs.map)]
         maps += [
             (own.columns.inner, other.map) for own, other in zip(mine.factors, theirs.factors, strict=True)
@@ -75,7 +75,7 @@ class Streamed:
     @property
     def no_rows(self) -> Design:
         """A design of no rows, with this one's columns."""
-        predictor = self.layout.predictors[MEAN]
+        predictor = self.layout.main
         none = np.zeros(0)
         factors = {
             factor.name: BoundFactor(np.zeros(0, np.int64), np.zeros((0, len(factor.effects))))

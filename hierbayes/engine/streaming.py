@@ -141,26 +141,26 @@ def _draft(formulas: Mapping[str, Formula], found: Scan, family: Family, link: s
 def _provisional(layout: Layout, sample: pd.DataFrame) -> tuple[Layout, Reference]:
     """Means and a least-squares fit that are near those of all rows: the point that moments are summed about."""
     design = layout.bind(used_categories(sample))
-    predictor = learn_columns(layout.predictors[MEAN], *_rows(layout, design), None)
+    predictor = learn_columns(layout.main, *_rows(layout, design), None)
     layout = replace(layout, predictors=MappingProxyType({MEAN: predictor}))
     return layout, reference(_problem(layout, design))
 
 
 def _rows(layout: Layout, design: Design) -> tuple[Array, list[Array], Array]:
-    bound = design.predictors[MEAN]
-    return bound.x, [bound.factors[factor.name].z for factor in layout.predictors[MEAN].factors], bound.offset
+    bound = design.main
+    return bound.x, [bound.factors[factor.name].z for factor in layout.main.factors], bound.offset
 
 
 def sum_up(layout: Layout, about: Reference, chunk: Chunk) -> Sums | None:
     """Sum up one part of a table; None where it has no complete row."""
-    predictor = layout.predictors[MEAN]
+    predictor = layout.main
     step = max(1, PIECE // (1 + about.b.size + sum(len(factor.effects) for factor in predictor.factors)))
     total: Sums | None = None
     frame = used_categories(chunk.frame)
     for start in range(0, len(frame), step):
         design = layout.bind(frame.iloc[start : start + step])
         assert design.y is not None
-        bound = design.predictors[MEAN].factors
+        bound = design.main.factors
         part = Sums(
             len(design),
             spread_of(design.y[:, None], design.weights),
@@ -178,7 +178,7 @@ def _settle(layout: Layout, sums: Sums, source: Source) -> Streamed:
             f"the response {layout.response.name!r} is {sums.response.low[0]:g} in every row; there is nothing to "
             "model: check the column"
         )
-    before = layout.predictors[MEAN]
+    before = layout.main
     predictor = settle(before, sums.measures)
     change = before.columns.inner.inverse @ predictor.columns.residuals
     effects = tuple(
@@ -196,7 +196,7 @@ def _settle(layout: Layout, sums: Sums, source: Source) -> Streamed:
 
 def _problem(layout: Layout, design: Design) -> GaussianProblem:
     """Rows as the engine reads them, with flat priors: cross-products know nothing of priors."""
-    predictor, bound = layout.predictors[MEAN], design.predictors[MEAN]
+    predictor, bound = layout.main, design.main
     assert design.y is not None
     p, flat = len(predictor.coefficients), (float(PriorCode.HALF_FLAT), 0.0, 0.0, 0.0)
     factors = [

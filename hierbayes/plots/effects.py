@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
-from hierbayes.answers.grids import RESOLUTION, Grid, conditional_table, make_grid
+from hierbayes.answers.grids import RESOLUTION, ConditionalEffects, Grid, make_grid
 from hierbayes.answers.intervals import MEASURES, centre, get_interval
 from hierbayes.answers.predict import CATEGORY, categories_of, make_request, scores_of
-from hierbayes.data.design import MEAN, Design, distinct, offset_of
+from hierbayes.data.design import Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
@@ -108,7 +108,7 @@ def plot_conditional_effects(
         raise DataError("stacked=True is for the probabilities of categories; this shows one number")
     grid = make_grid(spec, data, variable, by, at, resolution)
     band = get_interval(prob, interval)
-    table = conditional_table(spec, flatten(spec, posterior), grid, request, band)
+    table = ConditionalEffects(spec, flatten(spec, posterior), grid, request).table(prob, interval)
     # by place: a predictor may be called "mean"
     labels, numbers = table[list(grid.columns)], table.drop(columns=list(grid.columns))
     front, back = ([CATEGORY] if levels else []), (PREDICTIVE if kind == "mean" and not levels else ())
@@ -204,7 +204,7 @@ def _at_held_offset(
 
     None, and why, where the curve's offset cannot be given to them.
     """
-    y, offsets = shares(design), spec.layout.predictors[MEAN].offsets
+    y, offsets = shares(design), spec.layout.main.offsets
     if spec.family.support.categories:
         y = scores_of(spec)[y.astype(np.int64)]
     names = distinct(names_in(encoding.text) for encoding in offsets)

@@ -91,7 +91,7 @@ def plot_groups(
     x = _choose_x(spec, data, factor, x)
     effect = x if x in factor.effects else factor.effects[0]
     chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
-    bound = design.predictors[MEAN].factors
+    bound = design.main.factors
     codes = bound[factor.name].codes
     counting = tuple(name for name, other in bound.items() if is_nested(codes, other.codes))
     draws = flatten(spec, posterior)

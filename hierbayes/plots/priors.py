@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
@@ -70,7 +70,7 @@ def plot_prior_predictive(
     family = simulation.spec.family
     words = f"log {label}" if family.log_response else label
     scale = f"latent {label}" if family.latent else SCALES[simulation.spec.link_name].format(words)
-    factors = simulation.spec.layout.predictors[MEAN].factors
+    factors = simulation.spec.layout.main.factors
     slopes = any(len(factor.effects) > (factor.intercept is not None) for factor in factors)
     headings = {
         "sd": (
@@ -165,7 +165,7 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
     ax = ax or plt.subplots(figsize=(5.0, 4.0), layout="constrained")[1]
     label = label or simulation.spec.layout.response.name
     predictor = _first_number(simulation)
-    factors = simulation.design.predictors[MEAN].factors
+    factors = simulation.design.main.factors
     if predictor is None:
         return _group_dots(simulation, ax, label)
     x = simulation.frame[predictor].to_numpy(dtype=float)
@@ -199,7 +199,7 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
 
 
 def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
-    factors = simulation.design.predictors[MEAN].factors
+    factors = simulation.design.main.factors
     worlds = min(20, len(simulation.means))
     if factors:
         group = next(iter(factors))
@@ -232,7 +232,7 @@ def _all_alike(others: pd.DataFrame, x: Array) -> bool:
 
 def _predictors(simulation: Simulation) -> list[str]:
     """The columns in the mean's formula, population-level and varying effects."""
-    layout = simulation.spec.layout.predictors[MEAN]
+    layout = simulation.spec.layout.main
     texts = [layout.common.text, *(encoding.text for f in layout.factors for encoding in f.encodings)]
     return list(dict.fromkeys(name for text in texts for name in names_in(text)))
 

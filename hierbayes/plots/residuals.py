@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.intervals import Interval, get_interval
 from hierbayes.criticism.discrepancies import Scores, level_scores
 from hierbayes.criticism.residuals import Residuals, normal_scores, residuals
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import MEAN, Design, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, VERMILLION, finish, ink, new_axes, points
@@ -194,7 +194,7 @@ def draw_levels(
     interval = get_interval()
     scores = level_scores(spec, posterior, parameter, factor, effect, interval)
     _draw_scores(ax, scores, interval)
-    prefix = "" if parameter == MEAN else f"{parameter}: "
+    prefix = prefix_of(parameter, ": ")
     ax.set_xlabel("normal quantile")
     ax.set_ylabel("effect / sd, ordered")
     finish(ax, f"{prefix}{effect} by {factor.name}", "upper left")

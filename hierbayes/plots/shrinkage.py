@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.pooling import between_covariance, population, shrinkage_table
 from hierbayes.answers.ranks import find_factor, level_numbers
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import OWN, PALE_BLUE, POOLED, axis_words, head, ink, new_axes, set_text
@@ -125,7 +125,7 @@ def _ordered_rows(
     pooled = values.pooled[:, 0]
     if order == "estimate":
         return choose_rows(factor, pooled, max_levels)
-    n = np.bincount(design.predictors[MEAN].factors[factor.name].codes, minlength=len(pooled))
+    n = np.bincount(design.main.factors[factor.name].codes, minlength=len(pooled))
     places = np.empty(len(pooled))
     places[np.lexsort((pooled, n))] = np.arange(len(pooled))
     rows = choose_rows(factor, places, max_levels, ("smallest", "largest"))

@@ -1,5 +1,8 @@
 """The two ways to nutpie, and that they are one."""
 
+import subprocess
+import sys
+
 import numpy as np
 import nutpie.compile_pymc
 import pytest
@@ -85,3 +88,10 @@ def test_one_display_has_the_progress_of_all_chains():
     )
     assert seen
     assert set(seen) == {4}
+
+
+def test_nutpie_imports_arviz():
+    """When this fails, nutpie imports arviz only where it needs it, and `nuts._import_nutpie` can go."""
+    code = "import sys, nutpie; print('arviz' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"

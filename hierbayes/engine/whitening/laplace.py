@@ -127,6 +127,7 @@ def climb(evaluate: Evaluate, start: Floats, fixed: int, n_theta: int, steps: in
     Nocedal & Wright (2006), Numerical Optimization, algorithm 7.4, with a backtracking line search. Hyperparameters
     move by `LONGEST` at most in one step.
     """
+    # by hand: cbpp takes 29 evaluations, contraception 34; scipy's L-BFGS-B 30 and 37, and 600 ms of import
     x = start.copy()
     value, score = evaluate(x)
     score = _held(score, fixed)
