@@ -231,9 +231,13 @@ def scores_of(spec: ModelSpec) -> Array:
     """
     levels, support = spec.layout.response.levels or (), spec.family.support
     if not (support.categories and support.ordered):
-        what = "categories in no order" if support.categories else "numbers, whose expectation is kind='mean'"
+        what = "numbers, whose expectation is kind='mean'"
+        if support.categories:
+            what = (
+                "categories in no order: take kind='mean', their probabilities, or every draw, output='draws'"
+            )
         raise UnsupportedError(
-            f"scores are of categories in an order; responses of family {spec.family.name!r} are {what}"
+            f"only categories in an order have scores; those of {spec.family.name!r} are {what}"
         )
     numbers = all(isinstance(level, Number) and not isinstance(level, bool) for level in levels)
     return np.array(levels if numbers else range(1, len(levels) + 1), np.float64)

@@ -5,6 +5,7 @@ The predictor of a category called B is ``muB``, as in brms: log(P(y = B) / P(y 
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -107,10 +108,11 @@ def family(own: tuple[Parameter, ...]) -> Family:
         probabilities=probabilities,
         has_variance=False,
         own_in_mean=tuple(parameter.name for parameter in own),
+        latent="logit",
         listed=0,
         by_category=by_category,
         equation=f"Categorical(softmax({', '.join(p.name for p in (MU, *own))}))",
     )
 
 
-FAMILY = family(())
+FAMILY = replace(family(()), latents={"logit": family(())})
