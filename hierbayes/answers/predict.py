@@ -309,11 +309,11 @@ def _predict_rows(
     eta, aux = evaluate_predictors(spec, draws, design, request, effects)
     if request.kind == "linear":
         return eta
-    if request.kind == "score":
+    if request.kind == "score" and spec.family.support.categories:
         scores = scores_of(spec)
         found = _probabilities(spec, draws, design, request, eta, aux) @ scores
         return np.asarray(found)
-    if request.kind == "mean":
+    if request.kind in ("mean", "score"):
         if spec.family.probabilities is not None:
             return _probabilities(spec, draws, design, request, eta, aux)
         if request.new_levels == "average":

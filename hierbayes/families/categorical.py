@@ -56,8 +56,7 @@ def below(parameters: dict[str, ParameterValues]) -> Array:
 
 def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
     """PyMC's categorical distribution of the predictors as log odds."""
-    import pytensor.tensor as pt
-
+    pt = parameters["mu"].m.arrays
     return pm.Categorical, {"logit_p": pt.stack([one.value for one in parameters.values()], axis=-1)}
 
 

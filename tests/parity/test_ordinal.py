@@ -159,7 +159,7 @@ def test_estimates_are_those_of_clmm(link):
 @pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
 def test_the_likelihood_is_that_of_clm(link):
     """At clm's estimates, where it is highest; by pcauchy clm's cauchit would be -92.5155540343, as here."""
-    from hierbayes.truth import known_draws
+    from hierbayes.known_parameters import known_draws
 
     model = hb.Model("rating ~ temp + contact", wine(), family="cumulative", link=link)
     found = REFERENCE["clm"][link]
