@@ -58,6 +58,7 @@ class Model(PriorSimulation):
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
         ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
+        ``"sratio"``, ``"cratio"``, ``"acat"``, ``"categorical"``,
         ``"weibull"`` or ``"zero_inflated_poisson"``.
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
