@@ -273,7 +273,7 @@ def simulate_design(
             f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
         )
     rows = _with_a_response(data, column, family, parameters)
-    frame = complete_rows(formulas, rows)
+    frame = complete_rows(formulas, rows, family)
     formulas, family = settle(formulas, frame, family)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name])

@@ -112,7 +112,7 @@ class Model(PriorSimulation):
         prior_set = read_priors(priors)
         source = find_source(data)
         if source is None:
-            self.data = complete_rows(formulas, data)
+            self.data = complete_rows(formulas, data, found)
             formulas, found = settle(formulas, self.data, found)
             links = found.with_links(links)
             layout = learn(formulas, self.data, found, link_name)

@@ -56,8 +56,10 @@ def below(parameters: dict[str, ParameterValues]) -> Array:
 
 def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
     """PyMC's categorical distribution of the predictors as log odds."""
-    pt = parameters["mu"].m.arrays
-    return pm.Categorical, {"logit_p": pt.stack([one.value for one in parameters.values()], axis=-1)}
+    mu = parameters["mu"]
+    pt = mu.m.arrays
+    etas = [one.value + pt.zeros_like(mu.value) for one in parameters.values()]
+    return pm.Categorical, {"logit_p": pt.stack(etas, axis=-1)}
 
 
 def names_of(levels: Sequence[Any]) -> tuple[str, ...]:
