@@ -94,7 +94,7 @@ def avg_predictions(spec: ModelSpec, draws: Draws, rows: Rows, request: Request)
     levels = categories_of(spec, request)
     draws = _thinned(draws, rows, levels)
     values = _averages(spec, draws, rows.frame, rows.weights, request)
-    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind)
+    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind, bool(levels))
 
 
 def _thinned(draws: Draws, rows: Rows, levels: tuple[Any, ...], sides: int = 1) -> Draws:
@@ -138,7 +138,13 @@ def avg_comparisons(
         for (low, _), (high, _), words in contrasts:
             labels.append(by_category(_labelled_cells(rows, name, words), levels))
             columns.append(COMPARISONS[comparison](averages[high], averages[low]))
-    return Quantities(pd.concat(labels, ignore_index=True), np.hstack(columns), draws.chains, comparison)
+    return Quantities(
+        pd.concat(labels, ignore_index=True),
+        np.hstack(columns),
+        draws.chains,
+        comparison,
+        bool(levels) and comparison == "difference",
+    )
 
 
 def avg_slopes(

@@ -82,13 +82,18 @@ def get_interval(prob: float | None = None, kind: str | None = None) -> Interval
     return Interval(float(prob), kind)
 
 
-def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
+def summarise(draws: Array, interval: Interval, bounded: bool = False) -> dict[str, Any]:
     """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened; one draw has no sd.
 
     A mean or sd that the draws' tails leave unknown (`hierbayes.answers.pareto`) is NaN, and there are the columns
-    median and pareto_k beside.
+    median and pareto_k beside. What is `bounded`, as probabilities are, has both whatever its draws look like.
     """
-    return when_needed(measure(draws, interval))
+    if not bounded:
+        return when_needed(measure(draws, interval))
+    lower, upper = interval.of_ordered(np.sort(draws, axis=0))
+    sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
+    columns = {"mean": draws.mean(axis=0), "sd": sd, "lower": lower, "upper": upper}
+    return {name: np.asarray(values).ravel() for name, values in columns.items()}
 
 
 def measure(draws: Array, interval: Interval, tails: Array | float = -np.inf) -> dict[str, Array]:

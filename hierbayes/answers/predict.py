@@ -263,7 +263,7 @@ def _category_table(
     """One row a row and category: mean, sd, lower, upper of its probability."""
     flat = values.to_numpy().reshape(-1, len(index) * values.sizes[CATEGORY])
     index = with_categories(index, levels)
-    return labelled(pd.DataFrame(summarise(flat, interval), index=index), interval)
+    return labelled(pd.DataFrame(summarise(flat, interval, bounded=True), index=index), interval)
 
 
 def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:

@@ -33,16 +33,19 @@ class Quantities:
     chains : int
     name : str
         What the values are.
+    bounded : bool
+        Whether they are probabilities or differences of such, which have means and sds whatever the draws.
     """
 
     labels: pd.DataFrame
     values: Array
     chains: int
     name: str
+    bounded: bool = False
 
     def table(self, interval: Interval) -> pd.DataFrame:
         """One row a quantity: its labels, then mean, sd, lower, upper."""
-        return labelled(beside(self.labels, summarise(self.values, interval)), interval)
+        return labelled(beside(self.labels, summarise(self.values, interval, self.bounded)), interval)
 
     def differences(self, interval: Interval, null: float = 0.0) -> pd.DataFrame:
         """As `table`, and p_greater: the posterior probability that it is above `null`, a tie counting half."""
