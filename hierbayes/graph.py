@@ -109,6 +109,7 @@ def _math(pm: Any) -> SimpleNamespace:
         sigmoid=pm.math.sigmoid,
         ndtr=lambda x: 0.5 * pt.erfc(-x / root),
         log_ndtr=log_ndtr,
+        arrays=pt,
     )
 
 

@@ -99,6 +99,7 @@ class Names:
     smooths: tuple[str, ...]
     own: Mapping[str, str]  # the family's own numbers, and their supports
     shapes: Mapping[str, tuple[float, float]]  # numbers of covariance structures, and what they lie between
+    sequences: tuple[tuple[str, ...], ...]  # of those numbers some that rise
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -124,7 +125,12 @@ def names_of(spec: ModelSpec) -> Names:
             ):
                 limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
     shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
-    return Names(named["b"], named["sd"], named["cor"], named["sds"], own, shapes)
+    ordered: dict[tuple[str, tuple[int, ...]], list[str]] = {}
+    for q in spec.quantities:
+        if own.get(q.name) == "ordered":
+            ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
+    sequences = tuple(map(tuple, ordered.values()))
+    return Names(named["b"], named["sd"], named["cor"], named["sds"], own, shapes, sequences)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -236,9 +242,7 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
             raise DataError(f"{name!r} must be above 0; got {value:g}")
         if names.own.get(name) == "unit" and not 0 < value < 1:
             raise DataError(f"{name!r} is a probability, between 0 and 1; got {value:g}")
-    for below, above in itertools.pairwise(
-        name for name, support in names.own.items() if support == "ordered"
-    ):
+    for below, above in (pair for names_ in names.sequences for pair in itertools.pairwise(names_)):
         if given[below] >= given[above]:
             raise DataError(f"{above!r} must be above {below!r}; got {given[above]:g} and {given[below]:g}")
 
@@ -269,7 +273,7 @@ def simulate_design(
             f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
         )
     rows = _with_a_response(data, column, family, parameters)
-    frame = complete_rows(formulas, rows)
+    frame = complete_rows(formulas, rows, family)
     formulas, family = settle(formulas, frame, family)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name])

@@ -25,6 +25,7 @@ NUMPY_MATH = SimpleNamespace(
     sigmoid=special.expit,
     ndtr=special.ndtr,
     log_ndtr=special.log_ndtr,
+    arrays=np,
 )
 
 

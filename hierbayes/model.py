@@ -58,6 +58,7 @@ class Model(PriorSimulation):
     family : str
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
         ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
+        ``"sratio"``, ``"cratio"``, ``"acat"``, ``"categorical"``,
         ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``.
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
@@ -111,7 +112,7 @@ class Model(PriorSimulation):
         prior_set = read_priors(priors)
         source = find_source(data)
         if source is None:
-            self.data = complete_rows(formulas, data)
+            self.data = complete_rows(formulas, data, found)
             formulas, found = settle(formulas, self.data, found)
             links = found.with_links(links)
             layout = learn(formulas, self.data, found, link_name)

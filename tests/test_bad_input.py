@@ -218,7 +218,7 @@ TEXTS = [
         "score",
         list("12345"),
         "If they are a score",
-        "ordered categories",
+        "categories in an order",
         "If they count or measure",
         "to_numeric",
     ),
@@ -248,7 +248,7 @@ RESPONSE = [
         model("kind ~ x", family="bernoulli"),
         hb.DataError,
         "'kind' has 3: 'hi', 'lo', 'mid'",
-        "ordered categories",
+        "categories in an order",
         "recode",
     ),
     bad(
@@ -264,7 +264,7 @@ RESPONSE = [
         hb.DataError,
         "'kind' of family 'gaussian'",
         "it holds 'hi', 'lo'",
-        "ordered categories (cumulative)",
+        "categories in an order",
     ),
     *(
         bad(f"text {name}", model("z ~ x", D.assign(z=np.resize(values, N))), hb.DataError, "'z'", *way_out)
@@ -432,9 +432,7 @@ FORMULAS = [
         hb.DataError,
         "a column 1, which is int",
     ),
-    bad(
-        "ordinal", model("y ~ x", family="sratio"), hb.UnsupportedError, "'cumulative'", "brms and Bambi have"
-    ),
+    bad("ordinal", model("y ~ x", family="polr"), hb.UnsupportedError, "'cumulative'", "'sratio'"),
     bad(
         "hurdle",
         model("y ~ x", family="hurdle_gamma"),

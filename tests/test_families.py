@@ -157,6 +157,8 @@ def test_the_graph_has_the_same_mathematics():
     there = _math(pm)
     assert vars(there).keys() == vars(NUMPY_MATH).keys()
     for name, function in vars(NUMPY_MATH).items():
+        if name == "arrays":  # a module of functions of arrays
+            continue
         values = np.abs(x) if name in ("log", "log1p", "gammaln", "sqrt") else x
         given = (np.array(1.0), values) if name == "arctan2" else (values,)
         assert_allclose(evaluate(vars(there)[name](*map(pt.as_tensor, given))), function(*given), rtol=1e-12)

@@ -94,7 +94,7 @@ def avg_predictions(spec: ModelSpec, draws: Draws, rows: Rows, request: Request)
     levels = categories_of(spec, request)
     draws = _thinned(draws, rows, levels)
     values = _averages(spec, draws, rows.frame, rows.weights, request)
-    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind)
+    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind, bool(levels))
 
 
 def _thinned(draws: Draws, rows: Rows, levels: tuple[Any, ...], sides: int = 1) -> Draws:
@@ -140,7 +140,9 @@ def avg_comparisons(
             columns.append(COMPARISONS[comparison](averages[high], averages[low]))
     compared = np.hstack(columns)
     more = share_above(compared, 1.0 if comparison == "ratio" else 0.0)
-    return Quantities(pd.concat(labels, ignore_index=True), compared, draws.chains, comparison, more=more)
+    bounded = bool(levels) and comparison == "difference"
+    labelled_rows = pd.concat(labels, ignore_index=True)
+    return Quantities(labelled_rows, compared, draws.chains, comparison, bounded=bounded, more=more)
 
 
 def avg_slopes(

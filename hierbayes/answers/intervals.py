@@ -82,23 +82,25 @@ def get_interval(prob: float | None = None, kind: str | None = None) -> Interval
     return Interval(float(prob), kind)
 
 
-def summarise(draws: Array, interval: Interval) -> dict[str, Any]:
+def summarise(draws: Array, interval: Interval, bounded: bool = False) -> dict[str, Any]:
     """Columns mean, sd, lower, upper over the first axis of draws (S, …), each flattened; one draw has no sd.
 
     A mean or sd that the draws' tails leave unknown (`hierbayes.answers.pareto`) is NaN, and there are the columns
-    median and pareto_k beside.
+    median and pareto_k beside. What is `bounded`, as probabilities are, has both whatever its draws look like.
     """
-    return when_needed(measure(draws, interval))
+    return when_needed(measure(draws, interval, bounded=bounded))
 
 
-def measure(draws: Array, interval: Interval, tails: Array | float = -np.inf) -> dict[str, Array]:
+def measure(
+    draws: Array, interval: Interval, tails: Array | float = -np.inf, bounded: bool = False
+) -> dict[str, Array]:
     """As `summarise`, always with median and pareto_k: for tables made of several pieces, and then `when_needed`.
 
-    `tails` (…) are values that Pareto k is known to have at least.
+    `tails` (…) are values that Pareto k is known to have at least; what is `bounded` has no tails.
     """
     ordered = np.sort(draws, axis=0)
     lower, upper = interval.of_ordered(ordered)
-    shapes = np.fmax(tail_shapes(ordered), tails)
+    shapes = np.full(draws.shape[1:], -np.inf) if bounded else np.fmax(tail_shapes(ordered), tails)
     no_mean, no_sd = unknown_moments(shapes, len(draws))
     with np.errstate(invalid="ignore", over="ignore"):  # of draws whose tails are beyond numbers
         mean = draws.mean(axis=0)

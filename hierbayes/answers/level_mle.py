@@ -59,7 +59,8 @@ class LevelRows:
     @property
     def relative(self) -> bool:
         """Whether a unit of the linear predictor is large by itself: a factor e on mean or odds."""
-        return self.spec.link.unit is None
+        # a latent variable's scale is its own too
+        return self.spec.link.unit is None or self.spec.family.latent != ""
 
     def scale(self, information: Array) -> Array:
         """How far a linear predictor moves before it matters: a standard error, or a log unit.

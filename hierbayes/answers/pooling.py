@@ -337,10 +337,9 @@ def _rows(
             eta = _rest(spec, design, means, None, own.name)[counts]
             aux[own.name] = own.kind.under(spec.parameter_link(own.name), eta)
         else:
-            value = np.asarray(means[own.name])
-            aux[own.name] = own.kind.under(
-                "identity", np.broadcast_to(value, (int(counts.sum()), *value.shape))
-            )
+            value = spec.in_rows(own.name, np.asarray(means[own.name])[None], design.sets)[0]
+            whole = np.broadcast_to(value, (len(design), *value.shape[1:]))
+            aux[own.name] = own.kind.under("identity", whole[counts])
     weights = np.ones(len(codes)) if design.weights is None else design.weights[counts]
     trials = None if design.trials is None else design.trials[counts]
     return LevelRows(spec, design.y[counts], trials, weights, aux, basis, codes)

@@ -261,9 +261,13 @@ def scores_of(spec: ModelSpec) -> Array:
     """
     levels, support = spec.layout.response.levels or (), spec.family.support
     if not (support.categories and support.ordered):
-        what = "categories in no order" if support.categories else "numbers, whose expectation is kind='mean'"
+        what = "numbers, whose expectation is kind='mean'"
+        if support.categories:
+            what = (
+                "categories in no order: take kind='mean', their probabilities, or every draw, output='draws'"
+            )
         raise UnsupportedError(
-            f"scores are of categories in an order; responses of family {spec.family.name!r} are {what}"
+            f"only categories in an order have scores; those of {spec.family.name!r} are {what}"
         )
     numbers = all(isinstance(level, Number) and not isinstance(level, bool) for level in levels)
     return np.array(levels if numbers else range(1, len(levels) + 1), np.float64)
@@ -289,7 +293,7 @@ def _category_table(
     """One row a row and category: mean, sd, lower, upper of its probability."""
     flat = values.to_numpy().reshape(-1, len(index) * values.sizes[CATEGORY])
     index = with_categories(index, levels)
-    return labelled(pd.DataFrame(summarise(flat, interval), index=index), interval)
+    return labelled(pd.DataFrame(summarise(flat, interval, bounded=True), index=index), interval)
 
 
 def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:
@@ -342,11 +346,11 @@ def _predict_rows(
         return np.broadcast_to(found, eta.shape)
     if request.kind == "linear":
         return eta
-    if request.kind == "score":
+    if request.kind == "score" and spec.family.support.categories:
         scores = scores_of(spec)
         found = _probabilities(spec, draws, design, request, eta, aux) @ scores
         return np.asarray(found)
-    if request.kind == "mean":
+    if request.kind in ("mean", "score"):
         if spec.family.probabilities is not None:
             return _probabilities(spec, draws, design, request, eta, aux)
         if request.new_levels == "average":

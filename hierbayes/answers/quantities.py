@@ -74,6 +74,8 @@ class Quantities:
     chains : int
     name : str
         What the values are.
+    bounded : bool
+        Whether they are probabilities or differences of such, which have means and sds whatever the draws.
     tails : ndarray, (k,), or float
         Values that Pareto k is known to have at least.
     more : mapping of str to ndarray, (k,)
@@ -89,6 +91,7 @@ class Quantities:
     tails: Array | float = -np.inf
     more: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     attrs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    bounded: bool = False
 
     def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """One row a quantity: its labels, then mean, sd, lower, upper, and what else is known of it."""
@@ -100,7 +103,7 @@ class Quantities:
         return self._beside(self._measure(interval))
 
     def _measure(self, interval: Interval) -> Mapping[str, Array]:
-        return measure(self.values, interval, self.tails)
+        return measure(self.values, interval, self.tails, self.bounded)
 
     def _beside(self, columns: Mapping[str, Array]) -> pd.DataFrame:
         table = beside(beside(self.labels, columns), self.more)

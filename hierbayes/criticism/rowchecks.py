@@ -1,5 +1,6 @@
 """Findings about the response and the population-level predictors, before any sampling."""
 
+import itertools
 import re
 from collections.abc import Iterator
 
@@ -22,6 +23,9 @@ def check_rows(spec: ModelSpec, design: Design | Streamed) -> Iterator[Finding]:
         yield from _check_categories(spec, layout.coefficients, design)
     if isinstance(design, Design):
         yield from _check_response(spec, design)
+        if spec.family.support.categories and design.y is not None:
+            yield from _check_empty(spec, design.y)
+            yield from _check_separation(spec, design, design.y)
         yield from _check_offset(spec, design)
         yield from _check_trials(spec, design)
 
@@ -67,6 +71,65 @@ def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
             f"the response {name!r} is {'0' if not y.any() else 'as large as it can be'} in every row",
             "How near the mean comes to that end is decided by the priors; say so where it is reported",
         )
+
+
+def _check_empty(spec: ModelSpec, y: NDArray[np.float64]) -> Iterator[Finding]:
+    """Categories without a row, of those that are stated or, of whole numbers, that lie between others."""
+    name, levels = spec.layout.response.name, spec.layout.response.levels or ()
+    counts = np.bincount(y.astype(np.int64), minlength=len(levels))
+    empty = [level for level, count in zip(levels, counts, strict=True) if count == 0]
+    if empty:
+        yield Finding(
+            "empty-category",
+            f"no row has {name} = {', '.join(map(repr, empty))}",
+            "What is said of such a category is decided by the prior; leave it out of the column's categories if it "
+            "could not be chosen",
+        )
+    if spec.family.support.ordered and all(isinstance(level, int) for level in levels):
+        between = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))
+        if 0 < len(between) < len(levels):
+            yield Finding(
+                "category-gap",
+                f"{name} is never {', '.join(map(str, between))}, between its values: that is no category then",
+                "If it could be chosen, say so: pandas.Categorical(…, all of them, ordered=True)",
+                question=True,
+            )
+
+
+def _check_separation(spec: ModelSpec, design: Design, y: NDArray[np.float64]) -> Iterator[Finding]:
+    """A predictor that is told by the category: its coefficient has no finite maximum of the likelihood.
+
+    Of ordered categories: all rows where a column is not 0 lie in the first or the last, or the column rises with them
+    without overlap. Of others: all such rows lie in one.
+    """
+    ordered, last = spec.family.support.ordered, len(spec.layout.response.levels or ()) - 1
+    found = []
+    for parameter, layout in spec.layout.predictors.items():
+        for place, label in enumerate(layout.coefficients):
+            column = design.predictors[parameter].x[:, place]
+            if place != layout.intercept and _separates(column, y, last if ordered else None):
+                found.append(label)
+    for label in dict.fromkeys(found):
+        yield Finding(
+            "separation",
+            f"{label!r} goes with the categories of {spec.layout.response.name!r} without overlap",
+            "How large its coefficient is, the prior alone says; state one that you mean, or merge categories",
+        )
+
+
+def _separates(column: NDArray[np.float64], y: NDArray[np.float64], last: int | None) -> bool:
+    values = np.unique(column)
+    if len(values) < 2 or not np.ptp(y):
+        return False
+    if len(values) == 2:
+        sides = [np.unique(y[column == value]) for value in values]
+        return any(len(side) == 1 and (last is None or side[0] in (0, last)) for side in sides)
+    if last is None:
+        return False
+    ends = [(column[y == k].min(), column[y == k].max()) for k in np.unique(y)]
+    rising = all(high < low for (_, high), (low, _) in itertools.pairwise(ends))
+    falling = all(low > high for (low, _), (_, high) in itertools.pairwise(ends))
+    return bool(rising or falling)
 
 
 def _check_offset(spec: ModelSpec, design: Design) -> Iterator[Finding]:

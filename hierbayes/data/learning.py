@@ -32,7 +32,7 @@ from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import addition_values, learn_response
 from hierbayes.data.spread import Spread, spread_of
-from hierbayes.data.tables import plain_columns, read_columns
+from hierbayes.data.tables import plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
@@ -63,7 +63,7 @@ class Measures:
         return Measures(self.x + other.x, z, self.offset + other.offset)
 
 
-def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
+def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | None = None) -> pd.DataFrame:
     """The columns of all formulas, less the rows with a missing value in any of them: one filter for everything.
 
     Raises
@@ -74,12 +74,17 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any) -> pd.DataFrame:
     """
     design_only = isinstance(data, DesignRows)
     response = distinct(formula.response_columns for formula in formulas.values())
-    frame = read_columns(data, columns_of(formulas), optional=response if design_only else ())
+    stated = response if family is not None and family.support.categories else ()
+    frame = read_columns(data, columns_of(formulas), optional=response if design_only else (), stated=stated)
     missing = frame.isna()
     counts = missing.sum()
     keep = ~missing.any(axis=1)
     report_gaps(len(frame), int(keep.sum()), counts)
-    return settle_types(formulas, frame[keep], counts) if counts.any() else frame
+    if not counts.any():
+        return frame
+    settled = settle_types(formulas, frame[keep], counts)
+    told = [name for name in stated if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    return with_columns(settled, {name: frame[name][keep] for name in told})
 
 
 def report_gaps(rows: int, complete: int, missing: "pd.Series[int]") -> None:

@@ -322,11 +322,13 @@ def _about_categories(name: str, categories: list[str]) -> str:
 def categories_of(column: pd.Series, family: Family) -> tuple[Any, ...]:
     """Categories in their order: as the column has them, else sorted. Those of a stated order may be empty."""
     if isinstance(column.dtype, pd.CategoricalDtype):
-        values = list(
-            column.cat.categories
-            if column.cat.ordered
-            else column.cat.remove_unused_categories().cat.categories
-        )
+        stated = column if column.cat.ordered else column.cat.remove_unused_categories()
+        values = list(stated.cat.categories)
+        if family.support.ordered and not column.cat.ordered and _alphabetical(values):
+            raise DataError(
+                f"the categories of {column.name!r} are in alphabetical order, and the column does not say that it is "
+                f"theirs; give them one: pandas.Categorical(data[{column.name!r}], {values[:3]!r}, ordered=True)"
+            )
     else:
         values = _distinct(column)
         if not pd.api.types.is_numeric_dtype(column) and family.support.ordered:
@@ -344,6 +346,11 @@ def categories_of(column: pd.Series, family: Family) -> tuple[Any, ...]:
             "Take a family of numbers or counts"
         )
     return tuple(value.item() if isinstance(value, np.generic) else value for value in values)
+
+
+def _alphabetical(values: list[Any]) -> bool:
+    """Whether more than two texts stand as sorting leaves them."""
+    return len(values) > 2 and all(isinstance(value, str) for value in values) and values == sorted(values)
 
 
 def _distinct(column: pd.Series) -> list[Any]:

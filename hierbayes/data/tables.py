@@ -21,6 +21,7 @@ def read_columns(
     optional: Iterable[str] = (),
     words: str = "the data",
     ways: Mapping[str, str] | None = None,
+    stated: Container[str] = (),
 ) -> pd.DataFrame:
     """The named columns of any data frame as pandas columns of plain types.
 
@@ -37,6 +38,8 @@ def read_columns(
         What messages call the table.
     ways : mapping of str to str, optional
         The way out where that column is absent, told in the message.
+    stated : container of str
+        Columns of categories that are told as they are: whether they have an order, and of an order all of it.
 
     Returns
     -------
@@ -66,12 +69,13 @@ def read_columns(
         }
     check_columns(names, wanted, words, ways)
     if isinstance(frame, pd.DataFrame):
-        return pd.DataFrame({name: _plain(frame[name]) for name in wanted}, index=frame.index)
+        return pd.DataFrame({name: _plain(frame[name], name in stated) for name in wanted}, index=frame.index)
     selected = frame.select(wanted) if wanted else frame.select(nw.len())
     columns_read = selected.collect() if isinstance(selected, nw.LazyFrame) else selected
     length = len(columns_read) if wanted else int(columns_read.item())
     return pd.DataFrame(
-        {name: _plain(_series(columns_read[name])) for name in wanted}, index=pd.RangeIndex(length)
+        {name: _plain(_series(columns_read[name]), name in stated) for name in wanted},
+        index=pd.RangeIndex(length),
     )
 
 
@@ -239,7 +243,8 @@ def _series(column: "nw.Series[Any]") -> pd.Series:
     """A narwhals column as a pandas one, without needing PyArrow."""
     dtype, values = column.dtype, column.to_list
     if dtype == nw.Enum or (dtype == nw.Categorical and not column.implementation.is_polars()):
-        return pd.Series(pd.Categorical(values(), categories=column.cat.get_categories().to_list()))
+        categories, ordered = column.cat.get_categories().to_list(), dtype == nw.Enum
+        return pd.Series(pd.Categorical(values(), categories=categories, ordered=ordered))
     if dtype in (nw.Date, nw.Datetime):
         return pd.Series(pd.to_datetime(values()))
     whole_with_gaps = dtype.is_integer() and column.null_count() > 0
@@ -248,10 +253,12 @@ def _series(column: "nw.Series[Any]") -> pd.Series:
     return pd.Series(values(), dtype=object if column.null_count() else None)
 
 
-def _plain(column: pd.Series, whole: bool = False) -> pd.Series:
+def _plain(column: pd.Series, stated: bool = False, whole: bool = False) -> pd.Series:
     """A pandas column with a plain type: NumPy's numbers and booleans, text, ordered categories (if whole, all)."""
     dtype = column.dtype
     if isinstance(dtype, pd.CategoricalDtype):
+        if stated:
+            return column if dtype.ordered else column.cat.remove_unused_categories()
         return (column if whole else column.cat.remove_unused_categories()).cat.as_ordered()
     if pd.api.types.is_bool_dtype(dtype):
         return _objects(column) if column.isna().any() else column.astype(bool)

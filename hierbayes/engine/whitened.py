@@ -190,6 +190,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         y=family.response(y),
         trials=trials,
         weights=weights,
+        categories=family.response(np.arange(_categories(spec), dtype=np.float64)),
         sets=np.zeros(n, np.int64) if design.sets is None else design.sets,
         predictors=tuple(_predictor(spec, design, name) for name in spec.layout.predictors),
         own=tuple(own),
@@ -197,6 +198,11 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         information=None if family.information is None else _information(spec),
         summed=family.summed,
     )
+
+
+def _categories(spec: ModelSpec) -> int:
+    """How many categories a response has, 0 where it is none."""
+    return len(spec.layout.response.levels or ()) if spec.family.support.categories else 0
 
 
 def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:

@@ -64,10 +64,8 @@ def slopes(latent: str, x: Array, p: Array) -> Array:
     return found
 
 
-def tensor(below: Any, above: Any) -> Any:
+def tensor(pt: Any, below: Any, above: Any) -> Any:
     """Probabilities as products: of going up each step before a category, and of not going up each later one."""
-    import pytensor.tensor as pt
-
     edge = pt.ones_like(above[..., :1])
     up = pt.cumprod(pt.concatenate([edge, above], axis=-1), axis=-1)
     down = pt.cumprod(pt.concatenate([edge, (1.0 - above)[..., ::-1]], axis=-1), axis=-1)[..., ::-1]

@@ -5,6 +5,7 @@ The predictor of a category called B is ``muB``, as in brms: log(P(y = B) / P(y 
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,9 +56,10 @@ def below(parameters: dict[str, ParameterValues]) -> Array:
 
 def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
     """PyMC's categorical distribution of the predictors as log odds."""
-    import pytensor.tensor as pt
-
-    return pm.Categorical, {"logit_p": pt.stack([one.value for one in parameters.values()], axis=-1)}
+    mu = parameters["mu"]
+    pt = mu.m.arrays
+    etas = [one.value + pt.zeros_like(mu.value) for one in parameters.values()]
+    return pm.Categorical, {"logit_p": pt.stack(etas, axis=-1)}
 
 
 def names_of(levels: Sequence[Any]) -> tuple[str, ...]:
@@ -107,10 +109,11 @@ def family(own: tuple[Parameter, ...]) -> Family:
         probabilities=probabilities,
         has_variance=False,
         own_in_mean=tuple(parameter.name for parameter in own),
+        latent="logit",
         listed=0,
         by_category=by_category,
         equation=f"Categorical(softmax({', '.join(p.name for p in (MU, *own))}))",
     )
 
 
-FAMILY = family(())
+FAMILY = replace(family(()), latents={"logit": family(())})

@@ -57,5 +57,5 @@ FAMILY = Steps(
     row_of,
     log_weights,
     slopes,
-    lambda below, above: tensor_products(above, 1.0 - above),
+    lambda pt, below, above: tensor_products(pt, above, 1.0 - above),
 ).family()

@@ -10,7 +10,6 @@ from hierbayes.families import ordinal
 from hierbayes.families.latent import LATENTS, log_odds, log_odds_row
 from hierbayes.families.record import Array, Family, Parameter
 from hierbayes.kinds import NUMBER, ORDERED, POSITIVE, NumberRow, OrderedRow, ParameterValues, PositiveRow
-from hierbayes.links import NUMPY_MATH
 from hierbayes.priors import Prior
 
 
@@ -85,12 +84,7 @@ class Spaced(NamedTuple):
 def spaced(categories: int, threshold: Any, delta: Any, **others: Any) -> dict[str, Any]:
     """Parameters of evenly spaced thresholds as those of any."""
     steps = np.arange(categories - 1.0)
-    if threshold.m is NUMPY_MATH:
-        first, step = (np.asarray(one.value)[..., None] for one in (threshold, delta))
-    else:
-        import pytensor.tensor as pt
-
-        first, step = (pt.shape_padright(one.value) for one in (threshold, delta))
+    first, step = (threshold.m.arrays.expand_dims(one.value, -1) for one in (threshold, delta))
     return {**others, "thresholds": Spaced(first + step * steps)}
 
 
@@ -130,8 +124,7 @@ def family(latent: str, categories: int = 0) -> Family:
 
     def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
         """PyMC's categorical distribution of differences of the distribution function."""
-        import pytensor.tensor as pt
-
+        pt = parameters["mu"].m.arrays
         inside = LATENTS[latent].cdf(ordinal.tensor_distances(**given(parameters)), parameters["mu"].m)
         edge = pt.zeros_like(inside[..., :1])
         return pm.Categorical, {"p": pt.diff(pt.concatenate([edge, inside, edge + 1.0], axis=-1), axis=-1)}

@@ -75,9 +75,7 @@ def distances(
 
 def tensor_distances(mu: Any, disc: Any, thresholds: Any, **cs: Any) -> Any:
     """The same of tensors."""
-    import pytensor.tensor as pt
-
-    gaps = thresholds.value - mu.value[..., None]
+    pt, gaps = mu.m.arrays, thresholds.value - mu.value[..., None]
     if cs:
         gaps = gaps - pt.stack([one.value for one in cs.values()], axis=-1)
     return pt.shape_padright(disc.value) * gaps if getattr(disc.value, "ndim", 0) else disc.value * gaps
@@ -170,7 +168,7 @@ class Steps:
     slopes : callable
         ``slopes(latent, x, p)``: the log probabilities' derivatives in mu, at disc 1: (…, K).
     tensor : callable
-        ``tensor(below, above)``: the probabilities as a tensor (…, K), of F(x) and F(−x).
+        ``tensor(pt, below, above)``: the probabilities as a tensor (…, K), of F(x) and F(−x).
     """
 
     name: str
@@ -178,7 +176,7 @@ class Steps:
     row_of: Callable[[int, bool], Deferred]
     log_weights: Callable[[str, Array], Array]
     slopes: Callable[[str, Array, Array], Array]
-    tensor: Callable[[Any, Any], Any]
+    tensor: Callable[[Any, Any, Any], Any]
 
     def family(self) -> Family:
         """The family under the default link, which knows those under all links."""
@@ -207,7 +205,7 @@ class Steps:
         def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
             """PyMC's categorical distribution of products of the distribution function."""
             cdf, m, x = LATENTS[latent].cdf, parameters["mu"].m, tensor_distances(**parameters)
-            return pm.Categorical, {"p": self.tensor(cdf(x, m), cdf(-x, m))}
+            return pm.Categorical, {"p": self.tensor(m.arrays, cdf(x, m), cdf(-x, m))}
 
         cs = tuple(specific(place + 1) for place in range(thresholds))
         return Family(
@@ -236,9 +234,7 @@ def ahead(steps: Array) -> Array:
     return np.concatenate([np.zeros((*steps.shape[:-1], 1)), np.cumsum(steps, axis=-1)], axis=-1)
 
 
-def tensor_products(one: Any, other: Any) -> Any:
+def tensor_products(pt: Any, one: Any, other: Any) -> Any:
     """∏_{j < k} one_j · other_k, the last factor of the last category 1: (…, m), (…, m) → (…, m + 1)."""
-    import pytensor.tensor as pt
-
     edge = pt.ones_like(one[..., :1])
     return pt.cumprod(pt.concatenate([edge, one], axis=-1), axis=-1) * pt.concatenate([other, edge], axis=-1)

@@ -25,8 +25,8 @@ FAMILIES: dict[str, Family] = {family.name: family for family in _found()}
 # What a name that is no family's asks for, by a part of it, and what does it.
 ELSEWHERE = {
     **dict.fromkeys(
-        ("ordinal", "ratio", "acat", "categorical", "multinomial"),
-        "'cumulative' is for categories in an order; brms and Bambi have other ordinal and categorical responses",
+        ("ordinal", "ordered", "polr", "clm"),
+        "'cumulative' is for categories in an order, as are 'sratio', 'cratio' and 'acat'",
     ),
     **dict.fromkeys(
         ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
@@ -34,6 +34,8 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("cox", "frechet", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"
     ),
+    "multinomial": "'categorical' is for one choice a row; brms and Bambi have counts of several",
+    "dirichlet": "brms and Bambi have it",
     "logistic": "for a yes/no response take 'bernoulli'",
     "vonmises": "brms and Bambi have it",
     "tweedie": "glmmTMB has it",

@@ -63,5 +63,5 @@ FAMILY = Steps(
     row_of,
     log_weights,
     slopes,
-    lambda below, above: tensor_products(1.0 - below, below),
+    lambda pt, below, above: tensor_products(pt, 1.0 - below, below),
 ).family()

@@ -40,7 +40,7 @@ CROWD = 1000  # from so many points on they are drawn small and see-through
 def axis_words(spec: ModelSpec, effect: str) -> str:
     """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
     response = spec.layout.response
-    if spec.family.latent:
+    if spec.family.origin:
         return f"{effect} (latent {response.name})"
     two = response.levels is not None and not spec.family.support.categories
     name = f"{response.name} = {response.levels[1]}" if two and response.levels else response.name

@@ -69,7 +69,7 @@ def plot_prior_predictive(
     plot_prior_groups(simulation, axes[1], label=label)
     family = simulation.spec.family
     words = f"log {label}" if family.log_response else label
-    scale = f"latent {label}" if family.latent else SCALES[simulation.spec.link_name].format(words)
+    scale = f"latent {label}" if family.origin else SCALES[simulation.spec.link_name].format(words)
     factors = simulation.spec.layout.main.factors
     slopes = any(len(factor.effects) > (factor.intercept is not None) for factor in factors)
     headings = {

@@ -25,6 +25,13 @@ PAIRS = [(name, link) for name, family in FAMILIES.items() for link in family.li
 pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
 
 
+def settled(name: str, link: str) -> tuple[Family, str]:
+    """A family under a link, with its parameters for so many categories where they depend on these."""
+    family, links = get_family(name, link)
+    settled = family if family.by_category is None else family.by_category(("a", "b", "c", "d"))
+    return settled, links[family.first.name]
+
+
 def etas_of(name: str, link: str) -> np.ndarray:
     """Linear predictors whose means are ordinary ones."""
     table = SHARES if FAMILIES[name].first.kind is PROBABILITY else MODERATE
@@ -54,8 +61,7 @@ def responses_of(family: Family, link: str, count: int, seed: int = 1) -> np.nda
 
 @pairs
 def test_simulated_responses_are_in_the_support_and_have_the_cdf(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     y = responses_of(family, link, 20_000)
     assert y.shape == (20_000, 3)
     assert family.support.contains(y, trials_of(family)).all()
@@ -68,8 +74,7 @@ def test_simulated_responses_are_in_the_support_and_have_the_cdf(name, link):
 
 @pytest.mark.parametrize(("name", "link"), [p for p in PAIRS if FAMILIES[p[0]].support.whole])
 def test_the_cdf_of_whole_responses_adds_up_the_density(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     last = 2 if family.support.two_levels else CATEGORIES if family.support.categories else 7
     y = np.arange(float(last))[:, None]
     at = family.at(etas_of(name, link), own_values(family), LINKS[link])
@@ -81,8 +86,7 @@ def test_the_cdf_of_whole_responses_adds_up_the_density(name, link):
 
 @pairs
 def test_scores_are_differences(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     y, eta, own = responses_of(family, link, 6), etas_of(name, link), own_values(family)
     trials = trials_of(family)
 
@@ -114,8 +118,7 @@ def test_pymcs_distribution_has_the_same_density(name, link):
     from hierbayes.graph import _math
     from tests.test_families import evaluate
 
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     y = responses_of(family, link, 5)
     eta, own = np.tile(etas_of(name, link), 5), own_values(family)
     observed = y.ravel().astype(np.int64) if family.support.whole else y.ravel()
@@ -131,8 +134,7 @@ def test_pymcs_distribution_has_the_same_density(name, link):
 
 @pairs
 def test_moments_are_those_of_simulated_responses(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     at = family.at(etas_of(name, link), own_values(family), LINKS[link])
     if family.mean is None:
         with pytest.raises(UnsupportedError, match="has no expected response"):
@@ -149,8 +151,7 @@ def test_moments_are_those_of_simulated_responses(name, link):
 
 @pytest.mark.parametrize(("name", "link"), [p for p in PAIRS if FAMILIES[p[0]].information is not None])
 def test_information_is_the_mean_square_of_the_score(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     y = responses_of(family, link, 40_000, seed=3)
     at = family.at(etas_of(name, link), own_values(family), LINKS[link])
     squares = at.evaluate(y, trials_of(family))[1][0] ** 2
@@ -162,8 +163,7 @@ def test_information_is_the_mean_square_of_the_score(name, link):
 
 @pairs
 def test_nothing_is_lost_or_broken_far_out(name, link):
-    family, links = get_family(name, link)
-    link = links[family.first.name]
+    family, link = settled(name, link)
     if link in family.first.kind.domains or (
         link in ("identity", "inverse") and not family.support.categories
     ):

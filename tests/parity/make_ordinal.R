@@ -40,10 +40,16 @@ for (name in setdiff(names(models), names(found))) {
   names(found[[name]]) <- NULL
   write(toJSON(found, digits = 8, auto_unbox = TRUE, pretty = TRUE), "ordinal_reference.json")
 }
+# clmm (of 2022.11) has cloglog and loglog the other way round than clm and MASS::polr, which agree with brms
 estimates <- list()
 for (link in c("logit", "probit", "cloglog", "cauchit")) {
-  fit <- clmm(rating ~ temp + contact + (1 | judge), data = wine, link = link, nAGQ = 21)
+  asked <- if (link == "cloglog") "loglog" else link
+  fit <- clmm(rating ~ temp + contact + (1 | judge), data = wine, link = asked, nAGQ = 21)
   estimates[[link]] <- c(as.list(coef(fit)), sd = sqrt(unlist(VarCorr(fit))[[1]]), logLik = as.numeric(logLik(fit)))
 }
 found$clmm <- estimates
+found$clm <- lapply(c(logit = "logit", probit = "probit", cloglog = "cloglog", cauchit = "cauchit"), function(link) {
+  fit <- clm(rating ~ temp + contact, data = wine, link = link)
+  c(as.list(coef(fit)), logLik = as.numeric(logLik(fit)))
+})
 write(toJSON(found, digits = 8, auto_unbox = TRUE, pretty = TRUE), "ordinal_reference.json")

@@ -150,7 +150,8 @@ def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Pa
 def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
     """Each row's information about its linear predictors, and their scores: (M, n), (M, n).
 
-    The first component's is expected information where the family knows it. Otherwise it is the curvature.
+    Expected information where responses are one of a few, or where the family knows the first component's. Otherwise
+    it is the curvature.
     """
     model = packed.model
     n_predictors, n, n_components = len(model.predictors), model.rows.shape[1], len(model.components)
@@ -158,11 +159,15 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
     inner, slopes = np.zeros((n_components, n)), np.ones((n_components, n))
     run(fill_rows, model, memory, etas, inner, slopes, out)
     information, scores = np.zeros((n_predictors, n)), np.zeros((n_predictors, n))
+    expected = _over_categories(problem, model, inner)
     with np.errstate(all="ignore"):
         for c, (j, _, link, _) in enumerate(model.components):
             if j < 0:
                 continue
             scores[j] = out[1 + c] * slopes[c]
+            if len(expected):
+                information[j] = expected[c] * slopes[c] ** 2
+                continue
             if c == 0 and problem.information is not None:
                 information[j] = problem.information(etas, memory.own[0], problem.trials, problem.sets)
                 continue
@@ -175,6 +180,20 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
     information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * problem.weights
     scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * problem.weights
     return information, scores
+
+
+def _over_categories(problem: Problem, model: Model, inner: Floats) -> Floats:
+    """Mean squares of the components' scores over the responses that there are: (J, n); (0, n) where not so few."""
+    n, found = inner.shape[1], np.zeros_like(inner)
+    if not len(problem.categories):
+        return np.zeros((0, n))
+    for category in problem.categories:
+        rows, there = model.rows.copy(), np.zeros((1 + len(inner), n))
+        rows[0] = category
+        evaluate_all(model._replace(rows=rows), inner, there)
+        with np.errstate(all="ignore"):
+            found += np.nan_to_num(np.exp(there[0]) * np.square(there[1:]))
+    return found
 
 
 def _widest(packed: Packed, pairs: Pairs) -> int:

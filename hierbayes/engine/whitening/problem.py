@@ -85,6 +85,8 @@ class Problem:
         J of them, in the family's order.
     y, trials, weights : arrays, shape (n,)
         A weight multiplies its row's log density.
+    categories : array, shape (K,)
+        The responses that there are, where they are categories; else none.
     sets : array of int, shape (n,)
         To which set of rows each belongs, for components that differ by it.
     predictors : tuple of Predictor
@@ -104,6 +106,7 @@ class Problem:
     y: Floats
     trials: Floats
     weights: Floats
+    categories: Floats
     sets: Ints
     predictors: tuple[Predictor, ...]
     own: tuple[Own, ...]
