@@ -257,7 +257,11 @@ def _predictor_targets(
             several = (f"{own}[{factor.name}, {label}]",) if label else ()
             addresses = (*several, f"{own}[{factor.name}]", own)
             q = len(block.effects)
-            default, limits = shape.prior(q, block.positions), (shape.lower(q), shape.upper(q))
+            (distribution, arguments), limits = (
+                shape.prior(q, block.positions),
+                (shape.lower(q), shape.upper(q)),
+            )
+            default = Prior(distribution, **arguments)
             yield Target(
                 shape.name,
                 label,
