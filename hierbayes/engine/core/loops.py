@@ -33,7 +33,7 @@ def _stamped[F: Callable[..., Any]](kernel: F) -> F:
     It looks at the kernel's own file alone, and a structure that was added or changed would be left out without a word.
     """
     file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
-    if hasattr(file, "_source_stamp"):
+    if file is not None and hasattr(file, "_source_stamp"):
         file._source_stamp = (*file._source_stamp, DIGEST)
     return kernel
 
