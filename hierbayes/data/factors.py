@@ -341,9 +341,14 @@ class Factor:
 
     @property
     def scale_sizes(self) -> Array:
-        """Typical sizes of the columns that share a standard deviation, root mean squares of theirs."""
-        sizes = self.columns.scales
-        return np.array([np.sqrt(np.mean(np.square(sizes[list(places)]))) for _, places in self.scales])
+        """What an sd of 1 adds to the linear predictor's sd, about: the size of its columns."""
+        own, together = self.columns.scales, np.square(self.columns.sizes)
+        return np.array(
+            [
+                own[places[0]] if len(places) == 1 else np.sqrt(together[list(places)].sum()) or 1.0
+                for _, places in self.scales
+            ]
+        )
 
     @property
     def shapes(self) -> list[tuple[Block, StructureParameter]]:
