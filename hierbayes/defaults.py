@@ -259,7 +259,11 @@ def _predictor_targets(
             several = (f"{name}[{factor.name}, {label}]",) if label else ()
             addresses = (*several, f"{name}[{factor.name}]", name)
             q = len(block.effects)
-            default, limits = shape.prior(q, block.positions), (shape.lower(q), shape.upper(q))
+            (distribution, arguments), limits = (
+                shape.prior(q, block.positions),
+                (shape.lower(q), shape.upper(q)),
+            )
+            default = Prior(distribution, **arguments)
             yield Target(
                 shape.name,
                 label,

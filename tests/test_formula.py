@@ -212,7 +212,7 @@ BAD = [
     ("y ~ x * ‸(1|g)", "can only be added"),
     ("y ~ x - ‸(1|g)", "cannot be subtracted"),
     ("y ~ x - ‸offset(e)", "cannot be subtracted"),
-    ("y ~ log(x ‸| g)", "inside a call"),
+    ("y ~ log(x ‸| g)", "inside a call of log"),
     ("y ~ x (1‸|g)", "an operator is missing before the parenthesis"),
     ("y ~ log(‸(1|g))", "inside an expression"),
     # right of the bar

@@ -203,7 +203,8 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
     """As many effects as rows, and slopes that few levels show."""
     n, levels, q = int(facts.counts.sum()), len(factor.levels), len(factor.effects)
     residual = parameter == MEAN and _spread_unknown(spec)
-    if residual and q > 1 and levels > 1 and n <= levels * q:
+    told = any(block.parameters for block in factor.structures)  # correlations tell effects from residuals
+    if residual and q > 1 and levels > 1 and n <= levels * q and not told:
         yield Finding(
             "more-effects-than-rows",
             f"{factor.name!r} has {levels * q:,} effects ({levels:,} levels, {q} each) for {n:,} rows",

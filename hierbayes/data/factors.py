@@ -15,12 +15,15 @@ from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError, FormulaError
-from hierbayes.formula import Formula, GroupTerm, caret
+from hierbayes.formula import Formula, GroupTerm, caret, quote
+from hierbayes.formula.syntax import Call, Name, read_expression
 from hierbayes.structures import STRUCTURES, Structure, StructureParameter
+from hierbayes.transforms import CATEGORIES
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 NEW, MISSING = -1, -2
+MOST_EFFECTS = 200  # of a level, that are correlated
 
 
 def is_nested(inner: Codes, outer: Codes) -> bool:
@@ -338,9 +341,14 @@ class Factor:
 
     @property
     def scale_sizes(self) -> Array:
-        """Typical sizes of the columns that share a standard deviation, root mean squares of theirs."""
-        sizes = self.columns.scales
-        return np.array([np.sqrt(np.mean(np.square(sizes[list(places)]))) for _, places in self.scales])
+        """What an sd of 1 adds to the linear predictor's sd, about: the size of its columns."""
+        own, together = self.columns.scales, np.square(self.columns.sizes)
+        return np.array(
+            [
+                own[places[0]] if len(places) == 1 else np.sqrt(together[list(places)].sum()) or 1.0
+                for _, places in self.scales
+            ]
+        )
 
     @property
     def shapes(self) -> list[tuple[Block, StructureParameter]]:
@@ -427,7 +435,8 @@ def _merge(
     related: list[tuple[Term, ...]] = []
     for term in terms:
         structure = STRUCTURES[term.structure]
-        encoding = learn_encoding(term.effects, frame, intercept)
+        text = time_effects(formula, term, frame) if structure.positions else term.effects
+        encoding = learn_encoding(text, frame, intercept)
         repeated = [label for label in encoding.labels if label in effects]
         if repeated:
             raise FormulaError(
@@ -441,7 +450,19 @@ def _merge(
         first = len(effects)
         places = tuple(range(first, first + len(encoding.labels)))
         label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
-        blocks.append(Block(structure, places, label, np.arange(len(places), dtype=float)))
+        positions = np.arange(len(places), dtype=float)
+        if structure.positions:
+            positions = times_of(formula, term, structure, frame)
+        if len(places) > MOST_EFFECTS and structure.correlated:
+            raise FormulaError(
+                caret(
+                    formula.text,
+                    term.position,
+                    f"{term} has {len(places)} effects a level; more than {MOST_EFFECTS} that are correlated take too "
+                    "long: let fewer vary, or round the times",
+                )
+            )
+        blocks.append(Block(structure, places, label, positions))
         if structure.matrix == "all":
             related.append(tuple(_moved(part, first) for part in encoding.terms))
         effects += encoding.labels
@@ -449,6 +470,51 @@ def _merge(
     made = tuple(encodings)
     learnt = draft_columns(related, len(effects), lambda: _matrix(made, frame))
     return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), made, learnt)
+
+
+def time_effects(formula: Formula, term: GroupTerm, frame: pd.DataFrame) -> str:
+    """The effects of a term over times, which are the values of one column, as categories: ``"0 + C(t)"``."""
+    name = _time_column(formula, term)
+    categories = isinstance(frame[name].dtype, pd.CategoricalDtype)
+    return f"0 + {quote(name)}" if categories else f"0 + C({quote(name)})"
+
+
+def _time_column(formula: Formula, term: GroupTerm) -> str:
+    node = read_expression(term.effects.removeprefix("0 + "))
+    if isinstance(node, Call) and node.function in CATEGORIES and len(node.arguments) == 1:
+        node = node.arguments[0]
+    if not term.effects.startswith("0 + ") or not isinstance(node, Name):
+        reason = (
+            f"{term.structure}() takes the times, a column, and no intercept: {term.structure}(0 + time | g)"
+        )
+        raise FormulaError(caret(formula.text, term.position, reason))
+    return node.name
+
+
+def times_of(formula: Formula, term: GroupTerm, structure: Structure, frame: pd.DataFrame) -> Array:
+    """What each of a term's effects stands for: (q,), ascending.
+
+    Categories that are no numbers are times in their order, one apart.
+    """
+    name = _time_column(formula, term)
+    values, _ = factorize(frame[name])
+    times = pd.to_numeric(pd.Series(values.astype(object)), errors="coerce").to_numpy(dtype=float)
+    categories = isinstance(frame[name].dtype, pd.CategoricalDtype)
+    problem = ""
+    if np.isnan(times).any():
+        if not categories:
+            problem = f"{name!r} has times that are no numbers, such as {values[np.isnan(times)][0]!r}"
+        elif structure.positions == "any":
+            problem = f"{name!r} has categories that are no numbers, whose distances are not known"
+        times = np.arange(len(values), dtype=float)
+    elif (np.diff(times) <= 0).any():
+        problem = f"the values of {name!r} are not in the order of their numbers"
+    elif structure.positions == "whole" and (times != np.round(times)).any():
+        problem = f"{name!r} has times that are not whole, such as {times[times != np.round(times)][0]:g}"
+    if problem:
+        way = "ou(…) takes any numbers" if structure.positions == "whole" else "make it a column of numbers"
+        raise FormulaError(caret(formula.text, term.position, f"{term}: {problem}; {way}"))
+    return times
 
 
 def _moved(term: Term, by: int) -> Term:

@@ -325,7 +325,7 @@ class _Reader:
             hint = f"did you mean {' or '.join(near)}? " if near else ""
             raise ReadError(
                 position,
-                f"a bar stands inside {function}(), which is no covariance structure; {hint}there are "
+                f"a bar cannot stand inside a call of {function}(), which is no covariance structure; {hint}there are "
                 f"{', '.join(STRUCTURES)}; if {function} is a column, an operator is missing before the parenthesis",
             )
         if bar == "||":

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from hierbayes.compiling import deferred
-from hierbayes.priors import Prior
 from hierbayes.structures.record import (
     ABOVE,
     BELOW,
@@ -78,7 +77,7 @@ RHO = StructureParameter(
     "correlation of any two effects",
     lower=lambda q: -1.0 / (q - 1),
     upper=lambda q: 1.0,
-    prior=lambda q, positions: Prior("Uniform", lower=-1.0 / (q - 1), upper=1.0),
+    prior=lambda q, positions: ("Uniform", {"lower": -1.0 / (q - 1), "upper": 1.0}),
 )
 STRUCTURE = Structure(
     "cs",

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.compiling import Deferred, deferred
-from hierbayes.priors import Prior
 
 Array = NDArray[np.float64]
 BOUNDED, POSITIVE = "bounded", "positive"
@@ -38,7 +37,7 @@ class StructureParameter:
     lower, upper : callable
         Its bounds for q effects.
     prior : callable
-        The default prior for q effects at those positions (q,).
+        The default prior for q effects at those positions (q,): its distribution and arguments.
     typical : callable
         A typical value of a positive one, given the positions.
     """
@@ -46,7 +45,7 @@ class StructureParameter:
     name: str
     kind: str
     words: str
-    prior: Callable[[int, Array], Prior]
+    prior: Callable[[int, Array], tuple[str, dict[str, float]]]
     lower: Callable[[int], float] = lambda q: 0.0
     upper: Callable[[int], float] = lambda q: inf
     typical: Callable[[Array], float] = lambda positions: 1.0

@@ -1,5 +1,6 @@
 """The table of covariance structures: every module here that has a record, `STRUCTURE`."""
 
+import hashlib
 from importlib import import_module
 from pathlib import Path
 
@@ -15,4 +16,8 @@ def _found() -> list[Structure]:
 
 
 STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in _found()}
+# Of all their files: kernels are compiled with what they say.
+DIGEST = hashlib.sha256(
+    b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+).hexdigest()
 CODES = {name: code for code, name in enumerate(STRUCTURES)}  # what the kernels know them by

@@ -10,6 +10,7 @@ from hierbayes.engine.core import hyperparameters as core
 from hierbayes.engine.core.problem import Block, Factor, PriorCode
 from hierbayes.engine.core.shapes import constant_rows, matrix_rows
 from hierbayes.engine.core.structures import add_reverse, set_root
+from hierbayes.priors import Prior
 from hierbayes.simulation import sample_prior
 from hierbayes.structures import BOUNDED, STRUCTURES
 from hierbayes.structures.record import SCORE, VALUE
@@ -29,12 +30,19 @@ def positions_of(structure, q: int) -> np.ndarray:
     return np.cumsum(rng.integers(1, 4, q)).astype(float) if structure.positions else np.arange(float(q))
 
 
+def default_of(parameter, q: int, positions: np.ndarray) -> Prior:
+    distribution, arguments = parameter.prior(q, positions)
+    return Prior(distribution, **arguments)
+
+
 class Root:
     """A structure's factor and its gradient as functions of its numbers in theta."""
 
     def __init__(self, structure, q: int):
         self.structure, self.q, self.positions = structure, q, positions_of(structure, q)
-        rows = [shape_row(s, q, self.positions, s.prior(q, self.positions)) for s in structure.parameters]
+        rows = [
+            shape_row(s, q, self.positions, default_of(s, q, self.positions)) for s in structure.parameters
+        ]
         if structure.matrix:
             rows.append(matrix_rows(structure, q, 1.5, None))
         rows.append(constant_rows(structure.constants(self.positions)))

@@ -11,6 +11,7 @@ from numba.core.options import DefaultOptions
 
 from hierbayes.compiling import kept
 from hierbayes.engine.core.problem import Floats
+from hierbayes.structures.registry import DIGEST
 
 # Kernels only write into arrays that they are given. Counting references to every row that one passes to
 # another would take longer than the arithmetic; numba has a switch for it, though not a documented one. It can go
@@ -24,7 +25,18 @@ def compiled[F: Callable[..., Any]](function: F) -> F:
     Sums may be reassociated, so that they fill vector registers. NaN and infinity keep their meaning.
     """
     options: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy", **UNCOUNTED}
-    return kept(function, fastmath={"contract", "reassoc", "nsz"}, **options)
+    return _stamped(kept(function, fastmath={"contract", "reassoc", "nsz"}, **options))
+
+
+def _stamped[F: Callable[..., Any]](kernel: F) -> F:
+    """Have numba take a kernel's machine code on disk for that of the covariance structures as they are now.
+
+    It looks at the kernel's own file alone, and a structure that was added or changed would be left out without a word.
+    """
+    file = getattr(getattr(kernel, "_cache", None), "_cache_file", None)
+    if file is not None and hasattr(file, "_source_stamp"):
+        file._source_stamp = (*file._source_stamp, DIGEST)
+    return kernel
 
 
 @compiled

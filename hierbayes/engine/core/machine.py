@@ -26,8 +26,7 @@ PACKAGE = Path(__file__).parents[2]
 IMPORTED = re.compile(r"^ *from hierbayes\.?([\w.]*) import (?:\(([^)]*)\)|(.*))", re.MULTILINE)
 ALWAYS = ["engine.core.entry", "engine.core.arguments"]  # what every kernel is wrapped in
 CALLERS = {
-    *(f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")),
-    "priors",
+    f"engine.core.{name}" for name in ("machine", "shipped", "density", "routine", "nuts")
 }  # make no code
 GATHERED = "structures.registry"  # imports every module of its folder, by name
 

@@ -7,6 +7,8 @@ kept on disk and shipped with the others.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from hierbayes.compiling import Deferred, resolved
 from hierbayes.engine.core.loops import compiled
 from hierbayes.structures.registry import STRUCTURES
@@ -19,10 +21,11 @@ def _dispatch(name: str, arguments: str, parts: list[Deferred]) -> Callable[...,
     """
     whole = "_".join([name, *STRUCTURES])
     lines = [f"def {whole}(code, {arguments}):"]
-    space: dict[str, Any] = {"__name__": __name__}
+    space: dict[str, Any] = {"__name__": __name__, "nan": np.nan}
     for code, part in enumerate(parts):
         space[f"{name}_{code}"] = compiled(resolved(part.function))
-        lines += [f"    if code == {code}:", f"        {name}_{code}({arguments})"]
+        lines += [f"    {'el' if code else ''}if code == {code}:", f"        {name}_{code}({arguments})"]
+    lines += ["    else:", "        chol[0, 0] = nan"]  # no density, rather than a wrong one
     exec(compile("\n".join(lines), __file__, "exec"), space)
     return compiled(space[whole])
 
