@@ -93,6 +93,12 @@ def equations(spec: ModelSpec) -> list[str]:
         lines.append(f"{left} = {_predictor_words(layout)}")
         for factor in layout.factors:
             lines += _factor_lines(parameter, factor)
+        prefix = "" if parameter == MEAN else f"{parameter}."
+        for curve in layout.curves:
+            name = f"{prefix}{curve.label}"
+            lines.append(
+                f"curve[{name}] = Σ s_j·column_j, s_j ~ Normal(0, sds[{name}]), j = 1, …, {curve.width}"
+            )
     return lines
 
 
@@ -117,6 +123,7 @@ def _predictor_words(layout: PredictorLayout) -> str:
             f"r[{factor.name}]" if place == factor.intercept else f"r[{factor.name}, {effect}]·{effect}"
             for place, effect in enumerate(factor.effects)
         ]
+    terms += [f"curve[{curve.label}]" for curve in layout.curves]
     return " + ".join(terms) or "0"
 
 

@@ -96,6 +96,20 @@ class Whitened:
         start = 0
         for number, (j, k) in enumerate(packed.places):
             parameter = list(spec.layout.predictors)[j]
+            layout = spec.layout.predictors[parameter]
+            if k >= len(layout.factors):
+                curve = layout.curves[k - len(layout.factors)]
+                variables = spec.curve_variables(parameter, curve)
+                kind = spec.prior("sds", coefficient=curve.label, parameter=parameter).name
+                at = places[first_sd : first_sd + 1]
+                found |= (
+                    named(variables["sds"].name, [kind], theta[at[at >= 0]].reshape(()))
+                    if kind != "Fixed"
+                    else {}
+                )
+                found[f"{variables['s'].name}_z"] = memory.effects[U, start : start + curve.width]
+                first_sd, start = first_sd + 1, start + curve.width
+                continue
             factor = spec.layout.predictors[parameter].factors[k]
             own = factor.name if parameter == "mu" else f"{parameter}_{factor.name}"
             q, levels = len(factor.effects), len(factor.levels)

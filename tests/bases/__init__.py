@@ -1,0 +1,1 @@
+"""Bases of smooths against mgcv."""

@@ -1,0 +1,303 @@
+"""Smooths: what formulas say, densities against the graph, curves against mgcv and brms, answers."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+
+import hierbayes as hb
+from hierbayes.engine.collapsed import to_problem
+from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
+from hierbayes.engine.gaussian.moments import moments
+from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
+from hierbayes.formula import parse
+from tests.test_collapsed import _gaussian_integral
+from tests.test_graph import compile_quickly
+from tests.whitening.points import Whitened, assert_density
+
+MCYCLE = pd.read_csv(Path(__file__).parent / "smooths" / "mcycle.csv")
+REFERENCE = json.loads((Path(__file__).parent / "smooths" / "reference.json").read_text())
+
+
+def _frame(n: int = 60) -> pd.DataFrame:
+    rng = np.random.default_rng(5)
+    x = rng.uniform(0, 10, n)
+    frame = pd.DataFrame({"x": x, "z": rng.normal(size=n), "f": np.resize(["a", "b", "c"], n)})
+    frame["g"] = np.resize(list("pqrstu"), n)
+    frame["y"] = np.sin(x) + 0.3 * frame["z"] + rng.normal(scale=0.3, size=n)
+    frame["count"] = rng.poisson(np.exp(0.5 + 0.5 * np.sin(x)))
+    frame["yes"] = rng.integers(0, 2, n)
+    return frame
+
+
+FRAME = _frame()
+
+
+# -- formulas ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "y ~ s(x)",
+        "y ~ z + s(x, k=15) + (1 | g)",
+        'y ~ s(log(x), bs="cr", by=f)',
+        "y ~ s(x, z, k=20)",
+        'y ~ 0 + s(x, bs="cc", knots=[0, 12])',
+    ],
+)
+def test_a_formula_is_read_and_written(text):
+    assert str(parse(text)) == text
+    assert parse(str(parse(text))) == parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "place"),
+    [
+        ("y ~ s(x) * f", "a smooth is a term of its own", "s(x)"),
+        ("y ~ s(x):f", "a curve for each level is s(x, by=f)", "s(x)"),
+        ("y ~ (s(x) | g)", "a smooth is a term of its own", "s(x)"),
+        ("y ~ log(s(x))", "a smooth is a term of its own", "s(x)"),
+        ("y ~ s(x, 10)", "keywords are written out", "10"),
+        ('y ~ s(x, bs="re")', "effects of groups are (1 | g)", '"re"'),
+        ("y ~ s(x, m=2)", "s() has no argument m", "2"),
+        ('y ~ s(x, z, bs="cr")', "along one predictor", "z, bs"),
+        ("y ~ s(x, by=2)", "by= names a column", "2"),
+        ("y ~ s(x, k=2)", "3 or more", "2)"),
+        ("y ~ s(C(f))", "a curve is along numbers", "C(f)"),
+        ("y ~ t2(x, z)", "tensor products", "t2"),
+        ("s(y) ~ x", "a smooth is a term of its own", "s(y)"),
+    ],
+)
+def test_what_cannot_be_read_has_a_caret_below_it(text, words, place):
+    with pytest.raises(FormulaError) as error:
+        parse(text)
+    assert words in str(error.value)
+    line, caret = str(error.value).split("\n")[1:3]
+    assert line[caret.index("^") :].startswith(place)
+
+
+def test_too_large_a_k_says_which_is_possible():
+    with pytest.raises(DataError, match="k=10 needs 10 different values; there are 6: write k=6 or less"):
+        hb.Model("y ~ s(x)", FRAME.assign(x=np.resize(np.arange(6), len(FRAME))))
+
+
+def test_rows_that_are_read_in_parts_cannot_teach_a_smooth(tmp_path):
+    FRAME.to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(UnsupportedError, match=r"s\(x\) learns from a whole column"):
+        hb.Model("y ~ s(x)", str(tmp_path / "rows.csv"))
+
+
+def test_labels_and_default_priors():
+    with pytest.warns(DataWarning, match="determine each other"):  # lines along x are in three smooths
+        model = hb.Model("y ~ f + s(x, by=f) + s(z, k=6) + s(x, z, k=8)", FRAME)
+    assert [q.name for q in model.spec.quantities if q.kind == "sds"] == [
+        "sds[s(x):f[a]]",
+        "sds[s(x):f[b]]",
+        "sds[s(x):f[c]]",
+        "sds[s(z)]",
+        "sds[s(x, z)]",
+    ]
+    layout = model.spec.layout.predictors["mu"]
+    assert layout.coefficients[3:] == (
+        "s(x):f[a]",
+        "s(x):f[b]",
+        "s(x):f[c]",
+        "s(z)",
+        "s(x, z)[x]",
+        "s(x, z)[z]",
+    )
+    # the prior mean of the curve's root mean square is the response's standard deviation
+    curve = layout.curves[3]
+    columns = model.design.predictors["mu"].penalised[:, 24:28]
+    assert curve.width == 4
+    assert curve.size == pytest.approx(np.sqrt((columns**2).sum() / len(FRAME)))
+    prior = model.spec.prior("sds", coefficient="s(z)")
+    assert dict(prior.args)["lam"] == pytest.approx(curve.size / FRAME["y"].std(ddof=0), rel=0.02)
+
+
+# -- densities --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("formula", "priors"),
+    [
+        ("y ~ s(x, k=5)", {}),
+        ("y ~ s(x, k=5) + (1 | g)", {"sds": "HalfStudentT(3, 1)"}),
+        ('y ~ f + s(x, k=4, by=f, bs="cr") + (z | g)', {"cor": "Fixed(0.2)"}),
+        ('y ~ s(x, bs="cc", k=5) + s(z, bs="ps", k=5)', {"b": "Normal(0, 3)", "sds[s(z)]": "Gamma(2, 1)"}),
+        ("y ~ s(x, z, k=6)", {"sds": "Fixed(0.8)"}),
+    ],
+)
+def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
+    model = hb.Model(formula, FRAME, priors=priors)
+    graph = model.graph()
+    density = graph.compile_logp(mode="FAST_COMPILE")
+    start = graph.initial_point()
+    scales = [name for name in start if name.endswith("_log__")]
+    coefficients = [name for name in start if name not in scales]
+    problem = to_problem(model.spec, model.design)
+    evaluate = density_of(arrange(problem, moments(problem), route_of(problem))).evaluator()
+    rng = np.random.default_rng(1)
+    order = ["sigma_log__", *(name for name in scales if name.startswith("sd_"))]
+    order += [name for name in scales if name.startswith("sds_")]
+    assert sorted(order) == sorted(scales)
+    for _ in range(2):
+        theta = rng.normal(scale=0.5, size=problem.n_theta)
+        point, at = dict(start), 0
+        for name in order:
+            size = np.size(start[name])
+            point[name] = theta[at : at + size].reshape(np.shape(start[name]))
+            at += size
+        assert at == len(theta)
+        assert evaluate(theta)[0] == pytest.approx(_gaussian_integral(density, point, coefficients), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("formula", "family", "priors"),
+    [
+        ("count ~ s(x, k=5) + (1 | g)", "poisson", {}),
+        ("yes ~ f + s(x, k=4, by=f)", "bernoulli", {"sds": "HalfNormal(2)"}),
+        ({"mu": "y ~ s(x, k=5)", "sigma": '~ s(z, k=5, bs="ps")'}, "gaussian", {}),
+        ("count ~ s(x, k=5, by=z)", "negbinomial", {"sds": "Fixed(0.7)"}),
+    ],
+)
+def test_the_whitened_density_is_the_graphs(formula, family, priors):
+    class Graph:
+        def __init__(self, graph):
+            self.logp_of = compile_quickly(graph, graph.logp())
+
+        def logp(self, point):
+            return float(self.logp_of(**point))
+
+    model = hb.Model(formula, FRAME, family=family, priors=priors)
+    assert_density(model, Graph(model.graph()), scale=0.3)
+
+
+def test_a_gradient_is_that_of_differences():
+    whitened = Whitened(hb.Model("count ~ s(x, k=6) + (1 | g)", FRAME, family="poisson"))
+    position = np.random.default_rng(3).normal(scale=0.5, size=whitened.packed.dim)
+    gradient = whitened.evaluate(position)[1].copy()  # the evaluator's own array
+    assert_allclose(gradient, whitened.differences(position), atol=1e-5)
+
+
+# -- curves -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def mcycle():
+    priors = {"Intercept": "Normal(-25, 50)", "b": "Normal(0, 200)", "sds": "Exponential(0.01)"}
+    return hb.fit(
+        "accel ~ s(times, k=15)",
+        MCYCLE,
+        priors=priors | {"sigma": "Exponential(0.05)"},
+        seed=1,
+        progress=False,
+    )
+
+
+def test_the_posterior_is_brmss(mcycle):
+    """brms's column of the straight line is 83 times narrower and not orthogonal to the others; its sd is 200 there."""
+    brms = REFERENCE["brms"]
+    found = mcycle.predict(pd.DataFrame({"times": brms["at"]}))
+    mean, sd = np.array(brms["mean"]), np.array(brms["sd"])
+    assert np.abs((found["mean"] - mean) / sd).max() < 0.12
+    assert_allclose(found["sd"], sd, rtol=0.1)
+    table = mcycle.summary()
+    for name in ("Intercept", "sds[s(times)]", "sigma"):
+        own = brms["parameters"][name]
+        assert table.loc[name, "mean"] == pytest.approx(own["mean"], abs=0.12 * own["sd"]), name
+        assert table.loc[name, "sd"] == pytest.approx(own["sd"], rel=0.12), name
+
+
+def test_the_curve_is_mgcvs(mcycle):
+    found = mcycle.predict(pd.DataFrame({"times": REFERENCE["brms"]["at"]}))
+    gap = (found["mean"] - np.array(REFERENCE["mgcv"]["fit"])) / found["sd"]
+    assert np.abs(gap).max() < 0.25
+    assert mcycle.edf()["mean"].item() == pytest.approx(REFERENCE["mgcv"]["edf"], rel=0.1)
+
+
+def test_draws_are_nearly_independent(mcycle):
+    assert mcycle.summary()["ess_bulk"].min() > 1000
+    assert mcycle.summary()["r_hat"].max() < 1.01
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_curve_alone_is_the_prediction_less_the_intercept(mcycle):
+    table = mcycle.conditional_smooths("s(times)", resolution=7)
+    assert table.columns.tolist() == ["smooth", "variable", "value", "mean", "sd", "lower", "upper"]
+    whole = mcycle.predict(pd.DataFrame({"times": table["value"]}))
+    assert_allclose(
+        table["mean"] + mcycle.fixef().set_index("effect").loc["Intercept", "mean"], whole["mean"]
+    )
+    over_rows = mcycle.predict(MCYCLE)["mean"].mean()
+    assert over_rows == pytest.approx(mcycle.summary().loc["Intercept", "mean"])
+    with pytest.raises(DataError, match=r"it has s\(times\)"):
+        mcycle.conditional_smooths("s(x)")
+
+
+def test_a_smooth_is_no_group(mcycle):
+    assert mcycle.varcorr().shape[0] <= 1
+    assert mcycle.ranef().empty
+    r2 = mcycle.r2()
+    assert (r2.loc[r2["kind"] == "marginal", "mean"].to_numpy() > 0.7).all()
+    new = pd.DataFrame({"times": [20.0]})
+    assert mcycle.predict(new, groups="none")["mean"].item() == mcycle.predict(new)["mean"].item()
+
+
+def test_beyond_the_data_a_prediction_warns(mcycle):
+    with pytest.warns(DataWarning, match=r"no data hold its curve s\(times\) there"):
+        mcycle.predict(pd.DataFrame({"times": [80.0]}))
+
+
+def test_a_fit_is_saved_and_loaded(mcycle, tmp_path):
+    mcycle.save(tmp_path / "fit.nc")
+    new = pd.DataFrame({"times": [7.0, 33.0]})
+    pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").predict(new), mcycle.predict(new))
+
+
+def test_left_out_rows_and_priors(mcycle):
+    assert mcycle.loo().elpd == pytest.approx(-610, abs=3)
+    assert mcycle.prior_sensitivity().index.tolist() == ["Intercept", "s(times)", "sds[s(times)]", "sigma"]
+    assert not mcycle.check()
+
+
+@pytest.fixture(scope="module")
+def levels():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return hb.fit(
+            "count ~ f + s(x, k=6, by=f) + (1 | g)", FRAME, family="poisson", seed=1, progress=False
+        )
+
+
+def test_each_level_has_a_curve(levels):
+    table = levels.conditional_smooths()
+    assert table["smooth"].unique().tolist() == ["s(x):f[a]", "s(x):f[b]", "s(x):f[c]"]
+    row = pd.DataFrame({"x": [3.0], "f": ["b"]})
+    assert np.isfinite(levels.predict(row, groups="none")["mean"].item())
+    with pytest.raises(DataError, match="has levels in the new rows that training didn't"):
+        levels.predict(row.assign(f="d"), groups="none")
+    edf = levels.edf()
+    assert (edf["mean"] > 0.8).all()
+    assert (edf["mean"] < 5.01).all()
+
+
+def test_pictures(levels, mcycle):
+    assert len(levels.plot_conditional_smooths()) == 3
+    (ax,) = mcycle.plot_conditional_smooths()
+    assert ax.get_xlabel() == "times"
+    assert ax.get_title("left") == "s(times)"
+
+
+def test_prior_draws_and_known_truths():
+    model = hb.Model("y ~ s(x, k=6)", FRAME)
+    prior = model.prior_predictive(draws=400)["prior"]
+    sds, s = prior["sds_s(x)"].to_numpy(), prior["s_s(x)"].to_numpy()
+    assert (s / sds[..., None]).std() == pytest.approx(1.0, abs=0.1)
