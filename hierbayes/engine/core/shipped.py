@@ -13,7 +13,7 @@ from typing import Any
 import llvmlite.binding as llvm
 
 LIBRARY = {  # in every C library
-    "sqrt", "exp", "expm1", "log", "log1p", "pow", "erf", "erfc", "tanh", "sin", "cos", "atan", "atan2",
+    "sqrt", "exp", "expm1", "log", "log1p", "pow", "erf", "erfc", "tanh", "asinh", "sin", "cos", "atan", "atan2", "hypot",
     "memset", "memcpy", "memmove",
 }  # fmt: skip
 FOLDER = Path(__file__).parent / "kernels"
