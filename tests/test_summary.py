@@ -331,3 +331,13 @@ def test_a_quantity_that_never_moves_has_no_r_hat(fit):
         row = to_fit(hb.Model(FORMULA, D), values, 4).summary().loc["sigma"]
     assert np.isnan(row["r_hat"])
     assert (row["mean"], row["sd"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize("method", ["summary", "fixef", "ranef", "coef", "varcorr"])
+def test_draws_are_what_the_table_summarises(fit, method):
+    table, draws = getattr(fit, method)(), getattr(fit, method)(output="draws")
+    assert draws.dims == ("chain", "draw", "quantity")
+    assert_allclose(draws.mean(("chain", "draw")), table["mean"], rtol=1e-10)
+    assert_allclose(draws.quantile(0.055, ("chain", "draw")), table["lower"], rtol=1e-6)
+    with pytest.raises(ValueError, match="output"):
+        getattr(fit, method)(output="everything")

@@ -22,7 +22,7 @@ ROW = 3  # panels a row
 
 def plot_conditional_smooths(
     spec: ModelSpec,
-    frame: pd.DataFrame,
+    data: pd.DataFrame,
     posterior: xr.Dataset,
     smooth: str | None = None,
     *,
@@ -35,7 +35,7 @@ def plot_conditional_smooths(
     Parameters
     ----------
     spec : ModelSpec
-    frame : pandas.DataFrame
+    data : pandas.DataFrame
         The training rows, whose values are marked below each curve.
     posterior : xarray.Dataset
     smooth, prob, interval
@@ -63,7 +63,7 @@ def plot_conditional_smooths(
     for ax, found in zip(panels.ravel(), curves, strict=False):
         name = found.curve.label if found.parameter == MEAN else f"{found.parameter}: {found.curve.label}"
         if found.grid.shape[1] == 1:
-            _draw_curve(ax, found, frame, summarise(found.values, band))
+            _draw_curve(ax, found, data, summarise(found.values, band))
             ax.set_ylabel(name, parse_math=False)
         else:
             _draw_surface(ax, found)
@@ -74,14 +74,14 @@ def plot_conditional_smooths(
 
 
 def _draw_curve(
-    ax: Axes, found: CurveDraws, frame: pd.DataFrame, table: dict[str, NDArray[np.float64]]
+    ax: Axes, found: CurveDraws, data: pd.DataFrame, table: dict[str, NDArray[np.float64]]
 ) -> None:
     name = found.grid.columns[0]
     x = found.grid[name].to_numpy()
     ax.axhline(0.0, color=GREY, linewidth=0.8, linestyle=":")
     ax.fill_between(x, table["lower"], table["upper"], color=PALE_BLUE, linewidth=0)
     ax.plot(x, table["mean"], color=BLUE)
-    values = np.unique(frame[name].to_numpy(dtype=np.float64))
+    values = np.unique(data[name].to_numpy(dtype=np.float64))
     marks = values[np.linspace(0, len(values) - 1, min(MANY, len(values))).astype(int)]
     ax.plot(marks, np.zeros(len(marks)), "|", color=GREY, transform=ax.get_xaxis_transform(), markersize=6)
     ax.set_xlabel(name, parse_math=False)
