@@ -328,7 +328,6 @@ BAD = [
     ("y ~ ‸numpy.log(x)", "write np.log"),
     ("y ~ I(x - ‸np.mean(x))", r"write center\(x\) or scale\(x\)"),
     ("y ~ ‸np.random.permutation(x)", "looks across rows"),
-    ("y ~ ‸s(x) + z", r"bs\(x, df=5\) or cr\(x, df=5\)"),
     ("y ~ ‸t2(x, z)", "smooths are not supported"),
     ("y ~ ‸mo(x)", "not supported"),
     ("y ~ ‸ar(x)", "not supported"),

@@ -326,7 +326,7 @@ def test_effects_that_follow_keep_their_distribution():
     space = coordinates.space_of(spec, draws, levels, {("mu", "h"): np.array([1])})
     part = slice(0, 1)
     d = space.points.shape[1]
-    follow = {name: space.following["mu", name][0] for name in "gh"}
+    follow = {name: space.following[f"sd_{name}", f"r_{name}"][0] for name in "gh"}
     assert [follow[name].free for name in "gh"] == [5, 4]
     rng = np.random.default_rng(1)
     affine = matching.Affine(np.eye(d) + 0.1 * rng.normal(size=(d, d)), 0.2 * rng.normal(size=d))

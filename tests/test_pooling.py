@@ -29,7 +29,7 @@ from tests.test_families import tabled
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
 
 RNG = np.random.default_rng(8)
-AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2}
+AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2, "quantile": 0.4}
 
 
 def posterior_of(model, means, noise=0.1, seed=0):
@@ -268,7 +268,7 @@ def test_shrinkage_table_sets_the_three_side_by_side(sleep):
         *("complete_pooling", "pooling", "pooling_factor"),
     ]
     assert table.attrs["interval"] == "80% ETI"
-    together = coef(sleep.spec, posterior, interval)
+    together = coef(sleep.spec, posterior).table(0.8, "eti")
     for ours, theirs in (("partial_pooling", "mean"), ("lower", "lower"), ("upper", "upper")):
         np.testing.assert_allclose(table[ours], together[theirs])
     assert table["level"].tolist() == together["level"].tolist()

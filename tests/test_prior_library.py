@@ -115,7 +115,7 @@ BAD = [
     ('formula = "y ~ x"\n[design]\nx = [1]', "no table [priors]"),
     ("[design]\nx = [1]", "no formula"),
     ('formula = "y ~ x"\ncolour = 1', "unknown key 'colour'"),
-    ('formula = "y ~ x"\nlink = 3', "link must be a text, not 3"),
+    ('formula = "y ~ x"\nlink = 3', "link must be a text, or a table with one a parameter, not 3"),
     (
         'formula = "y ~ x"\n[design]\nx = [1]\n[priors]\nb = "Normal(0, -1)"',
         "Prior for 'b': Normal: sigma must",

@@ -94,7 +94,9 @@ def avg_predictions(spec: ModelSpec, draws: Draws, rows: Rows, request: Request)
     levels = categories_of(spec, request)
     draws = _thinned(draws, rows, levels)
     values = _averages(spec, draws, rows.frame, rows.weights, request)
-    return Quantities(by_category(rows.cells, levels), values, draws.chains, request.kind, bool(levels))
+    return Quantities(
+        by_category(rows.cells, levels), values, draws.chains, request.kind, bounded=bool(levels)
+    )
 
 
 def _thinned(draws: Draws, rows: Rows, levels: tuple[Any, ...], sides: int = 1) -> Draws:

@@ -138,7 +138,9 @@ def conditional_effects(
     if request.kind == "response" and design.trials is not None:
         values /= design.trials[:, None]
     flat = values.reshape(len(draws), -1)
-    return Quantities(by_category(grid.labels, levels), flat, draws.chains, request.kind, bool(levels))
+    return Quantities(
+        by_category(grid.labels, levels), flat, draws.chains, request.kind, bounded=bool(levels)
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.problem import GaussianProblem
 
 CHUNK = 8192  # rows; a chunk's dense columns stay in the second-level cache
-# of the residuals' sum of squares: what the prior weighs beside the rows in their reference
+# of the response's sum of squares about its mean: what the prior weighs beside the rows in their reference
 PRIOR_SHARE = 1e-16
 
 
@@ -136,8 +136,8 @@ def reference(problem: GaussianProblem) -> Reference:
     for _, A, _ in _chunks(problem, Reference(problem.centre, np.zeros(p))):
         run(add_gram, A, p + 1, gram)
     gram = _symmetric(gram)
-    left = gram[p, p] - gram[p, :p] @ least_squares(gram)  # the residuals' sum of squares
-    ridge = PRIOR_SHARE * np.maximum(left, 0.0) * problem.prior_precision
+    y = problem.y if problem.offset is None else problem.y - problem.offset
+    ridge = PRIOR_SHARE * y.size * np.var(y) * problem.prior_precision
     gram[range(p), range(p)] += ridge
     gram[:p, p] += ridge * problem.prior_mean
     return Reference(problem.centre, least_squares(gram))
