@@ -29,7 +29,7 @@ from tests.test_families import tabled
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
 
 RNG = np.random.default_rng(8)
-AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2, "quantile": 0.4}
+AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2}
 
 
 def posterior_of(model, means, noise=0.1, seed=0):
@@ -112,7 +112,13 @@ def test_a_predictor_far_from_0_costs_no_digits():
 
 @pytest.mark.parametrize(
     ("name", "link"),
-    [(f.name, link) for f in FAMILIES.values() if f.information and f.mean for link in tabled(f.name)],
+    [
+        (f.name, link)
+        for f in FAMILIES.values()
+        # an asymmetric Laplace density has kinks, at which Newton's steps end nowhere: its levels have no estimates
+        if f.information and f.mean and f.name != "asym_laplace"
+        for link in tabled(f.name)
+    ],
 )
 def test_estimates_maximise_the_familys_log_density(name, link):
     rng = np.random.default_rng(4)
