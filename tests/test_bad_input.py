@@ -433,9 +433,10 @@ FORMULAS = [
     bad("ordinal", model("y ~ x", family="polr"), hb.UnsupportedError, "'cumulative'", "'sratio'"),
     bad(
         "hurdle",
-        model("y ~ x", family="hurdle_gamma"),
+        model("y ~ x", family="hurdle_weibull"),
         hb.UnsupportedError,
-        "other zero-inflation",
+        "no family 'hurdle_weibull'",
+        "hurdle_gamma",
     ),
     bad("logistic", model("yes ~ x", family="logistic"), hb.UnsupportedError, "take 'bernoulli'"),
     bad("rate", model("count | rate(n) ~ x", family="poisson"), hb.FormulaError, "+ offset(log(…))"),
