@@ -158,6 +158,35 @@ def test_diagnostics_are_arvizs():
     )
 
 
+def test_transformed_quantities_are_computed_in_every_draw(fit):
+    odds = fit.summary(0.89, "eti", transform=np.exp)
+    draws = fit.summary(output="draws").values
+    assert list(odds.index) == list(fit.summary().index)
+    assert_numbers(odds.loc["x"], np.exp(draws[..., list(odds.index).index("x")]).ravel())
+    ratio = fit.summary(0.89, "eti", transform={"x by sigma": lambda q: q["x"] / q["sigma"]})
+    assert list(ratio.index) == ["x by sigma"]
+    places = [list(odds.index).index(name) for name in ("x", "sigma")]
+    assert_numbers(ratio.loc["x by sigma"], (draws[..., places[0]] / draws[..., places[1]]).ravel())
+    assert_allclose(
+        fit.summary(transform={"r": lambda q: q["x"] ** 2}, output="draws").squeeze(),
+        draws[..., places[0]] ** 2,
+    )
+
+
+def test_a_quotient_without_a_mean_has_none_in_a_transformed_summary(fit):
+    rng = np.random.default_rng(3)
+    table = fit.summary(transform={"Cauchy": lambda q: rng.standard_cauchy(q["x"].shape)})
+    assert np.isnan(table.loc["Cauchy", "mean"])
+    assert np.isfinite(table.loc["Cauchy", "median"])
+
+
+def test_a_transform_that_is_none_is_refused(fit):
+    with pytest.raises(hb.DataError, match="there is no quantity 'sigm'; did you mean 'sigma'"):
+        fit.summary(transform={"ratio": lambda q: q["x"] / q["sigm"]})
+    with pytest.raises(hb.DataError, match="transform 'mean' must make a number of each draw"):
+        fit.summary(transform={"mean": lambda q: q["x"].mean()})
+
+
 # -- tables by lme4's names ---------------------------------------------------------------------------------------
 
 

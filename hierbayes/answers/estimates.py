@@ -18,7 +18,12 @@ class Estimates(Posterior):
     """What a fit says of its quantities: estimates, shares of variance, levels against each other."""
 
     def summary(
-        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+        self,
+        prob: float | None = None,
+        interval: str | None = None,
+        *,
+        transform: summary.Transform | None = None,
+        output: Output = "table",
     ) -> Any:
         """Population-level effects, sds, correlations and the family's own parameters.
 
@@ -28,6 +33,9 @@ class Estimates(Posterior):
             Probability of the credible interval; from ``arviz.rcParams`` unless given.
         interval : {"eti", "hdi"}, optional
             Its kind; from ``arviz.rcParams`` unless given.
+        transform : function, or mapping of str to function, optional
+            ``np.exp`` for the exponential of every quantity; or new quantities by name, each a function of all by
+            name, (chain, draw): ``{"half-life": lambda q: np.log(2) / -q["time"]}``.
 
         Returns
         -------
@@ -35,12 +43,19 @@ class Estimates(Posterior):
             One row a quantity: mean, sd, lower, upper, ess_bulk, ess_tail, r_hat, mcse_mean. Independent draws of
             an approximation (`Model.approximate`) have no use for the last four; what they are is in the table's
             ``attrs["approximation"]``.
+
+        Raises
+        ------
+        DataError
+            When `transform` asks for a quantity that isn't there, or doesn't return a number a draw.
         """
         wanted = view(output, prob, interval)
-        if not is_approximate(self.tree):
-            return wanted.of(summary.summary(self.spec, self.posterior))
-        words = describe_approximation(self.tree)
-        return wanted.of(summary.estimates(self.spec, self.posterior, approximation=words))
+        if is_approximate(self.tree):
+            words = describe_approximation(self.tree)
+            found = summary.estimates(self.spec, self.posterior, approximation=words)
+        else:
+            found = summary.summary(self.spec, self.posterior)
+        return wanted.of(found if transform is None else summary.transformed(found, transform))
 
     def fixef(
         self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"

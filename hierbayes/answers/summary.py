@@ -4,7 +4,7 @@ Tables are tidy: one row an estimate, a level keeps its own value and type.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities, stack
 from hierbayes.data.factors import Factor
+from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
+from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
 LEVEL_COLUMNS = "group", "level", "effect"
@@ -65,6 +67,56 @@ def estimates(spec: ModelSpec, posterior: xr.Dataset, **attrs: Any) -> Quantitie
     labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
     return Quantities(labels, flat, posterior.sizes["chain"], "summary", known_tails(spec, flat), attrs=attrs)
+
+
+type Transform = Callable[[Array], Array] | Mapping[str, Callable[[Mapping[str, Array]], Array]]
+
+
+def transformed(found: Quantities, transform: Transform) -> Quantities:
+    """Functions of quantities, in every draw: of each by itself, or of all by name.
+
+    Parameters
+    ----------
+    found : Quantities
+        Of a summary, each with its name in the index.
+    transform : function, or mapping of str to function
+        ``np.exp`` makes another number of each quantity. ``{"ratio": lambda q: q["a"] / q["b"]}`` makes a quantity
+        a name: its function gets the draws of all (chain, draw) by name, and returns (chain, draw).
+
+    Raises
+    ------
+    DataError
+        Where a function asks for a quantity that isn't there, or returns anything but a real number a draw.
+    """
+    if not isinstance(transform, Mapping):
+        return replace(
+            found, values=_real(transform(found.values), found.values.shape, "transform"), tails=-np.inf
+        )
+    shape = (found.chains, -1)
+    draws = {name: found.values[:, place].reshape(shape) for place, name in enumerate(found.labels.index)}
+    values = []
+    for name, function in transform.items():
+        try:
+            of_all = function(draws)
+        except KeyError as missing:
+            near = ", ".join(map(repr, meant(str(missing.args[0]), draws)))
+            hint = f"did you mean {near}?" if near else "summary() lists them"
+            raise DataError(f"transform {name!r}: there is no quantity {missing}; {hint}") from None
+        values.append(
+            _real(of_all, (found.chains, len(found.values) // found.chains), f"transform {name!r}").ravel()
+        )
+    labels = pd.DataFrame(index=pd.Index(list(transform), name=found.labels.index.name))
+    return replace(found, labels=labels, values=np.stack(values, axis=-1), tails=-np.inf)
+
+
+def _real(values: Any, shape: tuple[int, ...], words: str) -> Array:
+    """What a user's function made of draws."""
+    array = np.asarray(values)
+    if array.shape != shape or array.dtype.kind not in "fiub":
+        raise DataError(
+            f"{words} must make a number of each draw, {shape}; it made {array.dtype} {array.shape}"
+        )
+    return array.astype(float)
 
 
 def known_tails(spec: ModelSpec, draws: Array) -> Array:
