@@ -12,6 +12,8 @@ from hierbayes.answers.pareto import tail_shapes, unknown_moments
 
 Array = NDArray[np.float64]
 KINDS = ("eti", "hdi")
+TOGETHER = 16  # columns whose draws are sorted at a time: those of 4,000 draws fit into a processor's cache
+ROWS = 256  # copied at a time
 MEASURES = ("mean", "sd", "lower", "upper", "median", "pareto_k")
 
 
@@ -98,14 +100,30 @@ def measure(
 
     `tails` (…) are values that Pareto k is known to have at least; what is `bounded` has no tails.
     """
-    ordered = np.sort(draws, axis=0)
-    lower, upper = interval.of_ordered(ordered)
-    shapes = np.full(draws.shape[1:], -np.inf) if bounded else np.fmax(tail_shapes(ordered), tails)
-    no_mean, no_sd = unknown_moments(shapes, len(draws))
+    flat = draws.reshape(len(draws), -1)
+    known = np.broadcast_to(tails, draws.shape[1:]).ravel()
+    columns = {name: np.empty(flat.shape[1]) for name in MEASURES}
+    for first in range(0, flat.shape[1], TOGETHER):
+        part = slice(first, first + TOGETHER)
+        for name, values in _measure(flat[:, part], interval, known[part], bounded).items():
+            columns[name][part] = values
+    return columns
+
+
+def _measure(draws: Array, interval: Interval, tails: Array, bounded: bool) -> dict[str, Array]:
+    """`measure` of a few columns, which are copied to lie one after the other in memory."""
+    values = np.empty(draws.shape[::-1])
+    for row in range(0, len(draws), ROWS):
+        values[:, row : row + ROWS] = draws[row : row + ROWS].T
     with np.errstate(invalid="ignore", over="ignore"):  # of draws whose tails are beyond numbers
-        mean = draws.mean(axis=0)
-        sd = draws.std(axis=0, ddof=1) if len(draws) > 1 else np.full(draws.shape[1:], np.nan)
-    columns = {
+        mean = values.mean(axis=1)
+        sd = values.std(axis=1, ddof=1) if len(draws) > 1 else np.full(len(values), np.nan)
+    values.sort(axis=1)
+    ordered = values.T
+    lower, upper = interval.of_ordered(ordered)
+    shapes = np.full(len(values), -np.inf) if bounded else np.fmax(tail_shapes(ordered), tails)
+    no_mean, no_sd = unknown_moments(shapes, len(draws))
+    return {
         "mean": np.where(no_mean, np.nan, mean),
         "sd": np.where(no_sd, np.nan, sd),
         "lower": lower,
@@ -113,7 +131,6 @@ def measure(
         "median": _quantile(ordered, 0.5),
         "pareto_k": np.where(no_sd, shapes, np.nan),
     }
-    return {name: np.asarray(values).ravel() for name, values in columns.items()}
 
 
 def when_needed[T: Mapping[str, Any] | pd.DataFrame](columns: T) -> T:
