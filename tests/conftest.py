@@ -39,8 +39,8 @@ SLEEP = "Reaction ~ Days + (Days | Subject)"
 
 @pytest.fixture(scope="session")
 def sleep_fit() -> hb.Fit:
-    """The sleep study's correlated slopes, sampled by NUTS on the graph."""
-    return hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=2, strategy="nuts", progress=False)
+    """The sleep study's correlated slopes, sampled by NUTS on the graph, long enough for no warning."""
+    return hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=2, strategy="nuts", draws=3000, progress=False)
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from hierbayes.engine.gaussian.route import Route
 from hierbayes.engine.whitened import Whitened as Strategy
 from hierbayes.engine.whitened import posterior_arrays
 from hierbayes.engine.whitening.sample import expand
+from tests.seeds import shifted
 from tests.test_graph import compile_quickly
 from tests.whitening.points import Whitened
 
@@ -133,7 +134,7 @@ def test_the_ratio_is_the_graphs_density_over_the_gaussian():
     fit = quietly(model, draws=50, seed=3)
     whitened = Whitened(model)
     positions, _ = draw_normal(
-        SimpleNamespace(evaluator=lambda: whitened.evaluate), whitened.start.position, 50, 3, 1
+        SimpleNamespace(evaluator=lambda: whitened.evaluate), whitened.start.position, 50, shifted(3), 1
     )
     arrays = posterior_arrays(model.spec, expand(whitened.problem, whitened.packed, positions, {}))
     np.testing.assert_array_equal(arrays["b"], fit.posterior["b"])  # these are the draws' coordinates

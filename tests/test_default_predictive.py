@@ -42,7 +42,7 @@ def test_simulated_data_sets_are_not_ten_times_as_spread_as_the_data(name):
     assert np.sqrt(np.mean(ratio**2)) < 7  # of all simulated outcomes together
     assert np.quantile(ratio, 0.95) < 10  # of single data sets
     if name != "oats":  # whose five coefficients add up
-        assert np.mean(ratio > 10) < 0.01
+        assert np.mean(ratio > 10) < 0.01 + 4.0 * np.sqrt(0.01 / DRAWS)  # with its Monte Carlo error
 
 
 @pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
