@@ -150,7 +150,7 @@ def _assert_same_posterior(a, b):
 
 
 def test_the_posterior_is_that_of_nuts(sleep_fit):
-    collapsed = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=5, progress=False)
+    collapsed = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=5, draws=3000, progress=False)
     assert collapsed.tree.attrs["strategy"] == "collapsed"
     assert list(collapsed.posterior.data_vars) == list(sleep_fit.posterior.data_vars)
     for name in collapsed.posterior.data_vars:

@@ -289,5 +289,5 @@ def test_the_command_line_end_to_end(tmp_path, capsys):
 
 def test_fit_is_the_composition_of_its_steps(sleep_fit):
     model = hb.Model("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"))
-    stepwise = model.fit(seed=2, strategy="nuts", progress=False)
+    stepwise = model.fit(seed=2, strategy="nuts", draws=3000, progress=False)
     assert stepwise.posterior.equals(sleep_fit.posterior)
