@@ -199,10 +199,16 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
 def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
-    # of earlier files: the first parameter's link alone
-    family, links = get_family(stored["family"], stored["link"])
+    named = stored["link"]
+    known, _ = get_family(stored["family"])
+    if isinstance(named, str):  # of earlier files: the first parameter's alone
+        named = {known.first.name: named}
+    before = {parameter.name for parameter in known.parameters}  # the response's categories settle others
+    family, links = get_family(
+        stored["family"], {name: link for name, link in named.items() if name in before}
+    )
     formulas, family = settle(formulas, frame, family)
-    links = family.with_links(links)
+    links = family.with_links({**named, **links})
     layout = learn(formulas, frame, family, links[family.first.name])
     if stored["format"] == 1:
         layout = _about_means(layout)

@@ -31,6 +31,7 @@ D = pd.DataFrame(
         "kind": np.tile(["lo", "mid", "hi"], N // 3),
         "size": pd.Categorical(RNG.choice(["S", "M", "L"], N), ["S", "M", "L"]),
         "dose": pd.Categorical(np.tile([3, 1, 2, 4], N // 4), [3, 1, 2, 4]),
+        "grade": pd.Categorical(np.tile(["C", "A", "D", "B"], N // 4), list("DCBA"), ordered=True),
         "agree": RNG.uniform(size=N) < 0.5,
         "day": np.tile(pd.date_range("2024-01-01", periods=5), N // 5),
         "g": np.tile(list("fedcba"), N // 6),
@@ -52,7 +53,8 @@ def assert_same_fit(found: hb.Fit, fit: hb.Fit) -> None:
     """Specification, draws, labels with their types, predictions and tables."""
     assert found.spec.priors == fit.spec.priors
     assert found.spec.layout.formulas == fit.spec.layout.formulas
-    assert (found.spec.family, found.spec.link_name) == (fit.spec.family, fit.spec.link_name)
+    assert found.spec.family.name == fit.spec.family.name
+    assert (found.spec.links, found.spec.shown_link) == (fit.spec.links, fit.spec.shown_link)
     assert found.spec.layout.kinds == fit.spec.layout.kinds
     for name, labels in fit.spec.coords.items():
         for loaded in (found.spec.coords[name], found.posterior[name].to_numpy()):
@@ -63,7 +65,8 @@ def assert_same_fit(found: hb.Fit, fit: hb.Fit) -> None:
         assert_array_equal(found.posterior[name], fit.posterior[name])
     assert_array_equal(found.design.y, fit.design.y)
     assert found.data.index.equals(fit.data.index)
-    for kind in ("linear", "mean", "response"):
+    no_linear = fit.spec.family.name == "categorical"  # one for each category but the first
+    for kind in ("mean", "response") if no_linear else ("linear", "mean", "response"):
         pd.testing.assert_frame_equal(
             found.predict(kind=kind), fit.predict(kind=kind), check_index_type=False
         )
@@ -88,6 +91,19 @@ MODELS = {
     ),
     "truth": ("yes ~ x + (1 | g)", {"family": "bernoulli"}),
     "two formulas": ({"mu": "y ~ x + (x | g)", "sigma": "~ kind + (1 | g)"}, {"family": "student"}),
+    "a link of each parameter": (
+        {"mu": "w ~ x", "shape": "~ kind"},
+        {"family": "gamma", "link": {"mu": "softplus", "shape": "identity"}},
+    ),
+    "zeros": ({"mu": "k ~ x", "zi": "~ agree + (1 | g)"}, {"family": "zero_inflated_poisson"}),
+    "ordered categories": (
+        {"mu": "grade | thres(gr=kind) ~ x + (1 | g)", "disc": "~ 0 + agree"},
+        {"family": "cumulative", "link": "probit"},
+    ),
+    "effects by category": ("grade ~ x + cs(agree) + (1 | g)", {"family": "acat"}),
+    "categories": ("kind ~ x + (1 | g)", {"family": "categorical"}),
+    "smooths": ("y ~ s(x, k=5) + s(age, by=kind, k=4) + (1 | g)", {}),
+    "structures": ("y ~ x + ar1(0 + k | g) + cs(1 + x | h)", {}),
     "no groups": ("y ~ x", {}),
     "no population": ("y ~ 0 + (1 | g)", {}),
     "priors": (
