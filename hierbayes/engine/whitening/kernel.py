@@ -73,6 +73,10 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         white[i] = position[n_theta + i]
     for i in range(m):
         white[plain + i] = dot(mapping.rotation[i, i:], position[n_theta + plain + i :])
+    for i in range(mapping.shifts.shape[0]):
+        add(white, theta[i] - mapping.origin[i], mapping.shifts[i])
+    for j in range(mapping.follows.shape[0]):
+        add(white[:plain], white[n_effects + j], mapping.follows[j])
     coefs = memory.coefs
     for j in range(coefs.shape[1]):
         coefs[T, j] = mapping.t[j] + white[n_effects + j]
@@ -169,6 +173,8 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     plain = white.shape[1] - m
     for j in range(coefs.shape[1]):
         white[SCORES, n_effects + j] = coefs[T_SCORE, j]
+    for j in range(mapping.follows.shape[0]):
+        white[SCORES, n_effects + j] += dot(white[SCORES, :plain], mapping.follows[j])
     for i in range(plain):
         gradient[n_theta + i] = white[SCORES, i]
     tail = gradient[n_theta + plain :]
@@ -183,6 +189,8 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
                 memory.lams, score,
             )  # fmt: skip
         score_own(model.own_places, memory.own, score)
+        for i in range(mapping.shifts.shape[0]):
+            score[i] += dot(white[SCORES], mapping.shifts[i])
         fill(gradient[:n_theta], 0.0)
         for i in range(n_theta):
             add(gradient[:n_theta], score[i], mapping.scale_tril[i])

@@ -16,6 +16,7 @@ from hierbayes.engine.core.standardisation import spread_at
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.information import find_pairs, split, whiten
 from hierbayes.engine.whitening.kernel import U, forward, log_density
+from hierbayes.engine.whitening.leaning import lean
 from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
 from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
@@ -88,6 +89,8 @@ def laplace_start(problem: Problem) -> LaplaceStart:
     if packed.n_theta:
         packed = packed.mapped(origin=packed.mapping.origin + position[: packed.n_theta])
         position[: packed.n_theta] = 0.0
+    packed, position = lean(packed, evaluator(packed, memory), position)
+    if packed.n_theta:
         packed = packed.mapped(scale_tril=_frame(evaluator(packed, memory), position, packed.n_theta))
     gradient = evaluator(packed, memory)(position)[1]
     return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))

@@ -66,6 +66,8 @@ class WhiteningMap(NamedTuple):
     r: Floats  # (R,): group effects at the start
     t: Floats  # (P,): unconstrained coefficients at the start
     rotation: Floats  # (m, m), upper triangular: of the last coordinates
+    shifts: Floats  # (A, R + P): what a unit of the first of theta adds to coordinates after the rotation
+    follows: Floats  # (P or 0, plain): what a unit of each coefficient adds to those before the last m
     volume: Floats  # (1,): logarithm of the determinants of scale_tril and rotation
 
 
@@ -222,5 +224,7 @@ def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> W
         r=np.zeros(n_effects),
         t=np.zeros(len(priors)),
         rotation=np.zeros((0, 0)),
+        shifts=np.zeros((0, n_effects + len(priors))),
+        follows=np.zeros((0, n_effects)),
         volume=np.zeros(1),
     )
