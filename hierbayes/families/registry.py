@@ -41,7 +41,6 @@ ELSEWHERE = {
     "tweedie": "glmmTMB has it",
     "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
     "compois": "glmmTMB has it",
-    "genpois": "glmmTMB has it",
     "laplace": "'asym_laplace' with the prior quantile = Fixed(0.5) is Laplace's",
 }
 

@@ -1,0 +1,160 @@
+"""Families that glmmTMB and brms have, a parameter at a time: their likelihoods, densities by definition, models."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import special, stats
+
+import hierbayes as hb
+from hierbayes.families import FAMILIES
+from hierbayes.links import LINKS
+from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
+from tests.families.test_zeros import SALAMANDERS
+
+
+def density(family, eta, own, y):
+    return FAMILIES[family].at(eta, own, LINKS[FAMILIES[family].links[0]]).log_density(y)
+
+
+# -- glmmTMB's log-likelihood at its estimates --------------------------------------------------------------------
+
+
+def test_ordbeta_is_glmmtmbs():
+    """sleepstudy$share <- pmin(pmax((Reaction - 230)/150, 0), 1); glmmTMB(share ~ Days, family = ordbeta).
+
+    Its start is list(psi = c(-1, 1)); fit$par has the cutpoints.
+    """
+    data = hb.load_dataset("sleepstudy")
+    y = ((data["Reaction"] - 230) / 150).clip(0, 1).to_numpy()
+    eta = -1.11145100386261 + 0.20366230584618 * data["Days"].to_numpy()
+    own = {
+        "phi": np.exp(1.09486821487235),
+        "cutzero": -2.74907950162126,
+        "delta": 2.49919899662200 + 2.74907950162126,
+    }
+    assert_allclose(density("ordbeta", eta, own, y).sum(), -67.799098856866, atol=1e-9)
+
+
+def test_genpois_is_glmmtmbs():
+    """glmmTMB(count ~ mined, data = Salamanders, family = genpois)."""
+    data = pd.read_csv(SALAMANDERS)
+    eta = -1.0176367501081 + 1.8080860514250 * (data["mined"] == "no").to_numpy()
+    found = density("genpois", eta, {"phi": 4.4239714923616}, data["count"].to_numpy(float))
+    assert_allclose(found.sum(), -872.3072032501293, atol=1e-9)
+
+
+# -- densities and moments, from their definitions ----------------------------------------------------------------
+
+ETA = np.array([-1.3, 0.4, 2.1])
+COUNTS = np.arange(4000.0)[:, None]
+
+
+def ordbeta(y, eta, phi, cutzero, delta):
+    mu = special.expit(eta)
+    upper, lower = stats.logistic.cdf(eta - cutzero), stats.logistic.cdf(eta - cutzero - delta)
+    between = np.log(upper - lower) + stats.beta(mu * phi, (1 - mu) * phi).logpdf(y)
+    return np.where(y == 0, np.log(1 - upper), np.where(y == 1, np.log(lower), between))
+
+
+def genpois(y, eta, phi):
+    """Divided by the sum, where phi < 1."""
+
+    def formula(y):
+        theta, rate = np.exp(eta) / np.sqrt(phi), np.exp(eta) / np.sqrt(phi) + (1 - phi**-0.5) * y
+        with np.errstate(invalid="ignore"):
+            value = np.log(theta) + (y - 1) * np.log(rate) - rate - special.gammaln(y + 1)
+        return np.where(rate > 0, value, -np.inf)
+
+    return formula(y) - (special.logsumexp(formula(COUNTS), axis=0) if phi < 1 else 0.0)
+
+
+SOME, SHARES = np.array([0.0, 1, 3, 40])[:, None], np.array([0.0, 1e-6, 0.3, 0.98, 1])[:, None]
+CASES = [
+    *(
+        ("ordbeta", SHARES, {"phi": p, "cutzero": c, "delta": d}, ordbeta)
+        for p, c, d in [(0.3, -1.0, 2.0), (20.0, -3.0, 6.0), (3.0, 0.5, 0.1)]
+    ),
+    *(("genpois", SOME, {"phi": p}, genpois) for p in (0.04, 0.5, 0.97, 1.0, 1.8, 30.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "y", "own", "exact"), CASES, ids=[f"{c[0]}-{k}" for k, c in enumerate(CASES)]
+)
+def test_density_is_the_definitions(name, y, own, exact):
+    found = density(name, ETA, own, y)
+    assert_allclose(found, exact(y, ETA, **own), rtol=1e-9, atol=1e-9)
+    assert_allclose(graphs(name, y, own), found, rtol=1e-8, atol=1e-8)
+
+
+def graphs(name, y, own):
+    """The graph's log density."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    from hierbayes.graph import _math
+    from tests.test_families import evaluate
+
+    family = FAMILIES[name]
+    y, eta = np.broadcast_arrays(y, ETA)
+    own = {key: pt.as_tensor(np.float64(value)) for key, value in own.items()}
+    given = family.given(pt.as_tensor(eta.ravel()), own, LINKS[family.links[0]], _math(pm))
+    kind, arguments = family.graph(pm, **given)
+    observed = y.ravel().astype(np.int64) if family.support.whole else y.ravel()
+    return evaluate([pm.logp(kind.dist(**arguments), observed)])[0].reshape(y.shape)
+
+
+COUNTED = [("genpois", {"phi": p}) for p in (0.04, 0.5, 0.97, 1.0, 1.8, 6.0)]
+
+
+@pytest.mark.parametrize(("name", "own"), COUNTED, ids=[f"{c[0]}-{k}" for k, c in enumerate(COUNTED)])
+def test_counts_add_up_to_one_and_have_their_moments(name, own):
+    found = FAMILIES[name].at(ETA, own, LINKS["log"])
+    p = np.exp(found.log_density(COUNTS))
+    mean, square = (p * COUNTS).sum(axis=0), (p * COUNTS**2).sum(axis=0)
+    assert_allclose(p.sum(axis=0), 1.0, rtol=1e-10)
+    assert_allclose(found.mean(), mean, rtol=1e-9)
+    assert_allclose(found.variance() + 0 * ETA, square - mean**2, rtol=1e-8, atol=1e-10)
+    assert_allclose(found.cdf(COUNTS), p.cumsum(axis=0), rtol=1e-9)
+    drawn = FAMILIES[name].at(np.tile(ETA, (20_000, 1)), own, LINKS["log"]).simulate(np.random.default_rng(5))
+    for column, below in zip(drawn.T, p.cumsum(axis=0).T, strict=True):
+        shares = np.bincount(column.astype(int), minlength=len(COUNTS)).cumsum() / len(column)
+        assert np.abs(shares - below).max() < 2.2 / np.sqrt(len(column))  # exceeded once in 8000 times
+
+
+def test_genpois_has_the_mean_and_variance_of_glmmtmb_where_its_probabilities_add_up():
+    eta = np.log([20.0, 300.0, 1e4])
+    for phi in (0.5, 1.0, 3.0):
+        found = FAMILIES["genpois"].at(eta, {"phi": phi}, LINKS["log"])
+        assert_allclose(found.mean(), np.exp(eta), rtol=1e-9)
+        assert_allclose(found.variance() + 0 * eta, phi * np.exp(eta), rtol=1e-6)
+
+
+# -- models ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng, columns = grouped(400, 20, seed=3)
+    eta = columns["eta"]
+    family = {name: FAMILIES[name].at(eta, own, LINKS[FAMILIES[name].links[0]]) for name, own in OWN.items()}
+    return pd.DataFrame(columns | {name: at.simulate(rng) for name, at in family.items()})
+
+
+OWN = {"ordbeta": {"phi": 4.0, "cutzero": -1.5, "delta": 3.5}, "genpois": {"phi": 2.0}}
+MODELS = [
+    ({"mu": "ordbeta ~ x + (1 | g)", "cutzero": "~ x"}, "ordbeta"),
+    ({"mu": "ordbeta ~ x", "phi": "~ x", "delta": "~ (1 | g)"}, "ordbeta"),
+    ({"mu": "genpois ~ x + (1 | g)", "phi": "~ x"}, "genpois"),
+]
+
+
+@pytest.mark.parametrize(("formula", "family"), MODELS, ids=[f"{m[1]}-{k}" for k, m in enumerate(MODELS)])
+def test_the_kernel_is_the_graph(data, formula, family):
+    assert_kernel_is_the_graph(hb.Model(formula, data, family=family))
+
+
+@pytest.mark.parametrize("family", OWN)
+def test_estimates_are_near_the_truth(data, family):
+    assert_works(hb.Model(f"{family} ~ x + (1 | g)", data, family=family), {"x": 0.4} | OWN[family])
