@@ -115,9 +115,9 @@ def test_marginal_likelihood_of_a_group(fit, data):
     design, places = fit.design, np.flatnonzero(data["g"] == 3)
     draws = flatten(fit.spec, fit.tree["posterior"].to_dataset()).part(slice(0, 5))
     found, _ = crossval._marginals(fit.spec, draws, design, places)
-    nodes, weights = np.polynomial.hermite_e.hermegauss(60)
+    nodes = np.linspace(-5.5, 5.5, 221)
     u, v = (axis.ravel() for axis in np.meshgrid(nodes, nodes))
-    log_weight = np.log(np.outer(weights, weights).ravel() / weights.sum() ** 2)
+    log_weight = stats.norm.logpdf(u) + stats.norm.logpdf(v) + 2 * np.log(nodes[1] - nodes[0])
     y, x = (data[name].to_numpy()[places] for name in ("y", "x"))
     values = draws.values
     for s in range(5):

@@ -280,12 +280,17 @@ def _gather(
                     there = slice(first_there, first_there + block.shape[1])
                     S[here, there] = block
                     S[there, here] = block.T
+    _add_pairs(model, pairs, information, E)
+    return W, c, Eb, E, S
+
+
+def _add_pairs(model: Model, pairs: Pairs, information: Floats, E: Floats) -> None:
+    """Set the cross information of levels that share rows."""
     for k, later, chosen, inverse, starts in pairs.rows:
         width = int(model.factors[later, Q])
         for a, one, b, two in _column_pairs(model, k, later):
             weighted = (model.Z[one] * information[model.columns[one]] * model.Z[two])[chosen]
             E[starts + a * width + b] = np.bincount(inverse, weighted, len(starts))
-    return W, c, Eb, E, S
 
 
 def _column_pairs(model: Model, k: int, later: int) -> list[tuple[int, int, int, int]]:
