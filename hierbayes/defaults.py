@@ -12,7 +12,7 @@ means unless `center` is False. A bare name is a default in another shape, and s
 """
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,7 @@ from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
 from hierbayes.spec import ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
+from hierbayes.ties import Tie, find_ties, tie_of
 
 WIDTH = 2.5
 
@@ -89,6 +90,11 @@ def resolve_priors(
     _check_complete(targets, user)
     stated = family.origin != "" and user.get(family.origin) is not None
     return tuple(_resolve(target, user, center, stated and not center) for target in targets)
+
+
+def resolve_targets(targets: Sequence[Target], user: PriorSet) -> tuple[ResolvedPrior, ...]:
+    """The user's most specific entry for each target, else its default; entries for others are not looked at."""
+    return tuple(_resolve(target, user, True, False) for target in targets)
 
 
 def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: bool) -> ResolvedPrior:
@@ -210,9 +216,11 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
 
 
 def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterator[Target]:
+    ties = find_ties({("", name): predictor for name, predictor in layout.predictors.items()})
     for parameter, predictor in layout.predictors.items():
         location, scale = location_and_scale(layout, family, links, parameter)
-        yield from _predictor_targets(family.parameter(parameter), predictor, location, scale)
+        yield from _predictor_targets(family.parameter(parameter), predictor, location, scale, ties)
+    yield from map(tie_target, ties)
     for own in family.own:
         if own.name not in layout.predictors:
             yield _own_target(own, layout.response.measure(own.of))
@@ -232,7 +240,7 @@ def _normal(location: float, width: float) -> Prior | None:
 
 
 def _predictor_targets(
-    own: Parameter, predictor: PredictorLayout, location: float, scale: float
+    own: Parameter, predictor: PredictorLayout, location: float, scale: float, ties: Sequence[Tie]
 ) -> Iterator[Target]:
     parameter = own.name
     prefix = prefix_of(parameter, ".")
@@ -276,10 +284,15 @@ def _predictor_targets(
                 shape.kind,
                 limits=limits,
             )
-        if factor.has_matrix:
+        own_blocks = [
+            block
+            for block in factor.structures
+            if block.matrix and not tie_of(ties, "", parameter, factor, block)
+        ]
+        if own_blocks:
             addresses = (f"{prefix}cor[{factor.name}]", f"{prefix}cor")
             default = Prior("LKJ", eta=1.0)
-            largest = max(len(block.effects) for block in factor.structures if block.matrix)
+            largest = max(len(block.effects) for block in own_blocks)
             yield Target(
                 "cor", "", factor.name, parameter, addresses, 0.0, 1.0, default, "correlation", largest
             )
@@ -288,6 +301,24 @@ def _predictor_targets(
         size = scale / curve.size
         default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
         yield Target("sds", curve.label, "", parameter, addresses, 0.0, size, default, "positive")
+
+
+def tie_target(tie: Tie) -> Target:
+    """The correlations of effects of several formulas."""
+    addresses = (f"cor[{tie.group}, {tie.identifier}]", f"cor[{tie.group}]", "cor")
+    default, parameter = Prior("LKJ", eta=1.0), tie.members[0].parameter
+    return Target(
+        "cor",
+        tie.identifier,
+        tie.group,
+        parameter,
+        addresses,
+        0.0,
+        1.0,
+        default,
+        "correlation",
+        len(tie.effects),
+    )
 
 
 def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:

@@ -7,11 +7,12 @@ Cholesky factor of each block of correlated effects. Outside, `b`, `sd`, `cor` a
 columns.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
 from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
@@ -23,6 +24,7 @@ from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.ties import TiedGroup
 
 AT_MEANS = "_at_means"
 PARAMETERIZATIONS = ("noncentered", "centered")
@@ -55,9 +57,10 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
     coords = {name: _coord(values) for name, values in spec.coords.items()}
     with pm.Model(coords={**coords, OBS: _coord(design.labels)}) as model:
         math = _math(pm)
+        tied = tied_effects(pm, spec, parameterization == "centered")
         etas = {
             parameter: _predictor(
-                pm, spec, parameter, design.predictors[parameter], parameterization == "centered"
+                pm, spec, parameter, design.predictors[parameter], parameterization == "centered", tied
             )
             for parameter in spec.layout.predictors
         }
@@ -191,7 +194,14 @@ def _unused(pm: Any, name: str) -> str:
     return name
 
 
-def _predictor(pm: Any, spec: ModelSpec, parameter: str, bound: BoundPredictor, centered: bool) -> Any:
+def _predictor(
+    pm: Any,
+    spec: ModelSpec,
+    parameter: str,
+    bound: BoundPredictor,
+    centered: bool,
+    tied: Mapping[tuple[str, str], Any],
+) -> Any:
     layout = spec.layout.predictors[parameter]
     columns = spec.coefficient_variable(parameter).dims
     x = None
@@ -206,7 +216,10 @@ def _predictor(pm: Any, spec: ModelSpec, parameter: str, bound: BoundPredictor, 
         effects = spec.factor_variables(parameter, factor)["sd"].dims
         name = _unused(pm, f"{parameter}_z_{factor.name}")
         z = pm.Data(name, rows.z, dims=(OBS, *effects), shape=(None, rows.z.shape[1]))
-        factors.append((codes, z, _group_effects(pm, spec, parameter, factor, centered)))
+        r = tied.get((parameter, factor.name))
+        if r is None:
+            r = _group_effects(pm, spec, parameter, factor, centered)
+        factors.append((codes, z, r))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:
@@ -263,16 +276,9 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     """
     import pytensor.tensor as pt
 
-    variables = spec.factor_variables(parameter, factor)
-    priors = spec.sd_priors(parameter, factor)
-    moved = not factor.map.identity
+    variables, moved = spec.factor_variables(parameter, factor), not factor.map.identity
     free = "_centred" if moved else ""
-    if len(priors) == len(factor.effects):
-        sd = _free_vector(pm, priors, f"{variables['sd'].name}{free}", dims=variables["sd"].dims)
-    else:
-        scales = _free_vector(pm, priors, _unused(pm, f"{variables['sd'].name}_scales"))
-        sd = scales[np.array(factor.scale_of)]
-        sd = sd if moved else pm.Deterministic(variables["sd"].name, sd, dims=variables["sd"].dims)
+    sd = _sds(pm, spec, parameter, factor)
     shape = (len(factor.levels), len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
@@ -295,6 +301,79 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
     z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
+
+
+def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
+    """The standard deviations of the effects that the priors are about; the schema's, where those are the same."""
+    variable, priors = spec.factor_variables(parameter, factor)["sd"], spec.sd_priors(parameter, factor)
+    moved = not factor.map.identity
+    if len(priors) == len(factor.effects):
+        return _free_vector(pm, priors, f"{variable.name}{'_centred' if moved else ''}", dims=variable.dims)
+    sd = _free_vector(pm, priors, _unused(pm, f"{variable.name}_scales"))[np.array(factor.scale_of)]
+    return sd if moved else pm.Deterministic(variable.name, sd, dims=variable.dims)
+
+
+def tied_effects(pm: Any, spec: ModelSpec, centered: bool) -> dict[tuple[str, str], Any]:
+    """The effects (G, q) of factors that are drawn together with those of other formulas, by parameter and factor."""
+    import pytensor.tensor as pt
+
+    found: dict[tuple[str, str], Any] = {}
+    for group in spec.tied_groups:
+        members = [(m.parameter, m.factor) for m in group.members]
+        sd = pt.concatenate([_sds(pm, spec, parameter, factor) for parameter, factor in members])
+        chol = pt.eye(group.slices[-1].stop)
+        for _, factor in members:
+            if any(block.correlated and not block.identifier for block in factor.structures):
+                raise UnsupportedError(
+                    f"the graph has no effects of {factor.name!r} with an ID beside other correlated ones of it; "
+                    "strategy='whitened' draws them"
+                )
+        for tie in group.ties:
+            variable = spec.tie_variables[spec.ties.index(tie)]
+            prior, q = spec.tie_prior(tie), len(tie.effects)
+            part = (
+                np.linalg.cholesky(equal_correlations(prior.fixed, q))
+                if prior.fixed is not None
+                else pm.LKJCorr(
+                    _unused(pm, f"{variable.name}_chol"), n=q, eta=np.float64(dict(prior.args)["eta"])
+                )
+            )
+            rows, columns = np.ix_(group.places(tie), group.places(tie))
+            chol = chol[rows, columns].set(part)
+        matrix = block_diag(*(factor.map.matrix for _, factor in members))
+        root = pt.dot(matrix, sd[:, None] * chol)
+        covariance = pt.dot(root, root.T)
+        shifted = pt.sqrt(pt.diag(covariance))
+        cor = covariance / (shifted[:, None] * shifted)
+        found |= _tied_parts(pm, spec, group, root, shifted, cor, centered)
+    return found
+
+
+def _tied_parts(
+    pm: Any, spec: ModelSpec, group: TiedGroup, root: Any, sd: Any, cor: Any, centered: bool
+) -> dict[tuple[str, str], Any]:
+    """Each formula's part of effects that are drawn together, and the schema's variables."""
+    import pytensor.tensor as pt
+
+    for tie in group.ties:
+        variable, places = spec.tie_variables[spec.ties.index(tie)], group.places(tie)
+        pm.Deterministic(variable.name, cor[places][:, places], dims=variable.dims)
+    levels, size = len(group.members[0].factor.levels), group.slices[-1].stop
+    name = _unused(pm, f"r_{group.members[0].factor.name}_{group.ties[0].identifier}")
+    if centered:
+        r = pm.MvNormal(name, mu=np.zeros(size), chol=root, shape=(levels, size))
+    else:
+        r = pt.dot(pm.Normal(f"{name}_z", 0.0, 1.0, shape=(levels, size)), root.T)
+    found = {}
+    for member, own in zip(group.members, group.slices, strict=True):
+        variables = spec.factor_variables(member.parameter, member.factor)
+        if variables["sd"].name not in pm.modelcontext(None).named_vars:
+            pm.Deterministic(variables["sd"].name, sd[own], dims=variables["sd"].dims)
+        if "cor" in variables:
+            pm.Deterministic(variables["cor"].name, cor[own, own], dims=variables["cor"].dims)
+        effects = pm.Deterministic(variables["r"].name, r[:, own], dims=variables["r"].dims)
+        found[member.parameter, member.factor.name] = effects
+    return found
 
 
 def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: bool) -> Any:
@@ -322,7 +401,7 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         if not block.correlated:
             continue
         if block.matrix:
-            prior = spec.prior("cor", group=factor.name, parameter=parameter)
+            prior = spec.cor_prior(parameter, factor, block)
             name = spec.factor_variables(parameter, factor)["cor"].name
             part = _matrix_factor(pm, prior, block, _unused(pm, f"{name}_chol{number if several else ''}"))
         else:

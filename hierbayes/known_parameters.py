@@ -18,7 +18,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
 from hierbayes.spec import ModelSpec, Variable
@@ -149,6 +149,12 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
     DataError
         For a parameter that is absent, unknown or out of range.
     """
+    if spec.ties:
+        raise UnsupportedError(
+            f"simulation from known parameters does not know effects that are correlated across formulas, as those of "
+            f"(1 |{spec.ties[0].identifier}| {spec.ties[0].group}); leave the ID out, or simulate from priors that are "
+            "Fixed"
+        )
     given = {str(name): _number(name, value) for name, value in dict(parameters).items()}
     _check(names_of(spec), given)
     rng = np.random.default_rng([seed, 2])

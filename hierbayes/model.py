@@ -24,8 +24,9 @@ from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.errors import DataError, DataWarning
+from hierbayes.errors import DataError, DataWarning, UnsupportedError
 from hierbayes.families import Links, get_family
+from hierbayes.joint import JointFit, JointModel, split_formulas
 from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.prior_simulation import PriorSimulation
@@ -33,7 +34,7 @@ from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import fit_html, fit_text, model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
 from hierbayes.spec import ModelSpec
-from hierbayes.store import read_fit, write_fit
+from hierbayes.store import JointStored, read_fit, write_fit
 
 if TYPE_CHECKING:
     import pymc as pm
@@ -95,6 +96,17 @@ class Model(PriorSimulation):
     'Normal(mu=298.508, sigma=140.43)'
     """
 
+    def __new__(cls, formula: Any = None, *arguments: Any, **options: Any) -> Any:
+        """Of several formulas a `JointModel`."""
+        several = None if cls is not Model else split_formulas(formula)
+        if several is None:
+            return super().__new__(cls)
+        given = dict(zip(("data", "family", "priors", "link"), arguments, strict=False))
+        defaults = {
+            "family": "gaussian", "priors": None, "link": None, "progress": True, "center": True, "rescor": False,
+        }  # fmt: skip
+        return JointModel(Model, Fit, several, **{**defaults, **given, **options})
+
     def __init__(
         self,
         formula: Formulas,
@@ -105,7 +117,12 @@ class Model(PriorSimulation):
         *,
         progress: bool = True,
         center: bool = True,
+        rescor: bool = False,
     ) -> None:
+        if rescor:
+            raise UnsupportedError(
+                "rescor=True is about several responses, and this model has one; leave it out"
+            )
         found, links = get_family(family, link)
         link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
@@ -424,28 +441,32 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         write_fit(path, self.spec, self._frame(), self.tree)
 
 
-def load(path: str | Path) -> Fit:
-    """Read a fit that `Fit.save` wrote; every method works as on the original.
+def load(path: str | Path) -> Any:
+    """Read a fit that `Fit.save` or `JointFit.save` wrote; every method works as on the original.
 
     Raises
     ------
     DataError
         For a file that is damaged, that another program has changed, or that is no fit of hierbayes.
     """
-    spec, data, design, tree = read_fit(path)
-    return Fit(spec, data, design, tree)
+    found = read_fit(path)
+    if isinstance(found, JointStored):
+        return JointFit(JointModel.restored(Model, Fit, found.spec, found.frames), found.tree)
+    return Fit(*found)
 
 
 def fit(
-    formula: Formulas,
+    formula: Any,
     data: Any,
-    family: str = "gaussian",
+    family: Any = "gaussian",
     priors: Priors = None,
-    link: Links = None,
+    link: Any = None,
     *,
     center: bool = True,
+    rescor: bool = False,
     **options: Any,
-) -> Fit:
+) -> Any:
     """``Model(formula, data, family, priors, link, center=center).fit(**options)``."""
     progress = options.get("progress", True)
-    return Model(formula, data, family, priors, link, progress=progress, center=center).fit(**options)
+    model = Model(formula, data, family, priors, link, progress=progress, center=center, rescor=rescor)
+    return model.fit(**options)

@@ -66,12 +66,13 @@ def approximate_posterior(
 
 def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":
     """The tree with how it came about; what is not as it should be is reported."""
-    tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **_versions()})
+    tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **versions()})
     for finding in check_draws(spec, tree):
         if not finding.question:
             warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
     return tree
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """What a fit was made with."""
     return {"hierbayes_version": version("hierbayes"), "python_version": platform.python_version()}

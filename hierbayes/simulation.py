@@ -7,11 +7,12 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import Request, choose_groups, predict_draws
+from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.ties import TiedGroup
 
 Array = NDArray[np.float64]
 
@@ -38,12 +39,15 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
                 spec, parameter, draws, rng
             )
         for factor in layout.factors:
-            values |= _sample_factor(spec, parameter, factor, draws, rng)
+            if spec.tied_group(parameter, factor) is None:
+                values |= _sample_factor(spec, parameter, factor, draws, rng)
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
             sds = spec.prior("sds", coefficient=curve.label, parameter=parameter).sample(rng, (draws,))
             values[variables["sds"].name] = sds
             values[variables["s"].name] = rng.normal(size=(draws, curve.width)) * sds[:, None]
+    for group in spec.tied_groups:
+        values |= _sample_tied(spec, group, draws, rng)
     for name in spec.plain_parameters:
         own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
         values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
@@ -61,8 +65,7 @@ def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.ra
 def _sample_factor(
     spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
 ) -> dict[str, Array]:
-    priors = spec.sd_priors(parameter, factor)
-    sd = np.column_stack([prior.sample(rng, (draws,)) for prior in priors])[:, list(factor.scale_of)]
+    sd = _sample_sds(spec, parameter, factor, draws, rng)
     shapes = [prior.sample(rng, (draws,)) for prior in spec.shape_priors(parameter, factor)]
     q = len(factor.effects)
     root = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
@@ -80,16 +83,52 @@ def _sample_factor(
     return spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
 
 
+def _sample_sds(
+    spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
+) -> Array:
+    priors = spec.sd_priors(parameter, factor)
+    return np.column_stack([prior.sample(rng, (draws,)) for prior in priors])[:, list(factor.scale_of)]
+
+
+def _sample_tied(spec: ModelSpec, group: TiedGroup, draws: int, rng: np.random.Generator) -> dict[str, Array]:
+    """The effects of one grouping factor on several parameters, and what they are drawn from."""
+    members = [(m.parameter, m.factor) for m in group.members]
+    sds = [_sample_sds(spec, parameter, factor, draws, rng) for parameter, factor in members]
+    shapes = [
+        [prior.sample(rng, (draws,)) for prior in spec.shape_priors(parameter, factor)]
+        for parameter, factor in members
+    ]
+    cors = []
+    for (parameter, factor), own in zip(members, shapes, strict=True):
+        q = len(factor.effects)
+        matrix = _sample_matrix(spec, parameter, factor, draws, rng)
+        cor = factor.correlations(own, matrix) if factor.correlated else np.eye(q)
+        cors.append(np.broadcast_to(cor, (draws, q, q)))
+    tied = [spec.tie_prior(tie).sample(rng, (draws,), dimension=len(tie.effects)) for tie in group.ties]
+    cor, sd = group.joint(cors, tied), np.concatenate(sds, axis=1)
+    z = rng.normal(size=(draws, len(members[0][1].levels), sd.shape[1]))
+    r = np.einsum("sij,slj->sli", square_roots(cor), z) * sd[:, None, :]
+    values: dict[str, Array] = {}
+    for (parameter, factor), own, part in zip(members, shapes, group.slices, strict=True):
+        values |= spec.factor_arrays(parameter, factor, sd[:, part], cor[:, part, part], own, r[:, :, part])
+    for tie, matrix in zip(group.ties, tied, strict=True):
+        places = group.places(tie)
+        variable = spec.tie_variables[spec.ties.index(tie)]
+        values[variable.name] = tie.correlations(sd[:, places], matrix)
+    return values
+
+
 def _sample_matrix(
     spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
 ) -> Array | None:
     """Correlations that are parameters one by one, in their places among all: (S, q, q)."""
     if not factor.has_matrix:
         return None
-    prior, q = spec.prior("cor", group=factor.name, parameter=parameter), len(factor.effects)
+    q = len(factor.effects)
     found = np.broadcast_to(np.eye(q), (draws, q, q)).copy()
     for block in factor.structures:
         if block.matrix:
+            prior = spec.cor_prior(parameter, factor, block)
             own = prior.sample(rng, (draws,), dimension=len(block.effects))
             found[np.ix_(range(draws), block.effects, block.effects)] = own
     return found

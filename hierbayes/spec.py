@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Factor
+from hierbayes.data.factors import Block, Factor
 from hierbayes.data.response import ThresholdSets
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
@@ -20,6 +20,7 @@ from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
+from hierbayes.ties import Tie, TiedGroup, find_ties, tie_of, tied_groups
 
 CHAIN_DIMS = ("chain", "draw")
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
@@ -65,8 +66,8 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, or the name of a structure's
-        parameter: ``"rho"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, ``"tie"``, or the name of a
+        structure's parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
@@ -141,6 +142,20 @@ def coefficient_variable(parameter: str) -> Variable:
     """The population-level coefficients of one parameter's formula."""
     prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
     return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
+
+
+def tie_variables(ties: Sequence[Tie], taken: Iterable[str]) -> tuple[Variable, ...]:
+    """The variables of the ties' correlation matrices, where some names are taken."""
+    names, found = set(taken), []
+    for tie in ties:
+        own = []
+        effect = f"{tie.group}_{tie.identifier}_effect"
+        for name in (tie.variable, effect, f"{effect}2"):
+            own.append(free_name(name.replace("/", "_"), names))
+            names.add(own[-1])
+        first = tie.members[0].parameter
+        found.append(Variable(own[0], (own[1], own[2]), "tie", first, tie.group, tie.identifier))
+    return tuple(found)
 
 
 def name_variables(
@@ -228,6 +243,12 @@ class ModelSpec:
             )
             for prior in self.priors
             if prior.literal
+        }
+        literal |= {
+            (member.parameter, tie.group, "")
+            for tie in find_ties({("", name): layout for name, layout in self.layout.predictors.items()})
+            for member in tie.members
+            if (tie.members[0].parameter, tie.group, tie.identifier) in literal
         }
 
         def is_literal(parameter: str, group: str, coefficient: str) -> bool:
@@ -392,7 +413,7 @@ class ModelSpec:
             coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
         elif kind == "sds":
             coefficient, group = group, ""
-        elif kind != "cor":
+        elif quantity.variable.kind == "tie" or kind != "cor":
             coefficient = quantity.variable.label
         return self._prior_index[parameter, kind, coefficient, group]
 
@@ -440,6 +461,53 @@ class ModelSpec:
         shapes = [values[variable.name] for variable in self.shape_variables(parameter, factor)]
         found: NDArray[np.float64] = factor.correlations(shapes)
         return found
+
+    @cached_property
+    def ties(self) -> tuple[Tie, ...]:
+        """Group effects that are correlated across the formulas of this response's parameters."""
+        return find_ties({("", name): layout for name, layout in self.layout.predictors.items()})
+
+    def cor_prior(self, parameter: str, factor: Factor, block: Block) -> Prior:
+        """The prior of the correlations of one block that are parameters one by one."""
+        tie = tie_of(self.ties, "", parameter, factor, block)
+        if tie is None:
+            return self.prior("cor", group=factor.name, parameter=parameter)
+        return tie.margin(self.tie_prior(tie), len(block.effects))
+
+    def tie_prior(self, tie: Tie) -> Prior:
+        """The prior of all correlations of a tie."""
+        return self.prior(
+            "cor", coefficient=tie.identifier, group=tie.group, parameter=tie.members[0].parameter
+        )
+
+    @cached_property
+    def tie_variables(self) -> tuple[Variable, ...]:
+        """The variable of each tie's correlation matrix."""
+        taken = {*ARVIZ_NAMES, OBS, *self.plain_parameters, *self._coefficient_names}
+        for variables in self._factor_variables.values():
+            taken |= {name for v in variables.values() for name in (v.name, *v.dims)}
+        return tie_variables(self.ties, taken)
+
+    @cached_property
+    def tied_groups(self) -> tuple[TiedGroup, ...]:
+        """The grouping factors whose effects on several of the parameters are drawn together."""
+        return tied_groups(self.ties)
+
+    def tied_group(self, parameter: str, factor: Factor) -> tuple[TiedGroup, slice] | None:
+        """The tied group that a formula's factor is part of, and where its effects are there; None where it is none."""
+        for group in self.tied_groups:
+            for member, own in zip(group.members, group.slices, strict=True):
+                if (member.parameter, member.factor.name) == (parameter, factor.name):
+                    return group, own
+        return None
+
+    def tied_covariance(self, group: TiedGroup, values: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Sds (…, Q) and correlations (…, Q, Q) of all effects of a tied group, from values by variable."""
+        sds = [values[self.factor_variables(m.parameter, m.factor)["sd"].name] for m in group.members]
+        cors = [self.correlations(m.parameter, m.factor, values) for m in group.members]
+        names = dict(zip(self.ties, self.tie_variables, strict=True))
+        tied = [values[names[tie].name] for tie in group.ties]
+        return np.concatenate(sds, axis=-1), group.joint(cors, tied)
 
     def factor_arrays(
         self, parameter: str, factor: Factor, sd: Any, cor: Any, shapes: Sequence[Any], r: Any
@@ -527,11 +595,11 @@ class ModelSpec:
         auxiliaries = {v.name: v for v in self.variables if v.kind == "auxiliary"}
         taken = set(self.layout.predictors[MEAN].coefficients)
 
-        def add(name: str, variable: Variable, *place: int) -> None:
+        def add(name: str, variable: Variable, *place: int, kind: str = "") -> None:
             if not (variable.kind == "b" and variable.parameter == MEAN):
                 name = free_name(name, taken)
                 taken.add(name)
-            found.append(Quantity(name, variable.kind, variable, place))
+            found.append(Quantity(name, kind or variable.kind, variable, place))
 
         for parameter, layout in self.layout.predictors.items():
             prefix = "" if parameter == MEAN else f"{parameter}."
@@ -549,6 +617,9 @@ class ModelSpec:
                     add(f"{prefix}{variable.address}", variable)
             for curve in layout.curves:
                 add(f"{prefix}sds[{curve.label}]", self.curve_variables(parameter, curve)["sds"])
+        for tie, variable in zip(self.ties, self.tie_variables, strict=True):
+            for i, j in tie.across:
+                add(f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", variable, i, j, kind="cor")
         for name, variable in auxiliaries.items():
             parameter_ = self.family.parameter(name)
             sets = self.sets_of(parameter_)
@@ -585,6 +656,7 @@ class ModelSpec:
                 found += self.shape_variables(parameter, factor)
             for curve in layout.curves:
                 found += self.curve_variables(parameter, curve).values()
+        found += self.tie_variables
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = {
             "b": 0,
@@ -619,4 +691,7 @@ class ModelSpec:
                     coords[dim] = np.array(factor.effects, dtype=object)
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
+        for tie, variable in zip(self.ties, self.tie_variables, strict=True):
+            for dim in variable.dims:
+                coords[dim] = np.array(tie.effects, dtype=object)
         return coords

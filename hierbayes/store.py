@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,12 +24,30 @@ from hierbayes.formula import parse
 from hierbayes.outputs import replacing
 from hierbayes.priors import Prior
 from hierbayes.seal import FORMAT, check_contents, check_seal, write_sealed
-from hierbayes.spec import CHAIN_DIMS, ModelSpec, ResolvedPrior
+from hierbayes.several import JointSpec, with_common_levels
+from hierbayes.spec import CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable
 from hierbayes.storedrows import UNSTORABLE, dataset_to_frame, frame_to_dataset
 
 DATA_GROUP = "constant_data"
 SPEC_GROUP = "specification"
 ORDINARY_TIMES = pd.Timestamp("1678-01-01"), pd.Timestamp("2262-01-01")  # what every netCDF reader decodes
+
+
+class Stored(NamedTuple):
+    """What a file of a fit holds: specification, complete training rows, those as arrays, draws."""
+
+    spec: ModelSpec
+    frame: pd.DataFrame
+    design: Design
+    tree: xr.DataTree
+
+
+class JointStored(NamedTuple):
+    """What a file of a fit of several responses holds: specification, each one's complete rows, draws."""
+
+    spec: JointSpec
+    frames: Mapping[str, pd.DataFrame]
+    tree: xr.DataTree
 
 
 def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.DataTree) -> None:
@@ -48,17 +66,35 @@ def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.D
     DataError
         Where it can't be written: no such folder, a full disk, …; what was there before is untouched.
     """
-    groups = {name: node.to_dataset() for name, node in tree.children.items()}
-    groups[DATA_GROUP] = frame_to_dataset(frame)
-    groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps(_spec_to_dict(spec)))})
+    _write(path, tree, {DATA_GROUP: frame_to_dataset(frame)}, _spec_to_dict(spec))
+
+
+def write_responses(
+    path: str | Path, spec: JointSpec, frames: Mapping[str, pd.DataFrame], tree: xr.DataTree
+) -> None:
+    """As `write_fit`, of several responses with their rows."""
+    rows = {f"{DATA_GROUP}_{name}": frame_to_dataset(frame) for name, frame in frames.items()}
+    stored = {
+        "format": FORMAT,
+        "responses": {name: _spec_to_dict(own) for name, own in spec.responses.items()},
+        "ties": [_prior_to_list(prior) for prior in spec.tie_priors],
+    }
+    _write(path, tree, rows, stored)
+
+
+def _write(
+    path: str | Path, tree: xr.DataTree, rows: Mapping[str, xr.Dataset], stored: Mapping[str, Any]
+) -> None:
+    groups = {name: node.to_dataset() for name, node in tree.children.items()} | dict(rows)
+    groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps(stored))})
     whole = xr.DataTree.from_dict({name: _storable(dataset) for name, dataset in groups.items()})
     whole.attrs.update(tree.attrs)
     with replacing(path) as draft:
         write_sealed(draft, whole)
 
 
-def read_fit(path: str | Path) -> tuple[ModelSpec, pd.DataFrame, Design, xr.DataTree]:
-    """Read what `write_fit` wrote: specification, training rows, design and draws.
+def read_fit(path: str | Path) -> Stored | JointStored:
+    """Read what `write_fit` or `write_responses` wrote: specification, training rows, design and draws.
 
     Raises
     ------
@@ -89,17 +125,20 @@ def read_fit(path: str | Path) -> tuple[ModelSpec, pd.DataFrame, Design, xr.Data
         ) from error
 
 
-def _read(path: str | Path) -> tuple[ModelSpec, pd.DataFrame, Design, xr.DataTree]:
+def _read(path: str | Path) -> Stored | JointStored:
     with xr.open_datatree(path, engine="h5netcdf") as opened:
         tree = opened.load()
+    stored = json.loads(str(tree[SPEC_GROUP]["json"].item()))
+    if "responses" in stored:
+        return _read_responses(tree, stored)
     frame = dataset_to_frame(tree[DATA_GROUP].to_dataset())
-    spec, design = _spec_from_dict(json.loads(str(tree[SPEC_GROUP]["json"].item())), frame)
+    spec, design = _spec_from_dict(stored, frame)
     kept = {
         name: node.to_dataset()
         for name, node in tree.children.items()
         if name not in (DATA_GROUP, SPEC_GROUP)
     }
-    _check_posterior(kept["posterior"], spec)
+    _check_posterior(kept["posterior"], spec.variables, spec.coords)
     for name in ("posterior", "prior"):
         if name in kept:
             labels = {key: values for key, values in spec.coords.items() if key in kept[name].coords}
@@ -108,18 +147,44 @@ def _read(path: str | Path) -> tuple[ModelSpec, pd.DataFrame, Design, xr.DataTre
     for name, group in kept.items():
         if group.sizes.get(OBS) == len(design):
             kept[name] = group.assign_coords({OBS: design.labels})
-    restored = xr.DataTree.from_dict(kept)
+    return Stored(spec, frame, design, _restored(kept, tree))
+
+
+def _restored(kept: Mapping[str, xr.Dataset], tree: xr.DataTree) -> xr.DataTree:
+    restored = xr.DataTree.from_dict(dict(kept))
     restored.attrs.update({key: _plain(value) for key, value in tree.attrs.items()})
-    return spec, frame, design, restored
+    return restored
 
 
-def _check_posterior(posterior: xr.Dataset, spec: ModelSpec) -> None:
+def _read_responses(tree: xr.DataTree, stored: Mapping[str, Any]) -> JointStored:
+    frames = {
+        name: dataset_to_frame(tree[f"{DATA_GROUP}_{name}"].to_dataset()) for name in stored["responses"]
+    }
+    specs = {name: _spec_from_dict(own, frames[name])[0] for name, own in stored["responses"].items()}
+    priors = tuple(map(_prior_of, stored["ties"]))
+    spec = JointSpec(MappingProxyType(with_common_levels(specs, frames)), priors)
+    posterior = tree["posterior"].to_dataset()
+    _check_posterior(posterior, spec.variables, spec.coords)
+    _check_labels(posterior, spec.coords)
+    kept = {
+        "posterior": posterior.assign_coords(spec.coords),
+        "sample_stats": tree["sample_stats"].to_dataset(),
+    }
+    for name, frame in frames.items():
+        labels = np.asarray(frame.index.to_numpy())
+        kept[f"observed_data_{name}"] = (
+            tree[f"observed_data_{name}"].to_dataset().assign_coords({OBS: labels})
+        )
+    return JointStored(spec, frames, _restored(kept, tree))
+
+
+def _check_posterior(posterior: xr.Dataset, variables: Sequence[Variable], coords: Mapping[str, Any]) -> None:
     """The draws must be those of the model that the file states: its variables, as numbers in their shapes."""
-    for variable in spec.variables:
+    for variable in variables:
         if variable.name not in posterior:
             raise DataError(f"it has no draws of {variable.name!r}")
         draws = posterior[variable.name]
-        lengths = tuple(len(spec.coords[dim]) for dim in variable.dims)
+        lengths = tuple(len(coords[dim]) for dim in variable.dims)
         if (
             draws.dims != (*CHAIN_DIMS, *variable.dims)
             or draws.shape[2:] != lengths
@@ -181,21 +246,27 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "formulas": {name: str(formula) for name, formula in spec.formulas.items()},
         "family": spec.family.name,
         "link": {**links, spec.family.first.name: spec.shown_link},
-        "priors": [
-            [
-                p.kind,
-                p.coefficient,
-                p.group,
-                p.parameter,
-                p.prior.name,
-                dict(p.prior.args),
-                p.origin,
-                p.literal,
-            ]
-            for p in spec.priors
-        ],
+        "priors": [_prior_to_list(prior) for prior in spec.priors],
         "center": spec.center,
     }
+
+
+def _prior_to_list(p: ResolvedPrior) -> list[Any]:
+    return [
+        p.kind,
+        p.coefficient,
+        p.group,
+        p.parameter,
+        p.prior.name,
+        dict(p.prior.args),
+        p.origin,
+        p.literal,
+    ]
+
+
+def _prior_of(stored: Sequence[Any]) -> ResolvedPrior:
+    kind, coefficient, group, parameter, name, arguments, origin, *literal = stored
+    return ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **arguments), origin, *literal)
 
 
 def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelSpec, Design]:
@@ -214,10 +285,7 @@ def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelS
     layout = learn(formulas, frame, family, links[family.first.name])
     if stored["format"] == 1:
         layout = _about_means(layout)
-    priors = tuple(
-        ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **args), origin, *literal)
-        for kind, coefficient, group, parameter, name, args, origin, *literal in stored["priors"]
-    )
+    priors = tuple(map(_prior_of, stored["priors"]))
     spec = ModelSpec(layout, family, links, priors, stored.get("center", True))
     return spec, spec.layout.bind(frame)
 

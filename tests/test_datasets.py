@@ -35,6 +35,17 @@ SCHEMAS = {
             "urban": ["N", "Y"],
         },
     ),
+    "bdf": (
+        2287,
+        {
+            "school": "text",
+            "pupil": "text",
+            "iq": "float",
+            "ses": "int",
+            "language": "int",
+            "arithmetic": "int",
+        },
+    ),
     "epilepsy": (
         236,
         {

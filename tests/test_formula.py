@@ -216,7 +216,7 @@ BAD = [
     ("y ~ ‸()", "empty"),
     ("y ~ x + (‸| g)", "nothing stands before this `|`"),
     ("y ~ x + (1 ‸| )", "nothing follows this `|`"),
-    ("y ~ (x | i ‸| g)", "one bar"),
+    ("y ~ (x ‸|| i | g)", "an ID between two"),
     ("y ~ (x + ‸(1|h) | g)", "cannot stand inside another"),
     ("y ~ (‸offset(x) | g)", "offset cannot vary"),
     ("y ~ (‸0 | g)", "no effects"),

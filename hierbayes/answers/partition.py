@@ -97,6 +97,11 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
             for first, second, column in _estimates(spec, parameter, factor, draws, moments, divisor):
                 labels.append((parameter, factor.name, first, second))
                 columns.append(column)
+    nothing = np.full(len(draws), np.nan)
+    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+        for i, j in tie.across:
+            labels.append((tie.members[0].parameter, tie.group, tie.effects[i], tie.effects[j]))
+            columns.append((draws.values[variable.name][:, i, j], nothing, nothing))
     square = average_square(spec, draws, design, weights, "sigma")
     if square is not None:
         factors = spec.layout.main.factor_names

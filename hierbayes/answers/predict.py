@@ -438,20 +438,33 @@ def _effects(
     if len(known) == len(levels) or request.new_levels == "mean" or averaged:
         r[len(known) :] = 0.0
         return levels, r.transpose(2, 0, 1)
-    scales = draws.values[variables["sd"].name]
-    root = square_roots(spec.correlations(parameter, factor, draws.values))
-    root = np.ascontiguousarray((scales[:, :, None] * root).transpose(1, 2, 0))
+    found, of_whom = population_root(spec, parameter, factor, draws)
+    root = np.ascontiguousarray(found.transpose(1, 2, 0))
     used = [np.flatnonzero(row.any(axis=1)) for row in root]
-    z = np.empty((len(draws), len(root)))
+    z = np.empty((len(draws), root.shape[1]))
     for place, level in enumerate(levels[len(known) :], start=len(known)):
         number = level - len(factor.levels)
-        generator = _level_generator(request.seed, parameter, factor, rows.new[number], number)
+        generator = _level_generator(request.seed, of_whom, factor, rows.new[number], number)
         generator.standard_normal(out=z)
         for i, columns in enumerate(used):
-            np.multiply(root[i, i], z[:, i], out=r[place, i])
-            for j in columns[columns != i]:
+            r[place, i] = 0.0
+            for j in reversed(columns):
                 r[place, i] += root[i, j] * z[:, j]
     return levels, r.transpose(2, 0, 1)
+
+
+def population_root(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> tuple[Array, str]:
+    """A factor's effects from independent standard normal numbers: (S, q, m), and whose numbers those are.
+
+    Effects that are correlated with those of other formulas come from the same numbers as these.
+    """
+    tied = spec.tied_group(parameter, factor)
+    if tied is None:
+        sd = draws.values[spec.factor_variables(parameter, factor)["sd"].name]
+        return sd[:, :, None] * square_roots(spec.correlations(parameter, factor, draws.values)), parameter
+    group, own = tied
+    sd, cor = spec.tied_covariance(group, draws.values)
+    return (sd[:, :, None] * square_roots(cor))[:, own], "|".join(m.parameter for m in group.members)
 
 
 def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:

@@ -104,7 +104,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
     left = np.flatnonzero((k > limit) | (alone & (methods == "psis") & np.isfinite(k)))
     worst_first = left[np.argsort(-k[left], kind="stable")]
-    for row, density, shape in match_rows(spec, draws, design, worst_first, efficient):
+    matched = match_rows(spec, draws, design, worst_first, efficient) if not spec.ties else ()
+    for row, density, shape in matched:
         if shape < k[row] or (alone[row] and shape <= limit):
             elpd[row], k[row], methods[row] = density, shape, "moment_match"
     if refit is not None:

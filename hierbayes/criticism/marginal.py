@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.answers.draws import Draws, population_coefficients
-from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, square_roots
+from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, population_root
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes
@@ -105,25 +105,25 @@ def _hold_out(
 ) -> HeldOut:
     etas: dict[str, Array] = {}
     columns: dict[str, Array] = {}
+    starts: dict[tuple[str, str], int] = {}  # formulas whose effects are correlated share theirs
     first = 0
     for parameter, layout in spec.layout.predictors.items():
         etas[parameter] = rest_of(spec, parameter, draws, rows, own)
         for factor in layout.factors:
-            variables, here = (
-                spec.factor_variables(parameter, factor),
-                rows.predictors[parameter].factors[factor.name],
-            )
-            alone, q = own[parameter, factor.name]
+            here = rows.predictors[parameter].factors[factor.name]
+            alone, _ = own[parameter, factor.name]
             if not len(alone):
                 continue
-            sd = draws.values[variables["sd"].name]
-            root = square_roots(spec.correlations(parameter, factor, draws.values))
-            whitened = here.z @ (sd[:, :, None] * root)
+            root, whose = population_root(spec, parameter, factor, draws)
+            q = root.shape[2]
+            whitened = here.z @ root
             block = columns.setdefault(parameter, np.zeros((len(draws), len(rows), total)))
-            for level in alone:
+            at_first = starts.setdefault((whose, factor.name), first)
+            for number, level in enumerate(alone):
                 at = np.flatnonzero(here.codes == level)
-                block[:, at, first : first + q] = whitened[:, at]
-                first += q
+                begin = at_first + number * q
+                block[:, at, begin : begin + q] = whitened[:, at]
+            first = max(first, at_first + len(alone) * q)
     aux = own_values(spec, draws, rows)
     return HeldOut(places, rows, etas, columns, aux)
 

@@ -20,6 +20,7 @@ from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
+from hierbayes.errors import UnsupportedError
 from hierbayes.priors import Prior
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
@@ -53,7 +54,7 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 add("sd", prior, sd[:, places[0]])
             for block in factor.structures:
                 if block.matrix:
-                    prior = spec.prior("cor", group=factor.name, parameter=parameter)
+                    prior = spec.cor_prior(parameter, factor, block)
                     add("cor", prior, cor[:, block.effects][:, :, block.effects])
             shapes = zip(
                 spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
@@ -122,6 +123,11 @@ def prior_sensitivity(
     """
     from arviz_stats import psense
 
+    if spec.ties:
+        raise UnsupportedError(
+            "prior_sensitivity() does not know effects that are correlated across formulas, as those of "
+            f"(x |{spec.ties[0].identifier}| {spec.ties[0].group}); refit(priors=…) compares posteriors"
+        )
     draws = flatten(spec, posterior)
     shape = (draws.chains, draws.draws)
     total = log_effects(spec, draws)

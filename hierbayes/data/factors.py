@@ -236,12 +236,15 @@ class Block:
         What they are called together: ``"f"`` of ``cs(0 + f | g)``.
     positions : ndarray (q,)
         What each effect stands for, where the structure asks for it: a time.
+    identifier : str
+        That of other formulas' blocks whose effects are correlated with these, "" for none.
     """
 
     structure: Structure
     effects: tuple[int, ...]
     label: str
     positions: Array
+    identifier: str = ""
 
     @property
     def correlated(self) -> bool:
@@ -462,7 +465,7 @@ def _merge(
                     "long: let fewer vary, or round the times",
                 )
             )
-        blocks.append(Block(structure, places, label, positions))
+        blocks.append(Block(structure, places, label, positions, term.identifier))
         if structure.matrix == "all":
             related.append(tuple(_moved(part, first) for part in encoding.terms))
         effects += encoding.labels

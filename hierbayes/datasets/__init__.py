@@ -89,6 +89,11 @@ _SHIPPED = {
         text=("school", "sx", "sector"),
         levels={"minrty": ("No", "Yes")},
     ),
+    "bdf": _Dataset(
+        "Language and arithmetic tests of 2287 pupils in 131 Dutch schools",
+        "bdf.csv",
+        text=("school", "pupil"),
+    ),
     "wine": _Dataset(
         "Bitterness of white wine, 1 to 5, rated by 9 judges in a factorial experiment",
         "wine.csv",
@@ -163,6 +168,17 @@ def load_dataset(name: str) -> "pd.DataFrame":
     Lesnoff, M., Laval, G., Bonnet, P., Abdicho, S., Workalemahu, A., Kifle, D., Peyraud, A., Lancelot, R. and
     Thiaucourt, F. (2004). Within-herd spread of contagious bovine pleuropneumonia in Ethiopian highlands.
     *Preventive Veterinary Medicine* 64(1), 27-40. From the R package lme4.
+
+    **bdf**, 2287 rows: pupils of about eleven years in primary schools of the Netherlands.
+
+    - ``school``: 131 schools, text
+    - ``pupil``: 2287 pupils, text
+    - ``iq``: verbal IQ (a score of the test, not scaled to 100)
+    - ``ses``: social and economic status of the family
+    - ``language``, ``arithmetic``: test scores at the end of grade 8
+
+    Snijders, T. and Bosker, R. (1999). *Multilevel Analysis: An Introduction to Basic and Advanced Multilevel
+    Modeling*. Sage. From the R package nlme, columns schoolNR, pupilNR, IQ.verb, ses, langPOST and aritPOST.
 
     **radon**, 919 rows: radon measured in houses of Minnesota.
 

@@ -337,7 +337,7 @@ def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[B
         q = len(block.effects)
         rows = [shape_row(shape, q, block.positions, next(priors)) for shape in block.parameters]
         if block.matrix:
-            prior = spec.prior("cor", group=factor.name, parameter=parameter)
+            prior = spec.cor_prior(parameter, factor, block)
             rows.append(matrix_rows(block.structure, q, dict(prior.args).get("eta", 1.0), prior.fixed))
         if q > 1:
             rows.append(constant_rows(block.structure.constants(block.positions)))

@@ -1,7 +1,7 @@
 """The strategy for models of any family: NUTS in coordinates in which the posterior is about N(0, I)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.engine.collapsed import allowed_scales, curve_arrays, own_shapes, sd_row, to_factors
 from hierbayes.engine.core.problem import Floats, Ints
+from hierbayes.engine.core.shapes import matrix_rows
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, notify, notify_if_slow
@@ -17,9 +18,13 @@ from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
+from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
+from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.structures import STRUCTURES
+from hierbayes.ties import Tie
 
 if TYPE_CHECKING:
     from hierbayes.engine.whitening.laplace import LaplaceStart
@@ -101,7 +106,7 @@ class Whitened:
         self,
         spec: ModelSpec,
         design: Design | Streamed,
-        problem: Problem,
+        problem: Question,
         initial: "LaplaceStart",
         drawn: "Draws",
         attributes: dict[str, Any],
@@ -109,24 +114,51 @@ class Whitened:
         more = {
             "strategy": self.name,
             "rows": len(design),
-            "cells": len(problem.y),
+            "cells": sum(len(one.y) for one in problems_of(problem)),
             "initialisation": "converged" if initial.converged else "not converged",
         }
         rows = in_memory(design, f"strategy {self.name!r}")
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, more | attributes)
 
 
-def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Problem, "LaplaceStart"]:
+def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Question, "LaplaceStart"]:
     """The model as arrays, rows merged, and where its posterior is."""
     from hierbayes.engine.whitening.laplace import laplace_start
 
-    problem = compress(to_problem(spec, in_memory(design, "strategy 'whitened'")))
+    problem = to_question(spec, in_memory(design, "strategy 'whitened'"))
     with notify_if_slow(
         settings,
         "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
     ):
         initial = laplace_start(problem)
     return problem, initial
+
+
+def to_question(spec: ModelSpec, design: Design) -> Question:
+    """The model and its rows as the engine takes them: equal rows merged, effects of several formulas tied."""
+    problem = compress(to_problem(spec, design))
+    if not spec.ties:
+        return problem
+    places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors)}
+    return Stacked((problem,), tuple(to_tie(tie, spec.tie_prior(tie), places) for tie in spec.ties))
+
+
+def to_tie(tie: Tie, prior: Prior, predictors: Mapping[tuple[str, str], int]) -> EngineTie:
+    """A tie as plain arrays, from the place of each response's and parameter's predictor."""
+    members = tuple((predictors[m.response, m.parameter], m.place, m.effects) for m in tie.members)
+    eta = dict(prior.args).get("eta", 1.0)
+    return EngineTie(members, "us", matrix_rows(STRUCTURES["us"], len(tie.effects), eta, prior.fixed))
+
+
+def tied_correlations(tie: Tie, drawn: "Draws", predictors: Mapping[tuple[str, str], int]) -> Floats:
+    """Draws of the correlations of a tie's effects of the user's columns: (…, Q, Q)."""
+    own = [(predictors[m.response, m.parameter], m.place) for m in tie.members]
+    places = next(places for places in drawn.joint if own[0] in places)
+    sd, cor = drawn.joint[places]
+    sizes = [drawn.sd[j][k].shape[-1] for j, k in places]
+    starts = dict(zip(places, np.cumsum([0, *sizes[:-1]]).tolist(), strict=True))
+    chosen = [starts[place] + e for place, m in zip(own, tie.members, strict=True) for e in m.effects]
+    return tie.correlations(sd[..., chosen], cor[..., chosen, :][..., chosen])
 
 
 def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
@@ -137,10 +169,15 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     return allowed_scales(kind)
 
 
-def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
-    """Draws by the schema's names, on the scale of the user's columns."""
+def posterior_arrays(
+    spec: ModelSpec, drawn: "Draws", predictor: int = 0, own_number: int = 0
+) -> dict[str, Any]:
+    """Draws by the schema's names, on the scale of the user's columns.
+
+    Of several responses, those of one, whose predictors and own numbers begin at these places.
+    """
     arrays: dict[str, Any] = {}
-    first = 0
+    first = own_number
     for own in spec.family.parameters:
         if own.name in spec.plain_parameters:
             size = spec.components(own)
@@ -150,7 +187,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
                 values.reshape(*values.shape[:-1], *dims) if own.kind.vector else values[..., 0]
             )
             first += size
-    for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
+    for j, (parameter, layout) in enumerate(spec.layout.predictors.items(), start=predictor):
         if layout.coefficients:
             b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
             arrays[spec.coefficient_variable(parameter).name] = b
@@ -160,6 +197,9 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
                 parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
             )
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.r[j])
+    places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors, start=predictor)}
+    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+        arrays[variable.name] = tied_correlations(tie, drawn, places)
     return spec.about_zero(arrays)
 
 

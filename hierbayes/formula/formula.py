@@ -54,16 +54,20 @@ class GroupTerm:
         Covariance structure of the effects of one level (`hierbayes.structures`): ``"diag"`` for ``||``.
     position : int
         Offset of the term in the source text.
+    identifier : str
+        The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
     """
 
     effects: str
     factor: tuple[str, ...]
     structure: str
     position: int = field(default=0, compare=False)
+    identifier: str = ""
 
     def __str__(self) -> str:
         """Canonical text."""
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
+        bar = f"|{self.identifier}|" if self.identifier else bar
         return f"{name}({_implicit(self.effects)} {bar} {':'.join(map(quote, self.factor))})"
 
 
@@ -470,7 +474,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
-            seen[key] = GroupTerm(effects.text, factor, group.structure, group.position)
+            seen[key] = GroupTerm(effects.text, factor, group.structure, group.position, group.identifier)
 
 
 def _factor_sum(node: Node) -> Iterable[Node]:

@@ -74,6 +74,9 @@ class Group:
     right: "Node"
     structure: str
     position: int = field(compare=False)
+    identifier: str = (
+        ""  # of (x |ID| g): its effects are correlated with those of other formulas' terms that have it
+    )
 
 
 type Node = Name | Constant | List | Call | Unary | Binary | Group
@@ -247,11 +250,22 @@ class _Reader:
         inside = self.expression()
         self.close(")")
         match inside:
-            case Binary("|" | "||" as bar, left, right, position):
+            case Binary("|" | "||" as bar, left, right):
                 if isinstance(left, Binary) and left.operator in BARS:
-                    raise ReadError(position, "a group term has one bar; brms's (x |ID| g) is not supported")
+                    return self.identified(left, bar, right, opening.position)
                 return Group(left, right, "us" if bar == "|" else "diag", opening.position)
         return inside
+
+    def identified(self, left: Binary, bar: str, right: Node, position: int) -> Group:
+        """The group term (x |ID| g), whose effects are correlated with those of other terms with this ID."""
+        if left.operator != "|" or bar != "|" or not isinstance(left.right, Name | Constant):
+            raise ReadError(left.position, "a group term has one bar, or an ID between two: (x |ID| g)")
+        if isinstance(left.left, Binary) and left.left.operator in BARS:
+            raise ReadError(left.left.position, "a group term has one ID: (x |ID| g)")
+        identifier = left.right.name if isinstance(left.right, Name) else left.right.text
+        if not identifier.isalnum():
+            raise ReadError(left.right.position, "an ID is a plain word of letters and digits: (x |p| g)")
+        return Group(left.left, right, "us", position, identifier)
 
     def bracket(self, before: Token | None) -> List:
         opening = self.token
@@ -441,7 +455,8 @@ def _text(node: Node, level: int, exact: bool) -> str:
             inner = own + 1 if operator in COMPARISONS else own
             joint = ":" if operator == ":" else f" {operator} "
             text = f"{_text(left, inner, exact)}{joint}{_text(right, own + 1, exact)}"
-        case Group(left, right, structure):
+        case Group(left, right, structure, _, identifier):
             name, bar = SPELLINGS.get(structure, (structure, "|"))
+            bar = f"|{identifier}|" if identifier else bar
             return f"{name}({_text(left, 0, exact)} {bar} {_text(right, 0, exact)})"
     return f"({text})" if own < level and exact else text

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE
-from hierbayes.engine.whitened import to_problem
-from hierbayes.engine.whitening.compression import compress
+from hierbayes.engine.whitened import to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
 from hierbayes.structures import BOUNDED, POSITIVE
@@ -51,7 +50,7 @@ class Whitened:
     model: object
 
     def __post_init__(self):
-        problem = compress(to_problem(self.model.spec, self.model.design))
+        problem = to_question(self.model.spec, self.model.design)
         object.__setattr__(self, "problem", problem)
         object.__setattr__(self, "start", laplace_start(problem))
         object.__setattr__(self, "packed", self.start.packed)
@@ -94,7 +93,12 @@ class Whitened:
                 found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
         first_sd = 0
         start = 0
-        for number, (j, k) in enumerate(packed.places):
+        for number, members in enumerate(packed.places):
+            if len(members) > 1:
+                more, first_sd, start = self.tied(number, members, first_sd, start)
+                found |= more
+                continue
+            ((j, k),) = members
             parameter = list(spec.layout.predictors)[j]
             layout = spec.layout.predictors[parameter]
             if k >= len(layout.factors):
@@ -138,6 +142,28 @@ class Whitened:
             found[f"r_{own}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
             start += levels * q
         return {name: np.array(value) for name, value in found.items()}
+
+    def tied(self, number, members, first_sd, start):
+        """The same of effects that are correlated across formulas; then where the next factor's begin."""
+        spec, packed, memory = self.model.spec, self.packed, self.memory
+        (group,) = (g for g in spec.tied_groups if len(g.members) == len(members))
+        found = {}
+        for (j, k), member in zip(members, group.members, strict=True):
+            assert (list(spec.layout.predictors)[j], k) == (member.parameter, member.place)
+            kinds = [prior.name for prior in spec.sd_priors(member.parameter, member.factor)]
+            at = packed.model.scales[first_sd : first_sd + len(kinds), 0]
+            centred = "" if member.factor.map.identity else "_centred"
+            name = spec.factor_variables(member.parameter, member.factor)["sd"].name
+            found |= named(f"{name}{centred}", kinds, memory.theta[0][at[at >= 0]])
+            first_sd += len(kinds)
+        for tie in group.ties:
+            chol = memory.lams[CHOL, number][np.ix_(group.places(tie), group.places(tie))]
+            if spec.tie_prior(tie).fixed is None:
+                found[f"{tie.variable}_chol_cholesky_corr__"] = spiral(chol)
+        levels, q = len(group.members[0].factor.levels), group.slices[-1].stop
+        r = f"r_{group.members[0].factor.name}_{group.ties[0].identifier}_z"
+        found[r] = memory.effects[U, start : start + levels * q].reshape(levels, q)
+        return found, first_sd, start + levels * q
 
     def log_jacobian(self, position: np.ndarray) -> float:
         """log |d point / d position|, by central differences of fourth order."""

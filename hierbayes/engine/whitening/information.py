@@ -17,12 +17,17 @@ from hierbayes.engine.whitening.elimination import eliminate
 from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, evaluate_all, fill_rows
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import (
+    BEGIN,
     COLUMN,
     CONDITIONAL,
     DENSE,
+    END,
+    END_COMPONENT,
+    END_PREDICTOR,
+    FIRST_COMPONENT,
+    FIRST_PREDICTOR,
     LEVEL,
     LEVELS,
-    PREDICTOR,
     SQUARE,
     START,
     Memory,
@@ -32,6 +37,7 @@ from hierbayes.engine.whitening.packing import (
 )
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
+from hierbayes.engine.whitening.stacked import Question, problems_of
 
 NARROW = 400  # dense coordinates that are always worth a matrix
 ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
@@ -47,14 +53,14 @@ class Pairs:
     first : array of int, shape (levels + 1,)
     pairs : array of int, shape (pairs, 4)
         As in `packing.WhiteningMap`, sorted by level and later level.
-    rows : tuple of (factor, later factor, place of each row's pair among theirs, start in E of each pair)
+    rows : tuple of (factor, later factor, their rows, place of each row's pair among theirs, start in E of each pair)
     size : int
         Length of E.
     """
 
     first: Ints
     pairs: Ints
-    rows: tuple[tuple[int, int, Ints, Ints], ...]
+    rows: tuple[tuple[int, int, slice | Ints, Ints, Ints], ...]
     size: int
 
 
@@ -77,10 +83,12 @@ def find_pairs(packed: Packed, conditional: int) -> Pairs:
     found, rows, at = [], [], 0
     for k in range(conditional):
         for later in range(k + 1, len(factors)):
-            if factors[k, PREDICTOR] != factors[later, PREDICTOR]:
+            chosen = _common_rows(packed.model, k, later)
+            if chosen is None:
                 continue
             width = int(factors[later, LEVELS])
-            cells, inverse = np.unique(codes[k] * width + codes[later], return_inverse=True)
+            together = codes[k, chosen] * width + codes[later, chosen]
+            cells, inverse = np.unique(together, return_inverse=True)
             level, there = np.divmod(cells, width)
             block = int(factors[k, Q] * factors[later, Q])
             starts = at + block * np.arange(len(cells))
@@ -93,7 +101,7 @@ def find_pairs(packed: Packed, conditional: int) -> Pairs:
                 factors[later, LEVEL] + there,
             ]
             found.append(np.column_stack(columns))
-            rows.append((k, later, inverse.astype(np.int64), starts))
+            rows.append((k, later, chosen, inverse.astype(np.int64), starts))
             at += block * len(cells)
     table = np.vstack([np.zeros((0, 5), np.int64), *found]).astype(np.int64)
     table = table[np.lexsort((table[:, 4], table[:, 0]))]
@@ -102,7 +110,7 @@ def find_pairs(packed: Packed, conditional: int) -> Pairs:
     return Pairs(first, np.ascontiguousarray(table[:, 1:]), tuple(rows), at)
 
 
-def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Packed:
+def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> Packed:
     """The map about the point that `memory` holds: theta, group effects and coefficients mapped by the kernel."""
     model = packed.model
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
@@ -147,7 +155,7 @@ def whiten(problem: Problem, packed: Packed, pairs: Pairs, memory: Memory) -> Pa
     )  # fmt: skip
 
 
-def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
+def row_information(problem: Question, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
     """Each row's information about its linear predictors, and their scores: (M, n), (M, n).
 
     Expected information where responses are one of a few, or where the family knows the first component's. Otherwise
@@ -159,38 +167,67 @@ def row_information(problem: Problem, packed: Packed, memory: Memory) -> tuple[F
     inner, slopes = np.zeros((n_components, n)), np.ones((n_components, n))
     run(fill_rows, model, memory, etas, inner, slopes, out)
     information, scores = np.zeros((n_predictors, n)), np.zeros((n_predictors, n))
-    expected = _over_categories(problem, model, inner)
+    own = 0
+    for one, response in zip(problems_of(problem), model.responses, strict=True):
+        rows = slice(response[BEGIN], response[END])
+        parts = slice(response[FIRST_COMPONENT], response[END_COMPONENT])
+        predictors = slice(response[FIRST_PREDICTOR], response[END_PREDICTOR])
+        values = memory.own[0, own : own + len(one.own)]
+        own += len(one.own)
+        components = model.components[parts] - [response[FIRST_PREDICTOR], 0, 0, 0]
+        information[predictors, rows], scores[predictors, rows] = _of_response(
+            one,
+            response,
+            components,
+            np.ascontiguousarray(model.rows[:, rows]),
+            etas[predictors, rows],
+            values,
+            np.ascontiguousarray(inner[parts, rows]),
+            slopes[parts, rows],
+            out[1:][parts, rows],
+        )
+    weights = model.rows[2]
+    information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * weights
+    scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * weights
+    return information, scores
+
+
+def _of_response(
+    problem: Problem, response: Ints, components: Ints, rows: Floats, etas: Floats, own: Floats, inner: Floats,
+    slopes: Floats, out: Floats,
+) -> tuple[Floats, Floats]:  # fmt: skip
+    """Information and scores of one response's linear predictors, without weights: (M, n), (M, n)."""
+    n, information, scores = rows.shape[1], np.zeros_like(etas), np.zeros_like(etas)
+    expected = _over_categories(problem, response, rows, inner)
     with np.errstate(all="ignore"):
-        for c, (j, _, link, _) in enumerate(model.components):
+        for c, (j, _, link, _) in enumerate(components):
             if j < 0:
                 continue
-            scores[j] = out[1 + c] * slopes[c]
+            scores[j] = out[c] * slopes[c]
             if len(expected):
                 information[j] = expected[c] * slopes[c] ** 2
                 continue
             if c == 0 and problem.information is not None:
-                information[j] = problem.information(etas, memory.own[0], problem.trials, problem.sets)
+                information[j] = problem.information(etas, own, problem.trials, problem.sets)
                 continue
-            moved, slope, there = inner.copy(), np.ones(n), np.zeros_like(out)
+            moved, slope, there = inner.copy(), np.ones(n), np.zeros((1 + len(inner), n))
             moved[c] = etas[j] + STEP
             if link:
                 apply_link(link, moved[c], slope)
-            evaluate_all(model, moved, there)
+            evaluate_all(response, rows, moved, there)
             information[j] = (scores[j] - there[1 + c] * slope) / STEP
-    information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * problem.weights
-    scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * problem.weights
     return information, scores
 
 
-def _over_categories(problem: Problem, model: Model, inner: Floats) -> Floats:
+def _over_categories(problem: Problem, response: Ints, rows: Floats, inner: Floats) -> Floats:
     """Mean squares of the components' scores over the responses that there are: (J, n); (0, n) where not so few."""
     n, found = inner.shape[1], np.zeros_like(inner)
     if not len(problem.categories):
         return np.zeros((0, n))
     for category in problem.categories:
-        rows, there = model.rows.copy(), np.zeros((1 + len(inner), n))
-        rows[0] = category
-        evaluate_all(model._replace(rows=rows), inner, there)
+        imagined, there = rows.copy(), np.zeros((1 + len(inner), n))
+        imagined[0] = category
+        evaluate_all(response, imagined, inner, there)
         with np.errstate(all="ignore"):
             found += np.nan_to_num(np.exp(there[0]) * np.square(there[1:]))
     return found
@@ -216,17 +253,16 @@ def _gather(
         X = model.X[first:end] * slopes[first:end, None]
         S[corner + first : corner + end, corner + first : corner + end] = (X * information[j]) @ X.T
     for k, factor in enumerate(model.factors):
-        j = factor[PREDICTOR]
-        first, end = model.predictors[j]
         q, levels, at, square = (int(factor[i]) for i in (Q, LEVELS, START, SQUARE))
         codes, Z = model.codes[k], model.Z[factor[COLUMN] : factor[COLUMN] + q]
         own = np.zeros((levels, q, q))
-        for a in range(q):
+        columns = model.columns[factor[COLUMN] : factor[COLUMN] + q]
+        for a, j in enumerate(columns):
             weighted = Z[a] * information[j]
             c[at + a : at + levels * q : q] = np.bincount(codes, Z[a] * scores[j], levels)
-            for b in range(a + 1):
+            for b in np.flatnonzero(columns[: a + 1] == j):
                 own[:, a, b] = own[:, b, a] = np.bincount(codes, weighted * Z[b], levels)
-            for p in range(first, end):
+            for p in range(*model.predictors[j]):
                 sums = np.bincount(codes, weighted * model.X[p], levels) * slopes[p]
                 Eb[at + a : at + levels * q : q, p] = sums
         W[square : square + levels * q * q] = own.ravel()
@@ -238,20 +274,47 @@ def _gather(
                 i = at - start + g * q
                 S[i : i + q, i : i + q] = own[g]
             for later in range(k + 1, len(model.factors)):
-                if model.factors[later, PREDICTOR] == j:
-                    block = _cross(model, k, later, information[j])
+                if _common_rows(model, k, later) is not None:
+                    block = _cross(model, k, later, information)
                     first_there = int(model.factors[later, START]) - start
                     there = slice(first_there, first_there + block.shape[1])
                     S[here, there] = block
                     S[there, here] = block.T
-    for k, later, inverse, starts in pairs.rows:
-        q, q_later = int(model.factors[k, Q]), int(model.factors[later, Q])
-        for a in range(q):
-            weighted = model.Z[model.factors[k, COLUMN] + a] * information[model.factors[k, PREDICTOR]]
-            for b in range(q_later):
-                sums = np.bincount(inverse, weighted * model.Z[model.factors[later, COLUMN] + b], len(starts))
-                E[starts + a * q_later + b] = sums
+    _add_pairs(model, pairs, information, E)
     return W, c, Eb, E, S
+
+
+def _add_pairs(model: Model, pairs: Pairs, information: Floats, E: Floats) -> None:
+    """Set the cross information of levels that share rows."""
+    for k, later, chosen, inverse, starts in pairs.rows:
+        width = int(model.factors[later, Q])
+        for a, one, b, two in _column_pairs(model, k, later):
+            weighted = (model.Z[one] * information[model.columns[one]] * model.Z[two])[chosen]
+            E[starts + a * width + b] = np.bincount(inverse, weighted, len(starts))
+
+
+def _column_pairs(model: Model, k: int, later: int) -> list[tuple[int, int, int, int]]:
+    """Effects of two factors on one predictor: each's place among its factor's, and its column."""
+    one, two = model.factors[k], model.factors[later]
+    return [
+        (a, one[COLUMN] + a, b, two[COLUMN] + b)
+        for a in range(one[Q])
+        for b in range(two[Q])
+        if model.columns[one[COLUMN] + a] == model.columns[two[COLUMN] + b]
+    ]
+
+
+def _common_rows(model: Model, k: int, later: int) -> slice | Ints | None:
+    """The rows of the predictors on which both factors have effects, None if there are no such predictors."""
+    common = {int(model.columns[column]) for _, column, _, _ in _column_pairs(model, k, later)}
+    responses = [
+        r for r in model.responses if any(r[FIRST_PREDICTOR] <= j < r[END_PREDICTOR] for j in common)
+    ]
+    if len(responses) == len(model.responses):
+        return slice(None)
+    if not responses:
+        return None
+    return np.concatenate([np.arange(r[BEGIN], r[END]) for r in responses])
 
 
 def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
@@ -259,11 +322,10 @@ def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
     one, two = model.factors[k], model.factors[later]
     block = np.zeros((one[LEVELS], one[Q], two[LEVELS], two[Q]))
     cells = model.codes[k] * two[LEVELS] + model.codes[later]
-    for a in range(one[Q]):
-        weighted = model.Z[one[COLUMN] + a] * information
-        for b in range(two[Q]):
-            sums = np.bincount(cells, weighted * model.Z[two[COLUMN] + b], int(one[LEVELS] * two[LEVELS]))
-            block[:, a, :, b] = sums.reshape(one[LEVELS], two[LEVELS])
+    for a, here, b, there in _column_pairs(model, k, later):
+        weighted = model.Z[here] * information[model.columns[here]] * model.Z[there]
+        sums = np.bincount(cells, weighted, int(one[LEVELS] * two[LEVELS]))
+        block[:, a, :, b] = sums.reshape(one[LEVELS], two[LEVELS])
     return block.reshape(one[LEVELS] * one[Q], two[LEVELS] * two[Q])
 
 

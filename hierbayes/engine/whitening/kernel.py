@@ -6,14 +6,21 @@ import numpy as np
 
 from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, add_scores, constrain
 from hierbayes.engine.core.loops import add, compiled, dot, fill
-from hierbayes.engine.core.problem import Floats
+from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
 from hierbayes.engine.whitening.levels import forward_levels, vjp_levels
 from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
     ADDRESS,
+    BEGIN,
     CHUNK,
     COLUMN,
+    END,
+    END_COMPONENT,
+    END_PREDICTOR,
+    FIRST_COMPONENT,
+    FIRST_PREDICTOR,
+    LAST_PREDICTOR,
     PREDICTOR,
     START,
     Memory,
@@ -87,7 +94,7 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         total += value
     for k in range(model.factors.shape[0] - 1, -1, -1):
         factor = model.factors[k]
-        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[PREDICTOR], 1]
+        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
         total += forward_levels(
             factor, memory.lams[LAM, k], first, end, mapping.W, mapping.c, mapping.Eb, mapping.first,
             mapping.pairs, mapping.E, mapping.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
@@ -98,26 +105,26 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
 @compiled
 def _rows(model: Model, memory: Memory) -> float:
     """Set the likelihood's scores of group effects, coefficients and own parameters; return its logarithm."""
-    n = model.rows.shape[1]
     fill(memory.effects[R_SCORE], 0.0)
     fill(memory.coefs[T_SCORE], 0.0)
     set_constants(model, memory)
     total, possible = 0.0, True
-    for start in range(0, n, CHUNK):
-        end = min(start + CHUNK, n)
-        predict(start, end, model, memory)
-        possible &= evaluate_rows(start, end - start, model, memory)
-        total += score_rows(start, end - start, model, memory)
-        _collect(start, end, model, memory)
+    for response in model.responses:
+        for start in range(response[BEGIN], response[END], CHUNK):
+            end = min(start + CHUNK, response[END])
+            predict(start, end, response, model, memory)
+            possible &= evaluate_rows(start, end - start, response, model, memory)
+            total += score_rows(start, end - start, response, model, memory)
+            _collect(start, end, response, model, memory)
     return total if possible else -np.inf
 
 
 @compiled
-def predict(start: int, end: int, model: Model, memory: Memory) -> None:
-    """Set the linear predictors of some rows, at most CHUNK of them."""
+def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) -> None:
+    """Set the linear predictors of some rows of a response, at most CHUNK of them."""
     size = end - start
     r = memory.effects[R]
-    for j in range(model.predictors.shape[0]):
+    for j in range(response[FIRST_PREDICTOR], response[END_PREDICTOR]):
         eta = memory.etas[0, j, :size]
         fill(eta, 0.0)
         add(eta, 1.0, model.offsets[j, start:end])
@@ -125,29 +132,35 @@ def predict(start: int, end: int, model: Model, memory: Memory) -> None:
             add(eta, memory.coefs[B, p], model.X[p, start:end])
     for k in range(model.factors.shape[0]):
         q, at = model.factors[k, Q], model.factors[k, START]
-        eta = memory.etas[0, model.factors[k, PREDICTOR], :size]
         codes = model.codes[k, start:end]
         for a in range(q):
-            z = model.Z[model.factors[k, COLUMN] + a, start:end]
+            column = model.factors[k, COLUMN] + a
+            j = model.columns[column]
+            if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
+                continue
+            eta, z = memory.etas[0, j, :size], model.Z[column, start:end]
             for i in range(size):
                 eta[i] += z[i] * r[at + codes[i] * q + a]
 
 
 @compiled
-def _collect(start: int, end: int, model: Model, memory: Memory) -> None:
-    """Add some rows' scores to those of coefficients and group effects."""
+def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory) -> None:
+    """Add the scores of some rows of a response to those of coefficients and group effects."""
     size = end - start
     r_score = memory.effects[R_SCORE]
-    for j in range(model.predictors.shape[0]):
+    for j in range(response[FIRST_PREDICTOR], response[END_PREDICTOR]):
         score = memory.etas[1, j, :size]
         for p in range(model.predictors[j, 0], model.predictors[j, 1]):
             memory.coefs[T_SCORE, p] += dot(score, model.X[p, start:end])
     for k in range(model.factors.shape[0]):
         q, at = model.factors[k, Q], model.factors[k, START]
-        score = memory.etas[1, model.factors[k, PREDICTOR], :size]
         codes = model.codes[k, start:end]
         for a in range(q):
-            z = model.Z[model.factors[k, COLUMN] + a, start:end]
+            column = model.factors[k, COLUMN] + a
+            j = model.columns[column]
+            if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
+                continue
+            score, z = memory.etas[1, j, :size], model.Z[column, start:end]
             for i in range(size):
                 r_score[at + codes[i] * q + a] += z[i] * score[i]
 
@@ -161,7 +174,7 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         coefs[T_SCORE, j] = coefs[T_SCORE, j] * coefs[T_SLOPE, j] + coefs[PRIOR_SCORE, j]
     for k in range(model.factors.shape[0]):
         factor = model.factors[k]
-        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[PREDICTOR], 1]
+        first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
         lam_score = memory.lams[LAM_SCORE, k]
         for i in range(lam_score.shape[0]):
             fill(lam_score[i], 0.0)
@@ -200,30 +213,32 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
 def fill_rows(model: Model, memory: Memory, etas: Floats, inner: Floats, slopes: Floats, out: Floats) -> None:
     """Set each row's linear predictors (M, n), inner coordinates and slopes (J, n), density and scores (1 + J, n)."""
     set_constants(model, memory)
-    for start in range(0, model.rows.shape[1], CHUNK):
-        end = min(start + CHUNK, model.rows.shape[1])
-        predict(start, end, model, memory)
-        evaluate_rows(start, end - start, model, memory)
-        for i in range(end - start):
-            for j in range(etas.shape[0]):
-                etas[j, start + i] = memory.etas[0, j, i]
-            for c in range(inner.shape[0]):
-                inner[c, start + i] = memory.inner[c, i]
-                slopes[c, start + i] = memory.slopes[c, i]
-            for c in range(out.shape[0]):
-                out[c, start + i] = memory.out[c, i]
+    for response in model.responses:
+        first, last = response[FIRST_COMPONENT], response[END_COMPONENT]
+        for start in range(response[BEGIN], response[END], CHUNK):
+            end = min(start + CHUNK, response[END])
+            predict(start, end, response, model, memory)
+            evaluate_rows(start, end - start, response, model, memory)
+            for i in range(end - start):
+                for j in range(response[FIRST_PREDICTOR], response[END_PREDICTOR]):
+                    etas[j, start + i] = memory.etas[0, j, i]
+                out[0, start + i] = memory.out[0, i]
+                for c in range(first, last):
+                    inner[c, start + i] = memory.inner[c, i]
+                    slopes[c, start + i] = memory.slopes[c, i]
+                    out[1 + c, start + i] = memory.out[1 + c - first, i]
 
 
 @compiled
-def evaluate_all(model: Model, inner: Floats, out: Floats) -> None:
-    """Set all rows' log densities and scores (1 + J, n) from inner coordinates (J, n)."""
+def evaluate_all(response: Ints, rows: Floats, inner: Floats, out: Floats) -> None:
+    """Set log densities and scores (1 + J, n) of all rows of a response, (3, n), from inner coordinates (J, n)."""
     call_family(
-        model.sizes[ADDRESS],
+        response[ADDRESS],
         inner.shape[1],
         inner.shape[0],
         inner.shape[1],
-        model.rows[0],
-        model.rows[1],
+        rows[0],
+        rows[1],
         inner,
         out,
     )

@@ -20,7 +20,7 @@ from hierbayes.engine.whitening.leaning import lean
 from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
 from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
-from hierbayes.engine.whitening.problem import Problem
+from hierbayes.engine.whitening.stacked import Question
 
 COEFFICIENT_ROUNDS, ROUNDS = 4, 12  # rounds with theta fixed; rounds in all
 STEPS = 12  # of a round
@@ -64,7 +64,7 @@ def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
     return (density if memory is None else replace(density, make_memory=lambda: memory)).evaluator()
 
 
-def laplace_start(problem: Problem) -> LaplaceStart:
+def laplace_start(problem: Question) -> LaplaceStart:
     """Whiten a model."""
     packed = pack(problem)
     sizes = packed.model.sizes.copy()
@@ -179,9 +179,9 @@ def _direction(score: Floats, moved: list[Floats], bent: list[Floats]) -> Floats
     return direction
 
 
-def rough_start(problem: Problem, packed: Packed) -> tuple[Floats, Floats]:
+def rough_start(problem: Question, packed: Packed) -> tuple[Floats, Floats]:
     """Theta and unconstrained coefficients of sensible size: the linear predictors near their typical values."""
-    scales = [sd for j, k in packed.places for sd in problem.predictors[j].sds[k]]
+    scales = [sd for places in packed.places for j, k in places for sd in problem.predictors[j].sds[k]]
     theta = start_theta(packed.n_theta, packed.model.scales, packed.model.scale_priors, scales)
     start_own([own.value for own in problem.own], packed.model.own_places, packed.model.own_priors, theta)
     t = []

@@ -18,12 +18,15 @@ from hierbayes.engine.core.hyperparameters import (
 )
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.coefficients import coefficient_constant
-from hierbayes.engine.whitening.problem import Problem, ordered_factors
+from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, problems_of, response_of
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
-ADDRESS, DENSE, CONDITIONAL = 0, 1, 2  # in `sizes`
+DENSE, CONDITIONAL = 0, 1  # in `sizes`
+# in a response's row: its rows, its family's address, its components, its predictors
+BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR = range(7)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
-Q, FIRST_SCALE, LEVELS, START, COLUMN, LEVEL, SQUARE, PREDICTOR = range(8)  # in a factor's row
+# in a factor's row; a factor may have effects on several predictors
+Q, FIRST_SCALE, LEVELS, START, COLUMN, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR = range(9)
 
 
 class Model(NamedTuple):
@@ -32,14 +35,16 @@ class Model(NamedTuple):
     K factors by falling size, R group effects, P coefficients, M predictors, A own parameters, J components.
     """
 
-    sizes: Ints  # (3,): address of the family's rows, dense coordinates, conditional factors
+    sizes: Ints  # (2,): dense coordinates, conditional factors
+    responses: Ints  # (responses, 7): first row, end, address of the family's rows, components, predictors
     constant: Floats  # (1,)
     components: Ints  # (J, 4): predictor (-1: none), own parameter (-1: none), link, step to the next set
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 8): q, first scale, levels, start in r, first column of Z, first level, start in W, predictor
+    factors: Ints  # (K, 9): q, first scale, levels, start in r, column of Z, level, start in W, predictors
+    columns: Ints  # (Σq,): the predictor of each column of Z
     blocks: Ints  # see core.hyperparameters
     shapes: Floats
     priors: Floats  # (P, 4): of the coefficients
@@ -97,7 +102,7 @@ class Packed:
 
     model: Model
     mapping: WhiteningMap
-    places: tuple[tuple[int, int], ...]  # (predictor, factor) of each factor, in the kernel's order
+    places: tuple[tuple[Place, ...], ...]  # (predictor, factor) of each factor, in the kernel's order
 
     @property
     def n_theta(self) -> int:
@@ -145,10 +150,13 @@ class Packed:
         return replace(self, mapping=mapping._replace(volume=np.array([np.log(diagonals).sum()])))
 
 
-def pack(problem: Problem) -> Packed:
+def pack(problem: Question) -> Packed:
     """Arrange a problem for the kernels, with the map of no information: standard non-centered coordinates."""
-    places = ordered_factors(problem.predictors)
-    factors = [problem.predictors[j].factors[k] for j, k in places]
+    found = joint_factors(problem)
+    factors = [factor for _, factor in found]
+    columns = [j for places, _ in found for j, k in places for _ in range(problem.predictors[j].factors[k].q)]
+    responses, components = _responses(problem)
+    n = int(responses[-1, END])
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
@@ -161,9 +169,10 @@ def pack(problem: Problem) -> Packed:
             np.cumsum(q) - q,
             np.cumsum(levels) - levels,
             np.cumsum(levels * q * q) - levels * q * q,
-            np.array([j for j, _ in places], np.int64),
+            np.array([places[0][0] for places, _ in found], np.int64),
+            np.array([places[-1][0] for places, _ in found], np.int64),
         ]
-    ).reshape(-1, 8)
+    ).reshape(-1, 9)
     own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     scales, arguments = scale_table(own, factors)
     blocks, shapes = block_table(own, factors)
@@ -172,9 +181,10 @@ def pack(problem: Problem) -> Packed:
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
     priors = np.vstack([p.priors.reshape(-1, 4) for p in problem.predictors])
     model = Model(
-        sizes=np.array([problem.address, 0, 0], np.int64),
+        sizes=np.zeros(2, np.int64),
+        responses=responses,
         constant=np.array([_constant(problem, own, factors, priors)]),
-        components=np.array([[c.predictor, c.own, c.link, c.step] for c in problem.components], np.int64),
+        components=components,
         own_places=np.column_stack([scales[: len(own), 0], [one.after for one in problem.own]])
         .astype(np.int64)
         .reshape(-1, 2),
@@ -182,25 +192,55 @@ def pack(problem: Problem) -> Packed:
         scales=np.ascontiguousarray(scales[len(own) :]),
         scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
+        columns=np.array(columns, np.int64),
         blocks=blocks,
         shapes=shapes,
         priors=priors,
         predictors=np.column_stack([np.append(0, ends[:-1]), ends]).astype(np.int64),
-        X=_stack([p.X.T for p in problem.predictors], len(problem.y)),
-        Z=_stack([f.Z.T for f in factors], len(problem.y)),
-        codes=_stack([f.codes[None] for f in factors], len(problem.y)).astype(np.int64),
-        offsets=_stack([p.offset[None] for p in problem.predictors], len(problem.y)),
-        rows=_stack([problem.y[None], problem.trials[None], problem.weights[None]], len(problem.y)),
-        sets=np.ascontiguousarray(problem.sets, np.int64),
+        X=_placed(problem, [p.X.T for p in problem.predictors]),
+        Z=_stack([f.Z.T for f in factors], n),
+        codes=_stack([f.codes[None] for f in factors], n).astype(np.int64),
+        offsets=_placed(problem, [p.offset[None] for p in problem.predictors]),
+        rows=np.hstack([np.vstack([p.y, p.trials, p.weights]) for p in problems_of(problem)]),
+        sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
     )
-    return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places))
+    return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
+
+
+def _responses(question: Question) -> tuple[Ints, Ints]:
+    """Each response's row, and the components of all, their predictors and own numbers counted through."""
+    table: list[list[int]] = []
+    components: list[tuple[int, int, int, int]] = []
+    row = predictor = own = 0
+    for problem in problems_of(question):
+        end, first = row + len(problem.y), len(components)
+        components += [
+            (c.predictor + predictor * (c.predictor >= 0), c.own + own * (c.own >= 0), c.link, c.step)
+            for c in problem.components
+        ]
+        last = predictor + len(problem.predictors)
+        table.append([row, end, problem.address, first, len(components), predictor, last])
+        row, predictor, own = end, last, own + len(problem.own)
+    return np.array(table, np.int64), np.array(components, np.int64)
+
+
+def _placed(question: Question, parts: Sequence[Floats]) -> Floats:
+    """Rows of columns, a part for each predictor: each over its own response's rows, zero in the others'."""
+    sizes, responses = [len(problem.y) for problem in problems_of(question)], response_of(question)
+    if len(sizes) == 1:
+        return _stack(parts, sizes[0])
+    starts = np.cumsum([0, *sizes])
+    wide = [np.zeros((len(part), starts[-1])) for part in parts]
+    for whole, part, r in zip(wide, parts, responses, strict=True):
+        whole[:, starts[r] : starts[r + 1]] = part
+    return _stack(wide, int(starts[-1]))
 
 
 def _stack(parts: Sequence[Floats | Ints], n: int) -> Floats:
     return np.ascontiguousarray(np.vstack([np.zeros((0, n)), *parts]))
 
 
-def _constant(problem: Problem, own: Floats, factors: list[Factor], priors: Floats) -> float:
+def _constant(problem: Question, own: Floats, factors: list[Factor], priors: Floats) -> float:
     """The part of the log density that depends on nothing drawn."""
     sds = [row for f in factors for row in f.sd_priors]
     total = problem.constant + sum(scale_constant(PriorCode(int(c)), a, b) for c, a, b, _ in sds)

@@ -1,6 +1,6 @@
 """What the whitened engine is asked: rows, linear predictors and priors as plain arrays."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from hierbayes.engine.core.problem import Factor, Floats, Ints
@@ -136,14 +136,3 @@ class Problem:
         )
         sets = self.sets[chosen]
         return replace(self, y=y, trials=trials, weights=weights, sets=sets, predictors=predictors)
-
-
-def ordered_factors(predictors: Sequence[Predictor]) -> list[tuple[int, int]]:
-    """Places (predictor, factor) of all factors, those with the most coefficients first."""
-    places = [(j, k) for j, p in enumerate(predictors) for k in range(len(p.factors))]
-
-    def size(place: tuple[int, int]) -> int:
-        factor = predictors[place[0]].factors[place[1]]
-        return factor.n_levels * factor.q
-
-    return sorted(places, key=lambda place: -size(place))

@@ -13,7 +13,18 @@ from numba.extending import intrinsic
 
 from hierbayes import kinds
 from hierbayes.engine.core.loops import compiled, dot, fill
-from hierbayes.engine.whitening.packing import ADDRESS, CONSTANT, LINK, PREDICTOR_OF, STEP, Memory, Model
+from hierbayes.engine.core.problem import Ints
+from hierbayes.engine.whitening.packing import (
+    ADDRESS,
+    CONSTANT,
+    END_COMPONENT,
+    FIRST_COMPONENT,
+    LINK,
+    PREDICTOR_OF,
+    STEP,
+    Memory,
+    Model,
+)
 
 apply_link = kinds.apply_link.compiled
 VALUE, SLOPE, PRIOR_SCORE, SCORE = 0, 1, 2, 3  # of an own parameter
@@ -61,13 +72,14 @@ def set_constants(model: Model, memory: Memory) -> None:
 
 
 @compiled
-def evaluate_rows(start: int, size: int, model: Model, memory: Memory) -> bool:
-    """Set inner coordinates, their slopes, log densities and scores of rows whose linear predictors are set.
+def evaluate_rows(start: int, size: int, response: Ints, model: Model, memory: Memory) -> bool:
+    """Set inner coordinates, their slopes, log densities and scores of a response's rows, linear predictors set.
 
     Return whether all linear predictors are possible.
     """
     possible = True
-    for c in range(model.components.shape[0]):
+    first, last = response[FIRST_COMPONENT], response[END_COMPONENT]
+    for c in range(first, last):
         j, link, step = (
             model.components[c, PREDICTOR_OF],
             model.components[c, LINK],
@@ -85,25 +97,26 @@ def evaluate_rows(start: int, size: int, model: Model, memory: Memory) -> bool:
                 possible &= apply_link(link, inner[:size], memory.slopes[c, :size])
     end = start + size
     call_family(
-        model.sizes[ADDRESS],
+        response[ADDRESS],
         size,
-        model.components.shape[0],
+        last - first,
         memory.inner.shape[1],
         model.rows[0, start:end],
         model.rows[1, start:end],
-        memory.inner,
+        memory.inner[first:last],
         memory.out,
     )
     return possible
 
 
 @compiled
-def score_rows(start: int, size: int, model: Model, memory: Memory) -> float:
+def score_rows(start: int, size: int, response: Ints, model: Model, memory: Memory) -> float:
     """Set the scores of the rows' linear predictors, add to those of own parameters; return the log likelihood."""
     weights = model.rows[2, start : start + size]
-    for c in range(model.components.shape[0]):
+    first = response[FIRST_COMPONENT]
+    for c in range(first, response[END_COMPONENT]):
         j, own = model.components[c, PREDICTOR_OF], model.components[c, CONSTANT]
-        found = memory.out[1 + c, :size]
+        found = memory.out[1 + c - first, :size]
         if model.components[c, STEP] > 0:
             for i in range(size):
                 at = own + model.sets[start + i] * model.components[c, STEP]

@@ -16,7 +16,7 @@ from hierbayes.engine.core.routine import run
 from hierbayes.engine.whitening.kernel import B, R, forward
 from hierbayes.engine.whitening.laplace import LaplaceStart, density_of, evaluator
 from hierbayes.engine.whitening.packing import Memory, Model, Packed, WhiteningMap
-from hierbayes.engine.whitening.problem import Problem
+from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, tied_effects, ties_of
 
 HARMONIC = harmonic(0.8)
 MANY = 50  # coordinates, from which on the error of straight steps is the larger one
@@ -35,6 +35,8 @@ class Draws:
         Each predictor's coefficients, of its centred columns.
     sd, shapes, cor, r : tuples of tuples of arrays (…, q), (…, P), (…, q, q), (…, levels, q)
         Of each predictor's factors: standard deviations, structures' parameters and constants, correlations, effects.
+    joint : dict
+        Of tied factors by their places: standard deviations and correlations of all their effects.
     statistics : dict
         The sampler's, (chain, draw).
     """
@@ -45,11 +47,12 @@ class Draws:
     shapes: tuple[tuple[Floats, ...], ...]
     cor: tuple[tuple[Floats, ...], ...]
     r: tuple[tuple[Floats, ...], ...]
+    joint: dict[tuple[Place, ...], tuple[Floats, Floats]]
     statistics: dict[str, np.ndarray]
 
 
 def sample(
-    problem: Problem,
+    problem: Question,
     initial: LaplaceStart,
     *,
     draws: int,
@@ -96,7 +99,7 @@ def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
 
 
 def expand(
-    problem: Problem, packed: Packed, positions: Floats, statistics: dict[str, np.ndarray], threads: int = 1
+    problem: Question, packed: Packed, positions: Floats, statistics: dict[str, np.ndarray], threads: int = 1
 ) -> Draws:
     """The model's variables at positions (chain, draw, dim)."""
     shape = positions.shape[:2]
@@ -123,18 +126,36 @@ def expand(
     rs = [list(one) for one in sds]
     shapes = [list(one) for one in sds]
     at, first, shape_at = 0, 0, len(model.scales)
-    for number, (j, k) in enumerate(packed.places):
-        factor = problem.predictors[j].factors[k]
+    joint: dict[tuple[Place, ...], tuple[Floats, Floats]] = {}
+    for number, (places, factor) in enumerate(joint_factors(problem)):
         q, levels = factor.q, factor.n_levels
-        sds[j][k] = scale[:, first + factor.scale_of].reshape(*shape, q)
-        count = sum(len(block.shapes) for block in blocks_of(factor))
-        shapes[j][k] = scale[:, shape_at : shape_at + count].reshape(*shape, count)
+        sd = scale[:, first + factor.scale_of].reshape(*shape, q)
         root = chol[:, number, :q, :q]
         cor = root @ np.swapaxes(root, -1, -2)
         cor[..., range(q), range(q)] = 1.0
-        cors[j][k] = cor.reshape(*shape, q, q)
-        rs[j][k] = r[:, at : at + levels * q].reshape(*shape, levels, q)
-        at, first, shape_at = at + levels * q, first + len(factor.sd_priors), shape_at + count
+        cor = cor.reshape(*shape, q, q)
+        effects = r[:, at : at + levels * q].reshape(*shape, levels, q)
+        if len(places) > 1:
+            joint[places] = sd, cor
+        ties = ties_of(problem, places)
+        shape_at += sum(len(tie.shapes) for tie in ties)
+        begin, tied = 0, tied_effects(ties)
+        for j, k in places:
+            member = problem.predictors[j].factors[k]
+            part = slice(begin, begin + member.q)
+            begin = part.stop
+            sds[j][k], cors[j][k], rs[j][k] = sd[..., part], cor[..., part, part], effects[..., part]
+            values = [np.empty((size, 0))]
+            for block in blocks_of(member):
+                count = len(block.shapes)
+                if any((j, k, effect) in tied for effect in block.effects):
+                    values.append(np.full((size, count), np.nan))  # the tie's own stand for them
+                else:
+                    values.append(scale[:, shape_at : shape_at + count])
+                    shape_at += count
+            together = np.hstack(values)
+            shapes[j][k] = together.reshape(*shape, together.shape[1])
+        at, first = at + levels * q, first + len(factor.sd_priors)
     return Draws(
         own=own.reshape(*shape, len(model.own_places)),
         b=tuple(b[:, start:end].reshape(*shape, end - start) for start, end in model.predictors),
@@ -142,6 +163,7 @@ def expand(
         shapes=tuple(map(tuple, shapes)),
         cor=tuple(map(tuple, cors)),
         r=tuple(map(tuple, rs)),
+        joint=joint,
         statistics=statistics,
     )
 

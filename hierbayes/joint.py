@@ -1,0 +1,467 @@
+"""Models and fits of several responses: each answers as a fit of its own, beside what they share.
+
+A response's own view of the posterior is exact: its variables by the names that they have in a model of it alone.
+What no single response has, the correlations of effects across responses, is beside them.
+"""
+
+import re
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.summary import Diagnosed
+from hierbayes.criticism.checks import Finding, check_draws
+from hierbayes.data.design import MEAN, PACKAGE, Design
+from hierbayes.engine import Settings
+from hierbayes.engine.several import draw_jointly, joint_obstacle
+from hierbayes.errors import DataError, FormulaError, SamplingWarning, UnsupportedError
+from hierbayes.priors import Priors, PriorSet, read_priors
+from hierbayes.sampling import versions
+from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
+from hierbayes.spec import CHAIN_DIMS
+from hierbayes.store import write_responses
+
+MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
+PER_RESPONSE = (
+    "predict residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
+    "shrinkage icc r2 pp_check posterior_predictive"
+)
+
+
+def split_formulas(formula: Any) -> list[Any] | None:
+    """The formulas of several responses; None where there is one response alone.
+
+    Examples
+    --------
+    >>> split_formulas("mvbind(a, b) ~ x + (1 |p| g)")
+    ['a ~ x + (1 |p| g)', 'b ~ x + (1 |p| g)']
+    >>> split_formulas("a ~ x") is None
+    True
+    """
+    if isinstance(formula, Mapping):
+        several = split_formulas(formula.get(MEAN))
+        return several and [{**formula, MEAN: own} for own in several]
+    if isinstance(formula, str):
+        match = MVBIND.match(formula)
+        if match is None:
+            return None
+        names = [name.strip() for name in match[1].split(",")]
+        if "" in names:
+            raise FormulaError(
+                f"mvbind() joins the names of responses: mvbind(a, b) ~ …; got mvbind({match[1]})"
+            )
+        return [f"{name} ~{match[2]}" for name in names]
+    if isinstance(formula, Sequence):
+        found = [own for given in formula for own in (split_formulas(given) or [given])]
+        if not found:
+            raise FormulaError("the list of formulas is empty; give one for each response")
+        return found
+    return None
+
+
+class JointModel:
+    """A model of several responses; `Model` makes it of a list of formulas, or of ``mvbind(a, b) ~ …``.
+
+    Attributes
+    ----------
+    models : mapping of str to Model
+        Each response's own: its formulas, rows, family and priors.
+    spec : JointSpec
+    """
+
+    def __init__(
+        self,
+        make_model: Any,
+        make_fit: Callable[..., Any],
+        formulas: Sequence[Any],
+        data: Any,
+        family: Any = "gaussian",
+        priors: Priors = None,
+        link: Any = None,
+        *,
+        progress: bool = True,
+        center: bool = True,
+        rescor: bool = False,
+    ) -> None:
+        if rescor:
+            raise UnsupportedError(
+                "residuals that are correlated across responses (rescor=True) are not fitted yet; leave it out: "
+                "effects with an ID, (1 |p| g), are correlated across responses"
+            )
+        families = _each(family, len(formulas), "family")
+        links = _each(link, len(formulas), "link")
+        user = read_priors(priors)
+        names = _names(formulas)
+        own_priors = _split_priors(user, names)
+        models = [
+            make_model(formula, data, one, own_priors[name], one_link, progress=progress, center=center)
+            for formula, one, one_link, name in zip(formulas, families, links, names, strict=True)
+        ]
+        for name, model in zip(names, models, strict=True):
+            if not isinstance(model.data, pd.DataFrame):
+                raise UnsupportedError(
+                    "several responses need rows in memory; read the file into a data frame first"
+                )
+            if isinstance(model.design, Design) and model.design.y is None:
+                raise DataError(
+                    f"a model of several responses needs them all, and the rows are without {name!r}"
+                )
+        frames = {name: model.data for name, model in zip(names, models, strict=True)}
+        specs = {name: model.spec for name, model in zip(names, models, strict=True)}
+        self._assemble(make_model, make_fit, resolve_joint(with_common_levels(specs, frames), user), frames)
+
+    def _assemble(
+        self,
+        make_model: Any,
+        make_fit: Callable[..., Any],
+        spec: JointSpec,
+        frames: Mapping[str, pd.DataFrame],
+    ) -> None:
+        self.spec, self._make_fit = spec, make_fit
+        self.models: Mapping[str, Any] = MappingProxyType(
+            {
+                name: make_model._of(own, frames[name], own.layout.bind(frames[name]))
+                for name, own in spec.responses.items()
+            }
+        )
+
+    @classmethod
+    def restored(
+        cls,
+        make_model: Any,
+        make_fit: Callable[..., Any],
+        spec: JointSpec,
+        frames: Mapping[str, pd.DataFrame],
+    ) -> "JointModel":
+        """The model of a fit: what was learnt is not learnt again."""
+        model = cls.__new__(cls)
+        model._assemble(make_model, make_fit, spec, frames)
+        return model
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """Names of the responses."""
+        return tuple(self.models)
+
+    def response(self, name: str) -> Any:
+        """One response's own model, whose priors of what is shared are the margins of the joint ones."""
+        return self.models[_known(name, self.responses)]
+
+    @property
+    def priors(self) -> pd.DataFrame:
+        """Every prior, as `Model.priors`, with its response; those of what several share have none."""
+        tables = [model.priors.assign(response=name) for name, model in self.models.items()]
+        shared = [
+            {
+                "class": prior.kind,
+                "coefficient": prior.coefficient,
+                "group": prior.group,
+                "parameter": "",
+                "prior": str(prior.prior),
+                "origin": prior.origin,
+                "response": "",
+            }
+            for prior in self.spec.tie_priors
+        ]
+        table = pd.concat([*tables, pd.DataFrame(shared)], ignore_index=True).fillna("")
+        return table[["response", *(name for name in table.columns if name != "response")]]
+
+    def check(self) -> tuple[Finding, ...]:
+        """Facts about the data that limit what the model can say, of every response."""
+        return tuple(
+            {str(finding): finding for model in self.models.values() for finding in model.check()}.values()
+        )
+
+    def __repr__(self) -> str:
+        blocks = [f"{len(self.models)} responses: {', '.join(self.models)}"]
+        for name, model in self.models.items():
+            text = repr(model).rpartition("\n\n")[0]
+            blocks.append(f"── {name} " + "─" * max(3, 60 - len(name)) + f"\n{text}")
+        for tie, prior in zip(self.spec.ties, self.spec.tie_priors, strict=True):
+            blocks.append(
+                f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
+                f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
+            )
+        obstacle = joint_obstacle(self.spec, self._designs())
+        blocks.append(f"Not for fit(): {obstacle}" if obstacle else "fit() will take strategy 'whitened'")
+        return "\n\n".join(blocks)
+
+    def _designs(self) -> dict[str, Design]:
+        return {name: model.design for name, model in self.models.items()}
+
+    def fit(
+        self,
+        draws: int = 1000,
+        chains: int = 4,
+        seed: int = 0,
+        strategy: str = "auto",
+        progress: bool = True,
+        *,
+        tune: int | None = None,
+        cores: int | None = None,
+        target_accept: float | None = None,
+    ) -> "JointFit":
+        """Draw the posterior of all responses together, as `Model.fit` that of one.
+
+        Raises
+        ------
+        UnsupportedError
+            For a strategy other than ``"whitened"``, or a model that it cannot draw.
+        """
+        if strategy not in ("auto", "whitened"):
+            raise UnsupportedError(
+                f"strategy {strategy!r} does not draw several responses together; leave it out, or take 'whitened'"
+            )
+        obstacle = joint_obstacle(self.spec, self._designs())
+        if obstacle:
+            raise UnsupportedError(f"no strategy can draw this model: {obstacle}")
+        settings = Settings(draws, chains, tune, seed, cores, target_accept, progress)
+        tree = draw_jointly(self.spec, self._designs(), settings)
+        tree.attrs.update(versions())
+        fit = JointFit(self, tree)
+        for finding in fit.check():
+            if not finding.question:
+                warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
+        return fit
+
+    def __getattr__(self, name: str) -> Any:
+        if name in (
+            "graph",
+            "prior_predictive",
+            "prior_summary",
+            "simulate_prior",
+            "approximate",
+            "refit",
+            "structure",
+        ):
+            raise UnsupportedError(
+                f"{name}() is not there yet for several responses together; each has it alone: "
+                f"model.response({next(iter(self.models))!r}).{name}(…)"
+            )
+        raise AttributeError(f"a model of several responses has no attribute {name!r}")
+
+
+class JointFit:
+    """A posterior of several responses; made by fitting a `JointModel`.
+
+    Attributes
+    ----------
+    model : JointModel
+    tree : xarray.DataTree
+        The draws of all responses: each one's variables have its name in them, ``b_math``.
+    """
+
+    def __init__(self, model: JointModel, tree: xr.DataTree) -> None:
+        self.model, self.tree = model, tree
+        self._views: dict[str, Any] = {}
+
+    @property
+    def spec(self) -> JointSpec:
+        """What was learnt of the data, the families, every prior."""
+        return self.model.spec
+
+    @property
+    def responses(self) -> tuple[str, ...]:
+        """Names of the responses."""
+        return self.model.responses
+
+    @property
+    def posterior(self) -> xr.Dataset:
+        """The posterior group as a dataset."""
+        return self.tree["posterior"].to_dataset()
+
+    @property
+    def priors(self) -> pd.DataFrame:
+        """Every prior, as `JointModel.priors`."""
+        return self.model.priors
+
+    @property
+    def formula(self) -> dict[str, Any]:
+        """The formulas as canonical text, by response."""
+        return {name: self.response(name).formula for name in self.responses}
+
+    def response(self, name: str) -> Any:
+        """The fit as one response sees it: a `Fit`, with all its methods; its draws are the joint posterior's."""
+        name = _known(name, self.responses)
+        if name not in self._views:
+            self._views[name] = self._view(name)
+        return self._views[name]
+
+    def _view(self, name: str) -> Any:
+        spec, own = self.spec.responses[name], self.model.models[name]
+        posterior = self.posterior
+        arrays = self.spec.own_arrays(
+            name, {str(key): values.to_numpy() for key, values in posterior.data_vars.items()}
+        )
+        chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+        coords = {**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)}
+        groups = {
+            "posterior": xr.Dataset(
+                {v.name: ((*CHAIN_DIMS, *v.dims), arrays[v.name]) for v in spec.variables}, coords=coords
+            ),
+            "sample_stats": self.tree["sample_stats"].to_dataset(),
+            "observed_data": self.tree[f"observed_data_{name}"].to_dataset(),
+        }
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs.update(self.tree.attrs)
+        return self.model._make_fit(spec, own.data, own.design, tree)
+
+    def __repr__(self) -> str:
+        return f"Fit of {len(self.responses)} responses: {', '.join(self.responses)}\n\n{self.summary()}"
+
+    def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Every response's quantities, its name in front, and the correlations across responses."""
+        tables = [
+            self.response(name)
+            .summary(prob, interval)
+            .rename(index=lambda quantity, name=name: f"{name}.{quantity}")
+            for name in self.responses
+        ]
+        across = self._across(prob, interval)
+        return pd.concat([*tables, across] if len(across) else tables)
+
+    def _across(self, prob: float | None, interval: str | None) -> pd.DataFrame:
+        posterior = self.posterior
+        draws = {
+            label: posterior[variable.name].to_numpy()[..., i, j]
+            for label, _, variable, i, j in self.spec.across()
+        }
+        if not draws:
+            return pd.DataFrame()
+        chosen = get_interval(prob, interval)
+        labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
+        flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
+        found = Diagnosed(labels, flat, posterior.sizes["chain"], "summary")
+        return found.table(chosen.prob, chosen.kind)
+
+    def fixef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Population-level coefficients of every response, as `Fit.fixef`."""
+        return self._stacked("fixef", prob, interval)
+
+    def ranef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Deviations of each level from the population, of every response, as `Fit.ranef`."""
+        return self._stacked("ranef", prob, interval)
+
+    def coef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Coefficients of each level, of every response, as `Fit.coef`."""
+        return self._stacked("coef", prob, interval)
+
+    def varcorr(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """Standard deviations and correlations of every response, as `Fit.varcorr`, then those across responses."""
+        own = self._stacked("varcorr", prob, interval)
+        across = self._across(prob, interval)
+        if not len(across):
+            return own
+        labels = pd.DataFrame(
+            [
+                {
+                    "response": "",
+                    "parameter": "",
+                    "group": tie.group,
+                    "effect": tie.effects[i],
+                    "effect2": tie.effects[j],
+                }
+                for _, tie, _, i, j in self.spec.across()
+            ]
+        )
+        shown = across[["mean", "sd", "lower", "upper"]].reset_index(drop=True)
+        return pd.concat([own, pd.concat([labels, shown], axis=1)], ignore_index=True)
+
+    def _stacked(self, method: str, prob: float | None, interval: str | None) -> pd.DataFrame:
+        tables = []
+        for name in self.responses:
+            table = getattr(self.response(name), method)(prob, interval)
+            table.insert(0, "response", name)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def save(self, path: str | Path) -> None:
+        """Write the whole fit to one netCDF file with a checksum, as `Fit.save`; `load` reads it."""
+        frames = {name: own.data for name, own in self.model.models.items()}
+        write_responses(path, self.spec, frames, self.tree)
+
+    def check(self) -> tuple[Finding, ...]:
+        """What is wrong with the draws or the data, of every response; nothing when all is well."""
+        found: dict[str, Finding] = {}
+        for name in self.responses:
+            own = self.response(name)
+            for finding in (*check_draws(own.spec, own.tree), *own.model.check()):
+                found.setdefault(str(finding), finding)
+        return tuple(found.values())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        if name not in PER_RESPONSE.split() and not name.startswith(("avg_", "plot_")):
+            raise AttributeError(
+                f"a fit of several responses has no attribute {name!r}; fit.response({self.responses[0]!r}) has all "
+                "that a fit of one response has"
+            )
+
+        def of_response(*arguments: Any, response: str | None = None, **options: Any) -> Any:
+            if response is None:
+                raise TypeError(
+                    f"{name}() is about one response: {name}(…, response={self.responses[0]!r}); there are "
+                    f"{', '.join(self.responses)}"
+                )
+            return getattr(self.response(response), name)(*arguments, **options)
+
+        of_response.__name__ = name
+        return of_response
+
+
+def _each(given: Any, count: int, word: str) -> list[Any]:
+    """One for each response: a list of them, or one for all."""
+    if isinstance(given, Sequence) and not isinstance(given, str):
+        if len(given) != count:
+            raise DataError(
+                f"{word} names {len(given)} for {count} responses; give one for each, or one for all"
+            )
+        return list(given)
+    return [given] * count
+
+
+def _names(formulas: Sequence[Any]) -> list[str]:
+    """What the responses are called: their left-hand sides, as names of variables may be."""
+    from hierbayes.formula import Formula, parse
+
+    found = []
+    for formula in formulas:
+        main = formula.get(MEAN) if isinstance(formula, Mapping) else formula
+        parsed = main if isinstance(main, Formula) else parse(str(main), response=True)
+        assert parsed.response is not None
+        plain = parsed.response.expression.strip("`")
+        found.append(re.sub(r"\W+", "_", plain).strip("_") or "y")
+    check_names(found)
+    return found
+
+
+def _split_priors(user: PriorSet, names: Sequence[str]) -> dict[str, PriorSet]:
+    """Each response's priors: those with its name in front, and those without any, which are about all of them."""
+    shared = re.compile(r"^cor\[.*, \w+\]$")
+    found = {}
+    for name in names:
+        entries, origins = [], []
+        for (address, prior), origin in zip(user.entries, user.origins, strict=True):
+            head, dot, rest = address.partition(".")
+            if dot and head == name:
+                entries.append((rest, prior))
+                origins.append(origin)
+            elif not (dot and head in names) and not shared.match(address):
+                entries.append((address, prior))
+                origins.append(origin)
+        found[name] = PriorSet(tuple(entries), user.origin, tuple(origins))
+    return found
+
+
+def _known(name: str, names: Sequence[str]) -> str:
+    if name not in names:
+        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
+    return name

@@ -1,0 +1,243 @@
+"""Several responses as one value: a specification each, what they share, and names in one posterior."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.data.factors import Levels, learn_levels
+from hierbayes.data.tables import free_name
+from hierbayes.defaults import resolve_targets, tie_target
+from hierbayes.errors import DataError
+from hierbayes.priors import Prior, PriorSet
+from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
+from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
+
+
+@dataclass(frozen=True, eq=False)
+class JointSpec:
+    """A model of several responses.
+
+    Attributes
+    ----------
+    responses : mapping of str to ModelSpec
+        Each response's own, in order.
+    tie_priors : tuple of ResolvedPrior
+        Of the correlations of each of `ties`.
+    """
+
+    responses: Mapping[str, ModelSpec]
+    tie_priors: tuple[ResolvedPrior, ...]
+
+    @cached_property
+    def ties(self) -> tuple[Tie, ...]:
+        """Group effects that are correlated across formulas, of one response or of several."""
+        return ties_of(self.responses)
+
+    @cached_property
+    def tied_groups(self) -> tuple[TiedGroup, ...]:
+        """The grouping factors whose effects on several predictors are drawn together."""
+        return tied_groups(self.ties)
+
+    @cached_property
+    def predictors(self) -> Mapping[Key, int]:
+        """The place of each response's and parameter's linear predictor among all."""
+        keys = [
+            (name, parameter) for name, spec in self.responses.items() for parameter in spec.layout.predictors
+        ]
+        return {key: place for place, key in enumerate(keys)}
+
+    @cached_property
+    def renamed(self) -> Mapping[str, tuple[tuple[Variable, Variable], ...]]:
+        """By response: each variable of its own specification, and what it is in the posterior of all."""
+        taken = set(ARVIZ_NAMES)
+        levels = {
+            variable.dims[0]
+            for spec in self.responses.values()
+            for variable in spec.variables
+            if variable.kind == "r"
+        }
+        taken |= levels
+        found: dict[str, tuple[tuple[Variable, Variable], ...]] = {}
+        for response, spec in self.responses.items():
+            pairs = []
+            dims: dict[str, str] = {dim: dim for dim in levels}
+            for variable in (v for v in spec.variables if v.kind != "tie"):
+                for dim in variable.dims:
+                    if dim not in dims:
+                        dims[dim] = free_name(f"{response}_{dim}", taken)
+                        taken.add(dims[dim])
+                name = free_name(joint_name(response, variable), taken)
+                taken.add(name)
+                pairs.append(
+                    (variable, replace(variable, name=name, dims=tuple(dims[d] for d in variable.dims)))
+                )
+            found[response] = tuple(pairs)
+        return found
+
+    @cached_property
+    def tie_variables(self) -> tuple[Variable, ...]:
+        """The variable of each tie's correlation matrix."""
+        pairs = [new for own in self.renamed.values() for _, new in own]
+        taken = {name for variable in pairs for name in (variable.name, *variable.dims)}
+        return tie_variables(self.ties, {*taken, *ARVIZ_NAMES})
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """The posterior schema of all responses together."""
+        return (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables)
+
+    @cached_property
+    def coords(self) -> Mapping[str, NDArray[Any]]:
+        """Labels of every dimension of the posterior."""
+        found: dict[str, Any] = {}
+        for response, pairs in self.renamed.items():
+            own = self.responses[response].coords
+            for old, new in pairs:
+                found |= {there: own[here] for here, there in zip(old.dims, new.dims, strict=True)}
+        for tie, variable in zip(self.ties, self.tie_variables, strict=True):
+            found |= {dim: np.array(tie.effects, dtype=object) for dim in variable.dims}
+        return found
+
+    def joint_arrays(
+        self, response: str, arrays: Mapping[str, Any]
+    ) -> dict[str, tuple[tuple[str, ...], Any]]:
+        """One response's arrays (chain, draw, …) by its own names: dims and arrays by those of all."""
+        return {new.name: (new.dims, arrays[old.name]) for old, new in self.renamed[response]}
+
+    def own_arrays(self, response: str, values: Mapping[str, Any]) -> dict[str, Any]:
+        """The arrays (chain, draw, …) of one response by its own names, from those of all."""
+        spec = self.responses[response]
+        found = {old.name: np.asarray(values[new.name]) for old, new in self.renamed[response]}
+        for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+            place = next(
+                k
+                for k, one in enumerate(self.ties)
+                if (one.group, one.identifier) == (tie.group, tie.identifier)
+            )
+            joint = self.ties[place]
+            chosen = [
+                place
+                for member, places in zip(joint.members, joint.places, strict=True)
+                if member.response == response
+                for place in places
+            ]
+            matrix = np.asarray(values[self.tie_variables[place].name])
+            found[variable.name] = matrix[..., chosen, :][..., chosen]
+        return found
+
+    def across(self) -> Iterator[tuple[str, Tie, Variable, int, int]]:
+        """The correlations that no single response has: name, tie, its variable, and the place there."""
+        for tie, variable in zip(self.ties, self.tie_variables, strict=True):
+            whose = [m.response for m, places in zip(tie.members, tie.places, strict=True) for _ in places]
+            for i, j in tie.across:
+                if whose[i] != whose[j]:
+                    yield f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", tie, variable, i, j
+
+    def tie_prior(self, tie: Tie) -> Prior:
+        """The prior of all correlations of a tie."""
+        return self.tie_priors[self.ties.index(tie)].prior
+
+
+def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:
+    """The ties of several responses' formulas."""
+    return find_ties(
+        {
+            (n, parameter): layout
+            for n, spec in responses.items()
+            for parameter, layout in spec.layout.predictors.items()
+        }
+    )
+
+
+def joint_name(response: str, variable: Variable) -> str:
+    """What one response's variable is called beside those of others: ``"b_math"``, ``"sd_math_school"``.
+
+    Examples
+    --------
+    >>> joint_name("math", Variable("sd_sigma_school", (), "sd", "sigma", "school"))
+    'sd_math_sigma_school'
+    >>> joint_name("math", Variable("sigma", (), "auxiliary", "sigma"))
+    'sigma_math'
+    """
+    kind = variable.kind
+    if kind != "auxiliary" and (variable.name == kind or variable.name.startswith(f"{kind}_")):
+        return f"{kind}_{response}{variable.name[len(kind) :]}"
+    return f"{variable.name}_{response}"
+
+
+def with_common_levels(
+    specs: Mapping[str, ModelSpec], frames: Mapping[str, pd.DataFrame]
+) -> dict[str, ModelSpec]:
+    """The same with the levels of all responses' rows, where several vary by one grouping factor.
+
+    A level without a row of one response has effects there all the same, from the population and from what the other
+    responses say of it.
+    """
+    columns: dict[tuple[str, ...], list[str]] = {}
+    for name, spec in specs.items():
+        for layout in spec.layout.predictors.values():
+            for factor in layout.factors:
+                known = columns.setdefault(factor.levels.columns, [])
+                if name not in known:
+                    known.append(name)
+    common: dict[tuple[str, ...], Levels] = {}
+    for own, names in columns.items():
+        if len(names) > 1:
+            rows = pd.concat([frames[name][list(own)] for name in names], ignore_index=True)
+            common[own] = learn_levels(own, rows)
+    return {name: _with_levels(spec, common) for name, spec in specs.items()}
+
+
+def _with_levels(spec: ModelSpec, common: Mapping[tuple[str, ...], Levels]) -> ModelSpec:
+    predictors = {
+        parameter: replace(
+            layout,
+            factors=tuple(
+                replace(factor, levels=common.get(factor.levels.columns, factor.levels))
+                for factor in layout.factors
+            ),
+        )
+        for parameter, layout in spec.layout.predictors.items()
+    }
+    return replace(spec, layout=replace(spec.layout, predictors=MappingProxyType(predictors)))
+
+
+def resolve_joint(specs: Mapping[str, ModelSpec], user: PriorSet) -> JointSpec:
+    """Responses and what they share, with the priors of that; each response's own priors of it are its margins."""
+    ties = ties_of(specs)
+    resolved = resolve_targets([tie_target(tie) for tie in ties], user)
+    found = {name: _with_margins(name, spec, ties, resolved) for name, spec in specs.items()}
+    return JointSpec(MappingProxyType(found), resolved)
+
+
+def _with_margins(
+    name: str, spec: ModelSpec, ties: tuple[Tie, ...], resolved: tuple[ResolvedPrior, ...]
+) -> ModelSpec:
+    """One response's specification with what the priors of all correlations say of its own."""
+    priors = list(spec.priors)
+    for tie, prior in zip(ties, resolved, strict=True):
+        own = [member for member in tie.members if member.response == name]
+        effects = sum(len(member.effects) for member in own)
+        if effects < 2:
+            continue
+        group, identifier = own[0].factor.name, tie.identifier if len(own) > 1 else ""
+        for place, known in enumerate(priors):
+            if (known.kind, known.group, known.parameter, known.coefficient) == (
+                "cor", group, own[0].parameter, identifier,
+            ):  # fmt: skip
+                margin = tie.margin(prior.prior, effects)
+                priors[place] = replace(known, prior=margin, origin=prior.origin, literal=prior.literal)
+    return replace(spec, priors=tuple(priors))
+
+
+def check_names(names: list[str]) -> None:
+    """Refuse two responses of one name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{name!r} is the response of two formulas; each needs a response of its own")

@@ -1,0 +1,244 @@
+"""Several responses with group effects that are correlated across them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import special, stats
+
+import hierbayes as hb
+from hierbayes.engine.core.hyperparameters import LAM, VALUE
+from hierbayes.engine.several import to_stacked
+from hierbayes.engine.whitening.kernel import B, R, forward
+from hierbayes.engine.whitening.laplace import evaluator, laplace_start
+
+PRIORS = {"Intercept": "Normal(0, 3)", "b": "Normal(0, 2)", "sd": "HalfNormal(2)", "cor[g, p]": "LKJ(1.5)"}
+
+
+def simulated(groups: int = 60, rows: int = 15, cor: float = 0.8, seed: int = 3) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    effects = rng.multivariate_normal([0, 0], [[1.0, 0.5 * cor], [0.5 * cor, 0.25]], groups)
+    g = np.repeat(np.arange(groups), rows)
+    x = rng.normal(size=len(g))
+    frame = pd.DataFrame({"x": x, "g": g})
+    frame["weight"] = 1 + 0.5 * x + effects[g, 0] + 0.7 * rng.normal(size=len(g))
+    frame["count"] = rng.poisson(np.exp(0.5 - 0.3 * x + effects[g, 1])).astype(float)
+    frame.loc[rng.choice(len(g), len(g) // 5, replace=False), "count"] = np.nan
+    frame.loc[g == 1, "weight"] = np.nan  # one group without any row of this response
+    return frame
+
+
+@pytest.fixture(scope="module")
+def data() -> pd.DataFrame:
+    return simulated()
+
+
+def log_density(frame, families, values) -> float:
+    """The joint density of a Gaussian and another response by hand, the effects' as one dense normal."""
+    total = 0.0
+    for number, (response, family) in enumerate(families.items()):
+        rows = frame[frame[response].notna()]
+        b = values["b"][number]
+        eta = b[0] + b[1] * (rows["x"] - rows["x"].mean()) + values["r"][rows["g"], number]
+        y, sigma = rows[response].to_numpy(), values["sigma"].get(response)
+        if family == "gaussian":
+            total += stats.norm.logpdf(y, eta, sigma).sum() + stats.expon.logpdf(sigma)
+        else:
+            total += stats.poisson.logpmf(y, np.exp(eta)).sum()
+        total += stats.norm.logpdf(b[0], 0, 3) + stats.norm.logpdf(b[1], 0, 2)
+    sd, rho = values["sd"], values["rho"]
+    total += stats.halfnorm.logpdf(sd, scale=2).sum()
+    total += 0.5 * np.log1p(-(rho**2)) - 2 * np.log(2) - special.betaln(1.5, 1.5)  # LKJ(1.5) of two
+    levels = len(values["r"])
+    covariance = np.kron(np.eye(levels), np.outer(sd, sd) * np.array([[1, rho], [rho, 1]]))
+    return total + stats.multivariate_normal.logpdf(values["r"].ravel(), np.zeros(2 * levels), covariance)
+
+
+@pytest.mark.parametrize("other", ["gaussian", "poisson"])
+def test_density_is_a_dense_normals(other):
+    frame = simulated(groups=4, rows=6)
+    families = {"weight": "gaussian", "count": other}
+    priors = {**PRIORS, "weight.sigma": "Exponential(1)"}
+    if other == "gaussian":
+        priors["count.sigma"] = "Exponential(1)"
+    with pytest.warns(hb.DataWarning):
+        model = hb.Model("mvbind(weight, count) ~ x + (1 |p| g)", frame, ["gaussian", other], priors)
+    designs = {name: own.design for name, own in model.models.items()}
+    packed = laplace_start(to_stacked(model.spec, designs)).packed
+    memory, evaluate = packed.memory(), evaluator(packed)
+
+    def values(position):
+        forward(position, packed.model, packed.mapping, memory)
+        lam = memory.lams[LAM, 0]
+        covariance = np.tril(lam) @ np.tril(lam).T
+        sd = np.sqrt(np.diagonal(covariance))
+        sigma = dict(zip([n for n, f in families.items() if f == "gaussian"], memory.own[VALUE], strict=True))
+        return {
+            "b": memory.coefs[B].reshape(2, 2).copy(), "r": memory.effects[R].reshape(-1, 2).copy(), "sd": sd,
+            "rho": covariance[0, 1] / sd.prod(), "sigma": sigma,
+        }  # fmt: skip
+
+    def flat(position):
+        v = values(position)
+        return np.concatenate(
+            [v["b"].ravel(), v["r"].ravel(), v["sd"], [v["rho"]], list(v["sigma"].values())]
+        )
+
+    def derivative(function, position, step=1e-3):
+        found = []
+        for unit in np.eye(position.size):
+            near, far = (
+                function(position + k * step * unit) - function(position - k * step * unit) for k in (1, 2)
+            )
+            found.append((8 * near - far) / (12 * step))
+        return np.array(found)
+
+    rng = np.random.default_rng(1)
+    for _ in range(2):
+        position = 0.3 * rng.normal(size=packed.dim)
+        density, gradient = evaluate(position)
+        gradient = gradient.copy()
+        jacobian = np.linalg.slogdet(derivative(flat, position)).logabsdet
+        assert_allclose(density, log_density(frame, families, values(position)) + jacobian, rtol=1e-8)
+        differences = derivative(lambda at: evaluate(at)[0], position)
+        assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def fit(data):
+    with pytest.warns(hb.DataWarning):
+        model = hb.Model(["weight ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], data, ["gaussian", "poisson"])
+    return model.fit(seed=1, progress=False)
+
+
+def test_recovery(fit):
+    found = fit.summary()
+    truth = {
+        "weight.Intercept": 1, "weight.x": 0.5, "weight.sd[g, Intercept]": 1, "weight.sigma": 0.7,
+        "count.Intercept": 0.5, "count.x": -0.3, "count.sd[g, Intercept]": 0.5,
+        "cor[g, weight_Intercept, count_Intercept]": 0.8,
+    }  # fmt: skip
+    assert set(found.index) == set(truth)
+    off = [(found.loc[name, "mean"] - value) / found.loc[name, "sd"] for name, value in truth.items()]
+    assert np.abs(off).max() < 3
+    assert found["ess_bulk"].min() > 400
+
+
+def test_names_of_variables(fit):
+    assert set(fit.posterior.data_vars) == {
+        "b_weight", "sd_weight_g", "r_weight_g", "sigma_weight", "b_count", "sd_count_g", "r_count_g", "cor_g_p",
+    }  # fmt: skip
+    assert fit.posterior["cor_g_p"].dims == ("chain", "draw", "g_p_effect", "g_p_effect2")
+    assert list(fit.posterior["g_p_effect"].values) == ["weight_Intercept", "count_Intercept"]
+    assert fit.posterior["r_weight_g"].dims == ("chain", "draw", "g", "weight_g_effect")
+
+
+def test_a_group_without_rows_learns_from_the_other_response(fit):
+    """Its effect follows the other's by the regression of correlated normal effects."""
+    post = fit.posterior
+    r, other = (post[f"r_{name}_g"].sel(g=1).to_numpy().ravel() for name in ("weight", "count"))
+    slope = post["cor_g_p"].to_numpy()[..., 0, 1].ravel() * post["sd_weight_g"].to_numpy().ravel()
+    expected = slope / post["sd_count_g"].to_numpy().ravel() * other
+    error = r.std() / np.sqrt(len(r) / 4)
+    assert abs(r.mean() - expected.mean()) < 4 * error
+
+
+def test_answers_of_one_response(fit, data):
+    own = fit.response("count")
+    assert isinstance(own, hb.Fit)
+    assert_allclose(own.posterior["b"], fit.posterior["b_count"])
+    pd.testing.assert_frame_equal(fit.predict(response="count"), own.predict())
+    new = fit.predict({"x": [0.0], "g": [0]}, response="weight")
+    assert new.shape[0] == 1
+    assert fit.loo(response="count").n_data_points == data["count"].notna().sum()
+    assert set(fit.ranef()["response"]) == set(fit.fixef()["response"]) == {"weight", "count"}
+    assert len(fit.coef()) == 2 * data["g"].nunique()
+    row = fit.varcorr().iloc[-1]
+    assert (row["effect"], row["effect2"]) == ("weight_Intercept", "count_Intercept")
+    assert "2 responses" in repr(fit)
+    assert "Correlated across formulas by g" in repr(fit.model)
+
+
+def test_saved_and_loaded(fit, tmp_path):
+    fit.save(tmp_path / "fit.nc")
+    again = hb.load(tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(again.summary(), fit.summary())
+    pd.testing.assert_frame_equal(again.priors, fit.priors)
+    pd.testing.assert_frame_equal(
+        again.predict(response="weight"), fit.predict(response="weight"), check_index_type=False
+    )
+
+
+def test_priors_name_their_response(data):
+    with pytest.warns(hb.DataWarning):
+        model = hb.Model(
+            "mvbind(weight, count) ~ x + (x |p| g)", data,
+            priors={"weight.b[x]": "Normal(0, 1)", "cor[g, p]": "LKJ(2)"},
+        )  # fmt: skip
+    table = model.priors.set_index(["response", "class", "coefficient"])["prior"]
+    assert table["weight", "b", "x"] == "Normal(mu=0, sigma=1)"
+    assert table["count", "b", "x"] != "Normal(mu=0, sigma=1)"
+    assert table["", "cor", "p"] == "LKJ(eta=2)"
+    assert (
+        table["weight", "cor", ""] == "LKJ(eta=3)"
+    )  # its margin: half a unit for each of the two other effects
+
+
+def test_responses_without_an_id_are_as_by_themselves(data):
+    frame = data.dropna()
+    both = hb.fit(
+        ["weight ~ x + (1 | g)", "count ~ x"], frame, ["gaussian", "poisson"], seed=2, progress=False
+    )
+    alone = hb.fit("weight ~ x + (1 | g)", frame, seed=3, progress=False)
+    found, expected = both.response("weight").summary(), alone.summary()
+    error = np.hypot(found["mcse_mean"], expected["mcse_mean"])
+    assert (np.abs(found["mean"] - expected["mean"]) / error).max() < 4.5
+    assert_allclose(found["sd"], expected["sd"], rtol=0.12)
+
+
+def test_means_of_two_outcomes_are_nearly_remls():
+    """nlme 3.1-162: lme(y ~ 0 + which + which:iqc, random = ~ 0 + which | school, weights = varIdent(~ 1 | which))."""
+    bdf = hb.load_dataset("bdf")
+    fit = hb.fit("mvbind(language, arithmetic) ~ center(iq) + (1 |p| school)", bdf, seed=1, progress=False)
+    reml = {
+        "language.Intercept": 40.5327, "language.center(iq)": 2.4481, "language.sd[school, Intercept]": 3.1039,
+        "language.sigma": 6.4948, "arithmetic.Intercept": 19.0610, "arithmetic.center(iq)": 1.4928,
+        "arithmetic.sd[school, Intercept]": 2.8588, "arithmetic.sigma": 6.4948 * 0.7558813,
+    }  # fmt: skip
+    found = fit.summary()
+    for name, value in reml.items():
+        assert abs(found.loc[name, "mean"] - value) < 0.25 * found.loc[name, "sd"], name
+    cor = found.loc["cor[school, language_Intercept, arithmetic_Intercept]"]
+    assert (
+        cor["lower"] < 0.977 < 1
+    )  # the REML estimate lies near the bound, to which a posterior mean keeps a distance
+    assert cor["mean"] > 0.9
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda d: hb.Model(["x ~ 1", "x ~ 1"], d), "response of two formulas"),
+        (
+            lambda d: hb.Model(["weight ~ x", "count ~ x"], d, ["gaussian"] * 3),
+            "family names 3 for 2 responses",
+        ),
+        (lambda d: hb.Model("mvbind(weight, count) ~ x", d, rescor=True), "rescor=True"),
+        (lambda d: hb.Model("weight ~ x", d, rescor=True), "this model has one"),
+        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).fit(strategy="nuts"), "leave it out"),
+        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).graph(), "each has it alone"),
+        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).response("z"), "there are weight, count"),
+        (
+            lambda d: hb.Model("mvbind(weight, count) ~ x", d, priors={"z.b": "Normal(0, 1)"}),
+            "matches nothing",
+        ),
+    ],
+)
+def test_refusals(call, words, data):
+    with pytest.raises(hb.HierBayesError, match=words):
+        call(data.dropna())
+
+
+def test_methods_ask_for_a_response(fit):
+    with pytest.raises(TypeError, match="response='weight'"):
+        fit.predict()
