@@ -33,7 +33,7 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
 
 
 def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
-    for parameter, formula in spec.layout.formulas.items():
+    for parameter, formula in spec.formulas.items():
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
     yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
@@ -87,7 +87,11 @@ def _block_words(factor: Factor) -> str:
 def equations(spec: ModelSpec) -> list[str]:
     """The model's equations, one a line."""
     lines = [f"{spec.layout.response.name}_i ~ {_indexed(spec)}"]
+    known = {parameter.name for parameter in spec.family.known}
     for parameter, layout in spec.layout.predictors.items():
+        if parameter in known:
+            lines.append(f"{parameter}_i = {layout.offsets[0].text}")
+            continue
         link = spec.parameter_link(parameter).name
         left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
         lines.append(f"{left} = {_predictor_words(layout)}")

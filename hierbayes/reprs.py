@@ -83,7 +83,7 @@ def model_html(spec: ModelSpec, design: Design | Streamed, strategy: str, reason
 def fit_heading(spec: ModelSpec, tree: xr.DataTree, summary: pd.DataFrame) -> str:
     """Formula, family, how it was drawn."""
     sizes, attrs = tree["posterior"].sizes, tree.attrs
-    formulas = "; ".join(str(formula) for formula in spec.layout.formulas.values())
+    formulas = "; ".join(str(formula) for formula in spec.formulas.values())
     if is_approximate(tree):
         how = f"{sizes['draw']} draws of {describe_approximation(tree)}"
     else:

@@ -17,6 +17,7 @@ from hierbayes.data.response import ThresholdSets
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
+from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
 
@@ -256,6 +257,12 @@ class ModelSpec:
                 f"columns determine each other, and the flat priors of {', '.join(names)} leave open how they share: "
                 "that is no posterior; give one of them a proper prior, or leave it out"
             )
+
+    @property
+    def formulas(self) -> Mapping[str, Formula]:
+        """The formulas as they are written: what rows state is in the response's."""
+        known = {parameter.name for parameter in self.family.known}
+        return {name: formula for name, formula in self.layout.formulas.items() if name not in known}
 
     @property
     def link_name(self) -> str:

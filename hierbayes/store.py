@@ -174,11 +174,13 @@ def _plain(value: Any) -> Any:
 
 
 def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
+    known = {parameter.name for parameter in spec.family.known}  # the response's own formula has them
+    links = {name: link for name, link in spec.links.items() if name not in known}
     return {
         "format": FORMAT,
-        "formulas": {name: str(formula) for name, formula in spec.layout.formulas.items()},
+        "formulas": {name: str(formula) for name, formula in spec.formulas.items()},
         "family": spec.family.name,
-        "link": {**spec.links, spec.family.first.name: spec.shown_link},
+        "link": {**links, spec.family.first.name: spec.shown_link},
         "priors": [
             [
                 p.kind,

@@ -366,7 +366,19 @@ RESPONSE = [
         "'log(z)'",
         "remove or correct",
     ),
-    bad("censored", model("y | cens(yes) ~ x"), hb.UnsupportedError, "cens(…)", "leave it out"),
+    bad("standard errors of 0", model("y | se(z) ~ x", D.assign(z=0)), hb.DataError, "se must be above 0"),
+    bad(
+        "errors of counts",
+        model("count | se(1) ~ x", family="poisson"),
+        hb.UnsupportedError,
+        "gaussian, student",
+    ),
+    bad(
+        "errors and sigma",
+        model({"mu": "y | se(1) ~ x", "sigma": "~ x"}),
+        hb.UnsupportedError,
+        "se(…, sigma=True)",
+    ),
 ]
 FORMULAS = [
     bad("bare bar", model("y ~ x | g"), hb.FormulaError, "needs parentheses: (x | g)", "^"),
@@ -439,7 +451,10 @@ FORMULAS = [
         "hurdle_gamma",
     ),
     bad("logistic", model("yes ~ x", family="logistic"), hb.UnsupportedError, "take 'bernoulli'"),
-    bad("rate", model("count | rate(n) ~ x", family="poisson"), hb.FormulaError, "+ offset(log(…))"),
+    bad("rate of a measure", model("y | rate(n) ~ x"), hb.UnsupportedError, "takes no rate(…)", "poisson"),
+    bad(
+        "rate of 0", model("count | rate(x * 0) ~ 1", family="poisson"), hb.DataError, "rate must be above 0"
+    ),
     bad("link", model("y ~ x", link="logit"), hb.UnsupportedError, "'logit'", "its links are identity, log"),
 ]
 PRIORS = [

@@ -102,6 +102,22 @@ SCHEMAS = {
         572,
         {"subject": "text", "rating": "int", "treat": "float", "period": "float", "carry": "int"},
     ),
+    "bcg": (
+        13,
+        {
+            "trial": "text",
+            "author": "text",
+            "year": "int",
+            "latitude": "int",
+            "allocation": "text",
+            "log_rr": "float",
+            "se": "float",
+        },
+    ),
+    "kidney": (
+        76,
+        {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
+    ),
 }
 
 # The reference's population-level parts, and the data they are about.

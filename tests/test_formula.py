@@ -182,7 +182,19 @@ RESPONSES = {
     "y|trials(10)~x": Response("y", (("trials", "10"),)),
     "y | trials(y + n) ~ x": Response("y", (("trials", "y + n"),)),
     "y | weights(w) + trials(n) ~ x": Response("y", (("trials", "n"), ("weights", "w"))),
-    "log(y) | cens(c) + weights(sqrt(w)) ~ x": Response("log(y)", (("weights", "sqrt(w)"), ("cens", "c"))),
+    "log(y) | cens(c) + weights(sqrt(w)) ~ x": Response(
+        "log(y)", (("weights", "sqrt(w)"),), stated=(("cens", (("cens", "c"),)),)
+    ),
+    "y | trunc(0, 2 * u) + cens(c, b) ~ x": Response(
+        "y", stated=(("cens", (("cens", "c"), ("y2", "b"))), ("trunc", (("lb", "0"), ("ub", "2 * u"))))
+    ),
+    "y | trunc(ub=-1) + rate(d) ~ x": Response(
+        "y", stated=(("trunc", (("ub", "-1"),)), ("rate", (("rate", "d"),)))
+    ),
+    "y | se(s, sigma=False) ~ x": Response("y", stated=(("se", (("se", "s"),)),)),
+    "y | se(sqrt(v), sigma=True) ~ x": Response(
+        "y", stated=(("se", (("se", "sqrt(v)"), ("sigma", "True"))),)
+    ),
 }
 
 # text with the place marked by ‸ just before it, and a piece of the message
@@ -375,7 +387,11 @@ BAD = [
     ("y ‸|| trials(n) ~ x", "one bar"),
     ("y | trials(n) ‸| weights(w) ~ x", "joined by"),
     ("y | ‸trial(n) ~ x", "unknown; did you mean trials"),
-    ("y | ‸se(n) ~ x", "not supported"),
+    ("y | ‸dec(n) ~ x", "not supported"),
+    ("y | trunc(‸) ~ x", "needs an argument"),
+    ("y | ‸cens(y2=b) ~ x", "needs cens"),
+    ("y | se(s, ‸t) ~ x", "sigma of se\\(\\) is True"),
+    ('y | trunc(‸"a") ~ x', "takes a column"),
     ("y | ‸n ~ x", "after the bar of a response stand"),
     ("y | trials(‸) ~ x", "needs an argument"),
     ("y | ‸trials(n, w) ~ x", "takes one argument"),
@@ -608,9 +624,9 @@ EFFECTS = st.one_of(st.just("1"), TERMS, st.tuples(SUMS, TERMS).map(" + ".join))
 GROUPS = st.tuples(EFFECTS, st.sampled_from(["|", "||"]), FACTORS).map(lambda t: f"({t[0]} {t[1]} {t[2]})")
 OFFSETS = st.tuples(SPELLINGS, EXPRESSIONS).map(lambda t: f"offset({t[0]} - ({t[1]}))")
 RIGHT = st.lists(st.one_of(SUMS, GROUPS, OFFSETS), min_size=1, max_size=4).map(" + ".join)
-ADDITIONS = st.lists(st.sampled_from(["trials", "weights", "cens"]), unique=True).flatmap(
-    lambda names: st.tuples(*[SPELLINGS.map(f"{name}({{}})".format) for name in names]).map(" + ".join)
-)
+ADDITIONS = st.lists(
+    st.sampled_from(["trials", "weights", "cens", "se", "rate", "trunc"]), unique=True
+).flatmap(lambda names: st.tuples(*[SPELLINGS.map(f"{name}({{}})".format) for name in names]).map(" + ".join))
 LEFT = st.tuples(st.one_of(SPELLINGS, CALLS, SPELLINGS.map("2 * {}".format)), ADDITIONS).map(
     lambda t: f"{t[0]} | {t[1]}" if t[1] else t[0]
 )

@@ -207,6 +207,12 @@ def _check_request(spec: ModelSpec, design: Design, request: Request) -> None:
     if request.kind == "response" and spec.family.needs_trials and design.trials is None:
         columns = ", ".join(map(repr, spec.layout.response.trial_columns))
         raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
+    for name, made_of in spec.layout.unstated.items() if request.kind == "response" else ():
+        if np.isnan(design.predictors[name].offset).any():
+            names = ", ".join(map(repr, made_of))
+            raise DataError(
+                f"kind='response' needs the standard errors of the new rows: add the column {names}"
+            )
     _check_new_levels(design, request)
 
 

@@ -294,7 +294,7 @@ def compare_models(
                 f"a comparison is of fits, each an argument of its own or by name; got {type(fit).__name__}. "
                 "Of a list: compare_models(*fits)"
             )
-        formulas = fit.spec.layout.formulas
+        formulas = fit.spec.formulas
         text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
         same = [name for name in models if name == text or name.startswith(f"{text} (")]
         models[f"{text} ({len(same) + 1})" if same else text] = fit

@@ -24,6 +24,7 @@ from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
+from hierbayes.data.stated import Stated, Unstated
 from hierbayes.data.tables import read_columns
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import Formula, names_in
@@ -52,8 +53,8 @@ class PredictorLayout:
         What was learnt of them.
     factors : tuple of Factor
         The grouping factors with their varying effects.
-    offsets : tuple of Encoding
-        The offsets; they are summed.
+    offsets : tuple of Encoding or Stated
+        The offsets; they are summed. Of a parameter that rows state, what it is made of.
     offset_mean : float
         The mean of that sum over the training rows, which the intercept need not make up.
     """
@@ -61,7 +62,7 @@ class PredictorLayout:
     common: Encoding
     columns: Columns
     factors: tuple[Factor, ...]
-    offsets: tuple[Encoding, ...]
+    offsets: tuple[Encoding | Stated | Unstated, ...]
     offset_mean: float
 
     @property
@@ -73,6 +74,18 @@ class PredictorLayout:
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths: what is free of penalty is among the population-level columns."""
         return self.common.curves
+
+    @property
+    def needed_offsets(self) -> tuple[Encoding | Stated | Unstated, ...]:
+        """The offsets that new rows must have."""
+        return tuple(o for o in self.offsets if not (isinstance(o, Stated) and o.spare))
+
+    def for_new(self, frame: pd.DataFrame) -> "PredictorLayout":
+        """The layout that new rows are bound by, where some of what training rows stated need not be there."""
+        if len(self.needed_offsets) == len(self.offsets):
+            return self
+        offsets = tuple(o.new_rows(frame) if isinstance(o, Stated) else o for o in self.offsets)
+        return replace(self, offsets=offsets)
 
     @property
     def factor_names(self) -> tuple[str, ...]:
@@ -113,6 +126,16 @@ class Layout:
     response: ResponseLayout
     kinds: Mapping[str, str]
     ranges: Mapping[str, Range]
+
+    @property
+    def unstated(self) -> Mapping[str, tuple[str, ...]]:
+        """The columns of each parameter that new rows need not state."""
+        return {
+            name: offset.names
+            for name, layout in self.predictors.items()
+            for offset in layout.offsets
+            if isinstance(offset, Stated) and offset.spare
+        }
 
     @property
     def main(self) -> PredictorLayout:
@@ -191,7 +214,7 @@ class Layout:
         """
         layouts = self.predictors.values()
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
-        encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.offsets)]
+        encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.needed_offsets)]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         own = () if self.response.sets is None else (self.response.sets.column,)
         predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
@@ -213,10 +236,16 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        trials = self.response.trial_columns
-        spare = set(trials) - {*predictors, *grouping}
+        extra = distinct([self.response.trial_columns, self.spare_columns])
+        spare = set(extra) - {*predictors, *grouping}
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
-        return read_columns(data, [*predictors, *grouping, *trials], optional=spare, words=words, ways=ways)
+        return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
+
+    @property
+    def spare_columns(self) -> tuple[str, ...]:
+        """Columns of what new rows may state, and need not."""
+        offsets = [offset for layout in self.predictors.values() for offset in layout.offsets]
+        return distinct(o.names for o in offsets if isinstance(o, Stated) and o.parameter.known == "se")
 
     def bind_new(
         self, data: Any, groups: Container[str], unknown: Container[str] = (), slack: float = FAR
@@ -260,7 +289,8 @@ class Layout:
             "fill it, or leave the column out: means need no trials",
         )
         bound = {
-            name: _bind_predictor(layout, frame, groups, unknown) for name, layout in self.predictors.items()
+            name: _bind_predictor(layout.for_new(frame), frame, groups, unknown)
+            for name, layout in self.predictors.items()
         }
         self._tell_near_matches(
             frame, {name for name in self.factor_names if name in groups and name not in unknown}, bound
@@ -476,7 +506,7 @@ def _bind_predictor(
     return BoundPredictor(layout.common.matrix(frame), offset, factors, layout.common.penalised(frame))
 
 
-def offset_of(offsets: Iterable[Encoding], frame: pd.DataFrame) -> Array:
+def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFrame) -> Array:
     """The sum of the offsets in each row: (n,)."""
     return sum((encoding.matrix(frame)[:, 0] for encoding in offsets), start=np.zeros(len(frame)))
 

@@ -30,11 +30,12 @@ from hierbayes.data.factors import learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.ranges import learn_ranges
-from hierbayes.data.response import addition_values, learn_response
+from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
+from hierbayes.data.stated import Stated, check_response
 from hierbayes.data.tables import plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
-from hierbayes.families import Family
+from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula
 
 Array = NDArray[np.float64]
@@ -187,13 +188,21 @@ def _columns(layout: PredictorLayout) -> list[Columns]:
 
 def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
     """A layout whose columns are not measured yet."""
-    _check_predictors(formulas, frame)
+    known = {p.name: p for p in family.known}
+    learnt = {name: formula for name, formula in formulas.items() if name not in known}
+    _check_predictors(learnt, frame)
     response = learn_response(formulas[MEAN], frame, family, link)
     check_labels(frame)
-    columns = distinct(f.predictor_columns for f in formulas.values())
+    columns = distinct(f.predictor_columns for f in learnt.values())
     intercept = intercept_label(columns)
-    predictors = {name: _draft_predictor(formula, frame, intercept) for name, formula in formulas.items()}
-    if not family.own and not (
+    predictors = {
+        name: _draft_known(known[name], formula, frame)
+        if name in known
+        else _draft_predictor(formula, frame, intercept)
+        for name, formula in formulas.items()
+    }
+    response = _with_known(response, predictors, family, link, frame)
+    if len(known) == len(family.own) and not (
         predictors[MEAN].coefficients or predictors[MEAN].factors or predictors[MEAN].curves
     ):
         raise FormulaError(
@@ -201,7 +210,7 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
             f"{family.name!r} has no other parameter; write 1 for the intercept alone, as in y ~ 1"
         )
     kinds = {name: kind_of(frame[name]) for name in columns}
-    ranges = learn_ranges(formulas.values(), frame)
+    ranges = learn_ranges(learnt.values(), frame)
     return Layout(
         MappingProxyType(dict(formulas)),
         MappingProxyType(predictors),
@@ -216,6 +225,34 @@ def _draft_predictor(formula: Formula, frame: pd.DataFrame, intercept: str) -> P
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
     return PredictorLayout(common, columns, learn_factors(formula, frame, intercept), offsets, 0.0)
+
+
+def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:
+    """What rows state: an offset without coefficients."""
+    common = learn_encoding("0", frame, "")
+    columns = draft_columns([common.terms], 0, lambda: common.matrix(frame))
+    return PredictorLayout(common, columns, (), (Stated(parameter, formula.offsets[0]),), 0.0)
+
+
+def _with_known(
+    response: ResponseLayout,
+    predictors: Mapping[str, PredictorLayout],
+    family: Family,
+    link: str,
+    frame: pd.DataFrame,
+) -> ResponseLayout:
+    """The response, checked against what the rows state beside it; of counts the scale of those over one unit."""
+    y, known = response_values(response, frame), {p.name for p in family.known}
+    if y is None or not known:
+        return response
+    offsets = {name: offset_of(predictors[name].offsets, frame) for name in known}
+    check_response(response.name, y, offsets, frame)
+    if "rate" not in offsets:
+        return response
+    rate, weights = np.exp(offsets["rate"]), addition_values(response.weights, frame, "weights")
+    weights = rate if weights is None else weights * rate
+    location, scale = family.location_and_scale(y / rate, None, weights, link)
+    return replace(response, location=location, scale=scale)
 
 
 def measure(

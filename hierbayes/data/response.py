@@ -105,8 +105,6 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     response = formula.response
     assert response is not None, "the mean's formula has a response"
     additions = dict(response.additions)
-    if "cens" in additions:
-        raise UnsupportedError("cens(…) is read but censored responses are not fitted yet; leave it out")
     if family.support.categories and not any(
         quote(name) == response.expression for name in formula.response_columns
     ):

@@ -148,7 +148,7 @@ def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
         name: replace(
             predictor,
             common=about_all(predictor.common),
-            offsets=tuple(map(about_all, predictor.offsets)),
+            offsets=tuple(about_all(o) if isinstance(o, Encoding) else o for o in predictor.offsets),
             factors=tuple(
                 replace(factor, encodings=tuple(map(about_all, factor.encodings)))
                 for factor in predictor.factors

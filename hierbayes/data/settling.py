@@ -1,6 +1,6 @@
-"""What the categories of a response settle: how many parameters its family has, and each one's formula."""
+"""What a response settles: how many parameters its family has, by categories and by additions; and their formulas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +9,8 @@ import pandas as pd
 from hierbayes.data.design import MEAN
 from hierbayes.data.response import categories_of
 from hierbayes.errors import UnsupportedError
-from hierbayes.families import Family
+from hierbayes.families import FAMILIES, Family
+from hierbayes.families.known import with_rate, with_se
 from hierbayes.formula import Formula, quote
 
 type Formulas = dict[str, Formula]
@@ -47,7 +48,37 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
         family = family.by_category(levels)
         settled = _a_formula_each(settled, family)
     _check_names(settled, family)
-    return settled, family
+    return _with_known(settled, family)
+
+
+def _with_known(formulas: Formulas, family: Family) -> tuple[Formulas, Family]:
+    """The family with the parameters that rows state, each an offset without coefficients."""
+    first = formulas[MEAN]
+    stated = first.stated
+    if not stated or family.known:
+        return formulas, family
+    if "se" in stated:
+        family = _with_se(formulas, family, "sigma" in stated)
+    if "rate" in stated:
+        _need(family, "rate", bool(family.grows), [f.name for f in FAMILIES.values() if f.grows])
+        family = with_rate(family)
+    known = {p.name: Formula(None, "0", (), (stated[p.known],), columns=first.columns) for p in family.known}
+    return formulas | known, family
+
+
+def _with_se(formulas: Formulas, family: Family, beside_sigma: bool) -> Family:
+    _need(family, "se", family.takes_se, [f.name for f in FAMILIES.values() if f.takes_se])
+    if "sigma" in formulas and not beside_sigma:
+        raise UnsupportedError(
+            "se(…) says what sigma is in every row, so it has no formula; leave that out, or write se(…, sigma=True) "
+            "for a residual standard deviation beside the standard errors"
+        )
+    return with_se(family, beside_sigma)
+
+
+def _need(family: Family, addition: str, takes: bool, others: Sequence[str]) -> None:
+    if not takes:
+        raise UnsupportedError(f"family {family.name!r} takes no {addition}(…); {', '.join(others)} do")
 
 
 def _levels(formula: Formula, frame: pd.DataFrame, family: Family) -> tuple[Any, ...]:

@@ -100,6 +100,16 @@ _SHIPPED = {
         "inhaler.csv",
         text=("subject",),
     ),
+    "bcg": _Dataset(
+        "13 trials of BCG vaccine against tuberculosis: log risk ratios and their standard errors",
+        "bcg.csv",
+        text=("trial", "author", "allocation"),
+    ),
+    "kidney": _Dataset(
+        "Days until the infection of a catheter, twice for each of 38 kidney patients, some censored",
+        "kidney.csv",
+        text=("patient", "sex", "disease"),
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -287,6 +297,31 @@ def load_dataset(name: str) -> "pd.DataFrame":
 
     Ezzet, F. and Whitehead, J. (1991). A random effects model for ordinal responses from a crossover trial.
     *Statistics in Medicine* 10(6), 901-907. From the R package brms.
+
+    **bcg**, 13 rows: trials of BCG vaccine against tuberculosis.
+
+    - ``trial``: 13 trials, text
+    - ``author``, ``year``: who reported it and when
+    - ``latitude``: absolute latitude of the place (degrees)
+    - ``allocation``: how subjects were allocated, ``random``, ``alternate`` or ``systematic``, text
+    - ``log_rr``: logarithm of the risk of tuberculosis among the vaccinated over that of the others
+    - ``se``: standard error of ``log_rr``
+
+    Colditz, G. A., Brewer, T. F., Berkey, C. S., Wilson, M. E., Burdick, E., Fineberg, H. V. and Mosteller, F. (1994).
+    Efficacy of BCG vaccine in the prevention of tuberculosis: meta-analysis of the published literature. *Journal of
+    the American Medical Association* 271(9), 698-702. ``dat.bcg`` of the R package metafor, by its ``escalc``.
+
+    **kidney**, 76 rows: how long a catheter of portable dialysis equipment stayed without an infection.
+
+    - ``patient``: 38 patients with two rows each, text
+    - ``time``: days until the infection, or until the catheter was removed for another reason
+    - ``status``: 1 an infection, 0 removed (the time is censored)
+    - ``age``: age (years)
+    - ``sex``: ``female`` (reference), ``male``, text
+    - ``disease``: of the kidney, ``AN`` (reference), ``GN``, ``Other``, ``PKD``, text
+
+    McGilchrist, C. A. and Aisbett, C. W. (1991). Regression with frailty in survival analysis. *Biometrics* 47(2),
+    461-466. From the R package survival.
 
     Examples
     --------

@@ -56,21 +56,24 @@ class Collapsed:
         """What it does with this model, in a clause."""
         factors = spec.layout.main.factors
         sampled = [factors[k].name for k in route_for(spec, design).sampled]
+        drawn = "sds and correlations" if knows_sigma(spec) else "sigma, sds and correlations"
         if not sampled:
-            return "all coefficients integrated out exactly, NUTS on sigma, sds and correlations"
+            return f"all coefficients integrated out exactly, NUTS on {drawn}"
         whitened = ", ".join(f"r[{name}]" for name in sampled)
         return (
             f"b and {', '.join(f'r[{f.name}]' for f in factors if f.name not in sampled)} integrated out exactly, "
-            f"NUTS on sigma, sds, correlations and, whitened, {whitened}: integrating those out too would cost more"
+            f"NUTS on {drawn.replace(' and', ',')} and, whitened, {whitened}: integrating those out too would cost more"
         )
 
     def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
         """Why this model cannot be collapsed, in words; None where it can."""
-        if not spec.is_normal or spec.family.log_response:
+        if spec.family.takes_se and "se" in spec.layout.predictors:
+            return "each row has a standard error beside sigma"
+        if not spec.is_normal:
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
             )
-        if len(spec.layout.predictors) > 1:
+        if not (has_one_sigma(spec) or knows_sigma(spec)):
             return "sigma has a formula of its own"
         for prior in spec.priors:
             known = prior.prior.fixed is not None and not isinstance(design, Streamed)
@@ -142,11 +145,25 @@ def _rows(spec: ModelSpec, design: Design | Streamed) -> tuple[Design, "Moments 
     return design, None
 
 
+def has_one_sigma(spec: ModelSpec) -> bool:
+    """Whether all rows have the same standard deviation, to be learnt."""
+    return set(spec.layout.predictors) == {MEAN}
+
+
+def knows_sigma(spec: ModelSpec) -> bool:
+    """Whether each row's standard deviation is known: that of ``se(s)``, or a formula that is an offset alone."""
+    if set(spec.layout.predictors) != {MEAN, "sigma"}:
+        return False
+    sigma = spec.layout.predictors["sigma"]
+    return not (sigma.coefficients or sigma.factors or sigma.curves)
+
+
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names."""
     layout = spec.layout.main
     b = all_coefficients(drawn.b, layout, known_values(spec))
-    arrays: dict[str, Any] = {"sigma": drawn.sigma, spec.coefficient_variable(MEAN).name: b}
+    arrays: dict[str, Any] = {} if knows_sigma(spec) else {"sigma": drawn.sigma}
+    arrays[spec.coefficient_variable(MEAN).name] = b
     parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
     for factor, sd, cor, shapes, r in parts:
         arrays |= spec.factor_arrays(MEAN, factor, sd, cor, own_shapes(factor, shapes), r)
@@ -233,17 +250,29 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     moments = np.array([_normal(prior) for prior in priors]).reshape(-1, 2)
     X, added = split_columns(bound.x, layout, known)
     offset = bound.offset + added if layout.offsets or not free.all() else None
+    weights, sigma = design.weights, _sigma_row(spec)
+    if knows_sigma(
+        spec
+    ):  # the same density as of weighted rows with the standard deviation 1, but for a constant
+        sds = spec.parameter_link("sigma").mean(design.predictors["sigma"].offset)
+        weights = (1.0 if weights is None else weights) / np.square(sds)
     return GaussianProblem(
-        y=design.y,
+        y=spec.family.response(design.y),
         X=X,
         factors=to_factors(spec, design, MEAN),
         prior_mean=moments[:, 0],
         prior_precision=moments[:, 1],
-        sigma_prior=sd_row(spec.prior("sigma", parameter="sigma")),
+        sigma_prior=sigma,
         centre=np.zeros(X.shape[1]),
         offset=offset,
-        weights=design.weights,
+        weights=weights,
     )
+
+
+def _sigma_row(spec: ModelSpec) -> Floats:
+    """The prior of the residual standard deviation, 1 where each row's own is known."""
+    prior = Prior("Fixed", value=1.0) if knows_sigma(spec) else spec.prior("sigma", parameter="sigma")
+    return sd_row(prior)
 
 
 def _normal(prior: Prior) -> tuple[float, float]:

@@ -116,6 +116,8 @@ def _check_scope(
     """Refuse, before any row is read, a model whose coefficients cannot be integrated out."""
     if not family.is_normal(link) or family.log_response:
         _refuse(f"the response is {family.name} with link {link}", source)
+    if formulas[MEAN].stated:
+        _refuse("its response has additions that rows state", source)
     if len(formulas) > 1:
         _refuse("sigma has a formula of its own", source)
     for address, prior in priors.entries:

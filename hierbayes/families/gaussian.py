@@ -47,5 +47,6 @@ FAMILY = Family(
     information=lambda mu, sigma: 1 / np.square(sigma.value),
     equation="Normal(mu, sigma)",
     normal=True,
+    takes_se=True,
     place=1,
 )

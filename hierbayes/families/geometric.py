@@ -6,6 +6,7 @@ import numpy as np
 
 from hierbayes.compiling import row_function
 from hierbayes.cumulative import draw_counts, negbinomial_cdf
+from hierbayes.families import negbinomial
 from hierbayes.families.record import COUNT, COUNT_LINKS, Array, Family, Parameter, first_value
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.special import exp_lane, log1p_wide
@@ -41,5 +42,7 @@ FAMILY = Family(
     information=lambda mu: mu.value / (1 + mu.value),
     equation="Geometric(1/(1 + mu))",
     summed=True,
+    grows=("mu",),
+    as_sum=(negbinomial.FAMILY, {"shape": 1.0}),
     place=14,
 )

@@ -56,5 +56,6 @@ FAMILY = Family(
     variance=variance,
     cdf=lambda y, mu, phi: negbinomial_cdf(y, mu.value, mu.value / phi.value),
     equation="NegativeBinomial(mu, mu/phi), variance mu (1 + phi)",
+    grows=("mu",),
     place=15,
 )

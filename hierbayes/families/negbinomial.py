@@ -63,5 +63,6 @@ FAMILY = Family(
     cdf=lambda y, mu, shape: negbinomial_cdf(y, mu.value, shape.value),
     information=lambda mu, shape: mu.value / (1 + mu.value / shape.value),
     equation="NegativeBinomial(mu, shape), variance mu + mu²/shape",
+    grows=("mu", "shape"),
     place=8,
 )

@@ -48,5 +48,6 @@ FAMILY = Family(
     information=first_value,
     equation="Poisson(mu)",
     summed=True,
+    grows=("mu",),
     place=7,
 )

@@ -90,6 +90,8 @@ class Parameter:
         it, and the tail of its posterior is that of its prior.
     of : str
         What `prior` and `typical` are given of the response: its ``"spread"``, or the ``"least"`` of it.
+    known : str
+        The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``; "" where it is learnt.
     """
 
     name: str
@@ -103,6 +105,7 @@ class Parameter:
     moves: int | None = None
     endless: bool = False
     of: str = "spread"
+    known: str = ""
 
     @property
     def link(self) -> str:
@@ -112,7 +115,7 @@ class Parameter:
     @property
     def takes_formula(self) -> bool:
         """Whether it may have a formula: a vector has none."""
-        return self.formula and not self.kind.vector
+        return self.formula and not self.kind.vector and not self.known
 
     def location_and_scale(self, link: str, spread: float) -> tuple[float, float]:
         """Centre and spread of its linear predictor under a link, for the default priors of its formula.
@@ -218,6 +221,21 @@ class Family:
         Whether rows that differ in the response alone may be merged: `row` is linear in the response and the trials.
     normal : bool
         Whether the response, or with `log_response` its logarithm, is normal with mean mu and standard deviation sigma.
+    takes_se : bool
+        Whether rows may state standard errors, which are about `mu` as `sigma` is.
+    grows : tuple of str
+        The positive parameters that a count over more grows with in proportion, where rows may state what it is over.
+    as_sum : (Family, mapping of str to float) or None
+        The family that sums of such responses have, with the values that others of its parameters have for one of
+        them; None where it is this one.
+    tails : Deferred or None
+        ``tails(y, *parameters[, once])``: log P(Y ≤ y) and its scores, then log P(Y > y) and its scores, both as exact
+        as `row`; `y` as `row` is given it. Where it is known, responses may be censored and truncated.
+    alone : Deferred or None
+        What `of_y_alone` says, of one response as `row` is given it; compiled, 0 where it is None.
+    observed : callable or None
+        ``observed(y, **parameters)``: probabilities of less than what a row says of its response, and of no more than
+        that; where rows may say less than its value.
     place : int
         Where lists of families show it.
     """
@@ -256,6 +274,12 @@ class Family:
     listed: int | None = None
     summed: bool = False
     normal: bool = False
+    takes_se: bool = False
+    grows: tuple[str, ...] = ()
+    as_sum: "tuple[Family, Mapping[str, float]] | None" = None
+    tails: Deferred | None = None
+    alone: Deferred | None = None
+    observed: Callable[..., tuple[Array, Array]] | None = None
     place: int = 100
 
     @property
@@ -282,6 +306,11 @@ class Family:
     def first(self) -> Parameter:
         """The one that a bare formula is about."""
         return self.parameters[0]
+
+    @property
+    def known(self) -> tuple[Parameter, ...]:
+        """The parameters that every row states."""
+        return tuple(parameter for parameter in self.parameters if parameter.known)
 
     @property
     def own(self) -> tuple[Parameter, ...]:
@@ -319,7 +348,7 @@ class Family:
 
     def with_links(self, chosen: Mapping[str, str]) -> dict[str, str]:
         """The link of every parameter, its default where none is given; of parameters that it hasn't got none."""
-        return {parameter.name: chosen.get(parameter.name, parameter.link) for parameter in self.parameters}
+        return {p.name: p.link if p.known else chosen.get(p.name, p.link) for p in self.parameters}
 
     @cached_property
     def rows(self) -> Rows:

@@ -77,5 +77,6 @@ FAMILY = Family(
     information=lambda mu, sigma, nu: (nu.value + 1) / (nu.value + 3) / np.square(sigma.value),
     equation="StudentT(nu, mu, sigma)",
     has_variance=False,
+    takes_se=True,
     place=2,
 )

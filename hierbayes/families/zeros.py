@@ -261,6 +261,11 @@ def _with(
         "threshold": False,
         "summed": False,
         "normal": False,
+        "takes_se": False,
+        "grows": (),
+        "as_sum": None,
+        "tails": None,
+        "alone": None,
         "place": 100,
     }
     return replace(base, **(record | fields))

@@ -39,7 +39,7 @@ _WAYS_OUT = (
     | dict.fromkeys(("p", "prop", "proportion", "cbind"), _COUNTS)
     | dict.fromkeys(("as.factor", "as.ordered", "ordered", "as_factor"), "write factor(x)")
     | dict.fromkeys(
-        ("trials", "weights", "cens"),
+        ("trials", "weights", "cens", "trunc", "rate", "se"),
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
     | dict.fromkeys(
@@ -163,7 +163,7 @@ def _check_call(call: Call, predictor: bool) -> None:
         names, required = record.arguments, record.required
     else:
         raise ReadError(call.position, _why_no_function(name))
-    given = _by_name(call, names)
+    given = arguments_by_name(call, names)
     if len(given) < required:
         raise ReadError(call.position, f"{name}() takes {', '.join(names[:required])}")
     for argument in given.values():
@@ -196,7 +196,7 @@ def suggest(name: str, known: Iterable[str]) -> str:
 # -- arguments --------------------------------------------------------------------------------------------------
 
 
-def _by_name(call: Call, names: tuple[str, ...]) -> dict[str, Node]:
+def arguments_by_name(call: Call, names: tuple[str, ...]) -> dict[str, Node]:
     """The arguments of a call by the names that they go by."""
     if len(call.arguments) > len(names):
         extra = call.arguments[len(names)]
@@ -234,7 +234,7 @@ def arguments_of(call: Call) -> dict[str, Any]:
 def read_arguments(call: Call, known: Mapping[str, Argument]) -> dict[str, Any]:
     """The values of a call's arguments by name, defaults filled in."""
     name = call.function
-    given = _by_name(call, tuple(known))
+    given = arguments_by_name(call, tuple(known))
     values: dict[str, Any] = {}
     for word, argument in known.items():
         if word in given:
@@ -292,7 +292,7 @@ def _contrast(node: Node) -> ChosenContrast:
         case Call(name) if name in NAMED_CONTRASTS:
             contrast = CONTRASTS[name]
             names = (contrast.argument,) if contrast.argument else ()
-            given = _by_name(node, names)
+            given = arguments_by_name(node, names)
             argument = Argument(contrast.kind)
             values = [_value(value, argument, f"{word} of {name}()") for word, value in given.items()]
             return ChosenContrast(name, *values)

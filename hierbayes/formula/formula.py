@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hierbayes.errors import FormulaError
-from hierbayes.formula.calls import as_term, check_expression, suggest
+from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.smooths import refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -31,10 +31,10 @@ from hierbayes.formula.terms import Terms, expand
 from hierbayes.formula.tokens import ReadError, caret, quote
 from hierbayes.transforms import CATEGORIES
 
-ADDITIONS = ("trials", "weights", "cens", "thres")
-_UNSUPPORTED_ADDITIONS = frozenset(
-    {"se", "trunc", "mi", "cat", "dec", "rate", "subset", "index", "vreal", "vint"}
-)
+# Additions that a row states beside its response, with the names of their arguments: each is a known parameter.
+STATED = {"se": ("se", "sigma"), "cens": ("cens", "y2"), "trunc": ("lb", "ub"), "rate": ("rate",)}
+ADDITIONS = ("trials", "weights", *STATED, "thres")
+_UNSUPPORTED_ADDITIONS = frozenset({"mi", "cat", "dec", "subset", "index", "vreal", "vint"})
 
 
 # -- values -------------------------------------------------------------------------------------------------
@@ -101,15 +101,19 @@ class Response:
         Names and arguments in a fixed order: ``(("trials", "n"), ("weights", "w"))``.
     thresholds : Thresholds
         What ``thres(…)`` says of the thresholds between ordered categories.
+    stated : tuple of (str, tuple of (str, str))
+        The additions of `STATED` with their arguments by name: ``(("cens", (("cens", "c"), ("y2", "b"))),)``.
     """
 
     expression: str
     additions: tuple[tuple[str, str], ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
+    stated: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
     def __str__(self) -> str:
         """Canonical text."""
         written = [f"{name}({argument})" for name, argument in self.additions]
+        written += [_stated_text(name, arguments) for name, arguments in self.stated]
         additions = " + ".join([*written, str(self.thresholds)] if str(self.thresholds) else written)
         return f"{self.expression} | {additions}" if additions else self.expression
 
@@ -170,6 +174,12 @@ class Formula:
         return tuple(dict.fromkeys(name for text in texts for name in names_in(text)))
 
     @property
+    def stated(self) -> dict[str, str]:
+        """What the rows state beside the response, by the names of the arguments: ``{"cens": "c", "y2": "b"}``."""
+        additions = self.response.stated if self.response else ()
+        return {name: text for _, arguments in additions for name, text in arguments}
+
+    @property
     def grouping_columns(self) -> tuple[str, ...]:
         """Columns of the grouping factors."""
         return tuple(dict.fromkeys(name for term in self.groups for name in term.factor))
@@ -180,6 +190,13 @@ class Formula:
         specific = [f"cs({_implicit(self.specific)})"] if self.specific else []
         right = " + ".join([_implicit(self.common), *specific, *offsets, *map(str, self.groups)])
         return f"{self.response} ~ {right}" if self.response else f"~ {right}"
+
+
+def _stated_text(addition: str, arguments: tuple[tuple[str, str], ...]) -> str:
+    """An addition as people write it: the bounds of ``trunc`` and the word ``sigma`` by name."""
+    named = {"trunc": ("lb", "ub"), "se": ("sigma",)}.get(addition, ())
+    written = [f"{name}={text}" if name in named else text for name, text in arguments]
+    return f"{addition}({', '.join(written)})"
 
 
 def _implicit(terms: str) -> str:
@@ -305,8 +322,11 @@ def _read_outcome(node: Node) -> str:
     return as_term(node)
 
 
-def _read_additions(node: Node) -> tuple[tuple[tuple[str, str], ...], Thresholds]:
+def _read_additions(
+    node: Node,
+) -> tuple[tuple[tuple[str, str], ...], Thresholds, tuple[tuple[str, tuple[tuple[str, str], ...]], ...]]:
     found: dict[str, str] = {}
+    stated: dict[str, tuple[tuple[str, str], ...]] = {}
     thresholds = Thresholds()
     for sign, item in summands(node):
         if not isinstance(item, Call) or sign < 0:
@@ -315,26 +335,55 @@ def _read_additions(node: Node) -> tuple[tuple[tuple[str, str], ...], Thresholds
         name = item.function
         if name not in ADDITIONS:
             hint = "not supported" if name in _UNSUPPORTED_ADDITIONS else f"unknown{suggest(name, ADDITIONS)}"
-            way = "; write + offset(log(…)) on the right" if name == "rate" else ""
             raise ReadError(
-                item.position, f"the addition {name}() is {hint}{way}; there are {', '.join(ADDITIONS)}"
+                item.position, f"the addition {name}() is {hint}; there are {', '.join(ADDITIONS)}"
             )
-        if name in found:
+        if name in found or name in stated:
             raise ReadError(item.position, f"{name}() is given twice")
         if name == "thres":
             thresholds = _read_thresholds(item)
             found[name] = ""
-            continue
-        if len(item.arguments) != 1 or item.keywords:
+        elif name in STATED:
+            stated[name] = _read_stated(item)
+        elif len(item.arguments) != 1 or item.keywords:
             raise ReadError(item.position, f"{name}() takes one argument, a column or an expression")
-        argument = item.arguments[0]
-        if not columns_named(argument) and not (isinstance(argument, Constant) and argument.kind == "number"):
-            raise ReadError(
-                argument.position, f"{name}() takes a column, an expression of columns or a number"
-            )
-        check_expression(argument, predictor=True)
-        found[name] = render(argument)
-    return tuple((name, found[name]) for name in ADDITIONS if found.get(name)), thresholds
+        else:
+            found[name] = _read_number(item.arguments[0], name)
+    return (
+        tuple((name, found[name]) for name in ADDITIONS if found.get(name)),
+        thresholds,
+        tuple((name, stated[name]) for name in STATED if name in stated),
+    )
+
+
+def _read_stated(call: Call) -> tuple[tuple[str, str], ...]:
+    """The arguments of an addition that rows state, by name."""
+    name, names = call.function, STATED[call.function]
+    given = arguments_by_name(call, names)
+    if name != "trunc" and names[0] not in given:
+        raise ReadError(call.position, f"{name}() needs {names[0]}, a column")
+    found = {}
+    for word in names:
+        if word not in given:
+            continue
+        node = given[word]
+        if (name, word) == ("se", "sigma"):
+            if not (isinstance(node, Constant) and node.text in ("True", "TRUE", "False", "FALSE")):
+                raise ReadError(node.position, "sigma of se() is True, for a residual sd beside it, or False")
+            if node.text.lower() == "true":
+                found[word] = "True"
+        else:
+            found[word] = _read_number(node, name)
+    return tuple(found.items())
+
+
+def _read_number(node: Node, addition: str) -> str:
+    """The canonical text of what is a number in every row: a column, an expression of columns, a number."""
+    number = node.operand if isinstance(node, Unary) and node.operator in "+-" else node
+    if not columns_named(node) and not (isinstance(number, Constant) and number.kind == "number"):
+        raise ReadError(node.position, f"{addition}() takes a column, an expression of columns or a number")
+    check_expression(node, predictor=True)
+    return render(node)
 
 
 def _read_thresholds(call: Call) -> Thresholds:
