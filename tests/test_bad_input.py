@@ -366,6 +366,8 @@ RESPONSE = [
         "'log(z)'",
         "remove or correct",
     ),
+    bad("censored", model("y | cens(yes) ~ x"), hb.UnsupportedError, "cens(…)", "not fitted yet"),
+    bad("truncated", model("y | trunc(lb=0) ~ x"), hb.UnsupportedError, "trunc(…)", "not fitted yet"),
     bad("standard errors of 0", model("y | se(z) ~ x", D.assign(z=0)), hb.DataError, "se must be above 0"),
     bad(
         "errors of counts",

@@ -57,6 +57,12 @@ def _with_known(formulas: Formulas, family: Family) -> tuple[Formulas, Family]:
     stated = first.stated
     if not stated or family.known:
         return formulas, family
+    for addition, _ in first.response.stated if first.response else ():
+        if addition in ("cens", "trunc"):
+            words = "censored" if addition == "cens" else "truncated"
+            raise UnsupportedError(
+                f"{addition}(…) is read but {words} responses are not fitted yet; brms and Bambi have them"
+            )
     if "se" in stated:
         family = _with_se(formulas, family, "sigma" in stated)
     if "rate" in stated:
