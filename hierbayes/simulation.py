@@ -40,10 +40,10 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
         for factor in layout.factors:
             values |= _sample_factor(spec, parameter, factor, draws, rng)
         for curve in layout.curves:
-            variables = spec.curve_variables(parameter, curve)
-            sds = spec.prior("sds", coefficient=curve.label, parameter=parameter).sample(rng, (draws,))
-            values[variables["sds"].name] = sds
-            values[variables["s"].name] = rng.normal(size=(draws, curve.width)) * sds[:, None]
+            for variable, prior in spec.curve_priors(parameter, curve):
+                values[variable.name] = prior.sample(rng, (draws,))
+            sds = spec.curve_sds(parameter, curve, values)
+            values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
     for name in spec.plain_parameters:
         own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
         values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))

@@ -159,7 +159,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
             arrays |= spec.factor_arrays(
                 parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
             )
-        arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.r[j])
+        arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
     return spec.about_zero(arrays)
 
 
