@@ -64,7 +64,7 @@ def test_the_default_prior_of_the_length_scale_is_brmss():
 
 # in log density, for k = 40 along one predictor and 22 along each of two: frequencies that are left out are variance
 # that is left out, and a Matérn process has more of it the rougher it is and the more directions there are
-ERRORS = {("exp_quad", 1): 0.05, ("matern52", 1): 0.15, ("matern32", 1): 0.35}
+ERRORS = {("exp_quad", 1): 0.1, ("matern52", 1): 0.15, ("matern32", 1): 0.35}
 ERRORS |= {("exp_quad", 2): 0.15, ("matern52", 2): 0.4, ("matern32", 2): 0.8}
 
 
@@ -245,7 +245,8 @@ def test_answers(fit):
 def test_far_from_the_data_there_is_no_process(fit):
     with pytest.warns(hb.DataWarning, match="beyond the training rows"):
         fit.predict(pd.DataFrame({"x": [14.0]}))
-    with pytest.raises(DataError, match=r"gp\(x, k=25\).*fit with c="):
+    beyond = pytest.warns(hb.DataWarning, match="beyond the training rows")
+    with beyond, pytest.raises(DataError, match=r"gp\(x, k=25\).*fit with c="):
         fit.predict(pd.DataFrame({"x": [30.0]}))
 
 
@@ -254,6 +255,7 @@ def test_too_few_functions_are_found_and_enough_are_named():
     x = np.sort(rng.uniform(0, 10, 200))
     frame = pd.DataFrame({"x": x, "y": np.sin(4 * x) + rng.normal(scale=0.3, size=200)})
     with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         few = hb.fit("y ~ gp(x, k=12)", frame, seed=1, progress=False, draws=300)
     assert any(issubclass(w.category, SamplingWarning) and "[few-functions]" in str(w.message) for w in told)
     (finding,) = [f for f in few.check() if f.code == "few-functions"]
