@@ -1,19 +1,20 @@
 """Gaussian processes: what formulas say, densities against exact processes and the graph, answers and findings."""
 
-import warnings
+import re
 
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 from scipy.stats import expon, gamma, invgamma, multivariate_normal
 
 import hierbayes as hb
-from hierbayes.criticism.processchecks import longest, shortest
+from hierbayes.criticism.processchecks import check_processes, longest, shortest
 from hierbayes.engine.collapsed import to_problem
 from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
 from hierbayes.engine.gaussian.moments import moments
-from hierbayes.errors import DataError, FormulaError, SamplingWarning
+from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import parse
 from hierbayes.structures import SPECTRA
 from tests.test_collapsed import _gaussian_integral
@@ -250,19 +251,28 @@ def test_far_from_the_data_there_is_no_process(fit):
         fit.predict(pd.DataFrame({"x": [30.0]}))
 
 
-def test_too_few_functions_are_found_and_enough_are_named():
-    rng = np.random.default_rng(2)
-    x = np.sort(rng.uniform(0, 10, 200))
-    frame = pd.DataFrame({"x": x, "y": np.sin(4 * x) + rng.normal(scale=0.3, size=200)})
-    with warnings.catch_warnings(record=True) as told:
-        warnings.simplefilter("always")
-        few = hb.fit("y ~ gp(x, k=12)", frame, seed=1, progress=False, draws=300)
-    assert any(issubclass(w.category, SamplingWarning) and "[few-functions]" in str(w.message) for w in told)
-    (finding,) = [f for f in few.check() if f.code == "few-functions"]
-    assert "the 12 functions of gp(x)" in finding.found
-    assert "Fit with k=" in finding.advice
-    enough = hb.fit("y ~ gp(x, k=70)", frame, seed=1, progress=False, draws=300, chains=2)
-    assert not [f for f in enough.check() if f.code == "few-functions"]
+def _findings(formula: str, lscale: float):
+    model = hb.Model(formula, FRAME)
+    draws = lscale * np.random.default_rng(1).uniform(0.95, 1.05, (4, 100))
+    posterior = xr.Dataset({"lscale_gp(x)": (("chain", "draw"), draws)})
+    return {finding.code: str(finding) for finding in check_processes(model.spec, posterior)}
+
+
+def test_too_few_functions_are_found_and_the_named_number_is_enough():
+    found = _findings("y ~ gp(x, k=12)", 0.5)
+    assert list(found) == ["few-functions"]
+    assert "the 12 functions of gp(x)" in found["few-functions"]
+    k = int(re.search(r"Fit with k=(\d+)", found["few-functions"]).group(1))
+    assert 1.75 * 1.25 * np.ptp(FRAME["x"]) / k == pytest.approx(0.48, abs=0.02)
+    assert not _findings(f"y ~ gp(x, k={k})", 0.5)
+    assert _findings(f"y ~ gp(x, k={k - 2})", 0.5)
+
+
+def test_a_narrow_box_is_found_and_the_named_one_is_enough():
+    found = _findings("y ~ gp(x)", 6.0)
+    assert list(found) == ["narrow-box"]
+    c, k = re.search(r"Fit with c=([\d.]+), k=(\d+)", found["narrow-box"]).groups()
+    assert not _findings(f"y ~ gp(x, c={c}, k={k})", 6.0)
 
 
 def test_simulation_from_known_parameters():
