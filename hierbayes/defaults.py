@@ -297,10 +297,15 @@ def _predictor_targets(
                 "cor", "", factor.name, parameter, addresses, 0.0, 1.0, default, "correlation", largest
             )
     for curve in predictor.curves:
-        addresses = (f"{prefix}sds[{curve.label}]", f"{prefix}sds")
+        addresses = (f"{prefix}{curve.scale}[{curve.label}]", f"{prefix}{curve.scale}")
         size = scale / curve.size
         default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
-        yield Target("sds", curve.label, "", parameter, addresses, 0.0, size, default, "positive")
+        yield Target(curve.scale, curve.label, "", parameter, addresses, 0.0, size, default, "positive")
+        for shape in curve.shapes:
+            addresses = (f"{prefix}{shape.name}[{curve.label}]", f"{prefix}{shape.name}")
+            distribution, arguments = shape.prior(curve.width, np.empty(0))
+            default, typical = Prior(distribution, **arguments), shape.typical(np.empty(0))
+            yield Target(shape.name, curve.label, "", parameter, addresses, 0.0, typical, default, "positive")
 
 
 def tie_target(tie: Tie) -> Target:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pandas as pd
 
+from hierbayes.data.curves import LSCALE, Curve
 from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
@@ -101,9 +102,15 @@ def equations(spec: ModelSpec) -> list[str]:
         for curve in layout.curves:
             name = f"{prefix}{curve.label}"
             lines.append(
-                f"curve[{name}] = Σ s_j·column_j, s_j ~ Normal(0, sds[{name}]), j = 1, …, {curve.width}"
+                f"curve[{name}] = Σ s_j·column_j, s_j ~ Normal(0, {_column_sd(prefix, curve)}), j = 1, …, {curve.width}"
             )
     return lines
+
+
+def _column_sd(prefix: str, curve: Curve) -> str:
+    """The standard deviation of a curve's columns, in words."""
+    sd = f"{prefix}{curve.scale}[{curve.label}]"
+    return sd if curve.process is None else f"{sd}·√S(ω_j; {prefix}{LSCALE}[{curve.label}])"
 
 
 def _indexed(spec: ModelSpec) -> str:

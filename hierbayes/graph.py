@@ -377,9 +377,15 @@ def _tied_parts(
 
 
 def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: bool) -> Any:
-    """The penalised coefficients of a smooth (m,), with their one standard deviation."""
+    """The penalised coefficients of a smooth (m,), with their standard deviations."""
+    import pytensor.tensor as pt
+
     variables = spec.curve_variables(parameter, curve)
-    sds = _free(pm, spec.prior("sds", coefficient=curve.label, parameter=parameter), variables["sds"].name)
+    sds, *shapes = (
+        _free(pm, prior, variable.name) for variable, prior in spec.curve_priors(parameter, curve)
+    )
+    if curve.process is not None:
+        sds = sds * curve.process.sizes(pt, *shapes)
     name, dims = variables["s"].name, variables["s"].dims
     if centered:
         return pm.Normal(name, 0.0, sds, dims=dims)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks, square_roots
 from hierbayes.answers.summary import level_table
+from hierbayes.data.curves import SCALES
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
@@ -109,9 +110,8 @@ class Names:
 
 def names_of(spec: ModelSpec) -> Names:
     """The names of a model's parameters."""
-    named = {
-        kind: tuple(q.name for q in spec.quantities if q.kind == kind) for kind in ("b", "sd", "cor", "sds")
-    }
+    named = {kind: tuple(q.name for q in spec.quantities if q.kind == kind) for kind in ("b", "sd", "cor")}
+    smooths = tuple(q.name for q in spec.quantities if q.kind in SCALES)
     own = {
         q.name: spec.family.parameter(q.variable.parameter).kind.support
         for q in spec.quantities
@@ -124,13 +124,17 @@ def names_of(spec: ModelSpec) -> Names:
                 factor.shapes, spec.shape_variables(parameter, factor), strict=True
             ):
                 limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+        for curve in layout.curves:
+            for shape in curve.shapes:
+                variable = spec.curve_variables(parameter, curve)[shape.name]
+                limits[variable.name] = shape.lower(curve.width), shape.upper(curve.width)
     shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
     ordered: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if own.get(q.name) == "ordered":
             ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     sequences = tuple(map(tuple, ordered.values()))
-    return Names(named["b"], named["sd"], named["cor"], named["sds"], own, shapes, sequences)
+    return Names(named["b"], named["sd"], named["cor"], smooths, own, shapes, sequences)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -175,9 +179,11 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values |= dict(zip(names, shapes, strict=True))
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
-            sds = _given(spec, variables["sds"], given)
-            values[variables["sds"].name] = sds
-            values[variables["s"].name] = rng.normal(size=(1, curve.width)) * sds[:, None]
+            for key, variable in variables.items():
+                if key != "s":
+                    values[variable.name] = np.atleast_1d(_given(spec, variable, given))
+            sds = spec.curve_sds(parameter, curve, values)
+            values[variables["s"].name] = rng.normal(size=sds.shape) * sds
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
         values[variable.name] = own[None]

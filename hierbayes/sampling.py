@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hierbayes.criticism.checks import check_draws
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
+from hierbayes.criticism.processchecks import check_processes
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.engine import Plan, Settings, choose
 from hierbayes.engine.streamed import Streamed
@@ -67,7 +68,7 @@ def approximate_posterior(
 def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":
     """The tree with how it came about; what is not as it should be is reported."""
     tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **versions()})
-    for finding in check_draws(spec, tree):
+    for finding in (*check_draws(spec, tree), *check_processes(spec, tree["posterior"].to_dataset())):
         if not finding.question:
             warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
     return tree

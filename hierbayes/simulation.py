@@ -42,10 +42,10 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
             if spec.tied_group(parameter, factor) is None:
                 values |= _sample_factor(spec, parameter, factor, draws, rng)
         for curve in layout.curves:
-            variables = spec.curve_variables(parameter, curve)
-            sds = spec.prior("sds", coefficient=curve.label, parameter=parameter).sample(rng, (draws,))
-            values[variables["sds"].name] = sds
-            values[variables["s"].name] = rng.normal(size=(draws, curve.width)) * sds[:, None]
+            for variable, prior in spec.curve_priors(parameter, curve):
+                values[variable.name] = prior.sample(rng, (draws,))
+            sds = spec.curve_sds(parameter, curve, values)
+            values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
     for group in spec.tied_groups:
         values |= _sample_tied(spec, group, draws, rng)
     for name in spec.plain_parameters:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.data.curves import Curve
+from hierbayes.data.curves import LSCALE, SCALES, Curve
 from hierbayes.data.design import MEAN, OBS, Layout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
@@ -411,7 +411,7 @@ class ModelSpec:
         elif kind == "sd":
             factor = next(factor for factor in layout.factors if factor.name == group)
             coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
-        elif kind == "sds":
+        elif group in [curve.label for curve in layout.curves] and kind in (*SCALES, LSCALE):
             coefficient, group = group, ""
         elif quantity.variable.kind == "tie" or kind != "cor":
             coefficient = quantity.variable.label
@@ -540,8 +540,28 @@ class ModelSpec:
         return [name for variable in own for name in (variable.name, *variable.dims)]
 
     def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
-        """The variables of one smooth's curve: sds, its standard deviation, and s, its penalised coefficients."""
+        """The variables of one smooth's curve: sd, its standard deviation, and s, its penalised coefficients.
+
+        Those of its other parameters have their names: lscale.
+        """
         return self._curve_variables[parameter, curve.label]
+
+    def curve_priors(self, parameter: str, curve: Curve) -> tuple[tuple[Variable, Prior], ...]:
+        """A curve's standard deviation and its other parameters: each one's variable and prior."""
+        variables = self.curve_variables(parameter, curve)
+        named = {"sd": curve.scale} | {shape.name: shape.name for shape in curve.shapes}
+        return tuple(
+            (variables[key], self.prior(kind, coefficient=curve.label, parameter=parameter))
+            for key, kind in named.items()
+        )
+
+    def curve_sds(
+        self, parameter: str, curve: Curve, values: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """The standard deviation of each of a curve's columns, from draws by variable: (S, m)."""
+        variables = self.curve_variables(parameter, curve)
+        shapes = [values[variables[shape.name].name] for shape in curve.shapes]
+        return curve.column_sds(values[variables["sd"].name], shapes)
 
     @cached_property
     def _curve_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
@@ -552,17 +572,20 @@ class ModelSpec:
         for parameter, layout in self.layout.predictors.items():
             prefix = "" if parameter == MEAN else f"{parameter}_"
             for curve in layout.curves:
-                own = []
-                for name in (
-                    f"sds_{prefix}{curve.label}",
-                    f"s_{prefix}{curve.label}",
-                    f"{prefix}{curve.label}_basis",
-                ):
-                    own.append(free_name(name.replace("/", "_"), names))
-                    names.add(own[-1])
+                own = {}
+                for kind in (curve.scale, *(shape.name for shape in curve.shapes), "s", "basis"):
+                    name = (
+                        f"{kind}_{prefix}{curve.label}" if kind != "basis" else f"{prefix}{curve.label}_basis"
+                    )
+                    own[kind] = free_name(name.replace("/", "_"), names)
+                    names.add(own[kind])
                 found[parameter, curve.label] = {
-                    "sds": Variable(own[0], (), "sds", parameter, curve.label),
-                    "s": Variable(own[1], (own[2],), "s", parameter, curve.label),
+                    "sd": Variable(own[curve.scale], (), curve.scale, parameter, curve.label),
+                    **{
+                        shape.name: Variable(own[shape.name], (), shape.name, parameter, curve.label)
+                        for shape in curve.shapes
+                    },
+                    "s": Variable(own["s"], (own["basis"],), "s", parameter, curve.label),
                 }
         return found
 
@@ -616,7 +639,9 @@ class ModelSpec:
                 for variable in self.shape_variables(parameter, factor):
                     add(f"{prefix}{variable.address}", variable)
             for curve in layout.curves:
-                add(f"{prefix}sds[{curve.label}]", self.curve_variables(parameter, curve)["sds"])
+                for variable in self.curve_variables(parameter, curve).values():
+                    if variable.kind != "s":
+                        add(f"{prefix}{variable.kind}[{curve.label}]", variable)
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for i, j in tie.across:
                 add(f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", variable, i, j, kind="cor")

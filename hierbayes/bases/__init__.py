@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from hierbayes.bases.cubic import CYCLIC, NATURAL
+from hierbayes.bases.hilbert import SineBasis, learn_sines
 from hierbayes.bases.pspline import P_SPLINE
 from hierbayes.bases.record import Basis, BasisKind
 from hierbayes.bases.smooth import Smooth, learn_smooths
@@ -16,4 +17,4 @@ BASES: Mapping[str, BasisKind] = MappingProxyType(
     {kind.name: kind for kind in (THIN_PLATE, NATURAL, CYCLIC, P_SPLINE)}
 )
 
-__all__ = ["BASES", "Basis", "BasisKind", "Smooth", "learn_smooths"]
+__all__ = ["BASES", "Basis", "BasisKind", "SineBasis", "Smooth", "learn_sines", "learn_smooths"]

@@ -9,8 +9,9 @@ the same amount in every draw, effects of draws whose standard deviation is smal
 of points so extended to whole draws has the determinant that it has for points, times that of the effects' spreads.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,17 +111,27 @@ class Followed:
         The levels that are coordinates.
     free : int
         How many of the levels are neither coordinates nor integrated.
+    column_sds : callable, optional
+        Of a curve: the standard deviations of its columns (S, m), from the values. Columns that have one in common are
+        its levels, others its effects.
     """
 
     sd: str
     effects: str
     levels: Codes
     free: int
+    column_sds: Callable[[Mapping[str, Array]], Array] | None = None
 
     def arrays(self, values: Mapping[str, Array]) -> tuple[Array, Array]:
         """Standard deviations (S, q) and effects (S, G, q)."""
         sd, effects = values[self.sd], values[self.effects]
-        return (sd[:, None], effects[..., None]) if sd.ndim == 1 else (sd, effects)
+        if self.column_sds is None:
+            return sd, effects
+        return (
+            (self.column_sds(values), effects[:, None])
+            if self.free == 1
+            else (sd[:, None], effects[..., None])
+        )
 
 
 def _followed(spec: ModelSpec, levels: Levels, without: Levels) -> Iterator[Followed]:
@@ -132,7 +143,9 @@ def _followed(spec: ModelSpec, levels: Levels, without: Levels) -> Iterator[Foll
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
             none = np.zeros(0, np.intp)
-            yield Followed(variables["sds"].name, variables["s"].name, none, curve.width)
+            free = 1 if curve.process is not None else curve.width
+            sds = partial(spec.curve_sds, parameter, curve)
+            yield Followed(variables["sd"].name, variables["s"].name, none, free, sds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -425,11 +438,12 @@ def _log_slope(values: Array, low: float, high: float) -> Array:
 
 
 def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
-    """The variables of smooths' standard deviations that are not fixed."""
+    """The variables of smooths' standard deviations and length scales that are not fixed."""
     return [
-        spec.curve_variables(parameter, curve)["sds"].name
+        variable.name
         for curve in spec.layout.predictors[parameter].curves
-        if spec.prior("sds", coefficient=curve.label, parameter=parameter).fixed is None
+        for variable, prior in spec.curve_priors(parameter, curve)
+        if prior.fixed is None
     ]
 
 

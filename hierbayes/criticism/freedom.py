@@ -75,8 +75,8 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     columns = [sparse.csr_matrix(np.hstack([inner, bound.penalised]))]
     precision = [_precision(prior) for prior in spec.coefficient_priors(parameter)]
     for curve in layout.curves:
-        sds = draw.values[spec.curve_variables(parameter, curve)["sds"].name][0]
-        precision += [min(sds**-2.0, 1e12)] * curve.width
+        sds = spec.curve_sds(parameter, curve, draw.values)[0]
+        precision += (np.maximum(sds, 1e-6) ** -2.0).tolist()
     own = np.array(precision)
     blocks = [sparse.diags(own)]
     for factor in layout.factors:

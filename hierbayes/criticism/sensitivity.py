@@ -62,8 +62,8 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             for variable, prior in shapes:
                 add(variable.kind, prior, draws.values[variable.name])
         for curve in layout.curves:
-            prior = spec.prior("sds", coefficient=curve.label, parameter=parameter)
-            add("sds", prior, draws.values[spec.curve_variables(parameter, curve)["sds"].name])
+            for variable, prior in spec.curve_priors(parameter, curve):
+                add(variable.kind, prior, draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         for values in about_means[name].reshape(len(draws), -1).T:
@@ -100,12 +100,9 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 size = size + np.log(values).sum(axis=1)
             total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + r.shape[1] * size)
         for curve in layout.curves:
-            variables = spec.curve_variables(parameter, curve)
-            sds = np.maximum(draws.values[variables["sds"].name], np.finfo(float).tiny)
-            scaled = draws.values[variables["s"].name] / sds[:, None]
-            total -= 0.5 * np.square(scaled).sum(axis=1) + curve.width * (
-                np.log(sds) + 0.5 * np.log(2 * np.pi)
-            )
+            s = draws.values[spec.curve_variables(parameter, curve)["s"].name]
+            sds = np.maximum(spec.curve_sds(parameter, curve, draws.values), np.finfo(float).tiny)
+            total -= (0.5 * np.square(s / sds) + np.log(sds) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
     return total
 
 

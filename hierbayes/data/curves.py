@@ -1,19 +1,47 @@
-"""Smooths learnt: a curve for each smooth of a right-hand side, or for each level that it is by."""
+"""Smooths and Gaussian processes learnt: a curve for each of a right-hand side, or for each level that it is by."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.bases import BASES, Smooth, learn_smooths
+from hierbayes.bases import BASES, SineBasis, Smooth, learn_sines, learn_smooths
 from hierbayes.data.expressions import Rows, not_computed
 from hierbayes.data.variables import Levels, Variable, learn_variable
 from hierbayes.errors import DataError
-from hierbayes.formula.smooths import SmoothTerm
+from hierbayes.formula.smooths import CurveTerm, ProcessTerm, SmoothTerm
 from hierbayes.formula.syntax import label_of, render
+from hierbayes.structures import POSITIVE, SPECTRA, Spectrum, StructureParameter
 
 Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """What a curve that is a Gaussian process has beside its columns: how their sds come of its length scale.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    basis : SineBasis
+    lscale : StructureParameter
+    """
+
+    spectrum: Spectrum
+    basis: SineBasis
+    lscale: StructureParameter
+
+    @property
+    def constants(self) -> Array:
+        """What the spectrum's root is given beside the length scale."""
+        return self.spectrum.constants(self.basis.squares, len(self.basis.centre))
+
+    def sizes(self, m: Any, lscale: Any) -> Any:
+        """Standard deviations of the columns where that of the process is 1, with `m` NumPy or PyTensor's tensors."""
+        basis = self.basis
+        return m.exp(0.5 * self.spectrum.log_density(m, lscale, basis.squares, len(basis.centre)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +52,7 @@ class Curve:
     ----------
     label : str
         ``"s(x)"``, ``"s(x):arm[placebo]"``.
-    term : SmoothTerm
+    term : SmoothTerm or ProcessTerm
         The smooth that it is of.
     level : object
         The level that it is for, None where there is one curve.
@@ -32,13 +60,37 @@ class Curve:
         How many penalised columns it has.
     size : float
         Root mean square, over the training rows that it is about, of a curve whose standard deviation is 1.
+    process : Process or None
+        What makes it a Gaussian process.
     """
 
     label: str
-    term: SmoothTerm
+    term: CurveTerm
     level: object
     width: int
     size: float
+    process: Process | None = None
+
+    @property
+    def scale(self) -> str:
+        """What its standard deviation is called: brms's words."""
+        return "sds" if self.process is None else "sdgp"
+
+    @property
+    def shapes(self) -> tuple[StructureParameter, ...]:
+        """Its parameters beside the standard deviation."""
+        return () if self.process is None else (self.process.lscale,)
+
+    def column_sds(self, sd: Array, shapes: Sequence[Array]) -> Array:
+        """The standard deviation of each column: draws (S,) of its own and of its `shapes` → (S, m)."""
+        if self.process is None:
+            return np.repeat(sd[:, None], self.width, axis=1)
+        found: Array = sd[:, None] * self.process.sizes(np, shapes[0][:, None])
+        return found
+
+
+SCALES = ("sds", "sdgp")  # what curves' standard deviations are called
+LSCALE = "lscale"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +99,7 @@ class Curves:
 
     Attributes
     ----------
-    term : SmoothTerm
+    term : SmoothTerm or ProcessTerm
     by : Levels, Numbers or None
         What it is by.
     each : tuple of Curve
@@ -55,11 +107,11 @@ class Curves:
         The names of the columns that are free of penalty.
     """
 
-    term: SmoothTerm
+    term: CurveTerm
     by: Variable | None
     each: tuple[Curve, ...]
     labels: tuple[str, ...]
-    _smooths: tuple[Smooth, ...]
+    _smooths: tuple["Smooth | Sines", ...]
 
     def columns(self, rows: Rows) -> list[Array]:
         """What is free of penalty, over rows: (n,) each."""
@@ -72,11 +124,30 @@ class Curves:
         """The penalised columns of every curve side by side: (n, m)."""
         x = _predictors(self.term, rows)
         multipliers = _multipliers(self.by, rows)
-        parts = [s.penalised(x, by) for s, by in zip(self._smooths, multipliers, strict=True)]
+        try:
+            parts = [s.penalised(x, by) for s, by in zip(self._smooths, multipliers, strict=True)]
+        except ValueError as error:
+            raise DataError(f"{render(self.term.call)!r} cannot be computed here: {error}") from error
         return np.hstack(parts)
 
 
-def learn_curves(term: SmoothTerm, rows: Rows) -> Curves:
+@dataclass(frozen=True, eq=False)
+class Sines:
+    """The columns of a Gaussian process: all have a standard deviation, and none sums to 0."""
+
+    basis: SineBasis
+
+    def straight(self, x: Array, by: Array) -> Array:
+        """Nothing: (n, 0)."""
+        return np.empty((len(x), 0))
+
+    def penalised(self, x: Array, by: Array) -> Array:
+        """The sines, multiplied: (n, m)."""
+        columns: Array = self.basis.evaluate(x) * by[:, None]
+        return columns
+
+
+def learn_curves(term: CurveTerm, rows: Rows) -> Curves:
     """Learn the curves of a smooth from the training rows.
 
     Raises
@@ -86,11 +157,13 @@ def learn_curves(term: SmoothTerm, rows: Rows) -> Curves:
     """
     x = _predictors(term, rows)
     by = None if term.by is None else learn_variable(term.by, rows)
+    multipliers = _multipliers(by, rows)
     try:
+        if isinstance(term, ProcessTerm):
+            return _learn_processes(term, by, x, multipliers)
         basis = BASES[term.kind].learn(x, term.k, term.knots)
     except ValueError as error:
         raise not_computed(term.call, str(error)) from error
-    multipliers = _multipliers(by, rows)
     numeric = by is not None and not isinstance(by, Levels)
     smooths = learn_smooths(basis, x, multipliers, constant=numeric)
     each, labels = [], []
@@ -105,6 +178,52 @@ def learn_curves(term: SmoothTerm, rows: Rows) -> Curves:
     return Curves(term, by, tuple(each), tuple(labels), tuple(smooths))
 
 
+def _learn_processes(term: ProcessTerm, by: Variable | None, x: Array, multipliers: list[Array]) -> Curves:
+    """Each process has a basis on a box about the rows that it is about, and one prior of length scales."""
+    each, sines = [], []
+    levels = by.levels if isinstance(by, Levels) else (None,)
+    whole = learn_sines(x, term.k, term.c)
+    lscale = StructureParameter(
+        LSCALE,
+        POSITIVE,
+        "length scale, in the predictor's units",
+        prior=lambda q, positions: (
+            "InverseGamma",
+            dict(zip(("alpha", "beta"), _spaced(whole), strict=True)),
+        ),
+        typical=lambda positions: 0.2 * whole.extent,
+    )
+    for level, multiplier in zip(levels, multipliers, strict=True):
+        label = term.label if level is None else f"{term.label}[{level}]"
+        counted = max(int(np.count_nonzero(multiplier)), 1)
+        size = float(np.sqrt(np.square(multiplier).sum() / counted))
+        process = Process(SPECTRA[term.cov], whole, lscale)
+        each.append(Curve(label, term, level, len(whole.indices), size, process))
+        sines.append(Sines(whole))
+    return Curves(term, by, tuple(each), (), tuple(sines))
+
+
+def _spaced(basis: SineBasis) -> tuple[float, float]:
+    """The inverse gamma with a probability of 1 % below the smallest distance of rows and above the largest.
+
+    As brms has it (Betancourt's advice): what is shorter or longer than that the rows cannot tell.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import gammaincc, gammainccinv
+
+    low, high = basis.gap, basis.extent
+    if high / low < 1.5:  # two or three rows
+        low = high / 1.5
+
+    def above(log_shape: float) -> float:
+        """1 % below `low` gives the scale; how much then lies above `high`, less 1 %."""
+        shape = np.exp(log_shape)
+        return float(1.0 - gammaincc(shape, gammainccinv(shape, 0.01) * low / high) - 0.01)
+
+    shape = float(np.exp(brentq(above, np.log(1e-2), np.log(1e4))))
+    return shape, float(gammainccinv(shape, 0.01) * low)
+
+
 def _straight_labels(label: str, term: SmoothTerm, smooth: Smooth) -> list[str]:
     """``s(x)`` for the one straight column of a curve; of several each says which it is: ``s(x, z)[x]``."""
     names = [label_of(part) for part in term.predictors] if smooth.basis.straight else []
@@ -113,7 +232,7 @@ def _straight_labels(label: str, term: SmoothTerm, smooth: Smooth) -> list[str]:
     return [label] if len(names) == 1 else [f"{label}[{name}]" for name in names]
 
 
-def _predictors(term: SmoothTerm, rows: Rows) -> Array:
+def _predictors(term: CurveTerm, rows: Rows) -> Array:
     """What the smooth is along: (n, d)."""
     columns: Sequence[Array] = [rows.columns(part) for part in term.predictors]
     for part, column in zip(term.predictors, columns, strict=True):

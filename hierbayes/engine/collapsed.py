@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
@@ -167,7 +168,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
     for factor, sd, cor, shapes, r in parts:
         arrays |= spec.factor_arrays(MEAN, factor, sd, cor, own_shapes(factor, shapes), r)
-    return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.r)
+    return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.shapes, drawn.r)
 
 
 CROSSED, CHAIN, DENSE = Route(0, (1,), 1, 0.0), Route(0, (), 1, inf, chained=0.0), Route(0, (), 1, 0.0)
@@ -291,29 +292,49 @@ def to_factors(spec: ModelSpec, design: Design, parameter: str) -> tuple[Factor,
 
 
 def _curves(spec: ModelSpec, design: Design, parameter: str) -> Iterator[Factor]:
-    """Each curve is a factor of one level, whose effects are independent and have one standard deviation."""
+    """Each curve is a factor of one level, whose effects are independent.
+
+    They have one standard deviation, multiplied, where the curve is a process, by the roots of its spectral density.
+    """
     columns = design.predictors[parameter].penalised
     first = 0
     for curve in spec.layout.predictors[parameter].curves:
-        prior = spec.prior("sds", coefficient=curve.label, parameter=parameter)
+        (_, prior), *shapes = spec.curve_priors(parameter, curve)
         yield Factor(
             codes=np.zeros(len(columns), np.int64),
             Z=columns[:, first : first + curve.width],
             n_levels=1,
             sd_priors=sd_row(prior)[None],
-            structured=tuple(Block("diag", (place,), (0,), np.zeros((0, 8))) for place in range(curve.width)),
+            structured=_curve_blocks(curve, [prior for _, prior in shapes]),
         )
         first += curve.width
 
 
+def _curve_blocks(curve: Curve, priors: Sequence[Prior]) -> tuple[Block, ...]:
+    if curve.process is None:
+        return tuple(Block("diag", (place,), (0,), np.zeros((0, 8))) for place in range(curve.width))
+    none = np.empty(0)
+    rows = [
+        shape_row(shape, curve.width, none, prior) for shape, prior in zip(curve.shapes, priors, strict=True)
+    ]
+    rows.append(constant_rows(curve.process.constants))
+    places = tuple(range(curve.width))
+    return (Block(curve.process.spectrum.name, places, (0,) * curve.width, np.concatenate(rows)),)
+
+
 def curve_arrays(
-    spec: ModelSpec, parameter: str, sd: Sequence[Floats], r: Sequence[Floats]
+    spec: ModelSpec, parameter: str, sd: Sequence[Floats], shapes: Sequence[Floats], r: Sequence[Floats]
 ) -> dict[str, Floats]:
-    """Draws of smooths by the schema's names, from those of the factors of `to_factors`: (…, q), (…, levels, q)."""
+    """Draws of smooths by the schema's names, from those of the factors of `to_factors`.
+
+    They are sds (…, q), parameters of structures (…, P) and effects (…, levels, q).
+    """
     layout, arrays = spec.layout.predictors[parameter], {}
     for place, curve in enumerate(layout.curves, start=len(layout.factors)):
         variables = spec.curve_variables(parameter, curve)
-        arrays[variables["sds"].name] = sd[place][..., 0]
+        arrays[variables["sd"].name] = sd[place][..., 0]
+        for number, shape in enumerate(curve.shapes):
+            arrays[variables[shape.name].name] = shapes[place][..., number]
         arrays[variables["s"].name] = r[place][..., 0, :]
     return arrays
 

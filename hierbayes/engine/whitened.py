@@ -196,7 +196,7 @@ def posterior_arrays(
             arrays |= spec.factor_arrays(
                 parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
             )
-        arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.r[j])
+        arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
     places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors, start=predictor)}
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, places)

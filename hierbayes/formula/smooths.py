@@ -1,6 +1,8 @@
-"""Smooth terms of a formula, ``s(x, k=10, bs="tp", by=f)``: what they name, checked."""
+"""Smooth terms of a formula, ``s(x, k=10, bs="tp", by=f)`` and ``gp(x, k=20)``: what they name, checked."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from hierbayes.bases import BASES
 from hierbayes.formula.calls import check_expression, read_arguments
@@ -15,14 +17,21 @@ from hierbayes.formula.syntax import (
     walk,
 )
 from hierbayes.formula.tokens import ReadError
+from hierbayes.structures import SPECTRA
 from hierbayes.transforms import CATEGORIES, Argument
 
-SMOOTH = "s"
+SMOOTH, PROCESS = "s", "gp"
 _ALONE = (
     "a smooth is a term of its own, added to the others: y ~ z + s(x); a curve for each level is s(x, by=f)"
 )
 _ARGUMENTS = {"k": Argument("whole"), "bs": Argument("text", "tp"), "knots": Argument("numbers")}
 _PLAIN_K = {1: 10, 2: 30}  # by the number of predictors
+_PROCESS_ARGUMENTS = {
+    "k": Argument("whole"),
+    "c": Argument("number", 1.25),
+    "cov": Argument("text", "exp_quad"),
+}
+_PLAIN_PROCESS_K = {1: 20, 2: 10}  # a direction
 
 
 @dataclass(frozen=True)
@@ -51,13 +60,51 @@ class SmoothTerm:
     @property
     def label(self) -> str:
         """What it is called: ``"s(x)"``, ``"s(x, z):dose"``."""
-        name = f"{SMOOTH}({', '.join(map(label_of, self.predictors))})"
-        return name if self.by is None else f"{name}:{label_of(self.by)}"
+        return _label(SMOOTH, self.predictors, self.by)
+
+
+@dataclass(frozen=True)
+class ProcessTerm:
+    """A Gaussian process as the formula has it.
+
+    Attributes
+    ----------
+    call : Call
+    predictors : tuple of Node
+    by : Node or None
+        What the process is multiplied by, or has a process for each level of.
+    k : int
+        Functions a direction.
+    c : float
+        How far they reach to each side of the middle, in largest distances of training rows.
+    cov : str
+        The covariance's name.
+    """
+
+    call: Call
+    predictors: tuple[Node, ...]
+    by: Node | None
+    k: int
+    c: float
+    cov: str
+
+    @property
+    def label(self) -> str:
+        """What it is called: ``"gp(x)"``, ``"gp(x, z):dose"``."""
+        return _label(PROCESS, self.predictors, self.by)
+
+
+type CurveTerm = SmoothTerm | ProcessTerm
+
+
+def _label(function: str, predictors: tuple[Node, ...], by: Node | None) -> str:
+    name = f"{function}({', '.join(map(label_of, predictors))})"
+    return name if by is None else f"{name}:{label_of(by)}"
 
 
 def is_smooth(node: Node) -> bool:
-    """Whether an expression is a smooth."""
-    return isinstance(node, Call) and node.function == SMOOTH
+    """Whether an expression is a smooth or a Gaussian process."""
+    return isinstance(node, Call) and node.function in (SMOOTH, PROCESS)
 
 
 def smooth_predictors(text: str) -> dict[str, str]:
@@ -77,31 +124,50 @@ def smooth_predictors(text: str) -> dict[str, str]:
     return found
 
 
-def read_smooth(call: Call) -> SmoothTerm:
-    """The smooth that a call is.
+def read_smooth(call: Call) -> CurveTerm:
+    """The smooth or the process that a call is.
 
     Raises
     ------
     ReadError
         For an argument that it doesn't have, or one of another kind.
     """
+    name, known = call.function, _PROCESS_ARGUMENTS if call.function == PROCESS else _ARGUMENTS
     predictors = call.arguments
     if not predictors:
-        raise ReadError(call.position, "s() names the predictors of a curve first: s(x), s(x, by=f), s(x, z)")
+        raise ReadError(
+            call.position,
+            f"{name}() names the predictors of a curve first: {name}(x), {name}(x, by=f), {name}(x, z)",
+        )
     for part in predictors:
         check_expression(part, predictor=True)
         if isinstance(part, Call) and part.function in CATEGORIES:
-            raise ReadError(part.position, "a curve is along numbers; one for each category is s(x, by=f)")
+            raise ReadError(
+                part.position, f"a curve is along numbers; one for each category is {name}(x, by=f)"
+            )
         if not columns_named(part):
-            raise ReadError(part.position, "this names no column; keywords are written out: s(x, k=10)")
+            raise ReadError(part.position, f"this names no column; keywords are written out: {name}(x, k=10)")
     given = dict(call.keywords)
     by = given.pop("by", None)
     if by is not None:
         _check_by(by)
     for word, value in given.items():
-        if word not in _ARGUMENTS:
-            raise ReadError(value.position, f"s() has no argument {word}; it has k, bs, by and knots")
-    values = read_arguments(Call(SMOOTH, (), tuple(given.items()), call.position), _ARGUMENTS)
+        if word not in known:
+            words = ", ".join((*list(known)[:1], "by", *list(known)[1:-1])) + f" and {list(known)[-1]}"
+            raise ReadError(value.position, f"{name}() has no argument {word}; it has {words}")
+    values = read_arguments(Call(name, (), tuple(given.items()), call.position), known)
+    if name == PROCESS:
+        return _process(call, predictors, by, given, values)
+    return _smooth(call, predictors, by, given, values)
+
+
+def _smooth(
+    call: Call,
+    predictors: tuple[Node, ...],
+    by: Node | None,
+    given: Mapping[str, Node],
+    values: Mapping[str, Any],
+) -> SmoothTerm:
     kind = values["bs"]
     if kind not in BASES:
         raise ReadError(given["bs"].position, _why_no_basis(kind))
@@ -111,6 +177,30 @@ def read_smooth(call: Call) -> SmoothTerm:
     if k < 3:
         raise ReadError(given["k"].position, "k is the number of a basis's functions, 3 or more")
     return SmoothTerm(call, predictors, by, k, kind, values["knots"])
+
+
+def _process(
+    call: Call,
+    predictors: tuple[Node, ...],
+    by: Node | None,
+    given: Mapping[str, Node],
+    values: Mapping[str, Any],
+) -> ProcessTerm:
+    if len(predictors) > 2:
+        raise ReadError(predictors[2].position, "gp() is along one predictor or two: gp(x), gp(x, z)")
+    cov, c = values["cov"], float(values["c"])
+    if cov not in SPECTRA:
+        known = ", ".join(f'"{name}" ({one.words})' for name, one in SPECTRA.items())
+        raise ReadError(given["cov"].position, f'there is no covariance "{cov}"; there are {known}')
+    k = _PLAIN_PROCESS_K[len(predictors)] if values["k"] is None else values["k"]
+    if k < 3:
+        raise ReadError(given["k"].position, "k is the number of functions in each direction, 3 or more")
+    if c <= 0.5:
+        raise ReadError(
+            given["c"].position,
+            "c is above 0.5, at which the functions end with the training rows; 1.25 is usual",
+        )
+    return ProcessTerm(call, predictors, by, k, c, cov)
 
 
 def _check_by(by: Node) -> None:
@@ -128,7 +218,7 @@ def _why_no_basis(kind: str) -> str:
         "ts": '; bs="tp" is what comes nearest',
         "cs": '; bs="cr" is what comes nearest',
         "bs": '; bs="ps" is what comes nearest',
-        "gp": "",
+        "gp": "; a Gaussian process is gp(x)",
         "ad": "",
     }
     known = ", ".join(f'"{name}" ({basis.words})' for name, basis in BASES.items())

@@ -2,5 +2,6 @@
 
 from hierbayes.structures.record import BOUNDED, POSITIVE, Structure, StructureParameter
 from hierbayes.structures.registry import STRUCTURES
+from hierbayes.structures.spectra import SPECTRA, Spectrum
 
-__all__ = ["BOUNDED", "POSITIVE", "STRUCTURES", "Structure", "StructureParameter"]
+__all__ = ["BOUNDED", "POSITIVE", "SPECTRA", "STRUCTURES", "Spectrum", "Structure", "StructureParameter"]

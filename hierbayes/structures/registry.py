@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.structures.record import Structure
+from hierbayes.structures.spectra import SPECTRA, Spectrum
 
 
 def _found() -> list[Structure]:
@@ -20,4 +21,5 @@ STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in _
 DIGEST = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()
-CODES = {name: code for code, name in enumerate(STRUCTURES)}  # what the kernels know them by
+KERNELS: dict[str, Structure | Spectrum] = {**STRUCTURES, **SPECTRA}  # what has a root
+CODES = {name: code for code, name in enumerate(KERNELS)}  # what the kernels know them by

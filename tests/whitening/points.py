@@ -104,13 +104,20 @@ class Whitened:
             if k >= len(layout.factors):
                 curve = layout.curves[k - len(layout.factors)]
                 variables = spec.curve_variables(parameter, curve)
-                kind = spec.prior("sds", coefficient=curve.label, parameter=parameter).name
+                (variable, prior), *shapes = spec.curve_priors(parameter, curve)
                 at = places[first_sd : first_sd + 1]
                 found |= (
-                    named(variables["sds"].name, [kind], theta[at[at >= 0]].reshape(()))
-                    if kind != "Fixed"
+                    named(variable.name, [prior.name], theta[at[at >= 0]].reshape(()))
+                    if prior.fixed is None
                     else {}
                 )
+                row = next(r for r in packed.model.blocks if r[0] == number)
+                for shape, (variable, prior), of_shape in zip(
+                    curve.shapes, shapes, packed.model.shapes[row[FIRST_SHAPE] :], strict=False
+                ):
+                    if prior.fixed is None:
+                        origin = np.log(shape.typical(np.empty(0)))
+                        found |= named(variable.name, [prior.name], theta[int(of_shape[0])] + origin)
                 found[f"{variables['s'].name}_z"] = memory.effects[U, start : start + curve.width]
                 first_sd, start = first_sd + 1, start + curve.width
                 continue

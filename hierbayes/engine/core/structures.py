@@ -11,7 +11,7 @@ import numpy as np
 
 from hierbayes.compiling import Deferred, resolved
 from hierbayes.engine.core.loops import compiled
-from hierbayes.structures.registry import STRUCTURES
+from hierbayes.structures.registry import KERNELS
 
 
 def _dispatch(name: str, arguments: str, parts: list[Deferred]) -> Callable[..., None]:
@@ -19,7 +19,7 @@ def _dispatch(name: str, arguments: str, parts: list[Deferred]) -> Callable[...,
 
     Its name has those of all structures: numba keeps machine code by name, and another set is another function.
     """
-    whole = "_".join([name, *STRUCTURES])
+    whole = "_".join([name, *KERNELS])
     lines = [f"def {whole}(code, {arguments}):"]
     space: dict[str, Any] = {"__name__": __name__, "nan": np.nan}
     for code, part in enumerate(parts):
@@ -30,5 +30,5 @@ def _dispatch(name: str, arguments: str, parts: list[Deferred]) -> Callable[...,
     return compiled(space[whole])
 
 
-set_root = _dispatch("root", "q, p, chol", [s.root for s in STRUCTURES.values()])
-add_reverse = _dispatch("reverse", "q, p, chol, chol_score", [s.reverse for s in STRUCTURES.values()])
+set_root = _dispatch("root", "q, p, chol", [kernel.root for kernel in KERNELS.values()])
+add_reverse = _dispatch("reverse", "q, p, chol, chol_score", [kernel.reverse for kernel in KERNELS.values()])
