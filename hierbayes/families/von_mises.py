@@ -100,6 +100,5 @@ FAMILY = Family(
     cdf=cdf,
     information=information,
     equation="VonMises(mu, kappa)",
-    has_variance=False,
     place=35,
 )
