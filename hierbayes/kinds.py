@@ -221,7 +221,10 @@ def list_row(t: Any, i: int, first: int, last: int) -> ListRow:
     CAUCHIT,
     LOG_ODDS,
     LOG_ODDS_OF_LOG,
-) = range(1, 17)
+    EXPM1,
+    TWICE_ARCTAN,
+    LOG_ODDS_ABOVE_1,
+) = range(1, 20)
 
 
 @deferred
@@ -272,9 +275,15 @@ def moved(code: int, eta: float) -> tuple[float, float, bool]:
         return np.arcsinh(0.5 * eta), 1.0 / np.hypot(eta, 2.0), True
     if code == LOG_SQUARE:
         return 2.0 * np.log(abs(eta)), 2.0 / eta, True
+    if code == EXPM1:
+        return np.expm1(eta), np.exp(eta), True
+    if code == TWICE_ARCTAN:
+        return 2.0 * np.arctan(eta), 2.0 / (1.0 + eta * eta), True
     if code == LOG1P_EXP:
         tail = np.exp(-abs(eta))
         return max(eta, 0.0) + np.log1p(tail), (1.0 if eta > 0.0 else tail) / (1.0 + tail), True
+    if code == LOG_ODDS_ABOVE_1:
+        return moved_probability(LOG_ODDS, eta - 1.0)
     return moved_probability(code, eta)
 
 
@@ -362,11 +371,20 @@ class Kind:
         return self.values(self, LINKS[link] if isinstance(link, str) else link, eta, m)
 
 
+_NUMBER_CODES = {
+    "identity": 0,
+    "log": EXP,
+    "inverse": RECIPROCAL,
+    "softplus": SOFTPLUS,
+    "squareplus": SQUAREPLUS,
+    "log1p": EXPM1,
+    "tan_half": TWICE_ARCTAN,
+}
 NUMBER = Kind(
     "number",
     "real",
-    {"identity": 0, "log": EXP, "inverse": RECIPROCAL, "softplus": SOFTPLUS, "squareplus": SQUAREPLUS},
-    {name: LINKS[name].inverse for name in ("identity", "log", "inverse", "softplus", "squareplus")},
+    _NUMBER_CODES,
+    {name: LINKS[name].inverse for name in _NUMBER_CODES},
     ParameterValues,
     "number_row",
 )
@@ -422,6 +440,19 @@ PROBABILITY = Kind(
     lambda free: NUMPY_MATH.sigmoid(free),
     lambda p: np.log(np.maximum(p, TINY)) + np.log(np.maximum(1 - p, TINY)),
     domains={"identity": (0.0, 1.0), "log": (-np.inf, 0.0)},
+)
+# a number from 1 to 2: row functions are given it less 1, as a probability
+POWER = Kind(
+    "power",
+    "real",
+    {"logitm1": 0, "identity": LOG_ODDS_ABOVE_1},
+    {"logitm1": lambda eta, m: eta, "identity": lambda power, m: m.log(power - 1) - m.log(2 - power)},
+    ParameterValues,
+    "probability_row",
+    lambda power: np.log(np.maximum(power - 1, TINY)) - np.log(np.maximum(2 - power, TINY)),
+    lambda free: 1 + NUMPY_MATH.sigmoid(free),
+    lambda power: np.log(np.maximum(power - 1, TINY)) + np.log(np.maximum(2 - power, TINY)),
+    domains={"identity": (1.0, 2.0)},
 )
 
 

@@ -148,5 +148,18 @@ LINKS: dict[str, Link] = {
             "relative",
         ),
         Link("logm1", lambda mu: np.log(mu - 1), lambda eta, m: 1 + m.exp(eta), np.exp),
+        Link(
+            "logitm1",
+            lambda mu: np.log(mu - 1) - np.log(2 - mu),
+            lambda eta, m: 1 + m.sigmoid(eta),
+            lambda eta: special.expit(eta) * special.expit(-eta),
+        ),
+        Link("log1p", np.log1p, lambda eta, m: m.expm1(eta), np.exp),
+        Link(
+            "tan_half",  # of an angle
+            lambda mu: np.tan(mu / 2),
+            lambda eta, m: 2 * m.arctan2(eta, 1.0),
+            lambda eta: 2 / (1 + np.square(eta)),
+        ),
     )
 }

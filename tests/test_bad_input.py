@@ -428,8 +428,7 @@ FORMULAS = [
     *(
         bad(name, model("y ~ x", family=name), hb.UnsupportedError, f"no family {name!r}; {words}")
         for name, words in {
-            "tweedie": "glmmTMB has it; the families are",
-            "von_mises": "brms and Bambi have it",
+            "dirichlet": "brms and Bambi have it; the families are",
             "quasipoisson": "for counts that vary more than a Poisson's take 'negbinomial'",
             "truncated_poisson": "the families are",
             "halfnormal": "the families are",

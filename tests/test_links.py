@@ -12,7 +12,7 @@ import hierbayes as hb
 from hierbayes.errors import UnsupportedError
 from hierbayes.families import FAMILIES, get_family
 from hierbayes.families.rows import inner_coordinates
-from hierbayes.kinds import NUMBER, POSITIVE, PROBABILITY
+from hierbayes.kinds import NUMBER, POSITIVE, POWER, PROBABILITY
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph
 from tests.test_families import MEANS, evaluate
@@ -31,6 +31,9 @@ VALUES = MEANS | {
     "sqrt": np.square,
     "1/mu^2": lambda eta: eta**-0.5,
     "logm1": lambda eta: 1 + np.exp(eta),
+    "log1p": np.expm1,
+    "logitm1": lambda eta: 1 + special.expit(eta),
+    "tan_half": lambda eta: 2 * np.arctan(eta),
 }
 LOG_TAILS = {
     "logit": (special.log_expit, lambda eta: special.log_expit(-eta)),
@@ -44,7 +47,7 @@ LOG_TAILS = {
     "identity": (np.log, lambda p: np.log1p(-p)),
     "log": (lambda eta: eta, lambda eta: np.log(-np.expm1(eta))),
 }
-KINDS = [(kind, link) for kind in (NUMBER, POSITIVE, PROBABILITY) for link in kind.links]
+KINDS = [(kind, link) for kind in (NUMBER, POSITIVE, PROBABILITY, POWER) for link in kind.links]
 kinds = pytest.mark.parametrize(("kind", "link"), KINDS, ids=[f"{kind.name}-{link}" for kind, link in KINDS])
 
 
@@ -53,12 +56,16 @@ def etas(kind, link):
         return SHARES
     if kind is PROBABILITY and link == "log":
         return -ABOVE
+    if kind is POWER and link == "identity":
+        return 1 + SHARES[1:4]  # nearer to 1 or 2 a number has too few digits for a difference
     return ABOVE if link in kind.domains else FAR
 
 
 def expected_inner(kind, link, eta):
     if kind is NUMBER:
         return VALUES[link](eta)
+    if kind is POWER:
+        return eta if link == "logitm1" else np.log(eta - 1) - np.log(2 - eta)
     if kind is PROBABILITY:
         below, above = LOG_TAILS[link]
         return below(eta) - above(eta)
@@ -74,7 +81,10 @@ def test_inner_coordinates_keep_both_tails(kind, link):
     assert_allclose(t, expected_inner(kind, link, eta), rtol=1e-12, atol=1e-15)
     assert_allclose(kind.under(link, eta).inner, t, rtol=1e-13, atol=1e-15)
     assert_allclose(np.asarray(kind.under(link, eta)), VALUES[link](eta), rtol=1e-12)
-    room = np.minimum(np.abs(eta), 1 - eta) if kind is PROBABILITY and link == "identity" else np.abs(eta)
+    room = np.abs(eta)
+    if link == "identity" and kind in (PROBABILITY, POWER):
+        low, high = kind.domains[link]
+        room = np.minimum(eta - low, high - eta)
     step = 1e-4 * np.minimum(room, 1.0)
 
     def at(k):

@@ -188,6 +188,9 @@ class Family:
         ones.
     typical_rows : callable or None
         ``typical_rows(y)``: which responses say where the first parameter is, for its default prior; None for all.
+    stands_for : callable
+        ``stands_for(y)``: the number of each response that the first parameter is the mean of, for its default prior;
+        the response itself in most families.
     mean_of : str
         What `mean` is of the first parameter: ``"value"``, its value; ``"multiple"``, that times what others say;
         ``"other"``. With `log_response` it is a multiple of the value's exponential.
@@ -260,6 +263,7 @@ class Family:
     has_variance: bool = True
     design_effect: Callable[..., Array] = lambda trials, **parameters: np.ones_like(trials)
     typical_rows: Callable[[Array], NDArray[np.bool_]] | None = None
+    stands_for: Callable[[Array], Array] = lambda y: y
     mean_of: str = "value"
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
@@ -429,7 +433,7 @@ class Family:
         if self.support.categories:  # whose first parameter is on a scale of its own
             return 0.0, 1.0
         y, weights = self.typical(y, weights)
-        values = np.log(y) if self.log_response else y
+        values = np.log(y) if self.log_response else self.stands_for(y)
         if trials is not None:  # a row without trials is ignored
             values, weights = y / np.maximum(trials, 1), weights * trials
         total = weights.sum()
@@ -583,8 +587,10 @@ class Responses:
     def _capability(self, name: str, words: str) -> Callable[..., Array]:
         function: Callable[..., Array] | None = getattr(self.family, name)
         if function is None:
+            first = self.family.first.name
+            way = f"; parameter={first!r} has that of {first}" if name == "mean" else ""
             raise UnsupportedError(
-                f"a response of family {self.family.name!r} has no {words}, which this asks for"
+                f"a response of family {self.family.name!r} has no {words}, which this asks for{way}"
             )
         return function
 

@@ -31,14 +31,10 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
     ),
-    **dict.fromkeys(
-        ("cox", "frechet", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"
-    ),
+    **dict.fromkeys(("cox", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"),
     "multinomial": "'categorical' is for one choice a row; brms and Bambi have counts of several",
     "dirichlet": "brms and Bambi have it",
     "logistic": "for a yes/no response take 'bernoulli'",
-    "vonmises": "brms and Bambi have it",
-    "tweedie": "glmmTMB has it",
     "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
     "compois": "glmmTMB has it",
     "laplace": "'asym_laplace' with the prior quantile = Fixed(0.5) is Laplace's",
