@@ -25,7 +25,7 @@ from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, DataWarning
-from hierbayes.families import Links, get_family
+from hierbayes.families import Family, Links, get_family
 from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.prior_simulation import PriorSimulation
@@ -55,11 +55,12 @@ class Model(PriorSimulation):
         cannot be fitted. For Gaussian models also a source that is read in parts, and never as a whole: the path
         of ``.parquet`` or ``.csv`` files (``"rows/*.parquet"``), a DuckDB relation, a polars LazyFrame, or a Dask data
         frame.
-    family : str
+    family : str or Family
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
         ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
         ``"sratio"``, ``"cratio"``, ``"acat"``, ``"categorical"``,
-        ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``.
+        ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``;
+        or one of your own (`custom_family`).
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.
@@ -99,7 +100,7 @@ class Model(PriorSimulation):
         self,
         formula: Formulas,
         data: Any,
-        family: str = "gaussian",
+        family: str | Family = "gaussian",
         priors: Priors = None,
         link: Links = None,
         *,
@@ -424,22 +425,28 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         write_fit(path, self.spec, self._frame(), self.tree)
 
 
-def load(path: str | Path) -> Fit:
+def load(path: str | Path, family: Family | None = None) -> Fit:
     """Read a fit that `Fit.save` wrote; every method works as on the original.
+
+    Parameters
+    ----------
+    path : str or Path
+    family : Family, optional
+        The family of your own (`custom_family`) that the fit was made with: a file holds its name and no code.
 
     Raises
     ------
     DataError
         For a file that is damaged, that another program has changed, or that is no fit of hierbayes.
     """
-    spec, data, design, tree = read_fit(path)
+    spec, data, design, tree = read_fit(path, family)
     return Fit(spec, data, design, tree)
 
 
 def fit(
     formula: Formulas,
     data: Any,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     priors: Priors = None,
     link: Links = None,
     *,
