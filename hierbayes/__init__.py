@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         SamplingWarning,
         UnsupportedError,
     )
+    from hierbayes.families.checking import check_family
+    from hierbayes.families.own import custom_family, parameter, row_function
     from hierbayes.formula import parse
     from hierbayes.model import Fit, Model, fit, load
     from hierbayes.prior_simulation import simulate
@@ -42,15 +44,19 @@ _HOMES = {
     "PriorSet": "priors",
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
+    "check_family": "families.checking",
     "compare_models": "criticism.criticism",
+    "custom_family": "families.own",
     "design_grid": "data.designrows",
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
     "fit": "model",
     "load": "model",
     "load_dataset": "datasets",
+    "parameter": "families.own",
     "parse": "formula",
     "read_prior_file": "priorfile",
+    "row_function": "families.own",
     "simulate": "prior_simulation",
 }
 
@@ -69,15 +75,19 @@ __all__ = [
     "SamplingWarning",
     "UnsupportedError",
     "__version__",
+    "check_family",
     "compare_models",
+    "custom_family",
     "design_grid",
     "elicit",
     "elicit_groups",
     "fit",
     "load",
     "load_dataset",
+    "parameter",
     "parse",
     "read_prior_file",
+    "row_function",
     "simulate",
 ]
 

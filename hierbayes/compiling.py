@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from functools import cache, cached_property
 from pathlib import Path
-from types import FunctionType
+from types import CellType, FunctionType
 from typing import Any
 
 
@@ -22,6 +22,9 @@ class Deferred:
         Whether sums must keep their order, because what is subtracted last is what rounding left of the first.
     within : bool
         Whether it always becomes part of what calls it, so that a loop over rows can fill vector registers.
+    stored : bool
+        Whether machine code is kept on disk for later sessions. A user's own is not: it may call what numba does not
+        look at when it reads the disk, and would then be what it was before a change.
 
     Examples
     --------
@@ -30,10 +33,17 @@ class Deferred:
     9.0
     """
 
-    def __init__(self, function: Callable[..., Any], in_order: bool = False, within: bool = False) -> None:
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        in_order: bool = False,
+        within: bool = False,
+        stored: bool = True,
+    ) -> None:
         self.function = function
         self.in_order = in_order
         self.within = within
+        self.stored = stored
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.__module__ = function.__module__
@@ -45,9 +55,10 @@ class Deferred:
 
     @cached_property
     def compiled(self) -> Any:
-        """The function as numba's, with machine code on disk for all later sessions."""
+        """The function as numba's, with machine code on disk for all later sessions where it is stored."""
         fast = {"contract"} if self.in_order else FAST
-        return kept(resolved(self.function), fastmath=fast, forceinline=self.within, **OPTIONS)
+        options = OPTIONS | {"cache": self.stored}
+        return kept(resolved(self.function), fastmath=fast, forceinline=self.within, **options)
 
 
 def kept[F: Callable[..., Any]](function: F, **options: Any) -> F:
@@ -93,8 +104,12 @@ def row_function_in_order(function: Callable[..., Any]) -> Deferred:
 
 
 def resolved(function: Callable[..., Any]) -> FunctionType:
-    """The same function, the deferred ones that it names compiled."""
+    """The same function, the deferred ones that it names, in its module or around it, compiled."""
     assert isinstance(function, FunctionType)
+    cells = tuple(
+        CellType(cell.cell_contents.compiled) if isinstance(cell.cell_contents, Deferred) else cell
+        for cell in function.__closure__ or ()
+    )
     names = {
         name: value.compiled
         for name, value in function.__globals__.items()
@@ -105,13 +120,13 @@ def resolved(function: Callable[..., Any]) -> FunctionType:
         {**function.__globals__, **names},
         function.__name__,
         function.__defaults__,
-        function.__closure__,
+        cells or None,
     )
     made.__module__, made.__qualname__ = function.__module__, function.__qualname__
     return made
 
 
-def written(name: str, source: str, file: str, module: str, **names: Any) -> Deferred:
+def written(name: str, source: str, file: str, module: str, stored: bool = True, **names: Any) -> Deferred:
     """A row function from its text, which calls others by the names given; kept on disk beside those of a file.
 
     Parameters
@@ -121,9 +136,11 @@ def written(name: str, source: str, file: str, module: str, **names: Any) -> Def
     source : str
     file, module : str
         Those of the family: numba looks at the file's changes when it reads compiled code from disk.
+    stored : bool
+        As of `Deferred`.
     """
     space: dict[str, Any] = dict(names)
     exec(compile(source, file, "exec"), space)
     function = space[name]
     function.__module__ = module
-    return Deferred(function, within=True)
+    return Deferred(function, within=True, stored=stored)

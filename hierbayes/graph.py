@@ -1,4 +1,4 @@
-"""ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that imports PyMC.
+"""ModelSpec + Design → pm.Model: the reference meaning of every model, and the only place that makes one of PyMC's.
 
 Inside are the columns that priors are about (`data.margins`), so that the intercept's prior is about the response at
 the predictors' means, and default priors of varying intercepts that are correlated with slopes likewise. Group effects
@@ -8,7 +8,6 @@ columns.
 """
 
 from collections.abc import Mapping, Sequence
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
+from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
 AT_MEANS = "_at_means"
@@ -87,35 +87,6 @@ def _coord(values: np.ndarray) -> list[Any]:
     ]
 
 
-def _math(pm: Any) -> SimpleNamespace:
-    """The functions of `hierbayes.links.NUMPY_MATH` on tensors."""
-    import pytensor.tensor as pt
-
-    root = np.sqrt(2.0)  # NumPy's: PyTensor would take a plain 2.0, and its root, for float32
-
-    def log_ndtr(x: Any) -> Any:
-        # each branch sees only its own half: beyond 38 the other overflows, and its gradient would be NaN
-        left, right = pt.minimum(x, -1.0), pt.maximum(x, -1.0)
-        tail = pt.log(0.5 * pt.erfcx(-left / root)) - 0.5 * pt.sqr(left)
-        return pt.switch(x < -1.0, tail, pt.log1p(-0.5 * pt.erfc(right / root)))
-
-    return SimpleNamespace(
-        exp=pt.exp,
-        log=pt.log,
-        expm1=pt.expm1,
-        log1p=pt.log1p,
-        sqrt=pt.sqrt,
-        arcsinh=pt.arcsinh,
-        arctan2=pt.arctan2,
-        gammaln=pt.gammaln,
-        softplus=pt.softplus,
-        sigmoid=pm.math.sigmoid,
-        ndtr=lambda x: 0.5 * pt.erfc(-x / root),
-        log_ndtr=log_ndtr,
-        arrays=pt,
-    )
-
-
 def _check_codes(spec: ModelSpec, design: Design) -> None:
     """Level numbers must lie in range: compiled code checks no bounds and would return plausible nonsense."""
     for parameter, layout in spec.layout.predictors.items():
@@ -171,7 +142,7 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     counts = []
     if spec.family.needs_trials:
         counts = [pm.Data(_unused(pm, "trials"), design.trials, dims=OBS)]
-    distribution, arguments = spec.family.graph(pm, *counts, **parameters)
+    distribution, arguments = spec.family.in_tensors(pm, *counts, **parameters)
     y = design.y
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:

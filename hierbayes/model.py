@@ -25,7 +25,7 @@ from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
-from hierbayes.families import Links, get_family
+from hierbayes.families import Family, Links, get_family
 from hierbayes.joint import JointFit, JointModel, split_formulas
 from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
@@ -56,11 +56,12 @@ class Model(PriorSimulation):
         cannot be fitted. For Gaussian models also a source that is read in parts, and never as a whole: the path
         of ``.parquet`` or ``.csv`` files (``"rows/*.parquet"``), a DuckDB relation, a polars LazyFrame, or a Dask data
         frame.
-    family : str
+    family : str or Family
         ``"gaussian"``, ``"student"``, ``"lognormal"``, ``"bernoulli"``, ``"binomial"``,
         ``"betabinomial"``, ``"poisson"``, ``"negbinomial"``, ``"gamma"``, ``"beta"``, ``"cumulative"``,
         ``"sratio"``, ``"cratio"``, ``"acat"``, ``"categorical"``,
-        ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``.
+        ``"weibull"``, ``"zero_inflated_poisson"``, …: every name in ``hierbayes.families.FAMILIES``;
+        or one of your own (`custom_family`).
     priors : mapping, PriorSet, path, list of these, or None
         Priors by address, ``{"b[Days]": "Normal(0, 10)", "sd": "HalfNormal"}``, or a TOML file of them; of a list,
         ``["reaction.toml", {"sd": "HalfNormal(50)"}]``, later entries replace earlier ones of the same address.
@@ -111,7 +112,7 @@ class Model(PriorSimulation):
         self,
         formula: Formulas,
         data: Any,
-        family: str = "gaussian",
+        family: str | Family = "gaussian",
         priors: Priors = None,
         link: Links = None,
         *,
@@ -441,15 +442,21 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         write_fit(path, self.spec, self._frame(), self.tree)
 
 
-def load(path: str | Path) -> Any:
+def load(path: str | Path, family: Family | None = None) -> Any:
     """Read a fit that `Fit.save` or `JointFit.save` wrote; every method works as on the original.
+
+    Parameters
+    ----------
+    path : str or Path
+    family : Family, optional
+        The family of your own (`custom_family`) that the fit was made with: a file holds its name and no code.
 
     Raises
     ------
     DataError
         For a file that is damaged, that another program has changed, or that is no fit of hierbayes.
     """
-    found = read_fit(path)
+    found = read_fit(path, family)
     if isinstance(found, JointStored):
         return JointFit(JointModel.restored(Model, Fit, found.spec, found.frames), found.tree)
     return Fit(*found)

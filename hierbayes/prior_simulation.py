@@ -13,7 +13,7 @@ from hierbayes.data.sources import Source
 from hierbayes.engine import Settings
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.expect import Simulation, simulate_all
-from hierbayes.families import Links, get_family
+from hierbayes.families import Family, Links, get_family
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
@@ -179,7 +179,7 @@ def simulate(
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     link: Links = None,
     *,
     effects: Literal[False] = False,
@@ -192,7 +192,7 @@ def simulate(
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     link: Links = None,
     *,
     effects: Literal[True],
@@ -204,7 +204,7 @@ def simulate(
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str = "gaussian",
+    family: str | Family = "gaussian",
     link: Links = None,
     *,
     effects: bool = False,

@@ -19,7 +19,7 @@ from hierbayes.data.learning import learn
 from hierbayes.data.margins import Columns
 from hierbayes.data.settling import settle
 from hierbayes.errors import DataError, DataWarning, HierBayesError
-from hierbayes.families import get_family
+from hierbayes.families import FAMILIES, Family, get_family
 from hierbayes.formula import parse
 from hierbayes.outputs import replacing
 from hierbayes.priors import Prior
@@ -93,13 +93,19 @@ def _write(
         write_sealed(draft, whole)
 
 
-def read_fit(path: str | Path) -> Stored | JointStored:
+def read_fit(path: str | Path, family: Family | None = None) -> Stored | JointStored:
     """Read what `write_fit` or `write_responses` wrote: specification, training rows, design and draws.
+
+    Parameters
+    ----------
+    path : str or Path
+    family : Family or None
+        The user's own that the fit was made with.
 
     Raises
     ------
     DataError
-        For a file that is damaged or no fit of hierbayes.
+        For a file that is damaged or no fit of hierbayes, or without the family that it was made with.
     """
     if not Path(path).exists():
         raise DataError(f"there is no file {str(path)!r} here ({Path.cwd()}); a fit's save() writes one")
@@ -116,7 +122,7 @@ def read_fit(path: str | Path) -> Stored | JointStored:
         )
     check_contents(path)
     try:
-        return _read(path)
+        return _read(path, family)
     except HierBayesError as error:
         raise DataError(f"{str(path)!r} cannot be read as a fit: {error}") from error
     except Exception as error:  # what a checksum can't know: a file that something else wrote
@@ -125,14 +131,14 @@ def read_fit(path: str | Path) -> Stored | JointStored:
         ) from error
 
 
-def _read(path: str | Path) -> Stored | JointStored:
+def _read(path: str | Path, family: Family | None) -> Stored | JointStored:
     with xr.open_datatree(path, engine="h5netcdf") as opened:
         tree = opened.load()
     stored = json.loads(str(tree[SPEC_GROUP]["json"].item()))
     if "responses" in stored:
         return _read_responses(tree, stored)
     frame = dataset_to_frame(tree[DATA_GROUP].to_dataset())
-    spec, design = _spec_from_dict(stored, frame)
+    spec, design = _spec_from_dict(stored, frame, family)
     kept = {
         name: node.to_dataset()
         for name, node in tree.children.items()
@@ -245,6 +251,7 @@ def _spec_to_dict(spec: ModelSpec) -> dict[str, Any]:
         "format": FORMAT,
         "formulas": {name: str(formula) for name, formula in spec.formulas.items()},
         "family": spec.family.name,
+        "own_family": _own_kinds(spec.family),
         "link": {**links, spec.family.first.name: spec.shown_link},
         "priors": [_prior_to_list(prior) for prior in spec.priors],
         "center": spec.center,
@@ -269,17 +276,49 @@ def _prior_of(stored: Sequence[Any]) -> ResolvedPrior:
     return ResolvedPrior(kind, coefficient, group, parameter, Prior(name, **arguments), origin, *literal)
 
 
-def _spec_from_dict(stored: dict[str, Any], frame: pd.DataFrame) -> tuple[ModelSpec, Design]:
+def _own_kinds(family: Family) -> dict[str, str] | None:
+    """The kinds of the parameters of a family of the user's own; None of one that is here."""
+    return None if family.name in FAMILIES else {one.name: one.kind.name for one in family.parameters}
+
+
+def _family(stored: dict[str, Any], own: Family | None) -> str | Family:
+    """The family of a file: one that is here by its name, one of the user's own as it is given.
+
+    Raises
+    ------
+    DataError
+        Where it is not given, or is another.
+    """
+    name, kinds = str(stored["family"]), stored.get("own_family")
+    if kinds is None:
+        if own is not None and own.name != name:
+            raise DataError(f"the fit is of family {name!r}, not {own.name!r}; leave family= out")
+        return name
+    shown = ", ".join(f"{parameter} ({kind})" for parameter, kind in kinds.items())
+    if own is None:
+        raise DataError(
+            f"the fit is of a family of your own, {name!r} with {shown}, and a file holds no code; make the family "
+            "again and give it: hb.load(path, family=…)"
+        )
+    if own.name != name or _own_kinds(own) != kinds:
+        have = ", ".join(f"{one.name} ({one.kind.name})" for one in own.parameters)
+        raise DataError(
+            f"the fit is of a family {name!r} with {shown}; the one given is {own.name!r} with {have}"
+        )
+    return own
+
+
+def _spec_from_dict(
+    stored: dict[str, Any], frame: pd.DataFrame, own: Family | None = None
+) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
-    named = stored["link"]
-    known, _ = get_family(stored["family"])
+    named, saved = stored["link"], _family(stored, own)
+    known, _ = get_family(saved)
     if isinstance(named, str):  # of earlier files: the first parameter's alone
         named = {known.first.name: named}
     before = {parameter.name for parameter in known.parameters}  # the response's categories settle others
-    family, links = get_family(
-        stored["family"], {name: link for name, link in named.items() if name in before}
-    )
+    family, links = get_family(saved, {name: link for name, link in named.items() if name in before})
     formulas, family = settle(formulas, frame, family)
     links = family.with_links({**named, **links})
     layout = learn(formulas, frame, family, links[family.first.name])

@@ -29,8 +29,12 @@ class Nuts:
         return "NUTS on the PyMC graph"
 
     def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
-        """None where the rows are in memory: every model has a graph."""
-        return f"its rows stay in {design.source.words}" if isinstance(design, Streamed) else None
+        """None where the rows are in memory and the family has a distribution of PyMC's."""
+        if isinstance(design, Streamed):
+            return f"its rows stay in {design.source.words}"
+        if spec.family.graph is None:
+            return f"family {spec.family.name!r} has a row function and no distribution of PyMC's"
+        return None
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> None:
         """None: the graph's variables are far from normal where a standard deviation is."""

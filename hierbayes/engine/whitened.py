@@ -21,6 +21,7 @@ from hierbayes.engine.whitening.problem import Component, Own, Predictor, Proble
 from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
 from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
+from hierbayes.families.rows import Rows
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 from hierbayes.structures import STRUCTURES
@@ -51,6 +52,8 @@ class Whitened:
         """Why this model cannot be whitened, in words; None where it can."""
         if isinstance(design, Streamed):
             return f"its rows stay in {design.source.words}"
+        if spec.family.row is None:
+            return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
         for prior in spec.priors:
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
@@ -207,6 +210,8 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
     """The model and its rows as the plain arrays of the whitened engine."""
     assert design.y is not None, "a posterior is that of rows with a response"
     family, n = spec.family, len(design)
+    rows = family.rows
+    assert isinstance(rows, Rows), "the family has a row function"
     y = design.y.astype(np.float64)
     trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
     weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
@@ -225,7 +230,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
             components += [Component(-1, len(own) + k, code, step) for k in range(size)]
             own += more
     return Problem(
-        address=family.rows.address,
+        address=rows.address,
         components=tuple(components),
         y=family.response(y),
         trials=trials,

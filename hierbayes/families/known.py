@@ -144,7 +144,7 @@ def _changed(
         heading = f"def {name}_{kind}({', '.join(['y', *kept, added.name, *once])}):"
         source = "\n".join([heading, *(f"    {line}" for line in body), ""])
         inner = base.row if kind == "row" else base.tails
-        tools = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
+        tools: dict[str, Any] = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
         return written(f"{name}_{kind}", source, __file__, __name__, inner=inner, **tools)
 
     def through(function: Callable[..., Array] | None) -> Callable[..., Array] | None:
@@ -153,7 +153,7 @@ def _changed(
         return lambda *values, **parameters: function(*values, **change(parameters))
 
     def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
-        return base.graph(pm, **change(parameters))
+        return base.in_tensors(pm, **change(parameters))
 
     return replace(
         base,

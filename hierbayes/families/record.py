@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.compiling import Deferred
 from hierbayes.errors import UnsupportedError
 from hierbayes.families.rows import Rows, inner_coordinates
+from hierbayes.families.tensorrows import TensorRows
 from hierbayes.kinds import POSITIVE, Kind, ParameterValues
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
@@ -149,8 +150,9 @@ class Family:
     row : Deferred
         ``row(y, [trials,] *parameters[, once])``: the log density of one row, without what depends on its response and
         trials alone, and its scores in the parameters' inner coordinates; of numbers, compiled
-        (`hierbayes.compiling.deferred`). It is given the forms of `hierbayes.kinds` in a row.
-    graph : callable
+        (`hierbayes.compiling.deferred`). It is given the forms of `hierbayes.kinds` in a row. None where PyMC's
+        distribution is all that is known of the density: then strategy ``"nuts"`` draws.
+    graph : callable or None
         ``graph(pm, [trials,] **parameters)``: PyMC's distribution and its arguments.
     simulate : callable
         ``simulate(rng, [trials,] **parameters)``: one response for each entry, NaN for parameters that the
@@ -246,8 +248,8 @@ class Family:
     name: str
     parameters: tuple[Parameter, ...]
     support: Support
-    row: Deferred
-    graph: Callable[..., tuple[Any, dict[str, Any]]]
+    row: Deferred | None
+    graph: Callable[..., tuple[Any, dict[str, Any]]] | None
     simulate: Callable[..., Array]
     equation: str
     of_y_alone: Callable[..., Array] = lambda y, *trials: np.zeros(np.shape(y))
@@ -355,11 +357,28 @@ class Family:
         return {p.name: p.link if p.known else chosen.get(p.name, p.link) for p in self.parameters}
 
     @cached_property
-    def rows(self) -> Rows:
-        """The row function over many rows."""
+    def rows(self) -> Rows | TensorRows:
+        """The row function over many rows; PyMC's distribution where there is none."""
         kinds = [(parameter.name, parameter.kind) for parameter in self.parameters]
+        if self.row is None:
+            return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)
         name = "_".join(part for part in (self.name, self.latent, self.variant) if part)
         return Rows(name, self.row, self.shared, kinds, self.needs_trials, self.listed)
+
+    def in_tensors(self, pm: Any, *trials: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
+        """PyMC's distribution and its arguments.
+
+        Raises
+        ------
+        UnsupportedError
+            Of a family that has a row function alone.
+        """
+        if self.graph is None:
+            raise UnsupportedError(
+                f"family {self.name!r} has a row function and no distribution of PyMC's, so there is no graph; "
+                "give custom_family a distribution"
+            )
+        return self.graph(pm, *trials, **parameters)
 
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name."""

@@ -41,12 +41,13 @@ ELSEWHERE = {
 }
 
 
-def get_family(name: str, link: Links = None) -> tuple[Family, dict[str, str]]:
+def get_family(name: str | Family, link: Links = None) -> tuple[Family, dict[str, str]]:
     """The family of that name, with the link of each of its parameters: the one asked for, or its default.
 
     Parameters
     ----------
-    name : str
+    name : str or Family
+        A family of the user's own is its record.
     link : str, mapping of str to str, or None
         A text is the link of the first parameter; a mapping has one a parameter.
 
@@ -61,6 +62,8 @@ def get_family(name: str, link: Links = None) -> tuple[Family, dict[str, str]]:
     >>> family.name, links
     ('negbinomial', {'mu': 'log', 'shape': 'identity'})
     """
+    if isinstance(name, Family):
+        return name.under(link)
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
     key = re.sub(r"[\s_.-]", "", str(name)).lower()
     spelt = {family.replace("_", ""): family for family in FAMILIES}

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hierbayes import kinds
 from hierbayes.compiling import FAST, OPTIONS, Deferred, resolved
+from hierbayes.errors import UnsupportedError
 
 Array = NDArray[np.float64]
 
@@ -56,7 +57,16 @@ class Rows:
         numbers = nb.types.CPointer(nb.types.float64)
         signature = nb.types.void(*[nb.types.int64] * 3, *[numbers] * 4)
         options = {key: value for key, value in OPTIONS.items() if key != "nogil"}
-        return nb.cfunc(signature, fastmath=FAST, **options)(self._loop())
+        options["cache"] = self.row.stored
+        try:
+            return nb.cfunc(signature, fastmath=FAST, **options)(self._loop())
+        except nb.core.errors.NumbaError as error:
+            names = ", ".join(name for name, _ in self.parameters)
+            raise UnsupportedError(
+                f"numba cannot compile the row function of family {self.name!r}. It returns the log density and a "
+                f"score for each of {names}; functions that it calls are numba's (numba.njit) or marked by "
+                f"hb.row_function. In numba's words: {error}"
+            ) from error
 
     @property
     def address(self) -> int:
