@@ -27,10 +27,10 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special", "distributions", "priors", "structures", "bases", "transforms",
     "formula", "elicitation",
-    "links", "kinds", "cumulative", "families", "columnmap", "data", "spec", "standing", "defaults", "graph",
+    "links", "kinds", "cumulative", "families", "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
-    "prior_simulation", "model", "priorfile", "datasets", "cli",
+    "prior_simulation", "joint", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 
