@@ -6,7 +6,7 @@ An average of angles says nothing where they lie about π, so the family has no 
 from typing import Any
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from hierbayes.compiling import deferred, row_function
 from hierbayes.families.record import OWN_LINKS, Array, Family, Parameter, Support
@@ -63,6 +63,8 @@ def simulate(rng: np.random.Generator, mu: ParameterValues, kappa: Positive) -> 
 
 def cdf(y: Array, mu: ParameterValues, kappa: Positive) -> Array:
     """P(−π < Y <= y): from the distribution about 0, which goes up by 1 each turn."""
+    from scipy import stats  # half a second to import
+
     below = stats.vonmises.cdf(-np.pi - mu.value, kappa.value)
     return np.clip(stats.vonmises.cdf(y - mu.value, kappa.value) - below, 0.0, 1.0)
 
