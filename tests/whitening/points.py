@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE
+from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, tail_transform
 from hierbayes.engine.whitened import to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
@@ -61,7 +61,10 @@ class Whitened:
         """The graph's free variables at a position."""
         spec, packed, memory = self.model.spec, self.packed, self.memory
         forward(position, packed.model, packed.mapping, memory)
-        theta, found = memory.theta[0], {}
+        theta, found = memory.theta[0].copy(), {}
+        for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
+            if at >= 0:
+                theta[at] = tail_transform(theta[at], knee, rate)[0]
         places, of_own = packed.model.scales[:, 0], packed.model.own_places[:, 0]
         index = 0
         for name in spec.plain_parameters:

@@ -12,7 +12,7 @@ from hierbayes.engine.core.density import Density, Evaluate
 from hierbayes.engine.core.hyperparameters import LAM, start_theta
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.core.standardisation import spread_at
+from hierbayes.engine.core.standardisation import LogDensity, standardise
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.information import find_pairs, split, whiten
 from hierbayes.engine.whitening.kernel import U, forward, log_density
@@ -91,7 +91,7 @@ def laplace_start(problem: Question) -> LaplaceStart:
         position[: packed.n_theta] = 0.0
     packed, position = lean(packed, evaluator(packed, memory), position)
     if packed.n_theta:
-        packed = packed.mapped(scale_tril=_frame(evaluator(packed, memory), position, packed.n_theta))
+        packed = _framed(packed, memory, position)
     gradient = evaluator(packed, memory)(position)[1]
     return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))
 
@@ -110,18 +110,23 @@ def _position(packed: Packed, memory: Memory) -> Floats:
     return np.concatenate([np.zeros(packed.n_theta), white])
 
 
-def _frame(evaluate: Evaluate, position: Floats, n_theta: int) -> Floats:
-    """Theta's directions and widths: the curvature at the start, all other coordinates fixed."""
+def _framed(packed: Packed, memory: Memory, position: Floats) -> Packed:
+    """Theta in coordinates in which it is about N(0, I), all others fixed; tail transforms of sds that may be 0."""
+    white = position[packed.n_theta :]
 
-    def of_theta(t: Floats) -> tuple[float, Floats]:
-        value, gradient = evaluate(np.concatenate([t, position[n_theta:]]))
-        return value, gradient[:n_theta]
+    def log_density_of(packed: Packed) -> LogDensity:
+        evaluate = evaluator(packed, memory)
+
+        def log_density(theta: Floats) -> tuple[float, Floats]:
+            value, gradient = evaluate(np.concatenate([theta - packed.mapping.origin, white]))
+            return value, gradient[: packed.n_theta]
+
+        return log_density
 
     try:
-        scale_tril = spread_at(of_theta, np.zeros(n_theta))
+        return standardise(packed, packed.model.scales, log_density_of, packed.mapping.origin)
     except np.linalg.LinAlgError:  # not a number near there
-        return np.eye(n_theta)
-    return scale_tril
+        return packed
 
 
 def climb(evaluate: Evaluate, start: Floats, fixed: int, n_theta: int, steps: int) -> tuple[Floats, float]:

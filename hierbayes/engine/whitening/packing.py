@@ -143,6 +143,15 @@ class Packed:
             np.zeros((1 + n_components, CHUNK)),
         )
 
+    def with_tails(self, tails: Floats) -> "Packed":
+        """The same model with other tails of its sds, (S, 2)."""
+        priors = np.column_stack([self.model.scale_priors[:, :2], tails])
+        return replace(self, model=self.model._replace(scale_priors=priors))
+
+    def standardised(self, origin: Floats, scale_tril: Floats) -> "Packed":
+        """The same model in other coordinates of theta."""
+        return self.mapped(origin=origin, scale_tril=scale_tril)
+
     def mapped(self, **changes: Any) -> "Packed":
         """The same model with parts of another map."""
         mapping = self.mapping._replace(**changes)
