@@ -315,7 +315,8 @@ def test_matched_rows_are_those_of_refits(formula, data, family):
     elpd = found.elpd_i.to_numpy()[rows]
     assert (found.pareto_k.to_numpy()[rows] < found.influence_pareto_k.to_numpy()[rows]).all()
     np.testing.assert_allclose(elpd, wanted, atol=0.25)
-    assert np.abs(elpd - wanted).mean() < 0.3 * np.abs(plain[rows] - wanted).mean()
+    error = 0.02  # of the logarithm of a mean of 4,000 densities as spread as these, and of two, √2 of it
+    assert np.abs(elpd - wanted).mean() < 0.3 * np.abs(plain[rows] - wanted).mean() + np.sqrt(2) * error
 
 
 def test_effects_that_follow_keep_their_distribution():

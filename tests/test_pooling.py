@@ -29,7 +29,7 @@ from tests.test_families import tabled
 pytestmark = pytest.mark.filterwarnings("ignore::hierbayes.errors.DataWarning")
 
 RNG = np.random.default_rng(8)
-AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2}
+AUX = {"sigma": 0.2, "nu": 3.0, "shape": 4.0, "phi": 8.0, "zi": 0.2, "power": 1.5}
 
 
 def posterior_of(model, means, noise=0.1, seed=0):

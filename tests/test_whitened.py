@@ -87,7 +87,7 @@ def test_betabinomial_parameters_are_recovered():
     phi = np.exp(1.5 + 0.6 * frame["x"])
     frame["y"] = rng.binomial(frame["n"], rng.beta(mu * phi, (1 - mu) * phi))
     formulas = {"mu": "y | trials(n) ~ x + (1 | g)", "phi": "~ x"}
-    fit = hb.fit(formulas, frame, family="betabinomial", draws=500, chains=2, seed=1, progress=False)
+    fit = hb.fit(formulas, frame, family="betabinomial", draws=1500, chains=2, seed=1, progress=False)
     assert fit.tree.attrs["strategy"] == "whitened"
     table = fit.summary()
     assert table["ess_bulk"].min() > 400

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from scipy.spatial import ConvexHull, QhullError, cKDTree
 
 from hierbayes.bases.record import Array
 
@@ -87,6 +86,8 @@ def _distances(distinct: Array) -> tuple[float, float]:
     if distinct.shape[1] == 1:
         values = distinct[:, 0]
         return float(values[-1] - values[0]), float(np.diff(values).min())
+    from scipy.spatial import ConvexHull, QhullError, cKDTree  # half a second to import
+
     gap = float(cKDTree(distinct).query(distinct, k=2)[0][:, 1].min())
     try:
         edge = distinct[ConvexHull(distinct).vertices]

@@ -50,7 +50,8 @@ def assert_works(model: hb.Model, truth: dict[str, float]) -> hb.Fit:
     drawn = model.prior_predictive(draws=50)
     y = next(iter(drawn["prior_predictive"].data_vars.values())).to_numpy()
     assert model.spec.family.support.contains(y, None).all()
-    assert str(model.prior_summary(draws=200))
+    if model.spec.family.mean is not None:
+        assert str(model.prior_summary(draws=200))
     return fit
 
 

@@ -113,7 +113,7 @@ def test_posteriors_are_those_of_brms(name):
     data, formula, family, link, priors, names = MODELS[name]
     center = "gr=" not in str(formula)  # thresholds by group are those at 0 in brms
     model = hb.Model(formula, data(), family=family, link=link, priors=priors, center=center)
-    fit = model.fit(draws=3000, seed=1, progress=False)
+    fit = model.fit(draws=3000, seed=1, target_accept=0.95, progress=False)
     table = fit.summary()
     theirs = pd.DataFrame(REFERENCE[name]).set_index("variable")
     free = [quantity for quantity in table.index if table.loc[quantity, "sd"] > 0]
