@@ -216,7 +216,7 @@ def test_it_says_everywhere_that_it_is_an_approximation(model, glance, tmp_path)
         assert fit.pareto_k == glance.pareto_k
         assert [finding.code for finding in fit.check()] == ["approximate"]
     assert "approximation" in glance.posterior_predictive(draws=10).attrs
-    drawn = model.fit(draws=200, chains=1, progress=False)
+    drawn = model.fit(draws=400, chains=1, progress=False)
     assert drawn.pareto_k is None
     assert "approximation" not in repr(drawn)
 

@@ -141,7 +141,7 @@ def test_the_shift_lies_below_all_responses(data):
     model = hb.Model("time ~ x + (1 | g)", data, family="shifted_lognormal")
     least = data["time"].min()
     assert str(model.spec.prior("ndt", parameter="ndt")) == f"Uniform(lower=0, upper={least:.6g})"
-    summary = model.fit(seed=1, progress=False).summary()
+    summary = model.fit(seed=1, target_accept=0.95, progress=False).summary()
     assert summary.loc["ndt", "upper"] < least
     assert abs(summary.loc["ndt", "mean"] - 0.2) < 4 * summary.loc["ndt", "sd"]
     assert abs(summary.loc["x", "mean"] - 0.2) < 4 * summary.loc["x", "sd"]

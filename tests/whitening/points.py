@@ -98,7 +98,7 @@ class Whitened:
         start = 0
         for number, members in enumerate(packed.places):
             if len(members) > 1:
-                more, first_sd, start = self.tied(number, members, first_sd, start)
+                more, first_sd, start = self.tied(theta, number, members, first_sd, start)
                 found |= more
                 continue
             ((j, k),) = members
@@ -153,7 +153,7 @@ class Whitened:
             start += levels * q
         return {name: np.array(value) for name, value in found.items()}
 
-    def tied(self, number, members, first_sd, start):
+    def tied(self, theta, number, members, first_sd, start):
         """The same of effects that are correlated across formulas; then where the next factor's begin."""
         spec, packed, memory = self.model.spec, self.packed, self.memory
         (group,) = (g for g in spec.tied_groups if len(g.members) == len(members))
@@ -164,7 +164,7 @@ class Whitened:
             at = packed.model.scales[first_sd : first_sd + len(kinds), 0]
             centred = "" if member.factor.map.identity else "_centred"
             name = spec.factor_variables(member.parameter, member.factor)["sd"].name
-            found |= named(f"{name}{centred}", kinds, memory.theta[0][at[at >= 0]])
+            found |= named(f"{name}{centred}", kinds, theta[at[at >= 0]])
             first_sd += len(kinds)
         for tie in group.ties:
             chol = memory.lams[CHOL, number][np.ix_(group.places(tie), group.places(tie))]
