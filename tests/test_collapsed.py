@@ -8,10 +8,9 @@ import pytest
 
 import hierbayes as hb
 from hierbayes.engine import choose
-from hierbayes.engine.collapsed import Collapsed, to_problem
-from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
-from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.collapsed import Collapsed
 from tests.conftest import SLEEP
+from tests.integrals import densities
 
 
 def _frame(n=60, seed=3):
@@ -88,7 +87,7 @@ UNCORRELATED = [
 @pytest.mark.parametrize(("formula", "priors"), UNCORRELATED)
 def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, priors):
     """The graph's log density is quadratic in b and z, so a few values give its integral over them exactly."""
-    for found, integral in _densities(_model(formula, priors=priors)):
+    for found, integral in densities(_model(formula, priors=priors)):
         assert found == pytest.approx(integral, rel=1e-8)
 
 
@@ -104,51 +103,8 @@ def test_the_density_is_the_graphs_integral_over_all_coefficients(formula, prior
 )
 def test_so_is_that_of_known_standard_deviations_and_of_logarithms(formula, family):
     """But for a constant, which nobody needs."""
-    (first, one), (second, two) = _densities(_model(formula, family=family))
+    (first, one), (second, two) = densities(_model(formula, family=family))
     assert second - first == pytest.approx(two - one, rel=1e-8, abs=1e-8)
-
-
-def _densities(model):
-    """At two points the collapsed density, and the graph's integral."""
-    graph = model.graph()
-    density = graph.compile_logp(mode="FAST_COMPILE")
-    start = graph.initial_point()
-    coefficients = [name for name in start if not name.endswith("_log__")]
-    factors = [factor.name for factor in model.spec.layout.predictors["mu"].factors]
-    problem = to_problem(model.spec, model.design)
-    evaluate = density_of(arrange(problem, moments(problem), route_of(problem))).evaluator()
-    rng = np.random.default_rng(1)
-    for _ in range(2):
-        theta = rng.normal(scale=0.5, size=problem.n_theta)
-        at = int("sigma_log__" in start)
-        point = dict(start) | ({"sigma_log__": theta[0]} if at else {})
-        for name in factors:
-            q = start[f"sd_{name}_log__"].size
-            point[f"sd_{name}_log__"] = theta[at : at + q]
-            at += q
-        yield evaluate(theta)[0], _gaussian_integral(density, point, coefficients)
-
-
-def _gaussian_integral(density, point, names):
-    sizes = [np.size(point[name]) for name in names]
-    splits = np.cumsum(sizes)[:-1]
-
-    def value(v):
-        parts = np.split(v, splits)
-        moved = {name: part.reshape(np.shape(point[name])) for name, part in zip(names, parts, strict=True)}
-        return float(density(point | moved))
-
-    d = sum(sizes)
-    unit = np.eye(d)
-    zero = value(np.zeros(d))
-    plus, minus = np.array([value(e) for e in unit]), np.array([value(-e) for e in unit])
-    gradient = (plus - minus) / 2
-    hessian = np.diag(plus + minus - 2 * zero)
-    for i in range(d):
-        for j in range(i):
-            hessian[i, j] = hessian[j, i] = value(unit[i] + unit[j]) - plus[i] - plus[j] + zero
-    mode = np.linalg.solve(-hessian, gradient)
-    return zero + 0.5 * gradient @ mode + 0.5 * d * np.log(2 * np.pi) - 0.5 * np.linalg.slogdet(-hessian)[1]
 
 
 def _assert_same_posterior(a, b):

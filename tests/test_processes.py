@@ -17,10 +17,10 @@ from hierbayes.engine.gaussian.moments import moments
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import parse
 from hierbayes.structures import SPECTRA
-from tests.test_collapsed import _gaussian_integral
-from tests.test_graph import compile_quickly
+from tests.families.fits import assert_kernel_is_the_graph
+from tests.integrals import densities
 from tests.test_smooths import FRAME
-from tests.whitening.points import Whitened, assert_density
+from tests.whitening.points import Whitened
 
 # -- formulas ---------------------------------------------------------------------------------------------------
 
@@ -134,30 +134,8 @@ def test_the_density_is_that_of_an_exact_process(cov, d):
     ],
 )
 def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
-    model = hb.Model(formula, FRAME, priors=priors)
-    graph = model.graph()
-    density = graph.compile_logp(mode="FAST_COMPILE")
-    start = graph.initial_point()
-    scales = [name for name in start if name.endswith("_log__")]
-    coefficients = [name for name in start if name not in scales]
-    problem = to_problem(model.spec, model.design)
-    evaluate = density_of(arrange(problem, moments(problem), route_of(problem))).evaluator()
-    order = ["sigma_log__", *(name for name in scales if name.startswith("sd_"))]
-    for curve in model.spec.layout.predictors["mu"].curves:
-        order += [name for name in scales if curve.label in name]
-    assert sorted(order) == sorted(scales)
-    typical = model.spec.layout.predictors["mu"].curves[0].shapes[0].typical(np.empty(0))
-    rng = np.random.default_rng(1)
-    for _ in range(2):
-        theta = rng.normal(scale=0.4, size=problem.n_theta)
-        point, at = dict(start), 0
-        for name in order:
-            size = np.size(start[name])
-            shift = np.log(typical) if name.startswith("lscale") else 0.0
-            point[name] = theta[at : at + size].reshape(np.shape(start[name])) + shift
-            at += size
-        assert at == len(theta)
-        assert evaluate(theta)[0] == pytest.approx(_gaussian_integral(density, point, coefficients), rel=1e-8)
+    for found, wanted in densities(hb.Model(formula, FRAME, priors=priors), scale=0.4):
+        assert found == pytest.approx(wanted, rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -170,15 +148,7 @@ def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
     ],
 )
 def test_the_whitened_density_is_the_graphs(formula, family, priors):
-    class Graph:
-        def __init__(self, graph):
-            self.logp_of = compile_quickly(graph, graph.logp())
-
-        def logp(self, point):
-            return float(self.logp_of(**point))
-
-    model = hb.Model(formula, FRAME, family=family, priors=priors)
-    assert_density(model, Graph(model.graph()), scale=0.3)
+    assert_kernel_is_the_graph(hb.Model(formula, FRAME, family=family, priors=priors))
 
 
 @pytest.mark.parametrize("cov", SPECTRA)

@@ -10,14 +10,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hierbayes as hb
-from hierbayes.engine.collapsed import to_problem
-from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
-from hierbayes.engine.gaussian.moments import moments
 from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
 from hierbayes.formula import parse
-from tests.test_collapsed import _gaussian_integral
-from tests.test_graph import compile_quickly
-from tests.whitening.points import Whitened, assert_density
+from tests.families.fits import assert_kernel_is_the_graph
+from tests.integrals import densities
+from tests.whitening.points import Whitened
 
 MCYCLE = pd.read_csv(Path(__file__).parent / "smooths" / "mcycle.csv")
 REFERENCE = json.loads((Path(__file__).parent / "smooths" / "reference.json").read_text())
@@ -134,27 +131,8 @@ def test_labels_and_default_priors():
     ],
 )
 def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
-    model = hb.Model(formula, FRAME, priors=priors)
-    graph = model.graph()
-    density = graph.compile_logp(mode="FAST_COMPILE")
-    start = graph.initial_point()
-    scales = [name for name in start if name.endswith("_log__")]
-    coefficients = [name for name in start if name not in scales]
-    problem = to_problem(model.spec, model.design)
-    evaluate = density_of(arrange(problem, moments(problem), route_of(problem))).evaluator()
-    rng = np.random.default_rng(1)
-    order = ["sigma_log__", *(name for name in scales if name.startswith("sd_"))]
-    order += [name for name in scales if name.startswith("sds_")]
-    assert sorted(order) == sorted(scales)
-    for _ in range(2):
-        theta = rng.normal(scale=0.5, size=problem.n_theta)
-        point, at = dict(start), 0
-        for name in order:
-            size = np.size(start[name])
-            point[name] = theta[at : at + size].reshape(np.shape(start[name]))
-            at += size
-        assert at == len(theta)
-        assert evaluate(theta)[0] == pytest.approx(_gaussian_integral(density, point, coefficients), rel=1e-8)
+    for found, wanted in densities(hb.Model(formula, FRAME, priors=priors)):
+        assert found == pytest.approx(wanted, rel=1e-8)
 
 
 @pytest.mark.parametrize(
@@ -167,15 +145,7 @@ def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
     ],
 )
 def test_the_whitened_density_is_the_graphs(formula, family, priors):
-    class Graph:
-        def __init__(self, graph):
-            self.logp_of = compile_quickly(graph, graph.logp())
-
-        def logp(self, point):
-            return float(self.logp_of(**point))
-
-    model = hb.Model(formula, FRAME, family=family, priors=priors)
-    assert_density(model, Graph(model.graph()), scale=0.3)
+    assert_kernel_is_the_graph(hb.Model(formula, FRAME, family=family, priors=priors))
 
 
 def test_a_gradient_is_that_of_differences():

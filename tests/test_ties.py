@@ -9,18 +9,10 @@ from scipy import special, stats
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
 from hierbayes.criticism import crossval
-from tests.test_graph import FRAME, compile_quickly
-from tests.whitening.points import assert_density
+from tests.families.fits import assert_kernel_is_the_graph
+from tests.test_graph import FRAME
 
 FORMULAS = {"mu": "real ~ x + (x |p| g)", "sigma": "~ w + (1 |p| g)"}
-
-
-class Graph:
-    def __init__(self, graph):
-        self.logp_of = compile_quickly(graph, graph.logp())
-
-    def logp(self, point):
-        return float(self.logp_of(**point))
 
 
 @pytest.mark.parametrize(
@@ -39,7 +31,7 @@ class Graph:
 )
 def test_density_is_the_graphs(formulas, priors):
     model = hb.Model(formulas, FRAME, priors=priors)
-    assert_density(model, Graph(model.graph()), scale=0.3)
+    assert_kernel_is_the_graph(model)
 
 
 @pytest.fixture(scope="module")

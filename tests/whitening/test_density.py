@@ -5,6 +5,7 @@ import pytest
 
 import hierbayes as hb
 from hierbayes.engine.whitening.packing import CONDITIONAL
+from tests.families.fits import assert_kernel_is_the_graph
 from tests.test_families import PAIRS
 from tests.test_graph import (
     FRAME,
@@ -48,16 +49,8 @@ def test_density_of_every_family_link_and_structure(family, link, structure):
 )
 def test_density_of_compiled_graphs(formula, family, link, priors):
     """The same against PyMC itself."""
-
-    class Graph:
-        def __init__(self, graph):
-            self.logp_of = compile_quickly(graph, graph.logp())
-
-        def logp(self, point):
-            return float(self.logp_of(**point))
-
     model = hb.Model(formula, FRAME, family=family, link=link, priors=priors)
-    assert_density(model, Graph(model.graph()), scale=0.3)
+    assert_kernel_is_the_graph(model)
 
 
 @pytest.mark.parametrize(
