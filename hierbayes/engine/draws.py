@@ -50,14 +50,18 @@ def to_tree(
     attributes : mapping
         Strategy, seed, timings, versions.
     """
-    stats = {STATISTICS.get(name, name): values for name, values in statistics.items()}
-    sample_stats = xr.Dataset({name: (CHAIN_DIMS, np.asarray(stats[name])) for name in KEPT if name in stats})
-    groups = {"posterior": to_dataset(spec, posterior), "sample_stats": sample_stats}
+    groups = {"posterior": to_dataset(spec, posterior), "sample_stats": statistics_dataset(statistics)}
     if design.y is not None and len(design):
         groups["observed_data"] = observed_dataset(spec, design)
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attributes)
     return tree
+
+
+def statistics_dataset(statistics: Mapping[str, Any]) -> xr.Dataset:
+    """Sampler statistics (chain, draw) by ArviZ's names."""
+    stats = {STATISTICS.get(name, name): values for name, values in statistics.items()}
+    return xr.Dataset({name: (CHAIN_DIMS, np.asarray(stats[name])) for name in KEPT if name in stats})
 
 
 def observed_dataset(spec: ModelSpec, design: Design) -> xr.Dataset:

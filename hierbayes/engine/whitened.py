@@ -62,32 +62,10 @@ class Whitened:
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree of the schema."""
-        from hierbayes.engine.whitening.sample import sample
-
         start = time.perf_counter()
-        problem, initial = _find(spec, design, settings)
-        if not initial.converged:
-            notify(settings, "The Laplace approximation did not converge: chains start from a wider region.")
-        ready = time.perf_counter()
-        drawn = sample(
-            problem,
-            initial,
-            draws=settings.draws,
-            tune=settings.tune or (TUNE if initial.converged else TUNE_UNGUIDED),
-            chains=settings.chains,
-            cores=settings.cores,
-            seed=settings.seed,
-            progress=settings.progress,
-            target_accept=settings.target_accept or TARGET_ACCEPT,
-        )
-        interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
-        attributes = {
-            "sampler": "nutpie",
-            "compile_seconds": ready - start,
-            "sampling_seconds": time.perf_counter() - ready,
-            "interrupted": int(interrupted),
-        }
-        return self._tree(spec, design, problem, initial, drawn, attributes)
+        rows = in_memory(design, f"strategy {self.name!r}")
+        drawn, attributes = draw(to_question(spec, rows), len(rows), settings, start)
+        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation in the whitened coordinates."""
@@ -96,45 +74,65 @@ class Whitened:
         from hierbayes.engine.whitening.sample import expand
 
         start = time.perf_counter()
-        problem, initial = _find(spec, design, settings)
+        rows = in_memory(design, f"strategy {self.name!r}")
+        question = to_question(spec, rows)
+        initial = _find(question, settings)
         ready, threads = time.perf_counter(), settings.threads
         positions, log_ratio = draw_normal(
             density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
         )
-        drawn = expand(problem, initial.packed, positions, {"log_ratio": log_ratio}, threads)
-        attributes = {"compile_seconds": ready - start, "sampling_seconds": time.perf_counter() - ready}
-        return self._tree(spec, design, problem, initial, drawn, attributes)
-
-    def _tree(
-        self,
-        spec: ModelSpec,
-        design: Design | Streamed,
-        problem: Question,
-        initial: "LaplaceStart",
-        drawn: "Draws",
-        attributes: dict[str, Any],
-    ) -> Any:
-        more = {
-            "strategy": self.name,
-            "rows": len(design),
-            "cells": sum(len(one.y) for one in problems_of(problem)),
-            "initialisation": "converged" if initial.converged else "not converged",
-        }
-        rows = in_memory(design, f"strategy {self.name!r}")
-        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, more | attributes)
+        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads)
+        attributes = _facts(question, initial, len(rows), start, ready)
+        return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
 
 
-def _find(spec: ModelSpec, design: Design | Streamed, settings: Settings) -> tuple[Question, "LaplaceStart"]:
-    """The model as arrays, rows merged, and where its posterior is."""
+def draw(question: Question, rows: int, settings: Settings, start: float) -> tuple["Draws", dict[str, Any]]:
+    """Draws of a model with so many rows, which was begun at `start`, and how they came about."""
+    from hierbayes.engine.whitening.sample import sample
+
+    initial = _find(question, settings)
+    if not initial.converged:
+        notify(settings, "The Laplace approximation did not converge: chains start from a wider region.")
+    ready = time.perf_counter()
+    drawn = sample(
+        question,
+        initial,
+        draws=settings.draws,
+        tune=settings.tune or (TUNE if initial.converged else TUNE_UNGUIDED),
+        chains=settings.chains,
+        cores=settings.cores,
+        seed=settings.seed,
+        progress=settings.progress,
+        target_accept=settings.target_accept or TARGET_ACCEPT,
+    )
+    interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
+    how = {"sampler": "nutpie", "interrupted": int(interrupted)}
+    return drawn, _facts(question, initial, rows, start, ready) | how
+
+
+def _find(question: Question, settings: Settings) -> "LaplaceStart":
+    """Where the posterior is."""
     from hierbayes.engine.whitening.laplace import laplace_start
 
-    problem = to_question(spec, in_memory(design, "strategy 'whitened'"))
     with notify_if_slow(
         settings,
         "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
     ):
-        initial = laplace_start(problem)
-    return problem, initial
+        return laplace_start(question)
+
+
+def _facts(
+    question: Question, initial: "LaplaceStart", rows: int, start: float, ready: float
+) -> dict[str, Any]:
+    """What the tree says of its draws, once they are made: begun at `start`, sampled since `ready`."""
+    return {
+        "strategy": Whitened.name,
+        "rows": rows,
+        "cells": sum(len(one.y) for one in problems_of(question)),
+        "initialisation": "converged" if initial.converged else "not converged",
+        "compile_seconds": ready - start,
+        "sampling_seconds": time.perf_counter() - ready,
+    }
 
 
 def to_question(spec: ModelSpec, design: Design) -> Question:
