@@ -236,16 +236,10 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        extra = distinct([self.response.trial_columns, self.spare_columns])
+        extra = distinct([self.response.trial_columns, *self.unstated.values()])
         spare = set(extra) - {*predictors, *grouping}
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
         return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
-
-    @property
-    def spare_columns(self) -> tuple[str, ...]:
-        """Columns of what new rows may state, and need not."""
-        offsets = [offset for layout in self.predictors.values() for offset in layout.offsets]
-        return distinct(o.names for o in offsets if isinstance(o, Stated) and o.parameter.known == "se")
 
     def bind_new(
         self, data: Any, groups: Container[str], unknown: Container[str] = (), slack: float = FAR

@@ -32,7 +32,7 @@ from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
-from hierbayes.data.stated import Stated, check_response
+from hierbayes.data.stated import Stated
 from hierbayes.data.tables import plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
@@ -201,7 +201,7 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
         else _draft_predictor(formula, frame, intercept)
         for name, formula in formulas.items()
     }
-    response = _with_known(response, predictors, family, link, frame)
+    response = _over_one(response, predictors, family, link, frame)
     if len(known) == len(family.own) and not (
         predictors[MEAN].coefficients or predictors[MEAN].factors or predictors[MEAN].curves
     ):
@@ -234,22 +234,21 @@ def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) ->
     return PredictorLayout(common, columns, (), (Stated(parameter, formula.offsets[0]),), 0.0)
 
 
-def _with_known(
+def _over_one(
     response: ResponseLayout,
     predictors: Mapping[str, PredictorLayout],
     family: Family,
     link: str,
     frame: pd.DataFrame,
 ) -> ResponseLayout:
-    """The response, checked against what the rows state beside it; of counts the scale of those over one unit."""
-    y, known = response_values(response, frame), {p.name for p in family.known}
-    if y is None or not known:
+    """The response; of counts over a rate with the location and scale of those over one unit."""
+    if "rate" not in {parameter.name for parameter in family.known}:
         return response
-    offsets = {name: offset_of(predictors[name].offsets, frame) for name in known}
-    check_response(response.name, y, offsets, frame)
-    if "rate" not in offsets:
+    y = response_values(response, frame)
+    if y is None:
         return response
-    rate, weights = np.exp(offsets["rate"]), addition_values(response.weights, frame, "weights")
+    rate = np.exp(offset_of(predictors["rate"].offsets, frame))
+    weights = addition_values(response.weights, frame, "weights")
     weights = rate if weights is None else weights * rate
     location, scale = family.location_and_scale(y / rate, None, weights, link)
     return replace(response, location=location, scale=scale)

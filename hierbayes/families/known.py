@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.compiling import Deferred, written
+from hierbayes.compiling import written
 from hierbayes.families.record import Array, Family, Parameter
 from hierbayes.kinds import POSITIVE, ParameterValues, positive_row
 from hierbayes.special import exp_lane, log1p_lane
@@ -128,24 +128,16 @@ def _changed(
     given = [f"positive_row({logs[name]})" if name in logs else name for name in names]
     name = "_".join(part for part in (base.name, base.variant, added.name) if part)
 
-    def function(kind: str, prefixes: str) -> Deferred:
-        found = [
-            part for prefix in prefixes for part in (f"{prefix}_value", *(f"{prefix}_{n}" for n in names))
-        ]
-        returned = []
-        for prefix in prefixes:
-            scores = [f"{prefix}_{n} * {factors[n]}" if n in factors else f"{prefix}_{n}" for n in kept]
-            returned += [f"{prefix}_value", *scores, "0.0"]
-        body = [
-            *lines,
-            f"{', '.join(found)} = inner({', '.join(['y', *given, *once])})",
-            f"return {', '.join(returned)}",
-        ]
-        heading = f"def {name}_{kind}({', '.join(['y', *kept, added.name, *once])}):"
-        source = "\n".join([heading, *(f"    {line}" for line in body), ""])
-        inner = base.row if kind == "row" else base.tails
-        tools: dict[str, Any] = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
-        return written(f"{name}_{kind}", source, __file__, __name__, inner=inner, **tools)
+    found = ["value", *(f"score_{n}" for n in names)]
+    scores = [f"score_{n} * {factors[n]}" if n in factors else f"score_{n}" for n in kept]
+    body = [
+        *lines,
+        f"{', '.join(found)} = inner({', '.join(['y', *given, *once])})",
+        f"return {', '.join(['value', *scores, '0.0'])}",
+    ]
+    heading = f"def {name}_row({', '.join(['y', *kept, added.name, *once])}):"
+    source = "\n".join([heading, *(f"    {line}" for line in body), ""])
+    tools: dict[str, Any] = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
 
     def through(function: Callable[..., Array] | None) -> Callable[..., Array] | None:
         if function is None:
@@ -158,8 +150,7 @@ def _changed(
     return replace(
         base,
         parameters=(*base.parameters, added),
-        row=function("row", "v"),
-        tails=None if base.tails is None else function("tails", "lu"),
+        row=written(f"{name}_row", source, __file__, __name__, inner=base.row, **tools),
         graph=graph,
         simulate=lambda rng, **parameters: base.simulate(rng, **change(parameters)),
         mean=through(base.mean),

@@ -233,14 +233,6 @@ class Family:
     as_sum : (Family, mapping of str to float) or None
         The family that sums of such responses have, with the values that others of its parameters have for one of
         them; None where it is this one.
-    tails : Deferred or None
-        ``tails(y, *parameters[, once])``: log P(Y ≤ y) and its scores, then log P(Y > y) and its scores, both as exact
-        as `row`; `y` as `row` is given it. Where it is known, responses may be censored and truncated.
-    alone : Deferred or None
-        What `of_y_alone` says, of one response as `row` is given it; compiled, 0 where it is None.
-    observed : callable or None
-        ``observed(y, **parameters)``: probabilities of less than what a row says of its response, and of no more than
-        that; where rows may say less than its value.
     place : int
         Where lists of families show it.
     """
@@ -283,9 +275,6 @@ class Family:
     takes_se: bool = False
     grows: tuple[str, ...] = ()
     as_sum: "tuple[Family, Mapping[str, float]] | None" = None
-    tails: Deferred | None = None
-    alone: Deferred | None = None
-    observed: Callable[..., tuple[Array, Array]] | None = None
     place: int = 100
 
     @property

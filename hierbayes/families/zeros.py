@@ -264,8 +264,6 @@ def _with(
         "takes_se": False,
         "grows": (),
         "as_sum": None,
-        "tails": None,
-        "alone": None,
         "place": 100,
     }
     return replace(base, **(record | fields))
