@@ -24,7 +24,7 @@ from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
 from hierbayes.spec import ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
-from hierbayes.ties import Tie, find_ties, tie_of
+from hierbayes.ties import Tie, tie_of, ties_within
 
 WIDTH = 2.5
 
@@ -216,7 +216,7 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
 
 
 def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterator[Target]:
-    ties = find_ties({("", name): predictor for name, predictor in layout.predictors.items()})
+    ties = ties_within(layout.predictors)
     for parameter, predictor in layout.predictors.items():
         location, scale = location_and_scale(layout, family, links, parameter)
         yield from _predictor_targets(family.parameter(parameter), predictor, location, scale, ties)

@@ -100,13 +100,11 @@ class Model(PriorSimulation):
     def __new__(cls, formula: Any = None, *arguments: Any, **options: Any) -> Any:
         """Of several formulas a `JointModel`."""
         several = None if cls is not Model else split_formulas(formula)
-        if several is None:
-            return super().__new__(cls)
-        given = dict(zip(("data", "family", "priors", "link"), arguments, strict=False))
-        defaults = {
-            "family": "gaussian", "priors": None, "link": None, "progress": True, "center": True, "rescor": False,
-        }  # fmt: skip
-        return JointModel(Model, Fit, several, **{**defaults, **given, **options})
+        return (
+            super().__new__(cls)
+            if several is None
+            else JointModel(Model, Fit, several, *arguments, **options)
+        )
 
     def __init__(
         self,

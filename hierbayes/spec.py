@@ -20,7 +20,7 @@ from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
-from hierbayes.ties import Tie, TiedGroup, find_ties, tie_of, tied_groups
+from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 
 CHAIN_DIMS = ("chain", "draw")
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
@@ -246,7 +246,7 @@ class ModelSpec:
         }
         literal |= {
             (member.parameter, tie.group, "")
-            for tie in find_ties({("", name): layout for name, layout in self.layout.predictors.items()})
+            for tie in ties_within(self.layout.predictors)
             for member in tie.members
             if (tie.members[0].parameter, tie.group, tie.identifier) in literal
         }
@@ -465,7 +465,7 @@ class ModelSpec:
     @cached_property
     def ties(self) -> tuple[Tie, ...]:
         """Group effects that are correlated across the formulas of this response's parameters."""
-        return find_ties({("", name): layout for name, layout in self.layout.predictors.items()})
+        return ties_within(self.layout.predictors)
 
     def cor_prior(self, parameter: str, factor: Factor, block: Block) -> Prior:
         """The prior of the correlations of one block that are parameters one by one."""

@@ -47,6 +47,12 @@ class Member:
         )
 
 
+def _slices(members: Sequence[Member]) -> tuple[slice, ...]:
+    """Where each member's effects are among all of theirs."""
+    ends = np.cumsum([len(member.effects) for member in members]).tolist()
+    return tuple(slice(start, end) for start, end in zip([0, *ends[:-1]], ends, strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class Tie:
     """The effects of one grouping factor that have one ID, of several formulas: unstructured correlations.
@@ -76,9 +82,7 @@ class Tie:
     @cached_property
     def places(self) -> tuple[tuple[int, ...], ...]:
         """Where each member's effects are among all."""
-        ends = np.cumsum([len(member.effects) for member in self.members]).tolist()
-        starts = [0, *ends[:-1]]
-        return tuple(tuple(range(start, end)) for start, end in zip(starts, ends, strict=True))
+        return tuple(tuple(range(own.start, own.stop)) for own in _slices(self.members))
 
     @property
     def across(self) -> list[tuple[int, int]]:
@@ -143,6 +147,11 @@ def find_ties(predictors: Mapping[Key, PredictorLayout]) -> tuple[Tie, ...]:
     return tuple(ties)
 
 
+def ties_within(predictors: Mapping[str, PredictorLayout]) -> tuple[Tie, ...]:
+    """The ties of the formulas of one response's parameters."""
+    return find_ties({("", parameter): layout for parameter, layout in predictors.items()})
+
+
 @dataclass(frozen=True, eq=False)
 class TiedGroup:
     """One grouping factor whose effects on several predictors are drawn together: Q of them, all members' in order.
@@ -160,8 +169,7 @@ class TiedGroup:
     @cached_property
     def slices(self) -> tuple[slice, ...]:
         """Where each member's effects are among all."""
-        ends = np.cumsum([len(member.effects) for member in self.members]).tolist()
-        return tuple(slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True))
+        return _slices(self.members)
 
     def places(self, tie: Tie) -> list[int]:
         """Where a tie's effects are among all."""

@@ -179,28 +179,25 @@ def learn_curves(term: CurveTerm, rows: Rows) -> Curves:
 
 
 def _learn_processes(term: ProcessTerm, by: Variable | None, x: Array, multipliers: list[Array]) -> Curves:
-    """Each process has a basis on a box about the rows that it is about, and one prior of length scales."""
-    each, sines = [], []
-    levels = by.levels if isinstance(by, Levels) else (None,)
-    whole = learn_sines(x, term.k, term.c)
+    """A process, or one a level, all on the box about all rows and with one prior of length scales."""
+    basis = learn_sines(x, term.k, term.c)
+    alpha, beta = _spaced(basis)
     lscale = StructureParameter(
         LSCALE,
         POSITIVE,
         "length scale, in the predictor's units",
-        prior=lambda q, positions: (
-            "InverseGamma",
-            dict(zip(("alpha", "beta"), _spaced(whole), strict=True)),
-        ),
-        typical=lambda positions: 0.2 * whole.extent,
+        prior=lambda q, positions: ("InverseGamma", {"alpha": alpha, "beta": beta}),
+        typical=lambda positions: 0.2 * basis.extent,
     )
+    process = Process(SPECTRA[term.cov], basis, lscale)
+    each = []
+    levels = by.levels if isinstance(by, Levels) else (None,)
     for level, multiplier in zip(levels, multipliers, strict=True):
         label = term.label if level is None else f"{term.label}[{level}]"
         counted = max(int(np.count_nonzero(multiplier)), 1)
         size = float(np.sqrt(np.square(multiplier).sum() / counted))
-        process = Process(SPECTRA[term.cov], whole, lscale)
-        each.append(Curve(label, term, level, len(whole.indices), size, process))
-        sines.append(Sines(whole))
-    return Curves(term, by, tuple(each), (), tuple(sines))
+        each.append(Curve(label, term, level, len(basis.indices), size, process))
+    return Curves(term, by, tuple(each), (), (Sines(basis),) * len(each))
 
 
 def _spaced(basis: SineBasis) -> tuple[float, float]:
