@@ -5,8 +5,8 @@ What no single response has, the correlations of effects across responses, is be
 """
 
 import re
-import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -17,13 +17,14 @@ import xarray as xr
 
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.summary import Diagnosed
-from hierbayes.criticism.checks import Finding, check_draws
-from hierbayes.data.design import MEAN, PACKAGE, Design
+from hierbayes.criticism.checks import check_draws, check_mixing
+from hierbayes.criticism.findings import Finding
+from hierbayes.data.design import MEAN, Design
 from hierbayes.engine import Settings
 from hierbayes.engine.several import draw_jointly, joint_obstacle
-from hierbayes.errors import DataError, FormulaError, SamplingWarning, UnsupportedError
+from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.priors import Priors, PriorSet, read_priors
-from hierbayes.sampling import versions
+from hierbayes.sampling import versions, warn_of
 from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
 from hierbayes.spec import CHAIN_DIMS
 from hierbayes.store import write_responses
@@ -226,9 +227,7 @@ class JointModel:
         tree = draw_jointly(self.spec, self._designs(), settings)
         tree.attrs.update(versions())
         fit = JointFit(self, tree)
-        for finding in fit.check():
-            if not finding.question:
-                warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
+        warn_of(fit._found(lambda own: check_draws(own.spec, own.tree)))
         return fit
 
     def __getattr__(self, name: str) -> Any:
@@ -328,18 +327,22 @@ class JointFit:
         return pd.concat([*tables, across] if len(across) else tables)
 
     def _across(self, prob: float | None, interval: str | None) -> pd.DataFrame:
-        posterior = self.posterior
-        draws = {
-            label: posterior[variable.name].to_numpy()[..., i, j]
-            for label, _, variable, i, j in self.spec.across()
-        }
+        draws = self._correlations_across()
         if not draws:
             return pd.DataFrame()
         chosen = get_interval(prob, interval)
         labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
         flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-        found = Diagnosed(labels, flat, posterior.sizes["chain"], "summary")
+        found = Diagnosed(labels, flat, self.posterior.sizes["chain"], "summary")
         return found.table(chosen.prob, chosen.kind)
+
+    def _correlations_across(self) -> dict[str, np.ndarray]:
+        """Correlations of effects on different responses, each (chain, draw), by label."""
+        posterior = self.posterior
+        return {
+            label: posterior[variable.name].to_numpy()[..., i, j]
+            for label, _, variable, i, j in self.spec.across()
+        }
 
     def fixef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Population-level coefficients of every response, as `Fit.fixef`."""
@@ -388,13 +391,26 @@ class JointFit:
         write_responses(path, self.spec, frames, self.tree)
 
     def check(self) -> tuple[Finding, ...]:
-        """What is wrong with the draws or the data, of every response; nothing when all is well."""
-        found: dict[str, Finding] = {}
-        for name in self.responses:
-            own = self.response(name)
-            for finding in (*check_draws(own.spec, own.tree), *own.model.check()):
-                found.setdefault(str(finding), finding)
-        return tuple(found.values())
+        """What is wrong with the draws, the posterior or the fit, as `Fit.check`, of every response."""
+        return self._found(lambda own: own.check())
+
+    def _found(self, look: Callable[[Any], Sequence[Finding]]) -> tuple[Finding, ...]:
+        """What is found in the correlations across responses, and looking at each; what all have is said once."""
+        across = self._correlations_across()
+        common = check_mixing(across) if across else []
+        each = {name: look(self.response(name)) for name in self.responses}
+        common += [
+            finding for finding in each[self.responses[0]] if all(finding in own for own in each.values())
+        ]
+        return (
+            *dict.fromkeys(common),
+            *(
+                replace(finding, found=f"{name}: {finding.found}")
+                for name, own in each.items()
+                for finding in own
+                if finding not in common
+            ),
+        )
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):

@@ -12,9 +12,9 @@ from hierbayes.answers.approximation import is_approximate
 from hierbayes.answers.estimates import Estimates
 from hierbayes.answers.marginal_effects import MarginalEffects
 from hierbayes.answers.predictions import Predictions
-from hierbayes.criticism.checks import Finding
 from hierbayes.criticism.criticism import Criticism
 from hierbayes.criticism.designchecks import check_design, structure
+from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import MEAN, PACKAGE, Design
 from hierbayes.data.formulas import Formulas, read_formulas
 from hierbayes.data.learning import complete_rows, learn

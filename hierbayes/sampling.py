@@ -2,12 +2,13 @@
 
 import platform
 import warnings
+from collections.abc import Iterable
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from hierbayes.criticism.checks import check_draws
+from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
-from hierbayes.criticism.processchecks import check_processes
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.engine import Plan, Settings, choose
 from hierbayes.engine.streamed import Streamed
@@ -68,10 +69,15 @@ def approximate_posterior(
 def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":
     """The tree with how it came about; what is not as it should be is reported."""
     tree.attrs.update({"strategy_reason": plan.reason, "seed": settings.seed, **versions()})
-    for finding in (*check_draws(spec, tree), *check_processes(spec, tree["posterior"].to_dataset())):
+    warn_of(check_draws(spec, tree))
+    return tree
+
+
+def warn_of(findings: Iterable[Finding]) -> None:
+    """A warning for each finding that isn't a question."""
+    for finding in findings:
         if not finding.question:
             warnings.warn(str(finding), SamplingWarning, skip_file_prefixes=(PACKAGE,))
-    return tree
 
 
 def versions() -> dict[str, str]:

@@ -9,7 +9,8 @@ import pytest
 import xarray as xr
 
 import hierbayes as hb
-from hierbayes.criticism.checks import Finding, check_draws
+from hierbayes.criticism.checks import check_draws
+from hierbayes.criticism.findings import Finding
 
 from .test_predict import prior_fit, tame_fit, to_fit, values_of
 

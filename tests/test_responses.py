@@ -1,8 +1,11 @@
 """Several responses with group effects that are correlated across them."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose
 from scipy import special, stats
 
@@ -109,6 +112,21 @@ def fit(data):
     with pytest.warns(hb.DataWarning):
         model = hb.Model(["weight ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], data, ["gaussian", "poisson"])
     return model.fit(seed=1, progress=False)
+
+
+def test_findings_name_the_response_or_the_correlation_across(fit, data):
+    assert not [finding for finding in fit.check() if not finding.question]
+    tree = fit.tree.copy(deep=True)
+    apart = np.linspace(0, 0.1, tree["posterior"].sizes["chain"])[:, None]
+    tree["posterior/cor_g_p"] = tree["posterior/cor_g_p"] * (1 - apart[..., None, None])
+    tree["posterior/sigma_weight"] = tree["posterior/sigma_weight"] + apart
+    tree["sample_stats/diverging"] = xr.zeros_like(tree["sample_stats/diverging"]) + (np.arange(1000) == 7)
+    findings = type(fit)(fit.model, tree).check()
+    texts = [finding.found for finding in findings]
+    assert [finding.code for finding in findings].count("divergences") == 1
+    assert any("for cor[g, weight_Intercept, count_Intercept]" in text for text in texts)
+    assert any(re.match(r"weight: the chains disagree: .* for sigma", text) for text in texts)
+    assert not any(text.startswith("count: the chains") for text in texts)
 
 
 def test_recovery(fit):

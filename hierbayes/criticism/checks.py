@@ -1,10 +1,6 @@
-"""Findings: what they are, and those about draws; `hierbayes.criticism.designchecks` has those about a design.
-
-Each finding has a code, what was found and what to do; `docs/findings.md` has a paragraph for each code.
-"""
+"""Findings about draws: did the chains mix, and do they tell means and standard deviations."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -14,58 +10,46 @@ from hierbayes.answers.approximation import describe_approximation, good_k, is_a
 from hierbayes.answers.convergence import FEWEST, diagnostics
 from hierbayes.answers.pareto import tail_shapes, unknown_moments
 from hierbayes.answers.summary import known_tails, summary_draws
+from hierbayes.criticism.findings import Finding
+from hierbayes.criticism.processchecks import check_processes
 from hierbayes.spec import ModelSpec
 
 RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing worth knowing.
-
-    Attributes
-    ----------
-    code : str
-        ``"few-levels"``, ``"divergences"``, …
-    found : str
-        What was found, with the names and numbers.
-    advice : str
-        What to do about it.
-    question : bool
-        Whether it may as well be meant: told by `Model.check` or `Fit.check`, and not as a warning.
-    """
-
-    code: str
-    found: str
-    advice: str
-    question: bool = False
-
-    def __str__(self) -> str:
-        return f"[{self.code}] {self.found}. {self.advice}."
-
-
 def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
     """What is wrong with the draws, and what to do; nothing when all is well."""
-    if is_approximate(tree):
-        return (_check_approximation(tree),)
     posterior = tree["posterior"].to_dataset()
-    chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
+    own = [_check_approximation(tree)] if is_approximate(tree) else _check_chains(spec, tree, posterior)
+    return (*own, *check_processes(spec, posterior))
+
+
+def _check_chains(spec: ModelSpec, tree: xr.DataTree, posterior: xr.Dataset) -> list[Finding]:
     findings = list(_check_sampler(tree))
     named = summary_draws(spec, posterior)
-    if not named:
-        return tuple(findings)
+    if named:
+        findings += check_mixing(named)
+    if named and posterior.sizes["draw"] >= FEWEST:
+        findings += _check_moments(spec, named)
+    return findings
+
+
+def check_mixing(named: dict[str, NDArray[np.float64]]) -> list[Finding]:
+    """Whether the chains of some quantities, each (chain, draw), agree and tell enough."""
+    findings = []
+    values = np.stack(list(named.values()), axis=-1)
+    chains, draws = values.shape[:2]
     if draws < FEWEST:
-        findings.append(
+        return [
             Finding(
                 "few-draws",
                 f"{chains * draws} draw{'s' * (chains * draws > 1)} say nothing of convergence, and next to nothing of "
                 "intervals",
                 f"Draw more: fit(draws=…); diagnostics need {FEWEST} a chain, intervals hundreds",
             )
-        )
-        return tuple(findings)
-    measures = diagnostics(np.stack(list(named.values()), axis=-1))
+        ]
+    measures = diagnostics(values)
     names = np.array(list(named), dtype=object)
     unmixed = measures["r_hat"] > RHAT_LIMIT
     if chains > 1 and unmixed.any():
@@ -89,8 +73,7 @@ def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
                 "Draw more: fit(draws=…)",
             )
         )
-    findings += _check_moments(spec, named)
-    return tuple(findings)
+    return findings
 
 
 def _check_moments(spec: ModelSpec, named: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:

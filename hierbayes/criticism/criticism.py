@@ -10,8 +10,9 @@ from hierbayes.answers.approximation import describe_approximation, is_approxima
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
-from hierbayes.criticism import fitchecks, freedom, likelihood, processchecks, sensitivity
-from hierbayes.criticism.checks import Finding, check_draws
+from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
+from hierbayes.criticism.checks import check_draws
+from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.importance import FEWEST
 from hierbayes.data.design import MEAN, Design
 from hierbayes.engine.streamed import in_memory
@@ -41,7 +42,6 @@ class Criticism(Posterior):
         """
         findings = [
             *check_draws(self.spec, self.tree),
-            *processchecks.check_processes(self.spec, self.posterior),
             *sensitivity.check_boundary(self.spec, self.posterior),
         ]
         if isinstance(self.design, Design):

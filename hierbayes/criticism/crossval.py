@@ -20,7 +20,7 @@ from hierbayes.answers.approximation import good_k
 from hierbayes.answers.convergence import FEWEST, ess_mean
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.criticism.canonical import log_marginals_of_one
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
 from hierbayes.criticism.marginal import hold_out, log_marginal
 from hierbayes.criticism.matching import group_densities, match_rows, smallest_group

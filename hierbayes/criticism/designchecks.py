@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.rowchecks import check_rows
 from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout, prefix_of
 from hierbayes.data.factors import Factor

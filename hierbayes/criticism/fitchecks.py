@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, row_chunks
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import Design
 from hierbayes.simulation import thin
 from hierbayes.spec import ModelSpec

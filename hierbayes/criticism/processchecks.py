@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from hierbayes.answers.draws import draws_of
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.data.curves import LSCALE, Process
 from hierbayes.spec import ModelSpec
 

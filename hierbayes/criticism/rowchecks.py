@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import xlogy
 
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import Design
 from hierbayes.engine.streamed import Streamed
 from hierbayes.spec import ModelSpec

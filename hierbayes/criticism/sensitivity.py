@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.summary import summary_draws
-from hierbayes.criticism.checks import Finding
+from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
