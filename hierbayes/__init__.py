@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hierbayes.families.checking import check_family
     from hierbayes.families.own import custom_family, parameter, row_function
     from hierbayes.formula import parse
+    from hierbayes.joint import JointFit, JointModel
     from hierbayes.model import Fit, Model, fit, load
     from hierbayes.prior_simulation import simulate
     from hierbayes.priorfile import PriorFile, read_prior_file
@@ -37,6 +38,8 @@ _HOMES = {
     "Fit": "model",
     "FormulaError": "errors",
     "HierBayesError": "errors",
+    "JointFit": "joint",
+    "JointModel": "joint",
     "Model": "model",
     "Prior": "priors",
     "PriorError": "errors",
@@ -67,6 +70,8 @@ __all__ = [
     "Fit",
     "FormulaError",
     "HierBayesError",
+    "JointFit",
+    "JointModel",
     "Model",
     "Prior",
     "PriorError",

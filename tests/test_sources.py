@@ -321,6 +321,7 @@ def test_a_model_says_where_its_rows_are(folder):
 REFUSED = {
     "family": ("yes ~ x + (1 | g)", {"family": "bernoulli"}, "bernoulli"),
     "link": ("z ~ x", {"family": "gaussian", "link": "log"}, "link log"),
+    "logarithm": ("z ~ x", {"family": "lognormal"}, r"write log\(z\) with family .gaussian"),
     "sigma": ({"mu": "y ~ x", "sigma": "~ x"}, {}, "sigma has a formula"),
     "prior": ("y ~ x", {"priors": {"b[x]": "StudentT(3, 0, 1)"}}, "StudentT"),
     "spline": ("y ~ bs(x, df=5)", {}, "whole column"),

@@ -114,7 +114,12 @@ def _check_scope(
     formulas: Mapping[str, Formula], source: Source, family: Family, link: str, priors: PriorSet
 ) -> None:
     """Refuse, before any row is read, a model whose coefficients cannot be integrated out."""
-    if not family.is_normal(link) or family.log_response:
+    if family.log_response:
+        _refuse(
+            f"rows of {family.name} are read in memory; write log({formulas[MEAN].response}) with family 'gaussian'",
+            source,
+        )
+    if not family.is_normal(link):
         _refuse(f"the response is {family.name} with link {link}", source)
     if formulas[MEAN].stated:
         _refuse("its response has additions that rows state", source)
