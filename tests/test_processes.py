@@ -213,6 +213,12 @@ def test_answers(fit):
     assert np.isfinite(fit.loo().elpd)
 
 
+def test_a_saved_fit_predicts_the_same(fit, tmp_path):
+    fit.save(tmp_path / "fit.nc")
+    new = pd.DataFrame({"x": [0.7, 5.5]})
+    pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").predict(new), fit.predict(new))
+
+
 def test_far_from_the_data_there_is_no_process(fit):
     with pytest.warns(hb.DataWarning, match="beyond the training rows"):
         fit.predict(pd.DataFrame({"x": [14.0]}))
@@ -228,14 +234,22 @@ def _findings(formula: str, lscale: float):
     return {finding.code: str(finding) for finding in check_processes(model.spec, posterior)}
 
 
+def _named(formula: str, lscale: float) -> int:
+    return int(re.search(r"Fit with k=(\d+)", _findings(formula, lscale)["few-functions"]).group(1))
+
+
 def test_too_few_functions_are_found_and_the_named_number_is_enough():
-    found = _findings("y ~ gp(x, k=12)", 0.5)
+    found = _findings("y ~ gp(x, k=30)", 0.5)
     assert list(found) == ["few-functions"]
-    assert "the 12 functions of gp(x)" in found["few-functions"]
-    k = int(re.search(r"Fit with k=(\d+)", found["few-functions"]).group(1))
+    assert "the 30 functions of gp(x)" in found["few-functions"]
+    k = _named("y ~ gp(x, k=30)", 0.5)
     assert 1.75 * 1.25 * np.ptp(FRAME["x"]) / k == pytest.approx(0.48, abs=0.02)
     assert not _findings(f"y ~ gp(x, k={k})", 0.5)
     assert _findings(f"y ~ gp(x, k={k - 2})", 0.5)
+
+
+def test_draws_far_below_what_the_functions_follow_name_no_number_but_twice_as_many():
+    assert _named("y ~ gp(x, k=12)", 0.5) == _named("y ~ gp(x, k=12)", 0.01) == 24
 
 
 def test_a_narrow_box_is_found_and_the_named_one_is_enough():

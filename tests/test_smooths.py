@@ -247,6 +247,23 @@ def levels():
         )
 
 
+@pytest.mark.slow
+def test_the_posterior_of_whitened_is_that_of_nuts():
+    """Means in units of their Monte Carlo errors, and sds."""
+    model = hb.Model("count ~ s(x, k=6) + (1 | g)", FRAME, family="poisson")
+    whitened = model.fit(seed=1, draws=2000, progress=False)
+    assert whitened.tree.attrs["strategy"] == "whitened"
+    nuts = model.fit(seed=2, draws=2000, strategy="nuts", target_accept=0.99, progress=False)
+    one, other = whitened.summary(), nuts.summary()
+    errors = np.hypot(one["sd"] / one["ess_bulk"] ** 0.5, other["sd"] / other["ess_bulk"] ** 0.5)
+    assert (((one["mean"] - other["mean"]) / errors).abs() < 4).all()
+    assert_allclose(one["sd"], other["sd"], rtol=0.1)
+    at = pd.DataFrame({"x": np.linspace(0.5, 9.5, 7)})
+    mine, theirs = (fit.predict(at, groups="none", kind="linear") for fit in (whitened, nuts))
+    assert (((mine["mean"] - theirs["mean"]) / mine["sd"]).abs() < 0.1).all()
+    assert_allclose(mine["sd"], theirs["sd"], rtol=0.1)
+
+
 def test_each_level_has_a_curve(levels):
     table = levels.conditional_smooths()
     assert table["smooth"].unique().tolist() == ["s(x):f[a]", "s(x):f[b]", "s(x):f[c]"]

@@ -45,6 +45,9 @@ def _check(label: str, process: Process, lscale: np.ndarray) -> Iterator[Finding
     if low < least:
         share = float(np.mean(lscale < least))
         k = ceil(process.spectrum.fewest * basis.half_width / low)
+        k = min(
+            k, 2 * int(basis.indices.max())
+        )  # draws below `least` don't say how short the length scale is
         yield Finding(
             "few-functions",
             f"the {basis.indices.max():.0f} functions of {label} follow length scales from {least:.3g} on, and "
