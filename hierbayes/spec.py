@@ -454,12 +454,13 @@ class ModelSpec:
     ) -> NDArray[np.float64]:
         """Correlations of a factor's effects, from values by variable: (…, q, q), or (1, q, q) without any."""
         variables = self.factor_variables(parameter, factor)
-        if "cor" in variables:
-            return values[variables["cor"].name]
+        matrix = values[variables["cor"].name] if "cor" in variables else None
+        if matrix is not None and matrix.shape[-1] == len(factor.effects):
+            return matrix
         if not factor.correlated:
             return np.eye(len(factor.effects))[None]
         shapes = [values[variable.name] for variable in self.shape_variables(parameter, factor)]
-        found: NDArray[np.float64] = factor.correlations(shapes)
+        found: NDArray[np.float64] = factor.correlations(shapes, matrix)
         return found
 
     @cached_property

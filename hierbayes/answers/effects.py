@@ -21,6 +21,7 @@ from hierbayes.answers.quantities import Quantities, beside, by_category, share_
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
+from hierbayes.data.positions import Positions
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import categories_in, names_in
@@ -269,7 +270,7 @@ def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding]:
+def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Positions]:
     layouts = spec.layout.predictors.values()
     varying = [
         encoding
@@ -278,7 +279,7 @@ def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding]:
         if factor.name in groups
         for encoding in factor.encodings
     ]
-    return [layout.common for layout in layouts] + varying
+    return [*(layout.common for layout in layouts), *varying]
 
 
 def is_numeric(column: pd.Series) -> bool:

@@ -1,7 +1,7 @@
 """Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Number
 from typing import Any
@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.averaging import average_mean, expect
+from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
@@ -430,27 +431,51 @@ def _effects(
 ) -> tuple[Codes, Array]:
     """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
     levels = np.unique(rows.codes)
-    variables = spec.factor_variables(parameter, factor)
-    known = levels[levels < len(factor.levels)]
-    r = np.empty((len(levels), len(factor.effects), len(draws)))
-    r[: len(known)] = draws.values[variables["r"].name][:, known].transpose(1, 2, 0)
+    known, q = levels[levels < len(factor.levels)], len(factor.effects)
+    reached = rows.reaching(factor)
+    r = np.zeros((len(levels), len(reached.effects), len(draws)))
+    variable = spec.factor_variables(parameter, factor)["r"]
+    r[: len(known), :q] = draws.values[variable.name][:, known].transpose(1, 2, 0)
     averaged = request.new_levels == "average" and request.kind != "response"
-    if len(known) == len(levels) or request.new_levels == "mean" or averaged:
-        r[len(known) :] = 0.0
-        return levels, r.transpose(2, 0, 1)
+    drawn = levels[: len(known)] if averaged or request.new_levels == "mean" else levels
+    if len(drawn) > len(known):
+        _draw_levels(
+            spec, parameter, factor, draws, r[len(known) :, :q], rows.new, drawn[len(known) :], request.seed
+        )
+    if rows.beyond:
+        whose, tuples = f"{parameter} at new times", [*factor.levels.tuples, *rows.new]
+        numbers = np.maximum(drawn - len(factor.levels), 0)
+        generators = [
+            _level_generator(request.seed, whose, factor, tuples[level], number)
+            for level, number in zip(drawn, numbers, strict=True)
+        ]
+        standing = None if request.new_levels == "mean" else generators
+        add_new_times(spec, parameter, reached, draws, r[: len(drawn)], standing)
+    return levels, r.transpose(2, 0, 1)
+
+
+def _draw_levels(
+    spec: ModelSpec,
+    parameter: str,
+    factor: Factor,
+    draws: Draws,
+    r: Array,
+    labels: Sequence[Any],
+    levels: Codes,
+    seed: int,
+) -> None:
+    """Draw the effects (L, q, S) of new levels from the population, each from a generator of its own."""
     found, of_whom = population_root(spec, parameter, factor, draws)
     root = np.ascontiguousarray(found.transpose(1, 2, 0))
     used = [np.flatnonzero(row.any(axis=1)) for row in root]
     z = np.empty((len(draws), root.shape[1]))
-    for place, level in enumerate(levels[len(known) :], start=len(known)):
+    for own, level in zip(r, levels, strict=True):
         number = level - len(factor.levels)
-        generator = _level_generator(request.seed, of_whom, factor, rows.new[number], number)
-        generator.standard_normal(out=z)
+        _level_generator(seed, of_whom, factor, labels[number], number).standard_normal(out=z)
         for i, columns in enumerate(used):
-            r[place, i] = 0.0
+            own[i] = 0.0
             for j in reversed(columns):
-                r[place, i] += root[i, j] * z[:, j]
-    return levels, r.transpose(2, 0, 1)
+                own[i] += root[i, j] * z[:, j]
 
 
 def population_root(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> tuple[Array, str]:
@@ -470,7 +495,7 @@ def population_root(spec: ModelSpec, parameter: str, factor: Factor, draws: Draw
 def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:
     """Covariance matrix of a factor's effects in every draw: (S, q, q)."""
     variables = spec.factor_variables(parameter, factor)
-    sd = draws.values[variables["sd"].name]
+    sd = scales_of(factor, draws.values[variables["sd"].name])
     products: Array = sd[:, :, None] * spec.correlations(parameter, factor, draws.values) * sd[:, None, :]
     return products
 
@@ -495,7 +520,7 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             rows = design.predictors[parameter].factors[factor.name]
             z = rows.z * (rows.codes >= len(factor.levels))[:, None]
             if parameter == MEAN:
-                total += effect_variance(covariances(spec, parameter, factor, draws), z)
+                total += effect_variance(covariances(spec, parameter, rows.reaching(factor), draws), z)
             elif parameter in spec.family.own_in_mean and z.any():
                 what = (
                     f"grows with {parameter}, whose logarithm varies by {factor.name!r}: its average over new groups "

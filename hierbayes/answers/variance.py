@@ -278,7 +278,8 @@ def each_rows(
     nobody = Request("linear", (), "mean", 0)
     everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
     factors = spec.layout.predictors[MEAN].factors
-    matrices = {factor.name: covariances(spec, MEAN, factor, draws) for factor in factors}
+    reached = design.predictors[MEAN].factors
+    matrices = {f.name: covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
     step = max(1, CHUNK_ENTRIES // len(draws))
     for start in range(0, len(design), step):
         part = slice(start, min(start + step, len(design)))

@@ -22,6 +22,7 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
+from hierbayes.data.positions import Positions
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.stated import Stated, Unstated
@@ -214,7 +215,9 @@ class Layout:
         """
         layouts = self.predictors.values()
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
-        encodings = [encoding for layout in layouts for encoding in (layout.common, *layout.needed_offsets)]
+        encodings: list[Encoding | Positions | Stated | Unstated] = [
+            encoding for layout in layouts for encoding in (layout.common, *layout.needed_offsets)
+        ]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         own = () if self.response.sets is None else (self.response.sets.column,)
         predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
@@ -334,14 +337,21 @@ class BoundFactor:
     codes : ndarray of int, (n,)
         Level of each row: below G a known level, from G on the new levels in `new`.
     z : ndarray, (n, q)
-        The varying effects' columns.
+        The varying effects' columns; those of new times behind all others.
     new : tuple
         Labels of the new levels, each a tuple of the columns' values; None for a row whose level is missing.
+    beyond : mapping of int to ndarray
+        Times that training didn't have, by the number of the factor's block.
     """
 
     codes: Codes
     z: Array
     new: tuple[Any, ...] = ()
+    beyond: Mapping[int, Array] = MappingProxyType({})
+
+    def reaching(self, factor: Factor) -> Factor:
+        """The factor with an effect for each column of z."""
+        return factor.reaching(self.beyond)
 
 
 @dataclass(frozen=True, eq=False)
@@ -371,7 +381,9 @@ class BoundPredictor:
 
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
-        factors = {name: BoundFactor(f.codes[part], f.z[part], f.new) for name, f in self.factors.items()}
+        factors = {
+            name: BoundFactor(f.codes[part], f.z[part], f.new, f.beyond) for name, f in self.factors.items()
+        }
         return BoundPredictor(self.x[part], self.offset[part], factors, self.penalised[part])
 
 
@@ -508,14 +520,15 @@ def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFra
 def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """As for rows that all miss their level: each has a new one of its own."""
     codes = len(factor.levels) + np.arange(len(frame), dtype=np.int64)
-    return BoundFactor(codes, factor.matrix(frame), (None,) * len(frame))
+    z, beyond = factor.bind(frame)
+    return BoundFactor(codes, z, (None,) * len(frame), beyond)
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """Level numbers with new levels numbered after the known ones; a missing value is a level of its own."""
-    codes, z = factor.levels.codes(frame), factor.matrix(frame)
+    codes, (z, beyond) = factor.levels.codes(frame), factor.bind(frame)
     if codes.min(initial=0) >= 0:
-        return BoundFactor(codes, z)
+        return BoundFactor(codes, z, (), beyond)
     new: dict[Any, int] = {}
     codes = codes.copy()
     columns = [frame[name].to_numpy() for name in factor.levels.columns]
@@ -525,4 +538,4 @@ def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
         codes[row] = len(factor.levels) + new.setdefault(key, len(new))
     assert NEW not in codes
     labels = tuple(None if key[0] != "level" else key[1:] for key in new)
-    return BoundFactor(codes, z, labels)
+    return BoundFactor(codes, z, labels, beyond)

@@ -13,12 +13,11 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
+from hierbayes.data.positions import Positions, learn_positions, time_column
 from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError, FormulaError
-from hierbayes.formula import Formula, GroupTerm, caret, quote
-from hierbayes.formula.syntax import Call, Name, read_expression
+from hierbayes.formula import Formula, GroupTerm, caret
 from hierbayes.structures import STRUCTURES, Structure, StructureParameter
-from hierbayes.transforms import CATEGORIES
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -282,7 +281,7 @@ class Factor:
         Labels of its q varying effects, the intercept as ``"Intercept"`` (`encoding.intercept_label`).
     structures : tuple of Block
         The covariance structures of its effects, one a term.
-    encodings : tuple of Encoding
+    encodings : tuple of Encoding or Positions
         How the columns of Z are made, one a term.
     columns : Columns
         What was learnt of the columns of Z; only effects of one block are each other's margins.
@@ -291,7 +290,7 @@ class Factor:
     levels: Levels
     effects: tuple[str, ...]
     structures: tuple[Block, ...]
-    encodings: tuple[Encoding, ...]
+    encodings: tuple[Encoding | Positions, ...]
     columns: Columns
 
     @property
@@ -412,8 +411,39 @@ class Factor:
         return self.columns.map
 
     def matrix(self, frame: pd.DataFrame) -> Array:
-        """Z for the rows of `frame`: (n, q)."""
+        """Z for the rows of `frame`, which have no time that training didn't: (n, q)."""
         return _matrix(self.encodings, frame)
+
+    def bind(self, frame: pd.DataFrame) -> tuple[Array, Mapping[int, Array]]:
+        """Z for new rows, (n, q) and a column more for each new time; and those by the number of their block: (k,)."""
+        parts = [encoding.matrix(frame) for encoding in self.encodings]
+        widths = [len(encoding.labels) for encoding in self.encodings]
+        known = [part[:, :width] for part, width in zip(parts, widths, strict=True)]
+        new = [part[:, width:] for part, width in zip(parts, widths, strict=True)]
+        beyond = {
+            number: encoding.find(frame)[1]
+            for number, encoding in enumerate(self.encodings)
+            if isinstance(encoding, Positions) and new[number].shape[1]
+        }
+        return np.hstack([*known, *new]), beyond
+
+    def reaching(self, beyond: Mapping[int, Array]) -> "Factor":
+        """The factor with effects for other times too, behind the effects that it has.
+
+        Parameters
+        ----------
+        beyond : mapping of int to ndarray
+            The times by the number of their block, as `bind` gives them.
+        """
+        blocks, effects = list(self.structures), list(self.effects)
+        for number, times in beyond.items():
+            block, first = blocks[number], len(effects)
+            effects += [f"{block.label}[{time:g}]" for time in times]
+            places = (*block.effects, *range(first, len(effects)))
+            blocks[number] = replace(
+                block, effects=places, positions=np.concatenate([block.positions, times])
+            )
+        return replace(self, effects=tuple(effects), structures=tuple(blocks)) if beyond else self
 
 
 def learn_factors(formula: Formula, frame: pd.DataFrame, intercept: str = INTERCEPT) -> tuple[Factor, ...]:
@@ -432,14 +462,13 @@ def _merge(
     frame: pd.DataFrame,
     intercept: str,
 ) -> Factor:
-    encodings: list[Encoding] = []
+    encodings: list[Encoding | Positions] = []
     effects: list[str] = []
     blocks: list[Block] = []
     related: list[tuple[Term, ...]] = []
     for term in terms:
         structure = STRUCTURES[term.structure]
-        text = time_effects(formula, term, frame) if structure.positions else term.effects
-        encoding = learn_encoding(text, frame, intercept)
+        encoding = _encode(formula, term, structure, frame, intercept)
         repeated = [label for label in encoding.labels if label in effects]
         if repeated:
             raise FormulaError(
@@ -453,9 +482,7 @@ def _merge(
         first = len(effects)
         places = tuple(range(first, first + len(encoding.labels)))
         label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
-        positions = np.arange(len(places), dtype=float)
-        if structure.positions:
-            positions = times_of(formula, term, structure, frame)
+        positions = encoding.at if isinstance(encoding, Positions) else np.arange(len(places), dtype=float)
         if len(places) > MOST_EFFECTS and structure.correlated:
             raise FormulaError(
                 caret(
@@ -475,54 +502,20 @@ def _merge(
     return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), made, learnt)
 
 
-def time_effects(formula: Formula, term: GroupTerm, frame: pd.DataFrame) -> str:
-    """The effects of a term over times, which are the values of one column, as categories: ``"0 + C(t)"``."""
-    name = _time_column(formula, term)
-    categories = isinstance(frame[name].dtype, pd.CategoricalDtype)
-    return f"0 + {quote(name)}" if categories else f"0 + C({quote(name)})"
-
-
-def _time_column(formula: Formula, term: GroupTerm) -> str:
-    node = read_expression(term.effects.removeprefix("0 + "))
-    if isinstance(node, Call) and node.function in CATEGORIES and len(node.arguments) == 1:
-        node = node.arguments[0]
-    if not term.effects.startswith("0 + ") or not isinstance(node, Name):
-        reason = (
-            f"{term.structure}() takes the times, a column, and no intercept: {term.structure}(0 + time | g)"
-        )
-        raise FormulaError(caret(formula.text, term.position, reason))
-    return node.name
-
-
-def times_of(formula: Formula, term: GroupTerm, structure: Structure, frame: pd.DataFrame) -> Array:
-    """What each of a term's effects stands for: (q,), ascending.
-
-    Categories that are no numbers are times in their order, one apart.
-    """
-    name = _time_column(formula, term)
-    values, _ = factorize(frame[name])
-    times = pd.to_numeric(pd.Series(values.astype(object)), errors="coerce").to_numpy(dtype=float)
-    categories = isinstance(frame[name].dtype, pd.CategoricalDtype)
-    problem = ""
-    if np.isnan(times).any():
-        if not categories:
-            problem = f"{name!r} has times that are no numbers, such as {values[np.isnan(times)][0]!r}"
-        elif structure.positions == "any":
-            problem = f"{name!r} has categories that are no numbers, whose distances are not known"
-        times = np.arange(len(values), dtype=float)
-    elif (np.diff(times) <= 0).any():
-        problem = f"the values of {name!r} are not in the order of their numbers"
-    elif structure.positions == "whole" and (times != np.round(times)).any():
-        problem = f"{name!r} has times that are not whole, such as {times[times != np.round(times)][0]:g}"
-    if problem:
-        way = "ou(…) takes any numbers" if structure.positions == "whole" else "make it a column of numbers"
-        raise FormulaError(caret(formula.text, term.position, f"{term}: {problem}; {way}"))
-    return times
+def _encode(
+    formula: Formula, term: GroupTerm, structure: Structure, frame: pd.DataFrame, intercept: str
+) -> Encoding | Positions:
+    """How the columns of a term are made."""
+    if not structure.positions:
+        return learn_encoding(term.effects, frame, intercept)
+    column = frame[time_column(formula, term)]
+    ordered = isinstance(column.dtype, pd.CategoricalDtype)
+    return learn_positions(formula, term, structure, factorize(column)[0], ordered)
 
 
 def _moved(term: Term, by: int) -> Term:
     return replace(term, columns=tuple(column + by for column in term.columns))
 
 
-def _matrix(encodings: Sequence[Encoding], frame: pd.DataFrame) -> Array:
+def _matrix(encodings: Sequence[Encoding | Positions], frame: pd.DataFrame) -> Array:
     return np.hstack([encoding.matrix(frame) for encoding in encodings])

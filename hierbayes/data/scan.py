@@ -150,7 +150,7 @@ def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
             common=about_all(predictor.common),
             offsets=tuple(about_all(o) if isinstance(o, Encoding) else o for o in predictor.offsets),
             factors=tuple(
-                replace(factor, encodings=tuple(map(about_all, factor.encodings)))
+                replace(factor, encodings=tuple(each.with_moments(moments) for each in factor.encodings))
                 for factor in predictor.factors
             ),
         )
