@@ -50,26 +50,64 @@ def write_sealed(path: Path, tree: xr.DataTree) -> None:
 
 
 class _Patient(io.FileIO):
-    """A file that remembers its first failure until it is asked: HDF5 crashes where a write fails."""
+    """A file that goes on in memory where writing fails, until it is asked.
+
+    HDF5 crashes where a write fails, and where it reads back anything but what it wrote.
+    """
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
         self.failure: OSError | None = None
+        self._memory: io.BytesIO | None = None
 
     def write(self, data: Any, /) -> int:
         view = memoryview(data).cast("B")
         done = 0
-        while done < len(view) and self.failure is None:
-            try:
+        try:
+            while done < len(view) and self._memory is None:
                 done += super().write(view[done:])
-            except OSError as error:
-                self.failure = error
+        except OSError as error:
+            self._go_on_in_memory(error)
+        if self._memory is not None:
+            self._memory.write(view[done:])
         return len(view)
+
+    def truncate(self, size: int | None = None, /) -> int:
+        size = self.tell() if size is None else size
+        try:
+            if self._memory is None:
+                return super().truncate(size)
+        except OSError as error:
+            self._go_on_in_memory(error)
+        assert self._memory is not None
+        content = self._memory.getvalue()[:size].ljust(size, b"\0")
+        self._memory = _at(content, self.tell())
+        return size
+
+    def readinto(self, buffer: Any, /) -> int | None:
+        return super().readinto(buffer) if self._memory is None else self._memory.readinto(buffer)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return super().seek(offset, whence) if self._memory is None else self._memory.seek(offset, whence)
+
+    def tell(self) -> int:
+        return super().tell() if self._memory is None else self._memory.tell()
+
+    def _go_on_in_memory(self, error: OSError) -> None:
+        place = super().tell()
+        super().seek(0)
+        self.failure, self._memory = error, _at(super().readall() or b"", place)
 
     def settle(self) -> None:
         """Raise what failed."""
         if self.failure is not None:
             raise self.failure
+
+
+def _at(content: bytes, place: int) -> io.BytesIO:
+    memory = io.BytesIO(content)
+    memory.seek(place)
+    return memory
 
 
 def _reserve(file: io.FileIO, size: int) -> None:

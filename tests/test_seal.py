@@ -187,7 +187,7 @@ def test_a_full_disk_leaves_the_older_file(saved, share):
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.3, 0.6, 0.999])
 def test_a_disk_that_fills_while_it_is_written_to(saved, share, monkeypatch):
-    """Without room asked for first: HDF5 itself meets no failure, the save does."""
+    """Without room asked for first: HDF5 itself meets no failure, and reads back what it wrote; the save fails."""
     monkeypatch.setattr("hierbayes.seal._reserve", lambda file, size: None)
     found, content = hb.load(saved), saved.read_bytes()
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
