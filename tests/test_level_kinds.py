@@ -54,6 +54,7 @@ def test_nothing_said_is_the_plain_term():
         ("y ~ (1 | h:gr(g, by=z))", "stands alone right of a bar"),
         ("y ~ (1 | gr(log(g), by=z))", "right of a bar stand columns"),
         ("y ~ (1 | h - gr(g, by=z))", "cannot be subtracted"),
+        ("y ~ (1 |p| gr(g, by=z))", "leave one of the two out"),
         ("y ~ (1 | gr(g, by=z)) + (0 + x | g)", "says something else of the levels of 'g'"),
         ("y ~ ar1(0 + x | gr(g, by=z))", "one covariance for all levels"),
         ("y ~ (1 | gr(h, by=z))", r"level '0' of 'h' has rows with z = 'a' and 'b'"),
@@ -186,6 +187,16 @@ def test_a_new_level_is_of_its_kind(fit):
     np.testing.assert_allclose((drawn - b[:, None]).std(axis=0), (sd**2).mean(axis=0) ** 0.5, rtol=0.06)
     with pytest.raises(hb.DataError, match="levels in the new rows that training didn't: c"):
         fit.predict(new | {"z": ["c", "b"]})
+
+
+def test_a_known_level_stays_of_its_kind(fit):
+    new = {"x": [0.0], "g": [79], "z": ["b"]}
+    with pytest.raises(
+        hb.DataError, match="level '79' of 'g' has z = 'b' in the new rows and 'a' in training"
+    ):
+        fit.predict(new)
+    assert len(fit.predict(new, groups="none")) == 1
+    assert len(fit.predict(new | {"g": [None]})) == 1
 
 
 def test_answers_and_pictures_know_kinds(fit, tmp_path):

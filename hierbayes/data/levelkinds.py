@@ -60,6 +60,25 @@ class LevelKinds:
         sums = np.bincount(self.levels[codes], weights, minlength=self.effects.max() + 1)
         return replace(self, shares=(sums / sums.sum())[self.effects])
 
+    def check(self, levels: "Levels", codes: Codes, frame: pd.DataFrame) -> None:
+        """Refuse rows, of known levels where their number (n,) isn't negative, that make a level of another kind.
+
+        Raises
+        ------
+        DataError
+            Naming the first such level.
+        """
+        rows = np.flatnonzero(codes >= 0)
+        kinds = pd.Index(self.values).get_indexer(pd.Index(frame[self.column].iloc[rows].astype(object)))
+        odd = np.flatnonzero(kinds != self.levels[codes[rows]])
+        if len(odd):
+            level, kind = codes[rows[odd[0]]], self.values[kinds[odd[0]]]
+            raise DataError(
+                f"level {levels.texts[level]!r} of {levels.name!r} has {self.column} = {kind!r} in the new rows and "
+                f"{self.values[self.levels[level]]!r} in training; its effects as one of another kind are not known. "
+                "Give it a new label, or leave the group out, by groups='none' or 'average'"
+            )
+
 
 def split_by_kind(encoding: Encoding, grouping: Grouping, intercept: str) -> list[tuple[Encoding, str]]:
     """The columns of each kind of levels under brms's names, ``"Intercept:armA"``, and what these end in."""

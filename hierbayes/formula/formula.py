@@ -475,7 +475,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
         raise ReadError(
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
         )
-    for part, grouping in _factor_sum(group.right, effects):
+    for part, grouping in _factor_sum(group.right, effects, group.identifier):
         for term in expand(part):
             factor = tuple(column.name for column in term if isinstance(column, Name))
             key = (effects.key, frozenset(factor))
@@ -488,7 +488,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             )
 
 
-def _factor_sum(node: Node, effects: Terms) -> list[tuple[Node, Grouping]]:
+def _factor_sum(node: Node, effects: Terms, identifier: str) -> list[tuple[Node, Grouping]]:
     """The summands right of a bar, checked, with what ``gr()`` says of each."""
     items = summands(node)
     if not any(isinstance(item, Call) and item.function == "gr" for _, item in items):
@@ -499,6 +499,10 @@ def _factor_sum(node: Node, effects: Terms) -> list[tuple[Node, Grouping]]:
             raise ReadError(item.position, "grouping factors cannot be subtracted; leave this one out")
         part, grouping = read_grouping(item, effects)
         _check_columns(part)
+        if identifier and not grouping.plain:
+            raise ReadError(
+                item.position, f"gr() and an ID, |{identifier}|, don't go together; leave one of the two out"
+            )
         found.append((part, grouping))
     return found
 
