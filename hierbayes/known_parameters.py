@@ -77,7 +77,7 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
     """
 
     def drawn(parameter: str, factor: Factor) -> dict[str, Array]:
-        return {"value": draws.values[spec.factor_variables(parameter, factor)["r"].name][0].ravel()}
+        return {"value": draws.values[spec.factor_variables(parameter, factor)["r"].name][0]}
 
     return level_table(spec, drawn, ("value",))
 

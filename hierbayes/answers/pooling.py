@@ -84,7 +84,7 @@ def no_pooling(
     codes = design.main.factors[factor.name].codes[counts]
     estimate = _estimate(spec, design, means, factor, codes, _coefficients(spec, means, factor))
     n = np.bincount(codes, minlength=len(factor.levels))
-    columns = {"estimate": estimate.ravel(), "n": np.repeat(n, len(factor.effects))}
+    columns = {"estimate": estimate[factor.has], "n": n[np.nonzero(factor.has)[0]]}
     return pd.DataFrame(level_labels(factor) | columns).drop(columns="group")
 
 
@@ -116,8 +116,8 @@ def pooling_factors(
     bound = design.main.factors[factor.name]
     codes, z = bound.codes[counts], bound.z[counts]
     rows = _rows(spec, design, means, z, codes, counts)
-    rest, own = _rest(spec, design, means, factor)[counts], _coefficients(spec, means, factor)[codes]
-    each_row = rows.weights * rows.information(rest + (z * own).sum(axis=1))
+    rest, centre = _rest(spec, design, means, factor)[counts], _coefficients(spec, means, factor)[codes]
+    each_row = rows.weights * rows.information(rest + (z * centre).sum(axis=1))
     information = level_products(rows, each_row, len(factor.levels))
     information -= _shared_with_nested(spec, design, posterior, factor, rows, each_row)
     between = between_covariance(spec, posterior, factor)
@@ -126,8 +126,10 @@ def pooling_factors(
     levels = np.ones((len(left), len(between)))
     np.divide(np.diagonal(left, axis1=1, axis2=2), variance, out=levels, where=variance > 0)
     r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
-    each = r.var(axis=1).mean(axis=0)
-    whole = 1 - np.divide(r.mean(axis=0).var(axis=0), each, out=np.zeros_like(each), where=each > 0)
+    own = [r[:, has, place] for place, has in enumerate(factor.has.T)]
+    each = np.array([effects.var(axis=1).mean() for effects in own])
+    of_means = np.array([effects.mean(axis=0).var() for effects in own])
+    whole = 1 - np.divide(of_means, each, out=np.zeros_like(each), where=each > 0)
     return levels, whole
 
 
@@ -135,15 +137,24 @@ def _estimate(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], factor: Factor, codes: Codes, start: Array
 ) -> Array:
     """Maximum-likelihood coefficients of each level from `start` (G, q), where `codes` are the informative rows'."""
-    counts = _informative(design)
-    z = design.main.factors[factor.name].z[counts]
-    basis, root, full = orthonormal(z, codes, len(start))
+    informative, bound = _informative(design), design.main.factors[factor.name]
     rest = _rest(spec, design, means, factor, without=nested_factors(spec, design, factor))
-    eta = rest[counts] + (z * start[codes]).sum(axis=1)
-    shift, found = climb(_rows(spec, design, means, basis, codes, counts), eta, full)
     estimate = np.full(start.shape, np.nan)
-    estimate[found] = start[found] + np.linalg.solve(root[found], shift[found][..., None])[..., 0]
+    for effects in _own_effects(factor):
+        own = factor.has[bound.codes][:, effects].all(axis=1)
+        counts, rows = informative & own, codes[own[informative]]
+        z, centre = bound.z[np.ix_(counts, effects)], start[:, effects]
+        basis, root, full = orthonormal(z, rows, len(start))
+        eta = rest[counts] + (z * centre[rows]).sum(axis=1)
+        shift, found = climb(_rows(spec, design, means, basis, rows, counts), eta, full)
+        moved = np.linalg.solve(root[found], shift[found][..., None])[..., 0]
+        estimate[np.ix_(found, effects)] = centre[found] + moved
     return estimate
+
+
+def _own_effects(factor: Factor) -> list[list[int]]:
+    """The effects that levels of each kind have; all of them where there is one kind."""
+    return [np.flatnonzero(own).tolist() for own in np.unique(factor.has, axis=0)]
 
 
 def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Factor, ...]:
@@ -199,7 +210,7 @@ def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     centre = np.zeros(len(factor.effects))
     if layout.coefficients:
         b = posterior_means(spec, posterior)[spec.coefficient_variable(MEAN).name]
-        for place, effect in enumerate(factor.effects):
+        for place, effect in enumerate(factor.bases):
             if effect in layout.coefficients:
                 centre[place] = b[layout.coefficients.index(effect)]
     return centre
@@ -261,7 +272,8 @@ def _shrinkage(
 ) -> pd.DataFrame:
     alone = no_pooling(spec, design, posterior, factor.name)
     levels, whole = pooling_factors(spec, design, posterior, factor)
-    together = summarise(level_coefficients(spec, posterior, MEAN, factor), interval)
+    together = summarise(level_coefficients(spec, posterior, MEAN, factor)[:, factor.has], interval)
+    effects = np.nonzero(factor.has)[1]
     unknown = {name: together[name] for name in ("median", "pareto_k") if name in together}
     columns = {
         "n": alone["n"].to_numpy(),
@@ -269,12 +281,10 @@ def _shrinkage(
         "partial_pooling": together["mean"],
         "lower": together["lower"],
         "upper": together["upper"],
-        "population": np.tile(population(spec, posterior, factor), len(factor.levels)),
-        "complete_pooling": np.tile(
-            complete_pooling(spec, design, posterior, factor.name), len(factor.levels)
-        ),
-        "pooling": levels.ravel(),
-        "pooling_factor": np.tile(whole, len(factor.levels)),
+        "population": population(spec, posterior, factor)[effects],
+        "complete_pooling": complete_pooling(spec, design, posterior, factor.name)[effects],
+        "pooling": levels[factor.has],
+        "pooling_factor": whole[effects],
     }
     return pd.DataFrame(level_labels(factor) | columns | unknown)
 
@@ -286,7 +296,7 @@ def _coefficients(spec: ModelSpec, means: Mapping[str, Array], factor: Factor) -
     """Posterior-mean coefficients of each level: (G, q)."""
     layout = spec.layout.main
     total = means[spec.factor_variables(MEAN, factor)["r"].name].copy()
-    for place, effect in enumerate(factor.effects):
+    for place, effect in enumerate(factor.bases):
         if effect in layout.coefficients:
             total[:, place] += means[spec.coefficient_variable(MEAN).name][layout.coefficients.index(effect)]
     return total
@@ -306,7 +316,7 @@ def _rest(
     if b is not None and factor is not None:
         b = b * np.array(
             [
-                j >= len(layout.coefficients) or layout.coefficients[j] not in factor.effects
+                j >= len(layout.coefficients) or layout.coefficients[j] not in factor.bases
                 for j in range(len(b))
             ]
         )

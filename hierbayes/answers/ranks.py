@@ -102,10 +102,11 @@ def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
 
 def level_values(
     spec: ModelSpec, draws: Draws, factor: Factor, effect: str | None = None, at: "At | None" = None
-) -> list[tuple[dict[str, Any], Array]]:
-    """What levels are compared by, each with its labels and its values in every draw (S, G).
+) -> list[tuple[dict[str, Any], NDArray[np.int64], Array]]:
+    """What levels are compared by, each with its labels, the levels (L,) and their values in every draw (S, L).
 
-    Each varying effect, or one of them; or where the levels are with predictors held at some values.
+    Each varying effect, or one of them, of the levels that have it; or where all levels are with predictors held at
+    some values.
 
     Raises
     ------
@@ -114,14 +115,14 @@ def level_values(
     """
     if at is None:
         r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
-        return [
-            ({"effect": factor.effects[place]}, r[:, :, place]) for place in effect_places(factor, effect)
-        ]
+        places = [(place, np.flatnonzero(factor.has[:, place])) for place in effect_places(factor, effect)]
+        return [({"effect": factor.effects[place]}, own, r[:, own, place]) for place, own in places]
     if effect is not None:
         raise DataError(
             "effect= compares one coefficient, at= the levels at values of predictors: give one of them"
         )
-    return located(spec, draws, factor, at)
+    everyone = np.arange(len(factor.levels))
+    return [(values, everyone, eta) for values, eta in located(spec, draws, factor, at)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,8 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
         For a column that is not in the model or that makes the levels, or where the differences hang on one that is
         not held.
     """
-    held, own = held_values(at.values), factor.levels.columns
+    held, levels = held_values(at.values), factor.rows()
+    own = tuple(map(str, levels.columns))
     predictors, grouping = spec.layout.columns_for(choose_groups(spec, "all"))
     unknown = [name for name in held if name not in (*predictors, *grouping)]
     if unknown:
@@ -158,7 +160,6 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
     known = {*own, *held}
     groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
     request = Request("linear", groups, "sample", 0)
-    levels = factor.levels.rows()
     found = []
     for combination in itertools.product(*held.values()):
         values = dict(zip(held, combination, strict=True))
@@ -177,7 +178,7 @@ def _check_open(
     spec: ModelSpec, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
 ) -> None:
     """Refuse differences between levels that hang on a predictor which is not held: it differs in the rows `data`."""
-    layout, own = spec.layout.main, factor.levels.columns
+    layout, own = spec.layout.main, tuple(map(str, levels.columns))
     first = with_columns(data, {name: levels[name].iloc[0] for name in own})
     loose = []
     for other in layout.factors:
@@ -221,11 +222,10 @@ def rank(
     """
     factor = find_factor(spec, group)
     labels, columns, first, last = [], [], [], []
-    for words, values in level_values(spec, draws, factor, effect, at):
+    for words, own, values in level_values(spec, draws, factor, effect, at):
         signed = -values if descending else values
-        labels.append(
-            _labels(words, {"group": factor.name, "level": factor.levels.labels}, len(factor.levels))
-        )
+        ours = {"group": factor.name, "level": factor.levels.labels[own]}
+        labels.append(_labels(words, ours, len(own)))
         columns.append(_ranks(signed))
         first.append(_share(signed, signed.min(axis=1)))
         last.append(_share(signed, signed.max(axis=1)))
@@ -298,10 +298,18 @@ def contrasts(
         numbers = level_numbers(factor, names, "levels")
         chosen = [(a, b) for place, a in enumerate(numbers) for b in numbers[place + 1 :]]
     first, second = (np.array([pair[side] for pair in chosen], dtype=np.int64) for side in (0, 1))
-    columns = [values[:, first] - values[:, second] for _, values in compared]
-    ours = _pair_labels(factor, first, second)
-    labels = [_labels(words, ours, len(chosen)) for words, _ in compared]
+    columns, labels = [], []
+    for words, own, values in compared:
+        both = np.isin(first, own) & np.isin(second, own)
+        a, b = first[both], second[both]
+        columns.append(values[:, np.searchsorted(own, a)] - values[:, np.searchsorted(own, b)])
+        labels.append(_labels(words, _pair_labels(factor, a, b), len(a)))
     differences = np.hstack(columns)
+    if not differences.size and chosen:
+        raise DataError(
+            f"no two of these levels of {factor.name!r} have an effect in common: they are of different kinds; "
+            "at={…} compares where they are"
+        )
     return Quantities(
         pd.concat(labels, ignore_index=True),
         differences,

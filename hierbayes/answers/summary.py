@@ -179,7 +179,7 @@ def _levels(
     pieces = []
     for labels, parameter, factor in labelled_factors(spec):
         values = values_of(spec, posterior, parameter, factor)
-        pieces.append(Quantities(labels, values.reshape(len(values), -1), posterior.sizes["chain"], name))
+        pieces.append(Quantities(labels, values[:, factor.has], posterior.sizes["chain"], name))
     return Pieces(tuple(pieces), LEVEL_COLUMNS)
 
 
@@ -190,7 +190,7 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
     if not layout.coefficients:
         return total
     b = flat_draws(posterior, spec.coefficient_variable(parameter))
-    for place, effect in enumerate(factor.effects):
+    for place, effect in enumerate(factor.bases):
         if effect in layout.coefficients:
             total[:, :, place] += b[:, [layout.coefficients.index(effect)]]
     return total
@@ -199,12 +199,13 @@ def level_coefficients(spec: ModelSpec, posterior: xr.Dataset, parameter: str, f
 def level_table(
     spec: ModelSpec, columns_of: Callable[[str, Factor], Mapping[str, Any]], columns: tuple[str, ...]
 ) -> pd.DataFrame:
-    """One row a level and effect of every factor: group, level, effect, and the columns of ``columns_of``.
+    """One row a level and effect of every factor: group, level, effect, and the columns of ``columns_of`` (G, q).
 
     Where several parameters have formulas, the column parameter comes first.
     """
     tables = [
-        labels.assign(**columns_of(parameter, factor)) for labels, parameter, factor in labelled_factors(spec)
+        labels.assign(**{name: values[factor.has] for name, values in columns_of(parameter, factor).items()})
+        for labels, parameter, factor in labelled_factors(spec)
     ]
     return stack(tables, (*LEVEL_COLUMNS, *columns))
 
@@ -222,11 +223,12 @@ def labelled_factors(spec: ModelSpec) -> Iterator[tuple[pd.DataFrame, str, Facto
 
 
 def level_labels(factor: Factor) -> dict[str, Any]:
-    """Columns group, level, effect: of each level its effects in turn."""
+    """Columns group, level, effect: of each level the effects that it has in turn."""
+    levels, effects = np.nonzero(factor.has)
     return {
         "group": factor.name,
-        "level": np.repeat(factor.levels.labels, len(factor.effects)),
-        "effect": np.tile(np.array(factor.effects, dtype=object), len(factor.levels)),
+        "level": factor.levels.labels[levels],
+        "effect": np.array(factor.effects, dtype=object)[effects],
     }
 
 

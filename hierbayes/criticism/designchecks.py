@@ -201,13 +201,14 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
 
 def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     """As many effects as rows, and slopes that few levels show."""
-    n, levels, q = int(facts.counts.sum()), len(factor.levels), len(factor.effects)
+    n, levels = int(facts.counts.sum()), len(factor.levels)
     residual = parameter == MEAN and _spread_unknown(spec)
     told = any(block.parameters for block in factor.structures)  # correlations tell effects from residuals
-    if residual and q > 1 and levels > 1 and n <= levels * q and not told:
+    effects = int(factor.has.sum())
+    if residual and effects > levels > 1 and n <= effects and not told:
         yield Finding(
             "more-effects-than-rows",
-            f"{factor.name!r} has {levels * q:,} effects ({levels:,} levels, {q} each) for {n:,} rows",
+            f"{factor.name!r} has {effects:,} effects ({levels:,} levels, {effects // levels} each) for {n:,} rows",
             "Their standard deviations can hardly be distinguished from the residual's; let fewer effects vary",
         )
     for place, effect in enumerate(factor.effects):

@@ -175,6 +175,7 @@ def level_scores(
     """
     variables, place = spec.factor_variables(parameter, factor), factor.effects.index(effect)
     r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()[..., place]
+    r = r[..., factor.has[:, place]]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])
     ordered = np.sort(scores, axis=1)

@@ -527,6 +527,8 @@ def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """Level numbers with new levels numbered after the known ones; a missing value is a level of its own."""
     codes, (z, beyond) = factor.levels.codes(frame), factor.bind(frame)
+    if factor.kinds is not None:
+        factor.kinds.check(factor.levels, codes, frame)
     if codes.min(initial=0) >= 0:
         return BoundFactor(codes, z, (), beyond)
     new: dict[Any, int] = {}

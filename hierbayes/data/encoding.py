@@ -139,6 +139,23 @@ class Encoding:
         """The levels of its categories, by what they are categories of."""
         return {render(node): v.levels for node, v in self._variables.items() if isinstance(v, Levels)}
 
+    def category_of(self, text: str) -> tuple[int, ...]:
+        """Which category of a variable that is coded in full each column is about: (k,)."""
+        node = next(node for node in self._variables if render(node) == text)
+        return tuple(picks[block.factors.index(node)] for block in self._blocks for picks in block.picks)
+
+    def only(self, places: Sequence[int]) -> "Encoding":
+        """The encoding of some of its columns."""
+        kept, start, blocks, labels = set(places), 0, [], []
+        for block in self._blocks:
+            own = [j for j in range(len(block.picks)) if start + j in kept]
+            if own:
+                blocks.append(block.without(frozenset(range(len(block.picks))) - set(own)))
+                labels += [self.labels[start + j] for j in own]
+            start += len(block.picks)
+        terms = _terms_of(tuple(blocks))
+        return replace(self, labels=tuple(labels), terms=terms, _blocks=tuple(blocks))
+
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths, whose straight parts are among the columns."""

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
+from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.positions import Positions, learn_positions, time_column
@@ -86,6 +87,12 @@ class Levels:
         if len(set(labels)) < len(labels):  # "a:b" beside "c" is not "a" beside "b:c", nor 1 the text "1"
             labels = [":".join(map(repr, level)) for level in self.tuples]
         return np.asarray(labels, dtype=object)
+
+    def only(self, places: Codes) -> "Levels":
+        """Some of the levels, ascending."""
+        if len(self.columns) == 1:
+            return Levels(self.columns, (self.values[0][places],), np.arange(len(places)))
+        return replace(self, cells=self.cells[places])
 
     @property
     def tuples(self) -> list[tuple[Any, ...]]:
@@ -285,6 +292,8 @@ class Factor:
         How the columns of Z are made, one a term.
     columns : Columns
         What was learnt of the columns of Z; only effects of one block are each other's margins.
+    kinds : LevelKinds or None
+        Of which kind each level and each effect is, where kinds of levels have effects of their own.
     """
 
     levels: Levels
@@ -292,11 +301,43 @@ class Factor:
     structures: tuple[Block, ...]
     encodings: tuple[Encoding | Positions, ...]
     columns: Columns
+    kinds: LevelKinds | None = None
 
     @property
     def name(self) -> str:
         """The factor's name: ``"Subject"``, ``"batch:cask"``."""
         return self.levels.name
+
+    @cached_property
+    def has(self) -> NDArray[np.bool_]:
+        """Which effects each level has: (G, q), all of them unless kinds of levels differ.
+
+        The others are what a level would have if it were of another kind: nothing is known of them but their sd.
+        """
+        if self.kinds is None:
+            return np.ones((len(self.levels), len(self.effects)), dtype=bool)
+        return self.kinds.levels[:, None] == self.kinds.effects
+
+    def rows(self) -> pd.DataFrame:
+        """The columns that say what a level is, its kind among them, with a row for each level."""
+        found = self.levels.rows()
+        if self.kinds is not None:
+            found[self.kinds.column] = pd.Index(self.kinds.values)[self.kinds.levels]
+        return found
+
+    def only(self, levels: Codes) -> "Factor":
+        """The factor with some of its levels, ascending."""
+        kinds = None if self.kinds is None else replace(self.kinds, levels=self.kinds.levels[levels])
+        return replace(self, levels=self.levels.only(levels), kinds=kinds)
+
+    def together(self, count: int) -> tuple[str, ...]:
+        """The first effects that some level has together, up to `count` of them."""
+        return tuple(self.effects[place] for place in np.flatnonzero(self.has[0])[:count])
+
+    @property
+    def bases(self) -> tuple[str, ...]:
+        """The population-level coefficients that the effects are deviations from, where there are any so called."""
+        return self.effects if self.kinds is None else self.kinds.bases
 
     @property
     def blocks(self) -> tuple[tuple[int, ...], ...]:
@@ -345,6 +386,8 @@ class Factor:
     def scale_sizes(self) -> Array:
         """What an sd of 1 adds to the linear predictor's sd, about: the size of its columns."""
         own, together = self.columns.scales, np.square(self.columns.sizes)
+        if self.kinds is not None:
+            own, together = self.kinds.scales(self.columns.spread), together / self.kinds.shares
         return np.array(
             [
                 own[places[0]] if len(places) == 1 else np.sqrt(together[list(places)].sum()) or 1.0
@@ -410,6 +453,12 @@ class Factor:
         """The map between the user's effects and those that the priors of sds and correlations are about."""
         return self.columns.map
 
+    def weighed(self, frame: pd.DataFrame, weights: Array | None) -> "Factor":
+        """The same, knowing how much each kind of levels counts in the training rows."""
+        if self.kinds is None:
+            return self
+        return replace(self, kinds=self.kinds.weighed(self.levels.codes(frame), weights))
+
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Z for the rows of `frame`, which have no time that training didn't: (n, q)."""
         return _matrix(self.encodings, frame)
@@ -452,6 +501,12 @@ def learn_factors(formula: Formula, frame: pd.DataFrame, intercept: str = INTERC
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
         terms.setdefault(key, []).append(term)
+        if term.grouping != terms[key][0].grouping:
+            reason = (
+                f"{terms[key][0]} says something else of the levels of {':'.join(key)!r}; make a copy of the column "
+                "under another name for one of them"
+            )
+            raise FormulaError(caret(formula.text, term.position, reason))
     return tuple(_merge(formula, columns, group, frame, intercept) for columns, group in terms.items())
 
 
@@ -468,49 +523,60 @@ def _merge(
     related: list[tuple[Term, ...]] = []
     for term in terms:
         structure = STRUCTURES[term.structure]
-        encoding = _encode(formula, term, structure, frame, intercept)
-        repeated = [label for label in encoding.labels if label in effects]
-        if repeated:
-            raise FormulaError(
-                caret(
-                    formula.text,
-                    term.position,
-                    f"the effect {repeated[0]!r} of {':'.join(columns)!r} stands twice; leave it out of one term, "
-                    "as in (1 | g) + (0 + x | g)",
-                )
+        for encoding, suffix in _encode(formula, term, structure, frame, intercept):
+            _check_effects(formula, term, structure, encoding.labels, effects)
+            first = len(effects)
+            places = tuple(range(first, first + len(encoding.labels)))
+            label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
+            positions = (
+                encoding.at if isinstance(encoding, Positions) else np.arange(len(places), dtype=float)
             )
-        first = len(effects)
-        places = tuple(range(first, first + len(encoding.labels)))
-        label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
-        positions = encoding.at if isinstance(encoding, Positions) else np.arange(len(places), dtype=float)
-        if len(places) > MOST_EFFECTS and structure.correlated:
-            raise FormulaError(
-                caret(
-                    formula.text,
-                    term.position,
-                    f"{term} has {len(places)} effects a level; more than {MOST_EFFECTS} that are correlated take too "
-                    "long: let fewer vary, or round the times",
-                )
-            )
-        blocks.append(Block(structure, places, label, positions, term.identifier))
-        if structure.matrix == "all":
-            related.append(tuple(_moved(part, first) for part in encoding.terms))
-        effects += encoding.labels
-        encodings.append(encoding)
+            blocks.append(Block(structure, places, f"{label}{suffix}", positions, term.identifier))
+            if structure.matrix == "all":
+                related.append(tuple(_moved(part, first) for part in encoding.terms))
+            effects += encoding.labels
+            encodings.append(encoding)
     made = tuple(encodings)
     learnt = draft_columns(related, len(effects), lambda: _matrix(made, frame))
-    return Factor(learn_levels(columns, frame), tuple(effects), tuple(blocks), made, learnt)
+    levels = learn_levels(columns, frame)
+    plain = [encoding for encoding in made if isinstance(encoding, Encoding)]
+    kinds = learn_kinds(levels, plain, terms[0].grouping, frame)
+    return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds)
+
+
+def _check_effects(
+    formula: Formula, term: GroupTerm, structure: Structure, labels: Sequence[str], others: Sequence[str]
+) -> None:
+    """Refuse effects that the factor has from another term, and too many that are correlated."""
+    repeated = [label for label in labels if label in others]
+    reason = ""
+    if repeated:
+        reason = (
+            f"the effect {repeated[0]!r} of {':'.join(term.factor)!r} stands twice; leave it out of one term, "
+            "as in (1 | g) + (0 + x | g)"
+        )
+    elif len(labels) > MOST_EFFECTS and structure.correlated:
+        reason = (
+            f"{term} has {len(labels)} effects a level; more than {MOST_EFFECTS} that are correlated take too "
+            "long: let fewer vary, or round the times"
+        )
+    if reason:
+        raise FormulaError(caret(formula.text, term.position, reason))
 
 
 def _encode(
     formula: Formula, term: GroupTerm, structure: Structure, frame: pd.DataFrame, intercept: str
-) -> Encoding | Positions:
-    """How the columns of a term are made."""
+) -> list[tuple[Encoding, str]] | list[tuple[Positions, str]]:
+    """How the columns of a term are made, those of each kind of levels apart; and what their names end in."""
     if not structure.positions:
-        return learn_encoding(term.effects, frame, intercept)
+        return split_by_kind(learn_encoding(term.encoded, frame, intercept), term.grouping, intercept)
+    if term.grouping.by:
+        plain = ", ".join(f"{name}()" for name, other in STRUCTURES.items() if not other.positions)
+        reason = f"{term.structure}() has one covariance for all levels; gr(…, by=) goes with {plain}"
+        raise FormulaError(caret(formula.text, term.position, reason))
     column = frame[time_column(formula, term)]
     ordered = isinstance(column.dtype, pd.CategoricalDtype)
-    return learn_positions(formula, term, structure, factorize(column)[0], ordered)
+    return [(learn_positions(formula, term, structure, factorize(column)[0], ordered), "")]
 
 
 def _moved(term: Term, by: int) -> Term:

@@ -165,7 +165,9 @@ def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     layout = draft(formulas, frame, family, link)
     weights = addition_values(layout.response.weights, frame, "weights")
     settled = {}
-    for name, predictor in layout.predictors.items():
+    for name, drafted in layout.predictors.items():
+        factors = tuple(factor.weighed(frame, weights) for factor in drafted.factors)
+        predictor = replace(drafted, factors=factors)
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
         settled[name] = learn_columns(predictor, x, z, offset_of(predictor.offsets, frame), weights)

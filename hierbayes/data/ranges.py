@@ -49,7 +49,7 @@ def learn_ranges(formulas: Iterable[Formula], frame: pd.DataFrame) -> dict[str, 
     frame : pandas.DataFrame
         The training rows, or some of them with the least and the largest value of every number.
     """
-    texts = [text for f in formulas for text in (f.common, *(term.effects for term in f.groups))]
+    texts = [text for f in formulas for text in (f.common, *(term.encoded for term in f.groups))]
     curves = {name: term for text in texts for name, term in curves_in(text).items()}
     categories = {name for text in texts for name in categories_in(text)}
     found = {}

@@ -125,6 +125,9 @@ def _check_scope(
         _refuse("its response has additions that rows state", source)
     if len(formulas) > 1:
         _refuse("sigma has a formula of its own", source)
+    for term in (term for formula in formulas.values() for term in formula.groups):
+        if not term.grouping.plain:
+            _refuse(f"{term} says how levels stand to each other", source)
     for address, prior in priors.entries:
         kind = address.partition("[")[0]
         if kind in KINDS and not takes_prior(kind, prior):

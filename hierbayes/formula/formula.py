@@ -3,12 +3,12 @@
 Each side of a bar goes on as canonical text.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
+from hierbayes.formula.grouping import Grouping, read_grouping
 from hierbayes.formula.smooths import refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -56,6 +56,8 @@ class GroupTerm:
         Offset of the term in the source text.
     identifier : str
         The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
+    grouping : Grouping
+        How the levels stand to each other, as ``gr()`` says it.
     """
 
     effects: str
@@ -63,12 +65,19 @@ class GroupTerm:
     structure: str
     position: int = field(default=0, compare=False)
     identifier: str = ""
+    grouping: Grouping = field(default_factory=Grouping)
+
+    @property
+    def encoded(self) -> str:
+        """The right-hand side from which the columns of the effects are made."""
+        return self.grouping.encoded(self.effects)
 
     def __str__(self) -> str:
         """Canonical text."""
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
         bar = f"|{self.identifier}|" if self.identifier else bar
-        return f"{name}({_implicit(self.effects)} {bar} {':'.join(map(quote, self.factor))})"
+        factor = self.grouping.written(":".join(map(quote, self.factor)))
+        return f"{name}({_implicit(self.effects)} {bar} {factor})"
 
 
 @dataclass(frozen=True)
@@ -162,7 +171,7 @@ class Formula:
         numbers = [f"0 + {text}" for text in (response, *self.offsets, *(f"I({text})" for text in weights))]
         specific = (self.specific,) if self.specific else ()
         return tuple(
-            dict.fromkeys((self.common, *(term.effects for term in self.groups), *specific, *numbers))
+            dict.fromkeys((self.common, *(term.encoded for term in self.groups), *specific, *numbers))
         )
 
     @property
@@ -174,7 +183,7 @@ class Formula:
     def predictor_columns(self) -> tuple[str, ...]:
         """Columns of the population-level part, of the varying effects and of the offsets."""
         specific = (self.specific,) if self.specific else ()
-        texts = (self.common, *(term.effects for term in self.groups), *self.offsets, *specific)
+        texts = (self.common, *(term.encoded for term in self.groups), *self.offsets, *specific)
         return tuple(dict.fromkeys(name for text in texts for name in names_in(text)))
 
     @property
@@ -466,7 +475,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
         raise ReadError(
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
         )
-    for part in _factor_sum(group.right):
+    for part, grouping in _factor_sum(group.right, effects, group.identifier):
         for term in expand(part):
             factor = tuple(column.name for column in term if isinstance(column, Name))
             key = (effects.key, frozenset(factor))
@@ -474,18 +483,41 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
-            seen[key] = GroupTerm(effects.text, factor, group.structure, group.position, group.identifier)
+            seen[key] = GroupTerm(
+                effects.text, factor, group.structure, group.position, group.identifier, grouping
+            )
 
 
-def _factor_sum(node: Node) -> Iterable[Node]:
-    """The summands right of a bar, checked to be columns joined by ``/ : * +``."""
+def _factor_sum(node: Node, effects: Terms, identifier: str) -> list[tuple[Node, Grouping]]:
+    """The summands right of a bar, checked, with what ``gr()`` says of each."""
+    items = summands(node)
+    if not any(isinstance(item, Call) and item.function == "gr" for _, item in items):
+        _check_columns(node)
+    found = []
+    for sign, item in items:
+        if sign < 0:
+            raise ReadError(item.position, "grouping factors cannot be subtracted; leave this one out")
+        part, grouping = read_grouping(item, effects)
+        _check_columns(part)
+        if identifier and not grouping.plain:
+            raise ReadError(
+                item.position, f"gr() and an ID, |{identifier}|, don't go together; leave one of the two out"
+            )
+        found.append((part, grouping))
+    return found
+
+
+def _check_columns(node: Node) -> None:
+    """Refuse what is not columns joined by ``/ : * +`` right of a bar."""
     for part in walk(node):
         match part:
             case Name() | Binary("/" | ":" | "*" | "+"):
                 continue
-            case Call("gr" | "mm" as function):
-                reason = f"{function}() is not supported; name the columns that make the groups"
-            case Call(function):
+            case Call("gr"):
+                reason = "gr() stands alone right of a bar: (1 | gr(g, by=z))"
+            case Call("mm"):
+                reason = "mm() is not supported; name the columns that make the groups"
+            case Call():
                 reason = (
                     f"right of a bar stand columns, not calls; make {render(part)} a column of the data first"
                 )
@@ -496,4 +528,3 @@ def _factor_sum(node: Node) -> Iterable[Node]:
             case _:
                 reason = "right of a bar stand columns, joined by / : * +"
         raise ReadError(part.position, reason)
-    return [item for _, item in summands(node)]

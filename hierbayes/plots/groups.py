@@ -89,7 +89,7 @@ def plot_groups(
     factor = find_factor(spec, group)
     data = as_predictors(spec, data)
     x = _choose_x(spec, data, factor, x)
-    effect = x if x in factor.effects else factor.effects[0]
+    effect = x if x in factor.bases else factor.bases[0]
     chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
     bound = design.main.factors
     codes = bound[factor.name].codes
@@ -239,7 +239,8 @@ def _choose_levels(
         return np.arange(total), ""
     variable = spec.factor_variables(MEAN, factor)["r"]
     means = np.asarray(posterior[variable.name].mean(CHAIN_DIMS).transpose(*variable.dims))
-    order = np.argsort(means[:, factor.effects.index(effect)], kind="stable")
+    means = np.where(factor.has & (np.array(factor.bases, dtype=object) == effect), means, 0.0).sum(axis=1)
+    order = np.argsort(means, kind="stable")
     low, high = max_levels // 2, max_levels - max_levels // 2
     note = f"the {low} lowest and {high} highest of {total} levels in {effect}"
     return np.concatenate([order[:low], order[total - high :]]), note

@@ -73,17 +73,20 @@ def plot_ranef(
     thin = get_interval(prob, interval)
     places = [factor.effects.index(effect) for effect in chosen]
     r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
-    rows = choose_rows(factor, r.mean(axis=0)[:, places[0]], max_levels)
-    draws = r[:, rows.levels]
+    has, means = factor.has[:, places], r.mean(axis=0)[:, places]
+    shown = factor.only(np.flatnonzero(has.any(axis=1)))
+    r, has, means = r[:, has.any(axis=1)], has[has.any(axis=1)], means[has.any(axis=1)]
+    rows = choose_rows(shown, means[np.arange(len(means)), has.argmax(axis=1)], max_levels)
     size = figsize or rows.figsize(*[4.4 if len(chosen) == 1 else 3.4] * len(chosen))
     _, axes = plt.subplots(1, len(chosen), sharey=True, squeeze=False, layout="constrained", figsize=size)
-    for ax, effect, place in zip(axes[0], chosen, places, strict=True):
+    for ax, effect, place, own in zip(axes[0], chosen, places, has[rows.levels].T, strict=True):
         ax.axvline(0, color=ink(), linewidth=1, zorder=1)
-        middle = centre(pd.DataFrame(summarise(draws[..., place], thin)))
-        ax.plot(middle, rows.heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
+        draws, heights = r[:, rows.levels[own], place], rows.heights[own]
+        middle = centre(pd.DataFrame(summarise(draws, thin)))
+        ax.plot(middle, heights, **POOLED, markersize=6, zorder=3, label="posterior mean")
         for line, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
-            lower, upper = line.bounds(draws[..., place])
-            ax.hlines(rows.heights, lower, upper, color=BLUE, linewidth=width, label=str(line))
+            lower, upper = line.bounds(draws)
+            ax.hlines(heights, lower, upper, color=BLUE, linewidth=width, label=str(line))
         set_text(ax.set_xlabel, f"Deviation in {axis_words(spec, effect)}", 46)
         ax.locator_params(axis="x", nbins=5)  # numbers of neighbouring panels must not meet
         rows.finish(ax)

@@ -91,14 +91,17 @@ def plot_shrinkage(
     'Days (Reaction)'
     """
     factor = find_factor(spec, group)
-    chosen = factor.effects[:2] if effects is None else choose_effects(factor, effects)
+    chosen = factor.together(2) if effects is None else choose_effects(factor, effects)
     if len(chosen) > 2:
         raise DataError(f"shrinkage is drawn for one or two effects at a time; got {', '.join(chosen)}")
     interval = get_interval()
+    own = _own_levels(factor, chosen)
     values = _shrinkage(spec, design, posterior, factor, chosen, interval)
+    counts = np.bincount(design.main.factors[factor.name].codes, minlength=len(factor.levels))[own]
+    factor = factor.only(own)
     title = f"Shrinkage by {factor.name}"
     if len(chosen) == 1:
-        rows = _ordered_rows(design, factor, values, max_levels, order)
+        rows = _ordered_rows(counts, factor, values, max_levels, order)
         ax = ax or new_axes(figsize or rows.figsize(5.0))
         set_text(ax.set_xlabel, axis_words(spec, chosen[0]), 60)
         _draw_rows(ax, values, rows, interval)
@@ -117,15 +120,14 @@ def plot_shrinkage(
 
 
 def _ordered_rows(
-    design: Design, factor: Factor, values: Shrinkage, max_levels: int | None, order: str
+    n: NDArray[np.int64], factor: Factor, values: Shrinkage, max_levels: int | None, order: str
 ) -> LevelRows:
-    """The levels by estimate; or by number of rows, those with equally many by estimate."""
+    """The levels by estimate; or by number of rows (n, of each level), those with equally many by estimate."""
     if order not in ("estimate", "n"):
         raise DataError(f"order must be 'estimate' or 'n'; got {order!r}")
     pooled = values.pooled[:, 0]
     if order == "estimate":
         return choose_rows(factor, pooled, max_levels)
-    n = np.bincount(design.main.factors[factor.name].codes, minlength=len(pooled))
     places = np.empty(len(pooled))
     places[np.lexsort((pooled, n))] = np.arange(len(pooled))
     rows = choose_rows(factor, places, max_levels, ("smallest", "largest"))
@@ -145,7 +147,9 @@ def _shrinkage(
     places = [factor.effects.index(effect) for effect in effects]
 
     def wide(column: pd.Series) -> Array:
-        return column.to_numpy(dtype=np.float64).reshape(-1, len(factor.effects))[:, places]
+        whole = np.full(factor.has.shape, np.nan)
+        whole[factor.has] = column.to_numpy(dtype=np.float64)
+        return whole[np.ix_(_own_levels(factor, effects), places)]
 
     return Shrinkage(
         alone=wide(table["no_pooling"]),
@@ -155,6 +159,16 @@ def _shrinkage(
         centre=population(spec, posterior, factor)[places],
         spread=between_covariance(spec, posterior, factor)[np.ix_(places, places)],
     )
+
+
+def _own_levels(factor: Factor, effects: tuple[str, ...]) -> NDArray[np.int64]:
+    """The levels that have all these effects."""
+    own = np.flatnonzero(factor.has[:, [factor.effects.index(effect) for effect in effects]].all(axis=1))
+    if not len(own):
+        raise DataError(
+            f"no level of {factor.name!r} has both {' and '.join(effects)}; they are of different kinds"
+        )
+    return own
 
 
 def _choose_names(factor: Factor, values: Shrinkage, near: Mask, labels: str | Sequence[Any]) -> list[int]:

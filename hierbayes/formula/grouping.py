@@ -1,0 +1,107 @@
+"""What ``gr()`` says of the levels of a grouping factor: ``(x | gr(g, by=z))``."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from hierbayes.formula.calls import suggest
+from hierbayes.formula.syntax import Call, Constant, Name, Node, render, walk
+from hierbayes.formula.terms import Terms, read_terms
+from hierbayes.formula.tokens import ReadError, quote
+
+_OPTIONS = ("by",)
+_UNSUPPORTED = ("cov", "dist", "id", "pw", "cor")
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """How the levels of a grouping factor stand to each other.
+
+    Attributes
+    ----------
+    by : str
+        The column for each of whose values the effects have a covariance of their own; ``""`` for none.
+    """
+
+    by: str = ""
+
+    def written(self, factor: str) -> str:
+        """Canonical text of a factor, given its own.
+
+        Examples
+        --------
+        >>> Grouping(by="arm").written("g"), Grouping().written("g")
+        ('gr(g, by=arm)', 'g')
+        """
+        options = [f"by={quote(self.by)}"] if self.by else []
+        return f"gr({', '.join([factor, *options])})" if options else factor
+
+    def encoded(self, effects: str) -> str:
+        """The right-hand side from which the columns of the effects are made.
+
+        Examples
+        --------
+        >>> Grouping(by="arm").encoded("1 + x"), Grouping().encoded("1 + x")
+        ('0 + C(arm) + C(arm):x', '1 + x')
+        """
+        if not self.by:
+            return effects
+        terms, category = read_terms(effects), self.category
+        parts = [category] if terms.intercept else []
+        parts += [":".join([category, *map(render, term)]) for term in terms.present.values()]
+        return " + ".join(["0", *parts])
+
+    @property
+    def plain(self) -> bool:
+        """Whether nothing is said."""
+        return self == Grouping()
+
+    @property
+    def category(self) -> str:
+        """The text of the category that tells the covariances apart."""
+        return f"C({quote(self.by)})"
+
+
+def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
+    """A summand right of a bar: the columns that make the levels, and what is said of these.
+
+    Raises
+    ------
+    ReadError
+        For an option that there isn't, or one that is no column.
+    """
+    if not isinstance(item, Call) or item.function != "gr":
+        return item, Grouping()
+    if len(item.arguments) != 1:
+        raise ReadError(item.position, "gr() takes one grouping factor and then options: gr(g, by=z)")
+    for word, value in item.keywords:
+        if word in _UNSUPPORTED:
+            raise ReadError(value.position, f"gr(…, {word}=…) is not supported; there is {_listed(_OPTIONS)}")
+        if word not in _OPTIONS:
+            near = suggest(word, _OPTIONS)
+            raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
+    options = dict(item.keywords)
+    by = options.get("by")
+    return item.arguments[0], Grouping(by=_read_by(by, effects) if by is not None else "")
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"{word}=" for word in words)
+
+
+def _read_by(node: Node, effects: Terms) -> str:
+    if not isinstance(node, Name):
+        shown = f" (not {render(node)})" if not isinstance(node, Constant) else ""
+        raise ReadError(node.position, f"by= names a column, the same in all rows of a level{shown}")
+    named = {
+        part.name
+        for term in effects.present.values()
+        for each in term
+        for part in walk(each)
+        if isinstance(part, Name)
+    }
+    if node.name in named:
+        raise ReadError(
+            node.position,
+            f"{node.name} is the same in all rows of a level, and cannot vary within it; leave it out of one",
+        )
+    return node.name
