@@ -98,7 +98,7 @@ def equations(spec: ModelSpec) -> list[str]:
         lines.append(f"{left} = {_predictor_words(layout)}")
         for factor in layout.factors:
             lines += _factor_lines(parameter, factor)
-        prefix = "" if parameter == MEAN else f"{parameter}."
+        prefix = prefix_of(parameter, ".")
         for curve in layout.curves:
             name = f"{prefix}{curve.label}"
             lines.append(
@@ -187,7 +187,7 @@ def prior_name(prior: ResolvedPrior) -> str:
     >>> prior_name(ResolvedPrior("sd", "Days", "Subject", "mu", Prior("Exponential", 1), "default"))
     'sd[Subject, Days]'
     """
-    prefix = "" if prior.parameter in (MEAN, prior.kind) else f"{prior.parameter}."
+    prefix = "" if prior.parameter == prior.kind else prefix_of(prior.parameter, ".")
     inside = ", ".join(part for part in (prior.group, prior.coefficient) if part)
     return f"{prefix}{prior.kind}[{inside}]" if inside else f"{prefix}{prior.kind}"
 

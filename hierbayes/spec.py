@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.data.curves import LSCALE, SCALES, Curve
-from hierbayes.data.design import MEAN, OBS, Layout
+from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.data.response import ThresholdSets
@@ -140,8 +140,8 @@ def location_and_scale(
 
 def coefficient_variable(parameter: str) -> Variable:
     """The population-level coefficients of one parameter's formula."""
-    prefix, suffix = ("", "") if parameter == MEAN else (f"{parameter}_", f"_{parameter}")
-    return Variable(f"b{suffix}", (f"{prefix}coef",), "b", parameter)
+    suffix = "" if parameter == MEAN else f"_{parameter}"
+    return Variable(f"b{suffix}", (f"{prefix_of(parameter, '_')}coef",), "b", parameter)
 
 
 def tie_variables(ties: Sequence[Tie], taken: Iterable[str]) -> tuple[Variable, ...]:
@@ -191,7 +191,7 @@ def name_variables(
 
     own: dict[tuple[str, str], tuple[dict[str, str], tuple[str, str]]] = {}
     for parameter, name, correlated in factors:
-        prefix = "" if parameter == MEAN else f"{parameter}_"
+        prefix = prefix_of(parameter, "_")
         kinds = ("sd", "cor", "r") if correlated else ("sd", "r")
         variables = {kind: take(f"{kind}_{prefix}{name}") for kind in kinds}
         effect = f"{prefix}{name}_effect"
@@ -571,7 +571,7 @@ class ModelSpec:
         names |= {*ARVIZ_NAMES, OBS, *self.plain_parameters, *self._coefficient_names}
         found = {}
         for parameter, layout in self.layout.predictors.items():
-            prefix = "" if parameter == MEAN else f"{parameter}_"
+            prefix = prefix_of(parameter, "_")
             for curve in layout.curves:
                 own = {}
                 for kind in (curve.scale, *(shape.name for shape in curve.shapes), "s", "basis"):
@@ -602,7 +602,7 @@ class ModelSpec:
         taken |= {*ARVIZ_NAMES, OBS, *self.plain_parameters}
         found = {}
         for parameter, layout in self.layout.predictors.items():
-            prefix = "" if parameter == MEAN else f"{parameter}_"
+            prefix = prefix_of(parameter, "_")
             for factor in layout.factors:
                 variables = []
                 for (_, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
@@ -626,7 +626,7 @@ class ModelSpec:
             found.append(Quantity(name, kind or variable.kind, variable, place))
 
         for parameter, layout in self.layout.predictors.items():
-            prefix = "" if parameter == MEAN else f"{parameter}."
+            prefix = prefix_of(parameter, ".")
             for place, label in enumerate(layout.coefficients):
                 if not (parameter in self.moving and place == layout.intercept):
                     add(f"{prefix}{label}", self.coefficient_variable(parameter), place)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.intervals import get_interval, summarise
 from hierbayes.answers.smooths import CurveDraws, curves_of
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import prefix_of
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, finish
 from hierbayes.spec import ModelSpec
 
@@ -61,7 +61,7 @@ def plot_conditional_smooths(
         height, width, figsize=figsize or (4.2 * width, 3.4 * height), layout="constrained", squeeze=False
     )
     for ax, found in zip(panels.ravel(), curves, strict=False):
-        name = found.curve.label if found.parameter == MEAN else f"{found.parameter}: {found.curve.label}"
+        name = prefix_of(found.parameter, ": ") + found.curve.label
         if found.grid.shape[1] == 1:
             _draw_curve(ax, found, data, summarise(found.values, band))
             ax.set_ylabel(name, parse_math=False)
