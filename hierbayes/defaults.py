@@ -313,10 +313,10 @@ def _predictor_targets(
             distribution, arguments = shape.prior(curve.width, np.empty(0))
             default, typical = Prior(distribution, **arguments), shape.typical(np.empty(0))
             yield Target(shape.name, curve.label, "", parameter, addresses, 0.0, typical, default, "positive")
-    for effect in predictor.monotonic:
-        addresses = (f"{prefix}{SIMPLEX}[{effect.label}]", f"{prefix}{SIMPLEX}")
-        default, size = Prior("Dirichlet", a=1.0), len(effect.steps)
-        yield Target(SIMPLEX, effect.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
+    for ordered in predictor.monotonic:
+        addresses = (f"{prefix}{SIMPLEX}[{ordered.label}]", f"{prefix}{SIMPLEX}")
+        default, size = Prior("Dirichlet", a=1.0), len(ordered.steps)
+        yield Target(SIMPLEX, ordered.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
 
 
 def tie_target(tie: Tie) -> Target:

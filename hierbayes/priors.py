@@ -65,7 +65,7 @@ class Prior:
 
     @property
     def support(self) -> Support:
-        """ "real", "positive", "unit", "correlation" or "simplex"; of a Uniform or a Fixed it depends on the numbers."""
+        """ "real", "positive", "unit", "correlation", "simplex"; of a Uniform or a Fixed it depends on the numbers."""
         args = dict(self.args)
         if args.get("lower", -1.0) >= 0 and args.get("upper", 2.0) <= 1:
             return "unit"

@@ -68,8 +68,8 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, or the name of
-        a structure's parameter: ``"rho"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, or the name
+        of a structure's parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
@@ -753,10 +753,9 @@ class ModelSpec:
                     coords[dim] = np.array(factor.effects, dtype=object)
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
-            for effect in layout.monotonic:
-                coords[self.simplex_variable(parameter, effect).dims[0]] = np.array(
-                    effect.steps, dtype=object
-                )
+            for ordered in layout.monotonic:
+                steps = np.array(ordered.steps, dtype=object)
+                coords[self.simplex_variable(parameter, ordered).dims[0]] = steps
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for dim in variable.dims:
                 coords[dim] = np.array(tie.effects, dtype=object)

@@ -1,8 +1,9 @@
 """Coefficients that are shares of another: the steps of a monotonic effect (numba).
 
-A predictor may have columns whose coefficients are c (m ζ_i − 1), i = 1, …, m: c is a combination of its population-level
-coefficients, and ζ a simplex. The simplex is broken off a stick: ζ_1 = v_1, ζ_2 = (1 − v_1) v_2, …, the last what is
-left. Under a Dirichlet prior the v_i are independent with Beta priors, so they are m − 1 of the model's own numbers.
+A predictor may have columns whose coefficients are c (m ζ_i − 1), i = 1, …, m: c is a combination of its
+population-level coefficients, and ζ a simplex. The simplex is broken off a stick: ζ_1 = v_1, ζ_2 = (1 − v_1) v_2, …,
+the last what is left. Under a Dirichlet prior the v_i are independent with Beta priors, so they are m − 1 of the
+model's own numbers.
 """
 
 import numpy as np
