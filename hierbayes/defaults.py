@@ -22,7 +22,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import ResolvedPrior, location_and_scale
+from hierbayes.spec import SIMPLEX, ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie, tie_of, ties_within
 
@@ -44,9 +44,9 @@ class Target:
     default : Prior or None
         None where it would need a response that isn't there.
     support : str
-        ``"real"``, ``"positive"``, ``"correlation"`` or ``"bounded"``.
+        ``"real"``, ``"positive"``, ``"correlation"``, ``"simplex"`` or ``"bounded"``.
     dimension : int
-        Of correlations: how many effects the largest matrix has.
+        Of correlations: how many effects the largest matrix has. Of a simplex: how many shares.
     limits : tuple of float
         Of what is bounded: what it lies between.
     """
@@ -148,6 +148,11 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
                 f"it must lie between {lowest:.3g} and 1"
             )
         return
+    if prior.support == target.support == "simplex" and len(prior.args) not in (0, 1, target.dimension):
+        raise PriorError(
+            f"{address} is of {target.dimension} steps and cannot have the prior {prior}; give one number for all or "
+            f"{target.dimension}, one for each"
+        )
     if target.support == BOUNDED:
         _check_bounded(prior, target, address)
         return
@@ -157,6 +162,7 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         "unit": ("unit",),
         "ordered": () if prior.fixed is not None else ("real",),
         "correlation": ("correlation",),
+        "simplex": ("simplex",),
     }
     if prior.support in allowed[target.support]:
         return
@@ -167,6 +173,7 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         "unit": "use one on (0, 1), such as Beta(alpha, beta) or Uniform(0, 1), or a Fixed between 0 and 1",
         "ordered": "use one of real numbers, such as Normal or StudentT, for all of them alike",
         "correlation": "use LKJ(eta) or Fixed(value)",
+        "simplex": "use Dirichlet(1), with one number for all steps or one for each",
     }
     raise PriorError(
         f"{address} cannot have the prior {prior}, whose support is {prior.support}; {ways[target.support]}"
@@ -306,6 +313,10 @@ def _predictor_targets(
             distribution, arguments = shape.prior(curve.width, np.empty(0))
             default, typical = Prior(distribution, **arguments), shape.typical(np.empty(0))
             yield Target(shape.name, curve.label, "", parameter, addresses, 0.0, typical, default, "positive")
+    for ordered in predictor.monotonic:
+        addresses = (f"{prefix}{SIMPLEX}[{ordered.label}]", f"{prefix}{SIMPLEX}")
+        default, size = Prior("Dirichlet", a=1.0), len(ordered.steps)
+        yield Target(SIMPLEX, ordered.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
 
 
 def tie_target(tie: Tie) -> Target:

@@ -10,7 +10,7 @@ from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.engine.streamed import Streamed
-from hierbayes.spec import ModelSpec, ResolvedPrior
+from hierbayes.spec import SIMPLEX, ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}
@@ -103,6 +103,11 @@ def equations(spec: ModelSpec) -> list[str]:
             name = f"{prefix}{curve.label}"
             lines.append(
                 f"curve[{name}] = Σ s_j·column_j, s_j ~ Normal(0, {_column_sd(prefix, curve)}), j = 1, …, {curve.width}"
+            )
+        for effect in layout.monotonic:
+            name, count = f"{prefix}{effect.label}", len(effect.steps)
+            lines.append(
+                f"{name} counts steps of {count}·{prefix}{SIMPLEX}[{effect.label}, j], j = 1, …, {count}"
             )
     return lines
 

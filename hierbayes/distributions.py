@@ -18,7 +18,8 @@ from hierbayes.spelling import meant
 
 type Array = NDArray[np.float64]
 type Size = int | tuple[int, ...] | None
-type Support = Literal["real", "positive", "unit", "correlation"]
+type Support = Literal["real", "positive", "unit", "correlation", "simplex"]
+SEVERAL = ("correlation", "simplex")  # supports of several numbers together
 
 # Words that users try for a parameter of each role. Domains and defaults follow from roles too: check, bind.
 _WORDS = {
@@ -45,6 +46,7 @@ class Distribution:
     aliases: tuple[str, ...] = ()  # lower case, no underscores
     closed: bool = True  # False: the density is 0 at the lower end itself
     tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
+    each: bool = False  # True: its one parameter may be given for each element, a1, a2, …
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
@@ -69,6 +71,8 @@ class Distribution:
     def bind(self, values: tuple[object, ...], named: Mapping[str, object]) -> dict[str, float]:
         """Checked arguments in PyMC's order, from a call's arguments; {} for a bare name."""
         takes = f"{self.name} takes {', '.join(self.parameters) or 'no arguments'}"
+        if self.each and len(values) > 1 and not named:
+            return self._bind_each(values)
         if len(values) > len(self.parameters):
             raise PriorError(f"{takes}; found {len(values)} arguments.")
         given: dict[str, Any] = dict(zip(self.parameters, values, strict=False))
@@ -88,6 +92,13 @@ class Distribution:
         self.check(**given)
         return {name: float(given[name]) + 0.0 for name in self.parameters}  # -0.0 becomes 0.0
 
+    def _bind_each(self, values: tuple[object, ...]) -> dict[str, float]:
+        """Checked arguments of the one parameter, an element each."""
+        (name,) = self.parameters
+        for value in values:
+            self.check(**{name: value})
+        return {f"{name}{place}": float(value) + 0.0 for place, value in enumerate(values, 1)}  # type: ignore[arg-type]
+
     def _hint(self, word: str) -> str:
         name_of = dict(zip(self.roles, self.parameters, strict=True))
         meant = [name_of[role] for role, words in _WORDS.items() if word in words and role in name_of]
@@ -98,9 +109,10 @@ class Distribution:
         return f"it has {', '.join(self.parameters) or 'none'}.{way_out}"
 
     def logpdf(self, x: ArrayLike, **args: Any) -> Array:
-        """Log density at `x` (for LKJ, matrices (..., q, q)), -inf outside the support; broadcasts."""
-        x, values = np.asarray(x, dtype=float), [args[name] for name in self.parameters]
-        if self.support == "correlation":
+        """Log density at `x` (for LKJ, matrices (..., q, q), for Dirichlet (..., q)), -inf outside; broadcasts."""
+        x = np.asarray(x, dtype=float)
+        values = [np.array(list(args.values()))] if self.each else [args[name] for name in self.parameters]
+        if self.support in SEVERAL:
             return np.asarray(self.density(x, *values))[()]
         lower, upper = self.bounds(**args)
         inside = np.isfinite(x) & ((x >= lower) if self.closed else (x > lower)) & (x <= upper)
@@ -109,12 +121,13 @@ class Distribution:
         return np.where(inside | np.isnan(x), value, -np.inf)[()]
 
     def sample(self, rng: Generator, size: Size = None, *, dimension: int = 0, **args: Any) -> Array:
-        """Draws of shape `size`; LKJ, and LKJ alone, needs ``dimension=q`` and adds two axes."""
+        """Draws of shape `size`; LKJ and Dirichlet, and they alone, need ``dimension=q`` and add two axes or one."""
         if self.draw is None:
             raise PriorError(f"{self.name}() is improper, so it cannot be simulated; give a proper prior.")
-        if (dimension > 0) != (self.support == "correlation"):
-            raise PriorError(f"{self.name}: dimension goes with LKJ, and with LKJ alone.")
-        values = [args[name] for name in self.parameters] + [dimension] * (dimension > 0)
+        if (dimension > 0) != (self.support in SEVERAL):
+            raise PriorError(f"{self.name}: dimension goes with LKJ and Dirichlet, and with them alone.")
+        given = [np.array(list(args.values()))] if self.each else [args[name] for name in self.parameters]
+        values = given + [dimension] * (dimension > 0)
         with np.errstate(divide="ignore", over="ignore"):  # a tiny alpha of InverseGamma: beyond any float
             return np.asarray(self.draw(rng, *values, size=size), dtype=float)[()]
 
@@ -164,6 +177,18 @@ def _draw_lkj(rng: Generator, eta: float, dimension: int, size: Size) -> Array:
     matrix: Array = np.einsum("...ij,...kj->...ik", factor, factor)
     matrix[..., range(dimension), range(dimension)] = 1.0
     return matrix
+
+
+def _dirichlet(x: Array, a: Array) -> Any:
+    """Density of the elements but one: a concentration for all, or one each."""
+    a = np.broadcast_to(a, x.shape[-1:])
+    inside = (x >= 0).all(-1) & np.isclose(x.sum(-1), 1)
+    value = gammaln(a.sum()) - gammaln(a).sum() + xlogy(a - 1, np.where(inside[..., None], x, 1.0)).sum(-1)
+    return np.where(inside, value, -np.inf)
+
+
+def _draw_dirichlet(rng: Generator, a: Array, dimension: int, size: Size) -> Array:
+    return rng.dirichlet(np.broadcast_to(a, (dimension,)), size)
 
 
 # fmt: off
@@ -218,6 +243,8 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda _, __: {"alpha": 1.0, "beta": 1.0}),
     Distribution("LKJ", ("eta",), ("shape",), "correlation", 15, _lkj, _draw_lkj,
         lambda _, __: {"eta": 1.0}, ("lkjcorr",)),
+    Distribution("Dirichlet", ("a",), ("shape",), "simplex", 18, _dirichlet, _draw_dirichlet,
+        lambda _, __: {"a": 1.0}, each=True),
     Distribution("Fixed", ("value",), ("value",), "real", 16,
         lambda x, value: np.where(x == value, 0.0, -np.inf), lambda rng, value, size: np.full(size or (), value), None,
         ("constant", "delta", "dirac")),

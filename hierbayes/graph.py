@@ -22,7 +22,7 @@ from hierbayes.families import Parameter
 from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import ModelSpec, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
@@ -179,7 +179,7 @@ def _predictor(
     if layout.coefficients:
         x = pm.Data(_unused(pm, f"{parameter}_x"), layout.map.inner_columns(bound.x), dims=(OBS, *columns))
     offset = pm.Data(_unused(pm, f"{parameter}_offset"), bound.offset, dims=OBS)
-    b = _coefficients(pm, spec, parameter, layout)
+    b, users = _coefficients(pm, spec, parameter, layout)
     factors = []
     for factor in layout.factors:
         rows = bound.factors[factor.name]
@@ -199,6 +199,14 @@ def _predictor(
         penalised = bound.penalised[:, first : first + curve.width]
         first += curve.width
         eta = eta + pm.Data(_unused(pm, f"{parameter}_columns_{curve.label}"), penalised, dims=dims) @ s
+    first = 0
+    for effect in layout.monotonic:
+        variable = spec.simplex_variable(parameter, effect)
+        shares = _simplex(pm, spec.simplex_prior(parameter, effect), variable, len(effect.steps))
+        stairs = bound.stairs[:, first : first + len(effect.steps)]
+        first += len(effect.steps)
+        name = _unused(pm, f"{parameter}_stairs_{effect.label}")
+        eta = eta + pm.Data(name, stairs, dims=(OBS, *variable.dims)) @ effect.coefficients(users, shares)
     return eta
 
 
@@ -217,12 +225,12 @@ class _Columns:
         return self._z[item]
 
 
-def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout) -> Any:
-    """Coefficients of the inner columns, and `b`, those of the user's columns, beside them."""
+def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout) -> tuple[Any, Any]:
+    """Coefficients of the inner columns, and `b`, those of the user's columns."""
     import pytensor.tensor as pt
 
     if not layout.coefficients:
-        return None
+        return None, None
     variable = spec.coefficient_variable(parameter)
     priors = spec.coefficient_priors(parameter)
     intercept = layout.intercept
@@ -236,7 +244,7 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
         inner = inner[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
     b = inner if layout.map.identity else pt.dot(layout.map.matrix, inner)
     pm.Deterministic(f"{variable.name}{_at_means(spec, parameter)}", b, dims=variable.dims)
-    return inner
+    return inner, b
 
 
 def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
@@ -397,6 +405,12 @@ def _matrix_factor(pm: Any, prior: Prior, block: Block, name: str) -> Any:
     if prior.fixed is not None:
         return np.linalg.cholesky(equal_correlations(prior.fixed, q))
     return pm.LKJCorr(name, n=q, eta=np.float64(dict(prior.args)["eta"]))
+
+
+def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The shares of a monotonic effect's steps (D,)."""
+    concentration = np.broadcast_to([value for _, value in prior.args], (size,)).astype(np.float64)
+    return pm.Dirichlet(variable.name, concentration, dims=variable.dims)
 
 
 # -- priors -----------------------------------------------------------------------------------------------------

@@ -22,7 +22,7 @@ from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, quote
-from hierbayes.spec import ModelSpec, Variable
+from hierbayes.spec import SIMPLEX, ModelSpec, Variable
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]
@@ -101,11 +101,13 @@ class Names:
     own: Mapping[str, str]  # the family's own numbers, and their supports
     shapes: Mapping[str, tuple[float, float]]  # numbers of covariance structures, and what they lie between
     sequences: tuple[tuple[str, ...], ...]  # of those numbers some that rise
+    shares: tuple[tuple[str, ...], ...]  # of the steps of each monotonic effect
 
     @property
     def needed(self) -> tuple[str, ...]:
         """Those without a value of their own; a correlation is 0 unless given."""
-        return (*self.coefficients, *self.sds, *self.smooths, *self.shapes, *self.own)
+        shares = itertools.chain.from_iterable(self.shares)
+        return (*self.coefficients, *self.sds, *self.smooths, *shares, *self.shapes, *self.own)
 
 
 def names_of(spec: ModelSpec) -> Names:
@@ -134,7 +136,12 @@ def names_of(spec: ModelSpec) -> Names:
         if own.get(q.name) == "ordered":
             ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     sequences = tuple(map(tuple, ordered.values()))
-    return Names(named["b"], named["sd"], named["cor"], smooths, own, shapes, sequences)
+    simplexes: dict[str, list[str]] = {}
+    for q in spec.quantities:
+        if q.kind == SIMPLEX:
+            simplexes.setdefault(q.variable.name, []).append(q.name)
+    shares = tuple(map(tuple, simplexes.values()))
+    return Names(named["b"], named["sd"], named["cor"], smooths, own, shapes, sequences, shares)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -184,6 +191,9 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
                     values[variable.name] = np.atleast_1d(_given(spec, variable, given))
             sds = spec.curve_sds(parameter, curve, values)
             values[variables["s"].name] = rng.normal(size=sds.shape) * sds
+        for effect in layout.monotonic:
+            variable = spec.simplex_variable(parameter, effect)
+            values[variable.name] = _given(spec, variable, given)[None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own = _given(spec, variable, given)
         values[variable.name] = own[None]
@@ -254,6 +264,9 @@ def _check(names: Names, given: Mapping[str, float]) -> None:
             raise DataError(f"{name!r} must be above 0; got {value:g}")
         if names.own.get(name) == "unit" and not 0 < value < 1:
             raise DataError(f"{name!r} is a probability, between 0 and 1; got {value:g}")
+    for shares in names.shares:
+        if min(given[name] for name in shares) < 0 or not np.isclose(sum(given[name] for name in shares), 1):
+            raise DataError(f"{', '.join(shares)} are shares, 0 or more, whose sum is 1")
     for below, above in (pair for names_ in names.sequences for pair in itertools.pairwise(names_)):
         if given[below] >= given[above]:
             raise DataError(f"{above!r} must be above {below!r}; got {given[above]:g} and {given[below]:g}")

@@ -65,7 +65,7 @@ class Prior:
 
     @property
     def support(self) -> Support:
-        """ "real", "positive", "unit" or "correlation"; of a Uniform or a Fixed it depends on the numbers."""
+        """ "real", "positive", "unit", "correlation", "simplex"; of a Uniform or a Fixed it depends on the numbers."""
         args = dict(self.args)
         if args.get("lower", -1.0) >= 0 and args.get("upper", 2.0) <= 1:
             return "unit"
@@ -88,11 +88,11 @@ class Prior:
         return Prior(self.name, **self.distribution.scaled(location, scale))
 
     def logpdf(self, x: ArrayLike) -> Array:
-        """Log density at `x`, -inf outside the support; for LKJ, of correlation matrices (..., q, q)."""
+        """Log density at `x`, -inf outside the support; for LKJ of matrices (..., q, q), for Dirichlet of (..., q)."""
         return self.distribution.logpdf(x, **self._complete())
 
     def sample(self, rng: Generator, size: Size = None, *, dimension: int = 0) -> Array:
-        """Draws of shape `size`; for LKJ, which needs ``dimension=q``, of shape (*size, q, q).
+        """Draws of shape `size`; for LKJ and Dirichlet, which need ``dimension=q``, (*size, q, q) and (*size, q).
 
         With a `dimension`, a fixed value is that of every correlation.
         """
@@ -108,7 +108,9 @@ class Prior:
 
     def to_text(self, spec: str = "") -> str:
         """Text that `parse_prior` reads back to the same prior; `spec` may shorten the numbers, as ".3g"."""
-        arguments = ", ".join(f"{name}={format(value, spec).removesuffix('.0')}" for name, value in self.args)
+        numbers = [(name, format(value, spec).removesuffix(".0")) for name, value in self.args]
+        each = self.distribution.each and len(numbers) > 1
+        arguments = ", ".join(number if each else f"{name}={number}" for name, number in numbers)
         return self.name if self.bare else f"{self.name}({arguments})"
 
     def __str__(self) -> str:

@@ -46,6 +46,9 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
                 values[variable.name] = prior.sample(rng, (draws,))
             sds = spec.curve_sds(parameter, curve, values)
             values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
+        for effect in layout.monotonic:
+            shares = spec.simplex_prior(parameter, effect).sample(rng, (draws,), dimension=len(effect.steps))
+            values[spec.simplex_variable(parameter, effect).name] = shares
     for group in spec.tied_groups:
         values |= _sample_tied(spec, group, draws, rng)
     for name in spec.plain_parameters:

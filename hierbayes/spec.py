@@ -13,6 +13,7 @@ from hierbayes.data.curves import LSCALE, SCALES, Curve
 from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.response import ThresholdSets
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
@@ -23,6 +24,7 @@ from hierbayes.priors import Prior
 from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 
 CHAIN_DIMS = ("chain", "draw")
+SIMPLEX = "simo"  # brms's word for the shares of a monotonic effect's steps
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
 
@@ -66,8 +68,8 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"auxiliary"``, ``"tie"``, or the name of a
-        structure's parameter: ``"rho"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, or the name
+        of a structure's parameter: ``"rho"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
@@ -411,7 +413,9 @@ class ModelSpec:
         elif kind == "sd":
             factor = next(factor for factor in layout.factors if factor.name == group)
             coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
-        elif group in [curve.label for curve in layout.curves] and kind in (*SCALES, LSCALE):
+        elif kind == SIMPLEX or (
+            group in [curve.label for curve in layout.curves] and kind in (*SCALES, LSCALE)
+        ):
             coefficient, group = group, ""
         elif quantity.variable.kind == "tie" or kind != "cor":
             coefficient = quantity.variable.label
@@ -556,6 +560,14 @@ class ModelSpec:
             for key, kind in named.items()
         )
 
+    def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
+        """The variable of the shares of a monotonic effect's steps."""
+        return self._simplex_variables[parameter, effect.label]
+
+    def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
+        """The prior of the shares of a monotonic effect's steps."""
+        return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+
     def curve_sds(
         self, parameter: str, curve: Curve, values: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
@@ -565,10 +577,29 @@ class ModelSpec:
         return curve.column_sds(values[variables["sd"].name], shapes)
 
     @cached_property
-    def _curve_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
+    def _simplex_variables(self) -> Mapping[tuple[str, str], Variable]:
+        names = self._names_of_factors
+        found = {}
+        for parameter, layout in self.layout.predictors.items():
+            prefix = "" if parameter == MEAN else f"{parameter}_"
+            for effect in layout.monotonic:
+                own = []
+                for name in (f"{SIMPLEX}_{prefix}{effect.label}", f"{prefix}{effect.label}_step"):
+                    own.append(free_name(name.replace("/", "_"), names))
+                    names.add(own[-1])
+                found[parameter, effect.label] = Variable(own[0], (own[1],), SIMPLEX, parameter, effect.label)
+        return found
+
+    @property
+    def _names_of_factors(self) -> set[str]:
+        """Names that are taken before curves and monotonic effects have any."""
         variables = [variable for own in self._factor_variables.values() for variable in own.values()]
         names = {name for variable in variables for name in (variable.name, *variable.dims)}
-        names |= {*ARVIZ_NAMES, OBS, *self.plain_parameters, *self._coefficient_names}
+        return names | {*ARVIZ_NAMES, OBS, *self.plain_parameters, *self._coefficient_names}
+
+    @cached_property
+    def _curve_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
+        names = self._names_of_factors
         found = {}
         for parameter, layout in self.layout.predictors.items():
             prefix = prefix_of(parameter, "_")
@@ -643,6 +674,10 @@ class ModelSpec:
                 for variable in self.curve_variables(parameter, curve).values():
                     if variable.kind != "s":
                         add(f"{prefix}{variable.kind}[{curve.label}]", variable)
+            for effect in layout.monotonic:
+                variable = self.simplex_variable(parameter, effect)
+                for place, step in enumerate(effect.steps):
+                    add(f"{prefix}{SIMPLEX}[{effect.label}, {step}]", variable, place)
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for i, j in tie.across:
                 add(f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", variable, i, j, kind="cor")
@@ -682,6 +717,7 @@ class ModelSpec:
                 found += self.shape_variables(parameter, factor)
             for curve in layout.curves:
                 found += self.curve_variables(parameter, curve).values()
+            found += [self.simplex_variable(parameter, effect) for effect in layout.monotonic]
         found += self.tie_variables
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = {
@@ -717,6 +753,9 @@ class ModelSpec:
                     coords[dim] = np.array(factor.effects, dtype=object)
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
+            for ordered in layout.monotonic:
+                steps = np.array(ordered.steps, dtype=object)
+                coords[self.simplex_variable(parameter, ordered).dims[0]] = steps
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for dim in variable.dims:
                 coords[dim] = np.array(tie.effects, dtype=object)

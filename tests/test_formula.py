@@ -341,7 +341,7 @@ BAD = [
     ("y ~ I(x - ‸np.mean(x))", r"write center\(x\) or scale\(x\)"),
     ("y ~ ‸np.random.permutation(x)", "looks across rows"),
     ("y ~ ‸t2(x, z)", "smooths are not supported"),
-    ("y ~ ‸mo(x)", "not supported"),
+    ("y ~ log(‸mo(x))", "a term of its own, or a factor of one"),
     ("y ~ ‸ar(x)", "not supported"),
     ("y ~ ‸me(x, z)", "not supported"),
     ("y ~ ‸gr(x)", "not supported"),

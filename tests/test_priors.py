@@ -52,7 +52,20 @@ def correlation(q: int, seed: int) -> np.ndarray:
 
 def test_tables_cover_every_distribution() -> None:
     tested = {prior.name for prior, _ in UNIVARIATE} | {"HalfStudentT", "Flat", "HalfFlat", "LKJ", "Fixed"}
+    tested |= {"Dirichlet"}
     assert tested == set(DISTRIBUTIONS)
+
+
+@pytest.mark.parametrize("a", [(1.0,), (3.0,), (2.0, 1.0, 0.5)])
+def test_a_dirichlet_is_scipys(a) -> None:
+    """One concentration for all elements, or one each."""
+    prior, theirs = Prior("Dirichlet", *a), st.dirichlet(np.broadcast_to(a, 3))
+    x = np.array([[0.2, 0.3, 0.5], [0.05, 0.9, 0.05]])
+    np.testing.assert_allclose(prior.logpdf(x), theirs.logpdf(x.T), rtol=1e-12)
+    assert prior.logpdf([0.2, 0.3, 0.6]) == -np.inf
+    draws = prior.sample(np.random.default_rng(1), 20_000, dimension=3)
+    np.testing.assert_allclose(draws.mean(axis=0), theirs.mean(), atol=0.01)
+    np.testing.assert_allclose(draws.var(axis=0), theirs.var(), atol=0.005)
 
 
 def test_codes_are_distinct() -> None:
@@ -237,7 +250,7 @@ def test_lkj_outside_support(matrix: list) -> None:
 
 @pytest.mark.parametrize(("name", "dimension"), [("LKJ", 0), ("HalfNormal", 2)])
 def test_dimension_goes_with_lkj(name: str, dimension: int) -> None:
-    with pytest.raises(PriorError, match="LKJ alone"):
+    with pytest.raises(PriorError, match="LKJ and Dirichlet"):
         Prior(name, 2).sample(np.random.default_rng(0), dimension=dimension)
 
 
@@ -510,6 +523,7 @@ def test_texts_of_a_prior(prior: Prior, short: str, exact: str, code: str) -> No
         ("Uniform(-1, 1)", "real"),
         ("LKJ", "correlation"),
         ("LKJ(2)", "correlation"),
+        ("Dirichlet(2, 1, 1)", "simplex"),
     ],
 )
 def test_support(prior: str, support: str) -> None:
@@ -555,6 +569,7 @@ def test_flat_priors_are_complete_as_they_are(name: str) -> None:
         ("InverseGamma", Prior("InverseGamma", 3, 20)),
         ("LogNormal", Prior("LogNormal", math.log(10), 1)),
         ("LKJ", Prior("LKJ", 1)),
+        ("Dirichlet", Prior("Dirichlet", 1)),
     ],
 )
 def test_resolve(name: str, expected: Prior) -> None:

@@ -47,7 +47,7 @@ class Draws:
 
 
 def population_coefficients(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) -> Array | None:
-    """Coefficients of `BoundPredictor.columns`: (…, p + m); None where there are none.
+    """Coefficients of `BoundPredictor.columns`: (…, p + m + l); None where there are none.
 
     Parameters
     ----------
@@ -57,6 +57,8 @@ def population_coefficients(spec: ModelSpec, parameter: str, values: Mapping[str
     layout = spec.layout.predictors[parameter]
     parts = [values[spec.coefficient_variable(parameter).name]] if layout.coefficients else []
     parts += [values[spec.curve_variables(parameter, curve)["s"].name] for curve in layout.curves]
+    for effect in layout.monotonic:
+        parts.append(effect.coefficients(parts[0], values[spec.simplex_variable(parameter, effect).name]))
     if len(parts) < 2:
         return parts[0] if parts else None
     return np.concatenate(parts, axis=-1)

@@ -1,12 +1,12 @@
 """The posterior's joint density, and draws as points without bounds that can be moved about.
 
-A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the
-family's own parameters, the inverse hyperbolic tangents of the correlations' partials, and the effects of a few chosen
-levels. Where a point moves, the effects of all other levels, and the coefficients of
-smooths, follow: each keeps its place in the distribution that it
-has given the point, about a normal one whose mean and spread shrink with the standard deviation (`Following`). Moved by
-the same amount in every draw, effects of draws whose standard deviation is small would all be impossible there. A map
-of points so extended to whole draws has the determinant that it has for points, times that of the effects' spreads.
+A point has the coefficients (those of inner columns), the logarithms of standard deviations and of the family's own
+parameters, the inverse hyperbolic tangents of the correlations' partials, log ratios of the shares of steps, and the
+effects of a few chosen levels. Where a point moves, the effects of all other levels, and the coefficients of smooths,
+follow: each keeps its place in the distribution that it has given the point, about a normal one whose mean and spread
+shrink with the standard deviation (`Following`). Moved by the same amount in every draw, effects of draws whose
+standard deviation is small would all be impossible there. A map of points so extended to whole draws has the
+determinant that it has for points, times that of the effects' spreads.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,7 +15,7 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, softmax
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
@@ -276,6 +276,8 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
         for name in _free_smooths(spec, parameter):
             total += _log(draws.values[name])
+        for name in _simplexes(spec, parameter):
+            total += _log(draws.values[name]).sum(axis=1)
     for name in _free_auxiliaries(spec):
         total += (
             spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
@@ -338,6 +340,9 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
         columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
+        for name in _simplexes(spec, parameter):
+            shares = _log(draws.values[name])
+            columns.append(shares[:, :-1] - shares[:, -1:])
     for name in _free_auxiliaries(spec):
         columns.append(spec.family.parameter(name).kind.free(draws.values[name]).reshape(len(draws), -1))
     return np.column_stack(columns)
@@ -381,6 +386,9 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             values[variables["r"].name] = r
         for name in _free_smooths(spec, parameter):
             values[name] = np.exp(take(1)[:, 0])
+        for name in _simplexes(spec, parameter):
+            ratios = take(values[name].shape[1] - 1)
+            values[name] = softmax(np.column_stack([ratios, np.zeros(len(ratios))]), axis=1)
     for name in _free_auxiliaries(spec):
         size = values[name][0].size
         unbounded = take(size).reshape(values[name].shape)
@@ -445,6 +453,12 @@ def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
         for variable, prior in spec.curve_priors(parameter, curve)
         if prior.fixed is None
     ]
+
+
+def _simplexes(spec: ModelSpec, parameter: str) -> list[str]:
+    """The variables of the shares of monotonic effects' steps: their coordinates are log ratios to the last."""
+    effects = spec.layout.predictors[parameter].monotonic
+    return [spec.simplex_variable(parameter, effect).name for effect in effects]
 
 
 def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:

@@ -22,7 +22,7 @@ from hierbayes.answers.predict import (
 )
 from hierbayes.answers.smooths import curves_of
 from hierbayes.criticism.likelihood import log_densities
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import MEAN, BoundPredictor, Design
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
@@ -71,7 +71,7 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
 
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
     information = _information(spec, draw, design, parameter)
-    inner = layout.map.inner_columns(bound.x)
+    inner = layout.map.inner_columns(bound.x + _rises(spec, draw, bound, parameter))
     columns = [sparse.csr_matrix(np.hstack([inner, bound.penalised]))]
     precision = [_precision(prior) for prior in spec.coefficient_priors(parameter)]
     for curve in layout.curves:
@@ -99,6 +99,18 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     variances = np.diagonal(splu(whole).solve(unit))
     taken: Array = 1.0 - own * variances
     return taken
+
+
+def _rises(spec: ModelSpec, draw: Draws, bound: BoundPredictor, parameter: str) -> Array:
+    """What the columns of monotonic effects rise by beside their even rise, in one draw: (n, p)."""
+    found, first = np.zeros_like(bound.x), 0
+    for effect in spec.layout.predictors[parameter].monotonic:
+        shares = draw.values[spec.simplex_variable(parameter, effect).name][0]
+        unit = np.eye(1, bound.x.shape[1], effect.place)[0]
+        stairs = bound.stairs[:, first : first + len(shares)]
+        found[:, effect.place] = stairs @ effect.coefficients(unit, shares)
+        first += len(shares)
+    return found
 
 
 def _precision(prior: Prior) -> float:

@@ -64,6 +64,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
         for curve in layout.curves:
             for variable, prior in spec.curve_priors(parameter, curve):
                 add(variable.kind, prior, draws.values[variable.name])
+        for effect in layout.monotonic:
+            variable = spec.simplex_variable(parameter, effect)
+            add(variable.kind, spec.simplex_prior(parameter, effect), draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         for values in about_means[name].reshape(len(draws), -1).T:

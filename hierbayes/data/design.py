@@ -22,6 +22,7 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.positions import Positions
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
@@ -75,6 +76,11 @@ class PredictorLayout:
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths: what is free of penalty is among the population-level columns."""
         return self.common.curves
+
+    @property
+    def monotonic(self) -> tuple[Monotonic, ...]:
+        """The coefficients of monotonic effects, whose columns are among the population-level ones."""
+        return self.common.monotonic
 
     @property
     def needed_offsets(self) -> tuple[Encoding | Stated | Unstated, ...]:
@@ -367,24 +373,30 @@ class BoundPredictor:
         Those that count, by name.
     penalised : ndarray, (n, m)
         The penalised columns of the smooths, curve by curve.
+    stairs : ndarray, (n, l)
+        The columns of the monotonic effects' steps, effect by effect.
     """
 
     x: Array
     offset: Array
     factors: Mapping[str, BoundFactor]
     penalised: Array
+    stairs: Array
 
     @cached_property
     def columns(self) -> Array:
-        """All that is no group's: X and the smooths' penalised columns, (n, p + m)."""
-        return np.hstack([self.x, self.penalised]) if self.penalised.shape[1] else self.x
+        """All that is no group's: X, the smooths' penalised columns and the steps' columns, (n, p + m + l)."""
+        more = [part for part in (self.penalised, self.stairs) if part.shape[1]]
+        return np.hstack([self.x, *more]) if more else self.x
 
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
         factors = {
             name: BoundFactor(f.codes[part], f.z[part], f.new, f.beyond) for name, f in self.factors.items()
         }
-        return BoundPredictor(self.x[part], self.offset[part], factors, self.penalised[part])
+        return BoundPredictor(
+            self.x[part], self.offset[part], factors, self.penalised[part], self.stairs[part]
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -509,7 +521,10 @@ def _bind_predictor(
         for factor in layout.factors
         if factor.name in groups
     }
-    return BoundPredictor(layout.common.matrix(frame), offset, factors, layout.common.penalised(frame))
+    common = layout.common
+    return BoundPredictor(
+        common.matrix(frame), offset, factors, common.penalised(frame), common.stairs(frame)
+    )
 
 
 def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFrame) -> Array:

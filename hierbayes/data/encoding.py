@@ -16,9 +16,11 @@ from hierbayes.data.cells import empty_columns
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
+from hierbayes.data.monotonic import Monotonic, Ordered, learn_ordered
 from hierbayes.data.tables import free_name
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
 from hierbayes.errors import DataError, FormulaError
+from hierbayes.formula.monotonic import is_monotonic
 from hierbayes.formula.smooths import is_smooth, read_smooth
 from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
 from hierbayes.formula.terms import read_terms
@@ -27,6 +29,7 @@ from hierbayes.transforms import TRANSFORMS
 Array = NDArray[np.float64]
 INTERCEPT = "Intercept"
 MOST_COLUMNS = 20_000
+type Factor = Variable | Curves | Ordered
 _PIECE = 4096  # rows that are put together at a time: their columns stay in the cache
 
 __all__ = [
@@ -126,7 +129,7 @@ class Encoding:
     terms: tuple[Term, ...]
     dropped: tuple[str, ...]
     _blocks: tuple[Block, ...] = field(repr=False)
-    _variables: Mapping[Node, Variable | Curves] = field(repr=False)
+    _variables: Mapping[Node, Factor] = field(repr=False)
     _states: Mapping[Node, Any] = field(repr=False)
 
     @property
@@ -160,6 +163,22 @@ class Encoding:
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths, whose straight parts are among the columns."""
         return tuple(curve for v in self._variables.values() if isinstance(v, Curves) for curve in v.each)
+
+    @cached_property
+    def monotonic(self) -> tuple[Monotonic, ...]:
+        """The coefficients of monotonic effects, in their order."""
+        found: list[Monotonic] = []
+        place = 0
+        for block in self._blocks:
+            ordered = self._ordered(block)
+            if ordered is not None:
+                found += [Monotonic(label, place + j, ordered.steps) for j, label in enumerate(block.labels)]
+            place += len(block.labels)
+        return tuple(found)
+
+    def _ordered(self, block: Block) -> Ordered | None:
+        """The ordered predictor that a block's columns are products of, None where there is none."""
+        return next((v for node in block.factors if isinstance(v := self._variables[node], Ordered)), None)
 
     @property
     def smooths(self) -> "Iterator[SmoothColumns]":
@@ -210,6 +229,30 @@ class Encoding:
         parts = [v.penalised(rows) for v in self._variables.values() if isinstance(v, Curves)]
         return np.hstack(parts) if parts else np.empty((len(frame), 0))
 
+    def stairs(self, frame: pd.DataFrame) -> Array:
+        """The columns of monotonic effects that begin at a step, for the rows of `frame`: (n, m).
+
+        One for each step of each of `monotonic`: what its column in the model matrix rises by there, from there on.
+        """
+        if not self.monotonic:
+            return np.empty((len(frame), 0))
+        rows, parts = Rows(frame, dict(self._states)), []
+        for block in self._blocks:
+            ordered = self._ordered(block)
+            if ordered is None:
+                continue
+            (codes,) = ordered.columns(rows)
+            values = {node: _values(self._variables[node], rows) for node in block.factors}
+            above = codes[:, None] > np.arange(len(ordered.steps))
+            per_step = {
+                node: [np.ones(len(frame))] if self._variables[node] is ordered else v
+                for node, v in values.items()
+            }
+            size = np.empty((len(frame), len(block.labels)))
+            _fill(size, (block,), per_step, slice(None))
+            parts += [above * column[:, None] for column in size.T]
+        return np.hstack(parts)
+
     def _check_finite(self, matrix: Array, frame: pd.DataFrame) -> None:
         if np.isfinite(matrix.sum()):
             return
@@ -237,7 +280,7 @@ class Encoding:
 type _Values = list[Array] | NDArray[np.int64]
 
 
-def _values(variable: Variable | Curves, rows: Rows) -> _Values:
+def _values(variable: Factor, rows: Rows) -> _Values:
     """Columns of numbers, or level numbers."""
     return variable.codes(rows) if isinstance(variable, Levels) else variable.columns(rows)
 
@@ -323,14 +366,16 @@ def learn_encoding(text: str, frame: pd.DataFrame, intercept: str = INTERCEPT) -
     return Encoding(text, labels, _terms_of(blocks), dropped, blocks, variables, rows.states)
 
 
-def _learn_factor(node: Node, rows: Rows) -> Variable | Curves:
+def _learn_factor(node: Node, rows: Rows) -> Factor:
     """A factor of a term, learnt."""
     if isinstance(node, Call) and is_smooth(node):
         return learn_curves(read_smooth(node), rows)
+    if is_monotonic(node):
+        return learn_ordered(node, rows)
     return learn_variable(node, rows)
 
 
-def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Variable | Curves]) -> None:
+def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Factor]) -> None:
     sizes = {node: len(v.levels) for node in term if isinstance(v := variables[node], Levels)}
     if prod(sizes.values()) > MOST_COLUMNS:
         shown = ":".join(map(render, term))
@@ -354,7 +399,7 @@ def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: froz
     )
 
 
-def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable | Curves], intercept: str) -> Block:
+def _block(coded: CodedBlock[Node], variables: Mapping[Node, Factor], intercept: str) -> Block:
     codings: list[Array | None] = []
     names: list[tuple[str, ...]] = []
     for node in coded.factors:
@@ -375,7 +420,7 @@ def _block(coded: CodedBlock[Node], variables: Mapping[Node, Variable | Curves],
 def _empty(
     coded: tuple[CodedBlock[Node], ...],
     blocks: list[Block],
-    variables: Mapping[Node, Variable | Curves],
+    variables: Mapping[Node, Factor],
     rows: Rows,
 ) -> list[frozenset[int]]:
     """Places of each block's columns that no row can tell, because a combination of categories has none."""

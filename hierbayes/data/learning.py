@@ -29,6 +29,7 @@ from hierbayes.data.encoding import describe_rows, intercept_label, learn_encodi
 from hierbayes.data.factors import learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
+from hierbayes.data.monotonic import refuse_unordered
 from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
@@ -37,6 +38,7 @@ from hierbayes.data.tables import plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula
+from hierbayes.formula.monotonic import monotonic_terms
 
 Array = NDArray[np.float64]
 
@@ -76,7 +78,13 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     design_only = isinstance(data, DesignRows)
     response = distinct(formula.response_columns for formula in formulas.values())
     stated = response if family is not None and family.support.categories else ()
-    frame = read_columns(data, columns_of(formulas), optional=response if design_only else (), stated=stated)
+    frame = read_columns(
+        data,
+        columns_of(formulas),
+        optional=response if design_only else (),
+        stated=(*stated, *_ordered_columns(formulas)),
+    )
+    frame = _with_order(formulas, frame, stated)
     missing = frame.isna()
     counts = missing.sum()
     keep = ~missing.any(axis=1)
@@ -86,6 +94,21 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     settled = settle_types(formulas, frame[keep], counts)
     told = [name for name in stated if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return with_columns(settled, {name: frame[name][keep] for name in told})
+
+
+def _ordered_columns(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
+    """The columns that have monotonic effects."""
+    return distinct(
+        [term.column for term in monotonic_terms(formula.common)] for formula in formulas.values()
+    )
+
+
+def _with_order(formulas: Mapping[str, Formula], frame: pd.DataFrame, stated: Sequence[str]) -> pd.DataFrame:
+    """The rows with the categories of monotonic effects, checked to be ordered, as plain as all others."""
+    for formula in formulas.values():
+        refuse_unordered(formula.common, frame)
+    plain = [name for name in _ordered_columns(formulas) if name not in stated]
+    return with_columns(frame, dict(plain_columns(frame[plain]))) if plain else frame
 
 
 def report_gaps(rows: int, complete: int, missing: "pd.Series[int]") -> None:

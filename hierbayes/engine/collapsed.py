@@ -76,6 +76,8 @@ class Collapsed:
             )
         if not (has_one_sigma(spec) or knows_sigma(spec)):
             return "sigma has a formula of its own"
+        if spec.layout.main.monotonic:
+            return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
             known = prior.prior.fixed is not None and not isinstance(design, Streamed)
             if not known and not takes_prior(prior.kind, prior.prior):

@@ -13,6 +13,7 @@ from hierbayes.engine.settings import Settings
 from hierbayes.engine.whitened import (
     Whitened,
     draw,
+    own_numbers,
     posterior_arrays,
     tied_correlations,
     to_problem,
@@ -50,7 +51,7 @@ def draw_jointly(spec: JointSpec, designs: Mapping[str, Design], settings: Setti
         found = spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own))
         data |= {key: ((*CHAIN_DIMS, *dims), values) for key, (dims, values) in found.items()}
         predictor += len(one.layout.predictors)
-        own += sum(one.components(one.family.parameter(parameter)) for parameter in one.plain_parameters)
+        own += own_numbers(one)
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         data[variable.name] = (*CHAIN_DIMS, *variable.dims), tied_correlations(tie, drawn, spec.predictors)
     stats = statistics_dataset(drawn.statistics)

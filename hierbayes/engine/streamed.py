@@ -81,7 +81,9 @@ class Streamed:
             factor.name: BoundFactor(np.zeros(0, np.int64), np.zeros((0, len(factor.effects))))
             for factor in predictor.factors
         }
-        bound = BoundPredictor(np.zeros((0, len(predictor.coefficients))), none, factors, np.zeros((0, 0)))
+        bound = BoundPredictor(
+            np.zeros((0, len(predictor.coefficients))), none, factors, *[np.zeros((0, 0))] * 2
+        )
         return Design(MappingProxyType({MEAN: bound}), pd.RangeIndex(0), none, None, None)
 
 

@@ -17,13 +17,13 @@ from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
-from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
+from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem, Steps
 from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
 from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
 from hierbayes.families.rows import Rows
 from hierbayes.priors import Prior
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import SIMPLEX, ModelSpec
 from hierbayes.structures import STRUCTURES
 from hierbayes.ties import Tie
 
@@ -167,6 +167,8 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
+    if kind == SIMPLEX:
+        return ("Dirichlet",)
     return allowed_scales(kind)
 
 
@@ -198,10 +200,28 @@ def posterior_arrays(
                 parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
             )
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
+        for effect in layout.monotonic:
+            broken = drawn.own[..., first : first + len(effect.steps) - 1]
+            arrays[spec.simplex_variable(parameter, effect).name] = _simplex(broken)
+            first += len(effect.steps) - 1
     places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors, start=predictor)}
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, places)
     return spec.about_zero(arrays)
+
+
+def _simplex(broken: Floats) -> Floats:
+    """The shares (…, m) of a stick from which these parts of what is left are broken one after another, (…, m − 1)."""
+    whole = np.ones((*broken.shape[:-1], 1))
+    left = np.concatenate([whole, np.cumprod(1.0 - broken, axis=-1)], axis=-1)
+    return left * np.concatenate([broken, whole], axis=-1)
+
+
+def own_numbers(spec: ModelSpec) -> int:
+    """How many numbers of the model's own there are: of parameters without a formula, and of shares of steps."""
+    plain = sum(spec.components(spec.family.parameter(name)) for name in spec.plain_parameters)
+    effects = [effect for layout in spec.layout.predictors.values() for effect in layout.monotonic]
+    return plain + sum(len(effect.steps) - 1 for effect in effects)
 
 
 def to_problem(spec: ModelSpec, design: Design) -> Problem:
@@ -227,6 +247,11 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
             step = 0 if sets is None else size
             components += [Component(-1, len(own) + k, code, step) for k in range(size)]
             own += more
+    predictors = []
+    for name in spec.layout.predictors:
+        steps, broken = _steps(spec, design, name, len(own))
+        predictors.append(_predictor(spec, design, name, steps))
+        own += broken
     return Problem(
         address=rows.address,
         components=tuple(components),
@@ -235,7 +260,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         weights=weights,
         categories=family.response(np.arange(_categories(spec), dtype=np.float64)),
         sets=np.zeros(n, np.int64) if design.sets is None else design.sets,
-        predictors=tuple(_predictor(spec, design, name) for name in spec.layout.predictors),
+        predictors=tuple(predictors),
         own=tuple(own),
         constant=float(weights @ family.constant(y, trials)),
         information=None if family.information is None else _information(spec),
@@ -282,7 +307,34 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
     return information
 
 
-def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
+def _steps(
+    spec: ModelSpec, design: Design, parameter: str, first: int
+) -> tuple[tuple[Steps, ...], list[Own]]:
+    """The columns of a formula's monotonic effects, and the numbers that their shares are made of, from `first` on.
+
+    Under a Dirichlet prior the part that is broken off what is left is Beta: its own concentration, and that of all
+    later shares.
+    """
+    layout, stairs = spec.layout.predictors[parameter], design.predictors[parameter].stairs
+    known = known_values(spec, parameter)
+    free = np.isnan(known)
+    found: list[Steps] = []
+    own: list[Own] = []
+    column = 0
+    for effect in layout.monotonic:
+        count, row = len(effect.steps), layout.map.matrix[effect.place]
+        columns = stairs[:, column : column + count]
+        found.append(Steps(columns, row[free], float(row[~free] @ known[~free]), first + len(own)))
+        column += count
+        arguments = [value for _, value in spec.simplex_prior(parameter, effect).args]
+        concentration = np.broadcast_to(arguments, (count,))
+        for share, later in zip(concentration, np.cumsum(concentration[:0:-1])[::-1], strict=False):
+            prior = Prior("Beta", alpha=float(share), beta=float(later))
+            own.append(Own(coefficient_row(prior), float(share / (share + later))))
+    return tuple(found), own
+
+
+def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Steps, ...]) -> Predictor:
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
     start, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
@@ -298,6 +350,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
             *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
             *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
         ),
+        steps=steps,
     )
 
 

@@ -42,11 +42,12 @@ _WAYS_OUT = (
         ("trials", "weights", "cens", "trunc", "rate", "se"),
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
-    | dict.fromkeys(("mo", "me", "mi", "ar", "ma", "arma", "car"), "brms's special terms are not supported")
+    | dict.fromkeys(("me", "mi", "ar", "ma", "arma", "car"), "brms's special terms are not supported")
     | dict.fromkeys(("gr", "mm"), "gr() and mm() are not supported")
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')
     | {
         "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",
+        "mo": "a monotonic effect is a term of its own, or a factor of one: y ~ mo(x) * z",
         "gp": "a Gaussian process is a term of its own on the right side: y ~ z + gp(x)",
         "hsgp": "write gp(x), whose k and c are those of its basis of sines",
         "ns": "write cr(x, df=5), a natural cubic spline",

@@ -9,6 +9,7 @@ from typing import Any
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import Grouping, read_grouping
+from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
 from hierbayes.formula.smooths import refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -229,15 +230,16 @@ def names_in(text: str) -> tuple[str, ...]:
 
 
 def categories_in(text: str) -> tuple[str, ...]:
-    """Columns that a canonical text makes categories of, each once, in order of appearance.
+    """Columns that a canonical text makes categories of, ordered ones too, each once, in order of appearance.
 
     Examples
     --------
-    >>> categories_in("1 + x * C(year) + factor(`my column`, Sum)")
-    ('year', 'my column')
+    >>> categories_in("1 + x * C(year) + factor(`my column`, Sum) + mo(rank)")
+    ('year', 'my column', 'rank')
     """
     calls = [node for node in walk(read_expression(text)) if isinstance(node, Call)]
-    firsts = [call.arguments[0] for call in calls if call.function in CATEGORIES and call.arguments]
+    made = [call for call in calls if call.function in CATEGORIES or call.function == MONOTONIC]
+    firsts = [call.arguments[0] for call in made if call.arguments]
     return tuple(dict.fromkeys(first.name for first in firsts if isinstance(first, Name)))
 
 
@@ -470,6 +472,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
         if isinstance(item, Call) and item.function == "offset":
             raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
         refuse_smooth(item)
+        refuse_monotonic(item)
         effects.put(sign, item)
     if not effects.intercept and not effects.present:
         raise ReadError(

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from hierbayes.formula.calls import check_expression
+from hierbayes.formula.monotonic import is_monotonic, read_monotonic, refuse_two
 from hierbayes.formula.smooths import is_smooth, read_smooth, refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -116,6 +117,9 @@ def expand(node: Node) -> list[Term]:
         case Call() if is_smooth(node):
             read_smooth(node)
             return [(node,)]
+        case Call() if is_monotonic(node):
+            read_monotonic(node)
+            return [(node,)]
         case Call():
             check_expression(node, predictor=True)
             if not columns_named(node):
@@ -200,7 +204,9 @@ def _product(terms: Iterable[Term]) -> Term:
     terms = tuple(terms)
     for factor in (factor for term in terms for factor in term):
         refuse_smooth(factor)
-    return tuple(dict.fromkeys(factor for term in terms for factor in term))
+    product = tuple(dict.fromkeys(factor for term in terms for factor in term))
+    refuse_two(product)
+    return product
 
 
 def _is_plain(node: Node) -> bool:

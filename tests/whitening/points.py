@@ -8,6 +8,7 @@ from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRS
 from hierbayes.engine.whitened import to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
+from hierbayes.engine.whitening.rows import VALUE
 from hierbayes.structures import BOUNDED, POSITIVE
 from tests.test_graph import REAL
 
@@ -41,6 +42,15 @@ def spiral(chol: np.ndarray) -> np.ndarray:
     y = np.zeros(count)
     y[places[places > 0] - 1] = ratios[places > 0]
     return y
+
+
+def _shares(broken: np.ndarray) -> np.ndarray:
+    """A stick's pieces from the parts of what is left that are broken off one after another."""
+    pieces, left = [], 1.0
+    for part in broken:
+        pieces.append(left * part)
+        left -= pieces[-1]
+    return np.array([*pieces, left])
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,12 @@ class Whitened:
                 found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
             if (~apart & free).any():
                 found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
+            for effect in layout.monotonic:
+                size = len(effect.steps) - 1
+                shares = np.log(_shares(memory.own[VALUE, index : index + size]))
+                name = spec.simplex_variable(parameter, effect).name
+                found[f"{name}_simplex__"] = shares[:-1] - shares.mean()
+                index += size
         first_sd = 0
         start = 0
         for number, members in enumerate(packed.places):

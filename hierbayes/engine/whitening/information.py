@@ -38,6 +38,7 @@ from hierbayes.engine.whitening.packing import (
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
 from hierbayes.engine.whitening.stacked import Question, problems_of
+from hierbayes.engine.whitening.steps import effective_columns
 
 NARROW = 400  # dense coordinates that are always worth a matrix
 ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
@@ -245,12 +246,13 @@ def _gather(
     model = packed.model
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     slopes = memory.coefs[T_SLOPE]
+    rises = effective_columns(model.X, model.steps, model.combinations, memory.stepped, model.stairs)
     W, c = np.zeros(packed.mapping.W.size), np.zeros(packed.n_effects)
     Eb, E, S = np.zeros(packed.mapping.Eb.shape), np.zeros(pairs.size), np.zeros((dense, dense))
     start = packed.n_effects + slopes.size - dense
     corner = dense - slopes.size
     for j, (first, end) in enumerate(model.predictors):
-        X = model.X[first:end] * slopes[first:end, None]
+        X = rises[first:end] * slopes[first:end, None]
         S[corner + first : corner + end, corner + first : corner + end] = (X * information[j]) @ X.T
     for k, factor in enumerate(model.factors):
         q, levels, at, square = (int(factor[i]) for i in (Q, LEVELS, START, SQUARE))
@@ -263,7 +265,7 @@ def _gather(
             for b in np.flatnonzero(columns[: a + 1] == j):
                 own[:, a, b] = own[:, b, a] = np.bincount(codes, weighted * Z[b], levels)
             for p in range(*model.predictors[j]):
-                sums = np.bincount(codes, weighted * model.X[p], levels) * slopes[p]
+                sums = np.bincount(codes, weighted * rises[p], levels) * slopes[p]
                 Eb[at + a : at + levels * q : q, p] = sums
         W[square : square + levels * q * q] = own.ravel()
         if k >= conditional:

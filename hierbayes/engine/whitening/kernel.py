@@ -29,6 +29,8 @@ from hierbayes.engine.whitening.packing import (
     WhiteningMap,
 )
 from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
+from hierbayes.engine.whitening.steps import COEFFICIENT, COUNT, FIRST, SCORE, place_steps, score_steps
+from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
 
 VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
@@ -92,6 +94,7 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
             coefs[T, j], int(prior[0]), prior[1], prior[2], prior[3]
         )
         total += value
+    place_steps(model.steps, model.combinations, coefs[B], memory.own, memory.stepped)
     for k in range(model.factors.shape[0] - 1, -1, -1):
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
@@ -107,6 +110,7 @@ def _rows(model: Model, memory: Memory) -> float:
     """Set the likelihood's scores of group effects, coefficients and own parameters; return its logarithm."""
     fill(memory.effects[R_SCORE], 0.0)
     fill(memory.coefs[T_SCORE], 0.0)
+    fill(memory.stepped[SCORE], 0.0)
     set_constants(model, memory)
     total, possible = 0.0, True
     for response in model.responses:
@@ -130,6 +134,11 @@ def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) 
         add(eta, 1.0, model.offsets[j, start:end])
         for p in range(model.predictors[j, 0], model.predictors[j, 1]):
             add(eta, memory.coefs[B, p], model.X[p, start:end])
+    for k in range(model.steps.shape[0]):
+        j, first = model.steps[k, STEPS_PREDICTOR], model.steps[k, FIRST]
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            for i in range(first, first + model.steps[k, COUNT]):
+                add(memory.etas[0, j, :size], memory.stepped[COEFFICIENT, i], model.stairs[i, start:end])
     for k in range(model.factors.shape[0]):
         q, at = model.factors[k, Q], model.factors[k, START]
         codes = model.codes[k, start:end]
@@ -152,6 +161,11 @@ def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory)
         score = memory.etas[1, j, :size]
         for p in range(model.predictors[j, 0], model.predictors[j, 1]):
             memory.coefs[T_SCORE, p] += dot(score, model.X[p, start:end])
+    for k in range(model.steps.shape[0]):
+        j, first = model.steps[k, STEPS_PREDICTOR], model.steps[k, FIRST]
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            for i in range(first, first + model.steps[k, COUNT]):
+                memory.stepped[SCORE, i] += dot(memory.etas[1, j, :size], model.stairs[i, start:end])
     for k in range(model.factors.shape[0]):
         q, at = model.factors[k, Q], model.factors[k, START]
         codes = model.codes[k, start:end]
@@ -170,6 +184,7 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     """Set the gradient from the likelihood's scores: the reverse sweep of `forward`."""
     n_theta, n_effects, m = mapping.origin.size, mapping.r.size, mapping.rotation.shape[0]
     white, coefs = memory.white, memory.coefs
+    score_steps(model.steps, model.combinations, coefs[B], memory.own, memory.stepped, coefs[T_SCORE])
     for j in range(coefs.shape[1]):
         coefs[T_SCORE, j] = coefs[T_SCORE, j] * coefs[T_SLOPE, j] + coefs[PRIOR_SCORE, j]
     for k in range(model.factors.shape[0]):

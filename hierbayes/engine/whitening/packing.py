@@ -55,6 +55,9 @@ class Model(NamedTuple):
     offsets: Floats  # (M, n)
     rows: Floats  # (3, n): y, trials, weights
     sets: Ints  # (n,)
+    steps: Ints  # see steps: predictor, first own number, first column, columns
+    combinations: Floats  # (steps, P + 1): what they are shares of, of each coefficient and beside them
+    stairs: Floats  # (columns of steps, n)
 
 
 class WhiteningMap(NamedTuple):
@@ -94,6 +97,7 @@ class Memory(NamedTuple):
     inner: Floats  # (J, CHUNK): inner coordinates
     slopes: Floats  # (J, CHUNK): their derivatives in the linear predictors
     out: Floats  # (1 + J, CHUNK): log densities, and their derivatives in the inner coordinates
+    stepped: Floats  # (4, columns of steps): shares, what is left of the stick, coefficients, scores
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class Packed:
             np.zeros((n_components, CHUNK)),
             np.ones((n_components, CHUNK)),
             np.zeros((1 + n_components, CHUNK)),
+            np.zeros((4, len(self.model.stairs))),
         )
 
     def with_tails(self, tails: Floats) -> "Packed":
@@ -212,6 +217,7 @@ def pack(problem: Question) -> Packed:
         offsets=_placed(problem, [p.offset[None] for p in problem.predictors]),
         rows=np.hstack([np.vstack([p.y, p.trials, p.weights]) for p in problems_of(problem)]),
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
+        **_steps(problem, ends, n),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
 
@@ -231,6 +237,28 @@ def _responses(question: Question) -> tuple[Ints, Ints]:
         table.append([row, end, problem.address, first, len(components), predictor, last])
         row, predictor, own = end, last, own + len(problem.own)
     return np.array(table, np.int64), np.array(components, np.int64)
+
+
+def _steps(question: Question, ends: Ints, n: int) -> dict[str, Any]:
+    """The columns whose coefficients are shares of others: their table, what they are shares of, the columns."""
+    firsts = np.cumsum([0, *(len(problem.own) for problem in problems_of(question))])
+    starts = np.cumsum([0, *(len(problem.y) for problem in problems_of(question))])
+    table, combinations, stairs = [], [np.zeros((0, ends[-1] + 1))], [np.zeros((0, n))]
+    for j, (predictor, response) in enumerate(zip(question.predictors, response_of(question), strict=True)):
+        for steps in predictor.steps:
+            count = steps.columns.shape[1]
+            table.append([j, firsts[response] + steps.own, sum(map(len, stairs)), count])
+            combination, columns = np.zeros((1, ends[-1] + 1)), np.zeros((count, n))
+            combination[0, ends[j] - len(steps.of) : ends[j]] = steps.of
+            combination[0, -1] = steps.known
+            columns[:, starts[response] : starts[response + 1]] = steps.columns.T
+            combinations.append(combination)
+            stairs.append(columns)
+    return {
+        "steps": np.array(table, np.int64).reshape(-1, 4),
+        "combinations": np.concatenate(combinations),
+        "stairs": np.ascontiguousarray(np.concatenate(stairs)),
+    }
 
 
 def _placed(question: Question, parts: Sequence[Floats]) -> Floats:

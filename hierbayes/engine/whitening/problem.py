@@ -7,8 +7,29 @@ from hierbayes.engine.core.problem import Factor, Floats, Ints
 
 
 @dataclass(frozen=True)
+class Steps:
+    """Columns whose coefficients are shares of another, ``c (m ζ − 1)`` with a simplex ζ.
+
+    Attributes
+    ----------
+    columns : array, shape (n, m)
+    of : array, shape (p,)
+        What c is of each of the predictor's coefficients.
+    known : float
+        And what it is beside them.
+    own : int
+        Place among the problem's own numbers of the first of the m − 1 that ζ is made of: see `steps`.
+    """
+
+    columns: Floats
+    of: Floats
+    known: float
+    own: int
+
+
+@dataclass(frozen=True)
 class Predictor:
-    """One linear predictor, ``offset + X b + Σ_k Z_k r_k[codes_k]``.
+    """One linear predictor, ``offset + X b + Σ_k Z_k r_k[codes_k]``, and the columns of its steps.
 
     Attributes
     ----------
@@ -22,6 +43,7 @@ class Predictor:
         A typical value of the linear predictor.
     sds : tuple of arrays, shape (q,)
         Typical values of each factor's standard deviations.
+    steps : tuple of Steps
     """
 
     X: Floats
@@ -30,6 +52,7 @@ class Predictor:
     priors: Floats
     start: float
     sds: tuple[Floats, ...]
+    steps: tuple[Steps, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -121,6 +144,8 @@ class Problem:
             found += [*predictor.X.T, predictor.offset]
             for factor in predictor.factors:
                 found += [factor.codes, *factor.Z.T]
+            for steps in predictor.steps:
+                found += [*steps.columns.T]
         return found
 
     def merged(self, chosen: Ints, y: Floats, trials: Floats, weights: Floats) -> "Problem":
@@ -131,6 +156,7 @@ class Problem:
                 X=p.X[chosen],
                 offset=p.offset[chosen],
                 factors=tuple(replace(f, codes=f.codes[chosen], Z=f.Z[chosen]) for f in p.factors),
+                steps=tuple(replace(s, columns=s.columns[chosen]) for s in p.steps),
             )
             for p in self.predictors
         )
