@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -21,13 +21,16 @@ from hierbayes.criticism.checks import check_draws, check_mixing
 from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import MEAN, Design
 from hierbayes.engine import Settings
-from hierbayes.engine.several import draw_jointly, joint_obstacle
+from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
 from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
 from hierbayes.spec import CHAIN_DIMS
 from hierbayes.store import write_responses
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
 PER_RESPONSE = (
@@ -190,12 +193,22 @@ class JointModel:
                 f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
                 f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
             )
-        obstacle = joint_obstacle(self.spec, self._designs())
-        blocks.append(f"Not for fit(): {obstacle}" if obstacle else "fit() will take strategy 'whitened'")
+        blocks.append(f"fit() will take strategy {choose_jointly(self.spec, self._designs()).strategy.name!r}")
         return "\n\n".join(blocks)
 
     def _designs(self) -> dict[str, Design]:
         return {name: model.design for name, model in self.models.items()}
+
+    def graph(self, parameterization: str = "noncentered") -> "pm.Model":
+        """All responses as one `pymc.Model`, as `Model.graph` that of one.
+
+        Its variables have the names of the posterior's, ``b_math``; each response's rows have a dimension of their
+        own, ``__obs_math__``.
+        """
+        from hierbayes.graph import build_joint_graph
+
+        graph: pm.Model = build_joint_graph(self.spec, self._designs(), parameterization)
+        return graph
 
     def fit(
         self,
@@ -208,23 +221,21 @@ class JointModel:
         tune: int | None = None,
         cores: int | None = None,
         target_accept: float | None = None,
+        sampler: str = "nutpie",
+        parameterization: str = "noncentered",
     ) -> "JointFit":
         """Draw the posterior of all responses together, as `Model.fit` that of one.
 
         Raises
         ------
         UnsupportedError
-            For a strategy other than ``"whitened"``, or a model that it cannot draw.
+            For a strategy other than ``"whitened"`` and ``"nuts"``, or a model that it cannot draw.
         """
-        if strategy not in ("auto", "whitened"):
-            raise UnsupportedError(
-                f"strategy {strategy!r} does not draw several responses together; leave it out, or take 'whitened'"
-            )
-        obstacle = joint_obstacle(self.spec, self._designs())
-        if obstacle:
-            raise UnsupportedError(f"no strategy can draw this model: {obstacle}")
-        settings = Settings(draws, chains, tune, seed, cores, target_accept, progress)
-        tree = draw_jointly(self.spec, self._designs(), settings)
+        plan = choose_jointly(self.spec, self._designs(), strategy)
+        settings = Settings(
+            draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
+        )
+        tree = draw_jointly(self.spec, self._designs(), settings, plan)
         tree.attrs.update(versions())
         fit = JointFit(self, tree)
         warn_of(fit._found(lambda own: check_draws(own.spec, own.tree)))
@@ -232,7 +243,6 @@ class JointModel:
 
     def __getattr__(self, name: str) -> Any:
         if name in (
-            "graph",
             "prior_predictive",
             "prior_summary",
             "simulate_prior",

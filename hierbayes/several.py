@@ -1,7 +1,7 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -10,13 +10,50 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.factors import Levels, learn_levels
+from hierbayes.data.curves import Curve
+from hierbayes.data.factors import Factor, Levels, learn_levels
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import resolve_targets, tie_target
 from hierbayes.errors import DataError
+from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
+
+
+@dataclass(frozen=True, eq=False)
+class NamedSpec(ModelSpec):
+    """A response's specification whose variables have the names that they have among those of all responses.
+
+    Attributes
+    ----------
+    response : str
+    names : mapping of Variable to Variable
+        What each variable of its own specification is called.
+    """
+
+    response: str = field(kw_only=True)
+    names: Mapping[Variable, Variable] = field(kw_only=True)
+
+    def coefficient_variable(self, parameter: str) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().coefficient_variable(parameter)]
+
+    def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().factor_variables(parameter, factor).items()}
+
+    def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """As a `ModelSpec`'s."""
+        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
+
+    def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().curve_variables(parameter, curve).items()}
+
+    def own_variable(self, parameter: Parameter) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().own_variable(parameter)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +118,18 @@ class JointSpec:
         return found
 
     @cached_property
+    def named(self) -> tuple[NamedSpec, ...]:
+        """Each response's own, with the names that its variables have among those of all."""
+        return tuple(
+            NamedSpec(
+                **{each.name: getattr(spec, each.name) for each in fields(spec)},
+                response=response,
+                names=dict(self.renamed[response]),
+            )
+            for response, spec in self.responses.items()
+        )
+
+    @cached_property
     def tie_variables(self) -> tuple[Variable, ...]:
         """The variable of each tie's correlation matrix."""
         pairs = [new for own in self.renamed.values() for _, new in own]
@@ -104,11 +153,9 @@ class JointSpec:
             found |= {dim: np.array(tie.effects, dtype=object) for dim in variable.dims}
         return found
 
-    def joint_arrays(
-        self, response: str, arrays: Mapping[str, Any]
-    ) -> dict[str, tuple[tuple[str, ...], Any]]:
-        """One response's arrays (chain, draw, …) by its own names: dims and arrays by those of all."""
-        return {new.name: (new.dims, arrays[old.name]) for old, new in self.renamed[response]}
+    def joint_arrays(self, response: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """One response's arrays by its own names, by those of all."""
+        return {new.name: arrays[old.name] for old, new in self.renamed[response]}
 
     def own_arrays(self, response: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The arrays (chain, draw, …) of one response by its own names, from those of all."""

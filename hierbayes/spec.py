@@ -234,6 +234,8 @@ class ModelSpec:
     priors: tuple[ResolvedPrior, ...]
     center: bool = True
 
+    response = ""  # which of several it is of; there is one alone
+
     def __post_init__(self) -> None:
         literal = {
             (
