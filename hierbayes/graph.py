@@ -49,20 +49,22 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
         Its variables include every name of the posterior schema. Where the rows have weights the likelihood is a
         potential; otherwise it is an observed variable.
     """
-    return _build(spec, [(spec, design)], parameterization)
+    return _build([(spec, design)], spec.coords, parameterization)
 
 
 def build_joint_graph(
     spec: JointSpec, designs: Mapping[str, Design], parameterization: str = "noncentered"
 ) -> Any:
     """As `build_graph`, of several responses, each with its training rows."""
-    return _build(spec, [(own, designs[own.response]) for own in spec.named], parameterization)
+    return _build([(own, designs[own.response]) for own in spec.named], spec.coords, parameterization)
 
 
 def _build(
-    whole: ModelSpec | JointSpec, responses: Sequence[tuple[ModelSpec, Design]], parameterization: str
+    responses: Sequence[tuple[ModelSpec, Design]],
+    coords: Mapping[str, np.ndarray],
+    parameterization: str,
 ) -> Any:
-    """The graph of responses, each with its rows, and of what the whole says that they share."""
+    """The graph of all responses of a model, each with its rows."""
     import pymc as pm
 
     if parameterization not in PARAMETERIZATIONS:
@@ -70,12 +72,11 @@ def _build(
             f"there is no parameterization {parameterization!r}; there are {' and '.join(PARAMETERIZATIONS)}"
         )
     centered = parameterization == "centered"
-    coords = {name: _coord(values) for name, values in whole.coords.items()}
+    labels = {**coords, **{_rows(spec): design.labels for spec, design in responses}}
     for spec, design in responses:
         _check_codes(spec, design)
-        coords[_rows(spec)] = _coord(design.labels)
-    with pm.Model(coords=coords) as model:
-        tied = tied_effects(pm, whole, {spec.response: spec for spec, _ in responses}, centered)
+    with pm.Model(coords={name: _coord(values) for name, values in labels.items()}) as model:
+        tied = tied_effects(pm, responses[0][0], centered)
         for spec, design in responses:
             _response(pm, spec, design, centered, tied)
     return model
@@ -320,15 +321,15 @@ def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     return sd if moved else pm.Deterministic(variable.name, sd, dims=variable.dims)
 
 
-def tied_effects(
-    pm: Any, whole: ModelSpec | JointSpec, specs: Mapping[str, ModelSpec], centered: bool
-) -> dict[tuple[str, str, str], Any]:
-    """The effects (G, q) of factors that are drawn together with those of other formulas."""
+def tied_effects(pm: Any, spec: ModelSpec, centered: bool) -> dict[tuple[str, str, str], Any]:
+    """The effects (G, q) of factors that are drawn together with those of other formulas, of all responses."""
     import pytensor.tensor as pt
 
     found: dict[tuple[str, str, str], Any] = {}
-    for group in whole.tied_groups:
-        sd = pt.concatenate([_sds(pm, specs[m.response], m.parameter, m.factor) for m in group.members])
+    for group in spec.tied_groups:
+        sd = pt.concatenate(
+            [_sds(pm, spec.siblings[m.response], m.parameter, m.factor) for m in group.members]
+        )
         chol = pt.eye(group.slices[-1].stop)
         for member in group.members:
             if any(block.correlated and not block.identifier for block in member.factor.structures):
@@ -337,8 +338,8 @@ def tied_effects(
                     "it; strategy='whitened' draws them"
                 )
         for tie in group.ties:
-            variable = whole.tie_variables[whole.ties.index(tie)]
-            prior, q = whole.tie_prior(tie), len(tie.effects)
+            variable = spec.tie_variables[spec.ties.index(tie)]
+            prior, q = spec.tie_prior(tie), len(tie.effects)
             part = (
                 np.linalg.cholesky(equal_correlations(prior.fixed, q))
                 if prior.fixed is not None
@@ -354,15 +355,15 @@ def tied_effects(
         shifted = pt.sqrt(pt.diag(covariance))
         cor = covariance / (shifted[:, None] * shifted)
         for tie in group.ties:
-            variable, places = whole.tie_variables[whole.ties.index(tie)], group.places(tie)
+            variable, places = spec.tie_variables[spec.ties.index(tie)], group.places(tie)
             pm.Deterministic(variable.name, cor[places][:, places], dims=variable.dims)
-        found |= _tied_parts(pm, specs, group, root, shifted, cor, centered)
+        found |= _tied_parts(pm, spec, group, root, shifted, cor, centered)
     return found
 
 
 def _tied_parts(
     pm: Any,
-    specs: Mapping[str, ModelSpec],
+    spec: ModelSpec,
     group: TiedGroup,
     root: Any,
     sd: Any,
@@ -380,7 +381,7 @@ def _tied_parts(
         r = pt.dot(pm.Normal(f"{name}_z", 0.0, 1.0, shape=(levels, size)), root.T)
     found = {}
     for member, own in zip(group.members, group.slices, strict=True):
-        variables = specs[member.response].factor_variables(member.parameter, member.factor)
+        variables = spec.siblings[member.response].factor_variables(member.parameter, member.factor)
         if variables["sd"].name not in pm.modelcontext(None).named_vars:
             pm.Deterministic(variables["sd"].name, sd[own], dims=variables["sd"].dims)
         if "cor" in variables:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.summary import Diagnosed
@@ -23,10 +22,11 @@ from hierbayes.data.design import MEAN, Design
 from hierbayes.engine import Settings
 from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
+from hierbayes.joint_posterior import JointPosterior, known_response
+from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
 from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
-from hierbayes.spec import CHAIN_DIMS
 from hierbayes.store import write_responses
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
 PER_RESPONSE = (
-    "predict residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
-    "shrinkage icc r2 pp_check posterior_predictive"
+    "residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
+    "shrinkage icc r2 pp_check"
 )
 
 
@@ -70,7 +70,7 @@ def split_formulas(formula: Any) -> list[Any] | None:
     return None
 
 
-class JointModel:
+class JointModel(JointPriorSimulation):
     """A model of several responses; `Model` makes it of a list of formulas, or of ``mvbind(a, b) ~ …``.
 
     Attributes
@@ -156,7 +156,7 @@ class JointModel:
 
     def response(self, name: str) -> Any:
         """One response's own model, whose priors of what is shared are the margins of the joint ones."""
-        return self.models[_known(name, self.responses)]
+        return self.models[known_response(name, self.responses)]
 
     @property
     def priors(self) -> pd.DataFrame:
@@ -187,13 +187,15 @@ class JointModel:
         blocks = [f"{len(self.models)} responses: {', '.join(self.models)}"]
         for name, model in self.models.items():
             text = repr(model).rpartition("\n\n")[0]
-            blocks.append(f"── {name} " + "─" * max(3, 60 - len(name)) + f"\n{text}")
+            blocks.append(f"{heading(name)}\n{text}")
         for tie, prior in zip(self.spec.ties, self.spec.tie_priors, strict=True):
             blocks.append(
                 f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
                 f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
             )
-        blocks.append(f"fit() will take strategy {choose_jointly(self.spec, self._designs()).strategy.name!r}")
+        blocks.append(
+            f"fit() will take strategy {choose_jointly(self.spec, self._designs()).strategy.name!r}"
+        )
         return "\n\n".join(blocks)
 
     def _designs(self) -> dict[str, Design]:
@@ -243,12 +245,11 @@ class JointModel:
 
     def __getattr__(self, name: str) -> Any:
         if name in (
-            "prior_predictive",
-            "prior_summary",
-            "simulate_prior",
             "approximate",
             "refit",
             "structure",
+            "simulate",
+            "plot_prior_predictive",
         ):
             raise UnsupportedError(
                 f"{name}() is not there yet for several responses together; each has it alone: "
@@ -257,7 +258,7 @@ class JointModel:
         raise AttributeError(f"a model of several responses has no attribute {name!r}")
 
 
-class JointFit:
+class JointFit(JointPosterior):
     """A posterior of several responses; made by fitting a `JointModel`.
 
     Attributes
@@ -266,25 +267,6 @@ class JointFit:
     tree : xarray.DataTree
         The draws of all responses: each one's variables have its name in them, ``b_math``.
     """
-
-    def __init__(self, model: JointModel, tree: xr.DataTree) -> None:
-        self.model, self.tree = model, tree
-        self._views: dict[str, Any] = {}
-
-    @property
-    def spec(self) -> JointSpec:
-        """What was learnt of the data, the families, every prior."""
-        return self.model.spec
-
-    @property
-    def responses(self) -> tuple[str, ...]:
-        """Names of the responses."""
-        return self.model.responses
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The posterior group as a dataset."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def priors(self) -> pd.DataFrame:
@@ -295,32 +277,6 @@ class JointFit:
     def formula(self) -> dict[str, Any]:
         """The formulas as canonical text, by response."""
         return {name: self.response(name).formula for name in self.responses}
-
-    def response(self, name: str) -> Any:
-        """The fit as one response sees it: a `Fit`, with all its methods; its draws are the joint posterior's."""
-        name = _known(name, self.responses)
-        if name not in self._views:
-            self._views[name] = self._view(name)
-        return self._views[name]
-
-    def _view(self, name: str) -> Any:
-        spec, own = self.spec.responses[name], self.model.models[name]
-        posterior = self.posterior
-        arrays = self.spec.own_arrays(
-            name, {str(key): values.to_numpy() for key, values in posterior.data_vars.items()}
-        )
-        chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        coords = {**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)}
-        groups = {
-            "posterior": xr.Dataset(
-                {v.name: ((*CHAIN_DIMS, *v.dims), arrays[v.name]) for v in spec.variables}, coords=coords
-            ),
-            "sample_stats": self.tree["sample_stats"].to_dataset(),
-            "observed_data": self.tree[f"observed_data_{name}"].to_dataset(),
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs.update(self.tree.attrs)
-        return self.model._make_fit(spec, own.data, own.design, tree)
 
     def __repr__(self) -> str:
         return f"Fit of {len(self.responses)} responses: {', '.join(self.responses)}\n\n{self.summary()}"
@@ -485,9 +441,3 @@ def _split_priors(user: PriorSet, names: Sequence[str]) -> dict[str, PriorSet]:
                 origins.append(origin)
         found[name] = PriorSet(tuple(entries), user.origin, tuple(origins))
     return found
-
-
-def _known(name: str, names: Sequence[str]) -> str:
-    if name not in names:
-        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
-    return name

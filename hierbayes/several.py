@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
@@ -17,43 +18,8 @@ from hierbayes.defaults import resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
+from hierbayes.spec import ARVIZ_NAMES, CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
-
-
-@dataclass(frozen=True, eq=False)
-class NamedSpec(ModelSpec):
-    """A response's specification whose variables have the names that they have among those of all responses.
-
-    Attributes
-    ----------
-    response : str
-    names : mapping of Variable to Variable
-        What each variable of its own specification is called.
-    """
-
-    response: str = field(kw_only=True)
-    names: Mapping[Variable, Variable] = field(kw_only=True)
-
-    def coefficient_variable(self, parameter: str) -> Variable:
-        """As a `ModelSpec`'s."""
-        return self.names[super().coefficient_variable(parameter)]
-
-    def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
-        """As a `ModelSpec`'s."""
-        return {key: self.names[own] for key, own in super().factor_variables(parameter, factor).items()}
-
-    def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
-        """As a `ModelSpec`'s."""
-        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
-
-    def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
-        """As a `ModelSpec`'s."""
-        return {key: self.names[own] for key, own in super().curve_variables(parameter, curve).items()}
-
-    def own_variable(self, parameter: Parameter) -> Variable:
-        """As a `ModelSpec`'s."""
-        return self.names[super().own_variable(parameter)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,13 +84,13 @@ class JointSpec:
         return found
 
     @cached_property
-    def named(self) -> tuple[NamedSpec, ...]:
-        """Each response's own, with the names that its variables have among those of all."""
+    def named(self) -> "tuple[NamedSpec, ...]":
+        """Each response's own as a part of all."""
         return tuple(
             NamedSpec(
                 **{each.name: getattr(spec, each.name) for each in fields(spec)},
                 response=response,
-                names=dict(self.renamed[response]),
+                whole=self,
             )
             for response, spec in self.responses.items()
         )
@@ -189,6 +155,83 @@ class JointSpec:
     def tie_prior(self, tie: Tie) -> Prior:
         """The prior of all correlations of a tie."""
         return self.tie_priors[self.ties.index(tie)].prior
+
+
+@dataclass(frozen=True, eq=False)
+class NamedSpec(ModelSpec):
+    """One response's specification as a part of all: by their names of its variables, and with what they share.
+
+    What reads values by a specification's names reads those of all responses by it.
+
+    Attributes
+    ----------
+    response : str
+    whole : JointSpec
+    """
+
+    response: str = field(kw_only=True)
+    whole: JointSpec = field(kw_only=True)
+
+    @cached_property
+    def names(self) -> Mapping[Variable, Variable]:
+        """What each variable of its own specification is called."""
+        return dict(self.whole.renamed[self.response])
+
+    @property
+    def siblings(self) -> Mapping[str, ModelSpec]:
+        """The specifications of all responses, by name."""
+        return {spec.response: spec for spec in self.whole.named}
+
+    @cached_property
+    def ties(self) -> tuple[Tie, ...]:
+        """Those of all responses."""
+        return self.whole.ties
+
+    @cached_property
+    def tie_variables(self) -> tuple[Variable, ...]:
+        """Those of all responses."""
+        return self.whole.tie_variables
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Those of all responses."""
+        return self.whole.variables
+
+    @cached_property
+    def coords(self) -> Mapping[str, NDArray[Any]]:
+        """Those of all responses."""
+        return self.whole.coords
+
+    def tie_prior(self, tie: Tie) -> Prior:
+        """As a `JointSpec`'s."""
+        return self.whole.tie_prior(tie)
+
+    def coefficient_variable(self, parameter: str) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().coefficient_variable(parameter)]
+
+    def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().factor_variables(parameter, factor).items()}
+
+    def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """As a `ModelSpec`'s."""
+        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
+
+    def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().curve_variables(parameter, curve).items()}
+
+    def own_variable(self, parameter: Parameter) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().own_variable(parameter)]
+
+
+def joint_dataset(spec: JointSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
+    """Arrays (chain, draw, …) by the variables' names among those of all responses, as a dataset."""
+    data = {v.name: ((*CHAIN_DIMS, *v.dims), np.asarray(arrays[v.name])) for v in spec.variables}
+    chains, draws = next(iter(data.values()))[1].shape[:2]
+    return xr.Dataset(data, coords={**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)})
 
 
 def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from hierbayes.data.design import Design
@@ -23,10 +22,11 @@ from hierbayes.engine.whitened import (
 from hierbayes.engine.whitening.compression import compress
 from hierbayes.engine.whitening.stacked import Stacked
 from hierbayes.errors import UnsupportedError
-from hierbayes.several import JointSpec
-from hierbayes.spec import CHAIN_DIMS
+from hierbayes.several import JointSpec, joint_dataset
 
-type Drawn = tuple[Mapping[str, Any], Mapping[str, Any], dict[str, Any]]  # arrays, sampler statistics, attributes
+type Drawn = tuple[
+    Mapping[str, Any], Mapping[str, Any], dict[str, Any]
+]  # arrays, sampler statistics, attributes
 
 
 def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "auto") -> Plan:
@@ -42,7 +42,7 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
             f"strategy {name!r} does not draw several responses together; there are auto, {', '.join(STRATEGIES)}"
         )
     asked = list(STRATEGIES) if name == "auto" else [name]
-    obstacles = []
+    obstacles: list[str] = []
     for strategy in (STRATEGIES[one][0] for one in asked):
         found = [
             f"of response {response!r} {obstacle}"
@@ -50,7 +50,9 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
             if (obstacle := strategy.supports(own, designs[response]))
         ]
         if not found:
-            return Plan(strategy, "; ".join(["asked for" if name != "auto" else "several responses", *obstacles]))
+            return Plan(
+                strategy, "; ".join(["asked for" if name != "auto" else "several responses", *obstacles])
+            )
         obstacles.append(f"not {strategy.name}: {found[0]}")
     raise UnsupportedError("no strategy can draw this model: " + "; ".join(obstacles))
 
@@ -74,13 +76,6 @@ def draw_jointly(
     tree = xr.DataTree.from_dict(groups)
     tree.attrs.update(attributes | {"strategy_reason": plan.reason, "seed": settings.seed})
     return tree
-
-
-def joint_dataset(spec: JointSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
-    """Arrays (chain, draw, …) by the variables' names among those of all responses, as a dataset."""
-    data = {v.name: ((*CHAIN_DIMS, *v.dims), np.asarray(arrays[v.name])) for v in spec.variables}
-    chains, draws = next(iter(data.values()))[1].shape[:2]
-    return xr.Dataset(data, coords={**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)})
 
 
 def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Settings) -> Drawn:
