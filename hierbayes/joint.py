@@ -193,10 +193,15 @@ class JointModel(JointPriorSimulation):
                 f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
                 f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
             )
-        blocks.append(
-            f"fit() will take strategy {choose_jointly(self.spec, self._designs()).strategy.name!r}"
-        )
+        blocks.append(self._strategy())
         return "\n\n".join(blocks)
+
+    def _strategy(self) -> str:
+        try:
+            plan = choose_jointly(self.spec, self._designs())
+        except UnsupportedError as obstacle:
+            return f"Not for fit(): {obstacle}"
+        return f"fit() will take strategy {plan.strategy.name!r}"
 
     def _designs(self) -> dict[str, Design]:
         return {name: model.design for name, model in self.models.items()}

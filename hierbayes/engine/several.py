@@ -24,9 +24,8 @@ from hierbayes.engine.whitening.stacked import Stacked
 from hierbayes.errors import UnsupportedError
 from hierbayes.several import JointSpec, joint_dataset
 
-type Drawn = tuple[
-    Mapping[str, Any], Mapping[str, Any], dict[str, Any]
-]  # arrays, sampler statistics, attributes
+# arrays and sampler statistics (chain, draw, …) by name, and how they came about
+type Drawn = tuple[Mapping[str, Any], Mapping[str, Any], dict[str, Any]]
 
 
 def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "auto") -> Plan:
@@ -50,9 +49,8 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
             if (obstacle := strategy.supports(own, designs[response]))
         ]
         if not found:
-            return Plan(
-                strategy, "; ".join(["asked for" if name != "auto" else "several responses", *obstacles])
-            )
+            reason = "several responses" if name == "auto" else "asked for"
+            return Plan(strategy, "; ".join([reason, *obstacles]))
         obstacles.append(f"not {strategy.name}: {found[0]}")
     raise UnsupportedError("no strategy can draw this model: " + "; ".join(obstacles))
 
