@@ -22,12 +22,14 @@ from hierbayes.families import Parameter
 from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
+from hierbayes.several import JointSpec
 from hierbayes.spec import ModelSpec, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
 AT_MEANS = "_at_means"
 PARAMETERIZATIONS = ("noncentered", "centered")
+type Effects = Mapping[tuple[str, str, str], Any]  # (G, q), by response, parameter and factor
 
 
 def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncentered") -> Any:
@@ -47,36 +49,71 @@ def build_graph(spec: ModelSpec, design: Design, parameterization: str = "noncen
         Its variables include every name of the posterior schema. Where the rows have weights the likelihood is a
         potential; otherwise it is an observed variable.
     """
+    return _build([(spec, design)], spec.coords, parameterization)
+
+
+def build_joint_graph(
+    spec: JointSpec, designs: Mapping[str, Design], parameterization: str = "noncentered"
+) -> Any:
+    """As `build_graph`, of several responses, each with its training rows."""
+    return _build([(own, designs[own.response]) for own in spec.named], spec.coords, parameterization)
+
+
+def _build(
+    responses: Sequence[tuple[ModelSpec, Design]],
+    coords: Mapping[str, np.ndarray],
+    parameterization: str,
+) -> Any:
+    """The graph of all responses of a model, each with its rows."""
     import pymc as pm
 
     if parameterization not in PARAMETERIZATIONS:
         raise UnsupportedError(
             f"there is no parameterization {parameterization!r}; there are {' and '.join(PARAMETERIZATIONS)}"
         )
-    _check_codes(spec, design)
-    coords = {name: _coord(values) for name, values in spec.coords.items()}
-    with pm.Model(coords={**coords, OBS: _coord(design.labels)}) as model:
-        math = _math(pm)
-        tied = tied_effects(pm, spec, parameterization == "centered")
-        etas = {
-            parameter: _predictor(
-                pm, spec, parameter, design.predictors[parameter], parameterization == "centered", tied
-            )
-            for parameter in spec.layout.predictors
-        }
-        given = {}
-        for parameter in spec.family.parameters:
-            if parameter.name in etas:
-                link, eta = spec.parameter_link(parameter.name), etas[parameter.name]
-            else:
-                link, eta = LINKS["identity"], _own(pm, spec, parameter)
-                if parameter.name == spec.family.origin and spec.moving:
-                    _put_at_zero(pm, spec, eta)
-                if spec.sets_of(parameter) is not None:
-                    eta = eta[pm.Data(_unused(pm, f"{parameter.name}_sets"), design.sets, dims=OBS)]
-            given[parameter.name] = parameter.kind.under(link, eta, math)
-        _likelihood(pm, spec, design, given)
+    centered = parameterization == "centered"
+    labels = {**coords, **{_rows(spec): design.labels for spec, design in responses}}
+    for spec, design in responses:
+        _check_codes(spec, design)
+    with pm.Model(coords={name: _coord(values) for name, values in labels.items()}) as model:
+        tied = tied_effects(pm, responses[0][0], centered)
+        for spec, design in responses:
+            _response(pm, spec, design, centered, tied)
     return model
+
+
+def _response(pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects) -> None:
+    """One response's predictors, own parameters and likelihood."""
+    math = _math(pm)
+    etas = {
+        parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied)
+        for parameter in spec.layout.predictors
+    }
+    given = {}
+    for parameter in spec.family.parameters:
+        if parameter.name in etas:
+            link, eta = spec.parameter_link(parameter.name), etas[parameter.name]
+        else:
+            link, eta = LINKS["identity"], _own(pm, spec, parameter)
+            if parameter.name == spec.family.origin and spec.moving:
+                _put_at_zero(pm, spec, eta)
+            if spec.sets_of(parameter) is not None:
+                eta = eta[_data(pm, spec, f"{parameter.name}_sets", design.sets)]
+        given[parameter.name] = parameter.kind.under(link, eta, math)
+    _likelihood(pm, spec, design, given)
+
+
+def _rows(spec: ModelSpec) -> str:
+    """The dimension of a response's rows."""
+    return f"__obs_{spec.response}__" if spec.response else OBS
+
+
+def _data(
+    pm: Any, spec: ModelSpec, name: str, values: Any, dims: Sequence[str] = (), shape: Any = None
+) -> Any:
+    """What the rows have of a response: arrays (n, …)."""
+    name = _unused(pm, f"{spec.response}_{name}" if spec.response else name)
+    return pm.Data(name, values, dims=(_rows(spec), *dims), shape=shape)
 
 
 def _coord(values: np.ndarray) -> list[Any]:
@@ -101,11 +138,11 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
 def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     """The value of a parameter that has no formula, as a free variable."""
     prior = spec.prior(parameter.name, parameter=parameter.name)
-    moved = parameter.name == spec.family.origin and spec.moving
-    name = f"{parameter.name}{AT_MEANS if moved else ''}"
+    moved, variable = parameter.name == spec.family.origin and spec.moving, spec.own_variable(parameter)
+    name = f"{variable.name}{AT_MEANS if moved else ''}"
     if not parameter.kind.vector:
         return _free(pm, prior, name)
-    start, dims = np.asarray(spec.typical(parameter), np.float64), spec.own_variable(parameter).dims
+    start, dims = np.asarray(spec.typical(parameter), np.float64), variable.dims
     if prior.fixed is not None:
         return pm.Deterministic(name, np.full(start.shape, prior.fixed), dims=dims)
     arguments: dict[str, Any] = {key: np.full(start.shape, value) for key, value in prior.args}
@@ -134,14 +171,14 @@ def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
             else pt.set_subtensor(moved[..., element], moved[..., element] - shift)
         )
         pm.Deterministic(variable.name, pt.set_subtensor(b[layout.intercept], 0.0), dims=variable.dims)
-    origin = spec.family.parameter(spec.family.origin)
-    pm.Deterministic(origin.name, moved, dims=spec.own_variable(origin).dims)
+    origin = spec.own_variable(spec.family.parameter(spec.family.origin))
+    pm.Deterministic(origin.name, moved, dims=origin.dims)
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
     counts = []
     if spec.family.needs_trials:
-        counts = [pm.Data(_unused(pm, "trials"), design.trials, dims=OBS)]
+        counts = [_data(pm, spec, "trials", design.trials)]
     distribution, arguments = spec.family.in_tensors(pm, *counts, **parameters)
     y = design.y
     assert y is not None, "a graph is built on rows with a response"
@@ -149,10 +186,10 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
         y = y.astype(np.int64)
     name = _unused(pm, spec.response_name)
     if design.weights is None:
-        distribution(name, **arguments, observed=y, dims=OBS)
+        distribution(name, **arguments, observed=y, dims=_rows(spec))
         return
-    weights = pm.Data(_unused(pm, "weights"), design.weights, dims=OBS)
-    observed = pm.Data(name, y, dims=OBS)
+    weights = _data(pm, spec, "weights", design.weights)
+    observed = pm.Data(name, y, dims=_rows(spec))
     densities = pm.logp(distribution.dist(**arguments), observed)
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
 
@@ -171,23 +208,23 @@ def _predictor(
     parameter: str,
     bound: BoundPredictor,
     centered: bool,
-    tied: Mapping[tuple[str, str], Any],
+    tied: Effects,
 ) -> Any:
     layout = spec.layout.predictors[parameter]
     columns = spec.coefficient_variable(parameter).dims
     x = None
     if layout.coefficients:
-        x = pm.Data(_unused(pm, f"{parameter}_x"), layout.map.inner_columns(bound.x), dims=(OBS, *columns))
-    offset = pm.Data(_unused(pm, f"{parameter}_offset"), bound.offset, dims=OBS)
+        x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
+    offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout)
     factors = []
     for factor in layout.factors:
         rows = bound.factors[factor.name]
-        codes = pm.Data(_unused(pm, f"{parameter}_level_{factor.name}"), rows.codes, dims=OBS)
+        codes = _data(pm, spec, f"{parameter}_level_{factor.name}", rows.codes)
         effects = spec.factor_variables(parameter, factor)["sd"].dims
-        name = _unused(pm, f"{parameter}_z_{factor.name}")
-        z = pm.Data(name, rows.z, dims=(OBS, *effects), shape=(None, rows.z.shape[1]))
-        r = tied.get((parameter, factor.name))
+        shape = (None, rows.z.shape[1])
+        z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
+        r = tied.get((spec.response, parameter, factor.name))
         if r is None:
             r = _group_effects(pm, spec, parameter, factor, centered)
         factors.append((codes, z, r))
@@ -195,18 +232,18 @@ def _predictor(
     first = 0
     for curve in layout.curves:
         s = _curve(pm, spec, parameter, curve, centered)
-        dims = (OBS, *spec.curve_variables(parameter, curve)["s"].dims)
+        dims = spec.curve_variables(parameter, curve)["s"].dims
         penalised = bound.penalised[:, first : first + curve.width]
         first += curve.width
-        eta = eta + pm.Data(_unused(pm, f"{parameter}_columns_{curve.label}"), penalised, dims=dims) @ s
+        eta = eta + _data(pm, spec, f"{parameter}_columns_{curve.label}", penalised, dims) @ s
     first = 0
     for effect in layout.monotonic:
         variable = spec.simplex_variable(parameter, effect)
         shares = _simplex(pm, spec.simplex_prior(parameter, effect), variable, len(effect.steps))
         stairs = bound.stairs[:, first : first + len(effect.steps)]
         first += len(effect.steps)
-        name = _unused(pm, f"{parameter}_stairs_{effect.label}")
-        eta = eta + pm.Data(name, stairs, dims=(OBS, *variable.dims)) @ effect.coefficients(users, shares)
+        columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
+        eta = eta + columns_of @ effect.coefficients(users, shares)
     return eta
 
 
@@ -292,20 +329,21 @@ def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     return sd if moved else pm.Deterministic(variable.name, sd, dims=variable.dims)
 
 
-def tied_effects(pm: Any, spec: ModelSpec, centered: bool) -> dict[tuple[str, str], Any]:
-    """The effects (G, q) of factors that are drawn together with those of other formulas, by parameter and factor."""
+def tied_effects(pm: Any, spec: ModelSpec, centered: bool) -> dict[tuple[str, str, str], Any]:
+    """The effects (G, q) of factors that are drawn together with those of other formulas, of all responses."""
     import pytensor.tensor as pt
 
-    found: dict[tuple[str, str], Any] = {}
+    found: dict[tuple[str, str, str], Any] = {}
     for group in spec.tied_groups:
-        members = [(m.parameter, m.factor) for m in group.members]
-        sd = pt.concatenate([_sds(pm, spec, parameter, factor) for parameter, factor in members])
+        sd = pt.concatenate(
+            [_sds(pm, spec.siblings[m.response], m.parameter, m.factor) for m in group.members]
+        )
         chol = pt.eye(group.slices[-1].stop)
-        for _, factor in members:
-            if any(block.correlated and not block.identifier for block in factor.structures):
+        for member in group.members:
+            if any(block.correlated and not block.identifier for block in member.factor.structures):
                 raise UnsupportedError(
-                    f"the graph has no effects of {factor.name!r} with an ID beside other correlated ones of it; "
-                    "strategy='whitened' draws them"
+                    f"the graph has no effects of {member.factor.name!r} with an ID beside other correlated ones of "
+                    "it; strategy='whitened' draws them"
                 )
         for tie in group.ties:
             variable = spec.tie_variables[spec.ties.index(tie)]
@@ -319,24 +357,30 @@ def tied_effects(pm: Any, spec: ModelSpec, centered: bool) -> dict[tuple[str, st
             )
             rows, columns = np.ix_(group.places(tie), group.places(tie))
             chol = chol[rows, columns].set(part)
-        matrix = block_diag(*(factor.map.matrix for _, factor in members))
+        matrix = block_diag(*(member.factor.map.matrix for member in group.members))
         root = pt.dot(matrix, sd[:, None] * chol)
         covariance = pt.dot(root, root.T)
         shifted = pt.sqrt(pt.diag(covariance))
         cor = covariance / (shifted[:, None] * shifted)
+        for tie in group.ties:
+            variable, places = spec.tie_variables[spec.ties.index(tie)], group.places(tie)
+            pm.Deterministic(variable.name, cor[places][:, places], dims=variable.dims)
         found |= _tied_parts(pm, spec, group, root, shifted, cor, centered)
     return found
 
 
 def _tied_parts(
-    pm: Any, spec: ModelSpec, group: TiedGroup, root: Any, sd: Any, cor: Any, centered: bool
-) -> dict[tuple[str, str], Any]:
+    pm: Any,
+    spec: ModelSpec,
+    group: TiedGroup,
+    root: Any,
+    sd: Any,
+    cor: Any,
+    centered: bool,
+) -> dict[tuple[str, str, str], Any]:
     """Each formula's part of effects that are drawn together, and the schema's variables."""
     import pytensor.tensor as pt
 
-    for tie in group.ties:
-        variable, places = spec.tie_variables[spec.ties.index(tie)], group.places(tie)
-        pm.Deterministic(variable.name, cor[places][:, places], dims=variable.dims)
     levels, size = len(group.members[0].factor.levels), group.slices[-1].stop
     name = _unused(pm, f"r_{group.members[0].factor.name}_{group.ties[0].identifier}")
     if centered:
@@ -345,13 +389,13 @@ def _tied_parts(
         r = pt.dot(pm.Normal(f"{name}_z", 0.0, 1.0, shape=(levels, size)), root.T)
     found = {}
     for member, own in zip(group.members, group.slices, strict=True):
-        variables = spec.factor_variables(member.parameter, member.factor)
+        variables = spec.siblings[member.response].factor_variables(member.parameter, member.factor)
         if variables["sd"].name not in pm.modelcontext(None).named_vars:
             pm.Deterministic(variables["sd"].name, sd[own], dims=variables["sd"].dims)
         if "cor" in variables:
             pm.Deterministic(variables["cor"].name, cor[own, own], dims=variables["cor"].dims)
         effects = pm.Deterministic(variables["r"].name, r[:, own], dims=variables["r"].dims)
-        found[member.parameter, member.factor.name] = effects
+        found[member.response, member.parameter, member.factor.name] = effects
     return found
 
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.summary import Diagnosed
@@ -21,18 +20,22 @@ from hierbayes.criticism.checks import check_draws, check_mixing
 from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import MEAN, Design
 from hierbayes.engine import Settings
-from hierbayes.engine.several import draw_jointly, joint_obstacle
+from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
+from hierbayes.joint_posterior import JointPosterior, known_response
+from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
 from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
-from hierbayes.spec import CHAIN_DIMS
 from hierbayes.store import write_responses
+
+if TYPE_CHECKING:
+    import pymc as pm
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
 PER_RESPONSE = (
-    "predict residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
-    "shrinkage icc r2 pp_check posterior_predictive"
+    "residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
+    "shrinkage icc r2 pp_check"
 )
 
 
@@ -67,7 +70,7 @@ def split_formulas(formula: Any) -> list[Any] | None:
     return None
 
 
-class JointModel:
+class JointModel(JointPriorSimulation):
     """A model of several responses; `Model` makes it of a list of formulas, or of ``mvbind(a, b) ~ …``.
 
     Attributes
@@ -153,7 +156,7 @@ class JointModel:
 
     def response(self, name: str) -> Any:
         """One response's own model, whose priors of what is shared are the margins of the joint ones."""
-        return self.models[_known(name, self.responses)]
+        return self.models[known_response(name, self.responses)]
 
     @property
     def priors(self) -> pd.DataFrame:
@@ -184,18 +187,35 @@ class JointModel:
         blocks = [f"{len(self.models)} responses: {', '.join(self.models)}"]
         for name, model in self.models.items():
             text = repr(model).rpartition("\n\n")[0]
-            blocks.append(f"── {name} " + "─" * max(3, 60 - len(name)) + f"\n{text}")
+            blocks.append(f"{heading(name)}\n{text}")
         for tie, prior in zip(self.spec.ties, self.spec.tie_priors, strict=True):
             blocks.append(
                 f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
                 f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
             )
-        obstacle = joint_obstacle(self.spec, self._designs())
-        blocks.append(f"Not for fit(): {obstacle}" if obstacle else "fit() will take strategy 'whitened'")
+        blocks.append(self._strategy())
         return "\n\n".join(blocks)
+
+    def _strategy(self) -> str:
+        try:
+            plan = choose_jointly(self.spec, self._designs())
+        except UnsupportedError as obstacle:
+            return f"Not for fit(): {obstacle}"
+        return f"fit() will take strategy {plan.strategy.name!r}"
 
     def _designs(self) -> dict[str, Design]:
         return {name: model.design for name, model in self.models.items()}
+
+    def graph(self, parameterization: str = "noncentered") -> "pm.Model":
+        """All responses as one `pymc.Model`, as `Model.graph` that of one.
+
+        Its variables have the names of the posterior's, ``b_math``; each response's rows have a dimension of their
+        own, ``__obs_math__``.
+        """
+        from hierbayes.graph import build_joint_graph
+
+        graph: pm.Model = build_joint_graph(self.spec, self._designs(), parameterization)
+        return graph
 
     def fit(
         self,
@@ -208,23 +228,21 @@ class JointModel:
         tune: int | None = None,
         cores: int | None = None,
         target_accept: float | None = None,
+        sampler: str = "nutpie",
+        parameterization: str = "noncentered",
     ) -> "JointFit":
         """Draw the posterior of all responses together, as `Model.fit` that of one.
 
         Raises
         ------
         UnsupportedError
-            For a strategy other than ``"whitened"``, or a model that it cannot draw.
+            For a strategy other than ``"whitened"`` and ``"nuts"``, or a model that it cannot draw.
         """
-        if strategy not in ("auto", "whitened"):
-            raise UnsupportedError(
-                f"strategy {strategy!r} does not draw several responses together; leave it out, or take 'whitened'"
-            )
-        obstacle = joint_obstacle(self.spec, self._designs())
-        if obstacle:
-            raise UnsupportedError(f"no strategy can draw this model: {obstacle}")
-        settings = Settings(draws, chains, tune, seed, cores, target_accept, progress)
-        tree = draw_jointly(self.spec, self._designs(), settings)
+        plan = choose_jointly(self.spec, self._designs(), strategy)
+        settings = Settings(
+            draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
+        )
+        tree = draw_jointly(self.spec, self._designs(), settings, plan)
         tree.attrs.update(versions())
         fit = JointFit(self, tree)
         warn_of(fit._found(lambda own: check_draws(own.spec, own.tree)))
@@ -232,13 +250,11 @@ class JointModel:
 
     def __getattr__(self, name: str) -> Any:
         if name in (
-            "graph",
-            "prior_predictive",
-            "prior_summary",
-            "simulate_prior",
             "approximate",
             "refit",
             "structure",
+            "simulate",
+            "plot_prior_predictive",
         ):
             raise UnsupportedError(
                 f"{name}() is not there yet for several responses together; each has it alone: "
@@ -247,7 +263,7 @@ class JointModel:
         raise AttributeError(f"a model of several responses has no attribute {name!r}")
 
 
-class JointFit:
+class JointFit(JointPosterior):
     """A posterior of several responses; made by fitting a `JointModel`.
 
     Attributes
@@ -256,25 +272,6 @@ class JointFit:
     tree : xarray.DataTree
         The draws of all responses: each one's variables have its name in them, ``b_math``.
     """
-
-    def __init__(self, model: JointModel, tree: xr.DataTree) -> None:
-        self.model, self.tree = model, tree
-        self._views: dict[str, Any] = {}
-
-    @property
-    def spec(self) -> JointSpec:
-        """What was learnt of the data, the families, every prior."""
-        return self.model.spec
-
-    @property
-    def responses(self) -> tuple[str, ...]:
-        """Names of the responses."""
-        return self.model.responses
-
-    @property
-    def posterior(self) -> xr.Dataset:
-        """The posterior group as a dataset."""
-        return self.tree["posterior"].to_dataset()
 
     @property
     def priors(self) -> pd.DataFrame:
@@ -285,32 +282,6 @@ class JointFit:
     def formula(self) -> dict[str, Any]:
         """The formulas as canonical text, by response."""
         return {name: self.response(name).formula for name in self.responses}
-
-    def response(self, name: str) -> Any:
-        """The fit as one response sees it: a `Fit`, with all its methods; its draws are the joint posterior's."""
-        name = _known(name, self.responses)
-        if name not in self._views:
-            self._views[name] = self._view(name)
-        return self._views[name]
-
-    def _view(self, name: str) -> Any:
-        spec, own = self.spec.responses[name], self.model.models[name]
-        posterior = self.posterior
-        arrays = self.spec.own_arrays(
-            name, {str(key): values.to_numpy() for key, values in posterior.data_vars.items()}
-        )
-        chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        coords = {**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)}
-        groups = {
-            "posterior": xr.Dataset(
-                {v.name: ((*CHAIN_DIMS, *v.dims), arrays[v.name]) for v in spec.variables}, coords=coords
-            ),
-            "sample_stats": self.tree["sample_stats"].to_dataset(),
-            "observed_data": self.tree[f"observed_data_{name}"].to_dataset(),
-        }
-        tree = xr.DataTree.from_dict(groups)
-        tree.attrs.update(self.tree.attrs)
-        return self.model._make_fit(spec, own.data, own.design, tree)
 
     def __repr__(self) -> str:
         return f"Fit of {len(self.responses)} responses: {', '.join(self.responses)}\n\n{self.summary()}"
@@ -475,9 +446,3 @@ def _split_priors(user: PriorSet, names: Sequence[str]) -> dict[str, PriorSet]:
                 origins.append(origin)
         found[name] = PriorSet(tuple(entries), user.origin, tuple(origins))
     return found
-
-
-def _known(name: str, names: Sequence[str]) -> str:
-    if name not in names:
-        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
-    return name

@@ -1,21 +1,25 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
-from hierbayes.data.factors import Levels, learn_levels
+from hierbayes.data.curves import Curve
+from hierbayes.data.factors import Factor, Levels, learn_levels
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import resolve_targets, tie_target
 from hierbayes.errors import DataError
+from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
+from hierbayes.spec import ARVIZ_NAMES, CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 
@@ -81,6 +85,18 @@ class JointSpec:
         return found
 
     @cached_property
+    def named(self) -> "tuple[NamedSpec, ...]":
+        """Each response's own as a part of all."""
+        return tuple(
+            NamedSpec(
+                **{each.name: getattr(spec, each.name) for each in fields(spec)},
+                response=response,
+                whole=self,
+            )
+            for response, spec in self.responses.items()
+        )
+
+    @cached_property
     def tie_variables(self) -> tuple[Variable, ...]:
         """The variable of each tie's correlation matrix."""
         pairs = [new for own in self.renamed.values() for _, new in own]
@@ -104,11 +120,9 @@ class JointSpec:
             found |= {dim: np.array(tie.effects, dtype=object) for dim in variable.dims}
         return found
 
-    def joint_arrays(
-        self, response: str, arrays: Mapping[str, Any]
-    ) -> dict[str, tuple[tuple[str, ...], Any]]:
-        """One response's arrays (chain, draw, …) by its own names: dims and arrays by those of all."""
-        return {new.name: (new.dims, arrays[old.name]) for old, new in self.renamed[response]}
+    def joint_arrays(self, response: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+        """One response's arrays by its own names, by those of all."""
+        return {new.name: arrays[old.name] for old, new in self.renamed[response]}
 
     def own_arrays(self, response: str, values: Mapping[str, Any]) -> dict[str, Any]:
         """The arrays (chain, draw, …) of one response by its own names, from those of all."""
@@ -142,6 +156,87 @@ class JointSpec:
     def tie_prior(self, tie: Tie) -> Prior:
         """The prior of all correlations of a tie."""
         return self.tie_priors[self.ties.index(tie)].prior
+
+
+@dataclass(frozen=True, eq=False)
+class NamedSpec(ModelSpec):
+    """One response's specification as a part of all: by their names of its variables, and with what they share.
+
+    What reads values by a specification's names reads those of all responses by it.
+
+    Attributes
+    ----------
+    response : str
+    whole : JointSpec
+    """
+
+    response: str = field(kw_only=True)
+    whole: JointSpec = field(kw_only=True)
+
+    @cached_property
+    def names(self) -> Mapping[Variable, Variable]:
+        """What each variable of its own specification is called."""
+        return dict(self.whole.renamed[self.response])
+
+    @property
+    def siblings(self) -> Mapping[str, ModelSpec]:
+        """The specifications of all responses, by name."""
+        return {spec.response: spec for spec in self.whole.named}
+
+    @cached_property
+    def ties(self) -> tuple[Tie, ...]:
+        """Those of all responses."""
+        return self.whole.ties
+
+    @cached_property
+    def tie_variables(self) -> tuple[Variable, ...]:
+        """Those of all responses."""
+        return self.whole.tie_variables
+
+    @cached_property
+    def variables(self) -> tuple[Variable, ...]:
+        """Those of all responses."""
+        return self.whole.variables
+
+    @cached_property
+    def coords(self) -> Mapping[str, NDArray[Any]]:
+        """Those of all responses."""
+        return self.whole.coords
+
+    def tie_prior(self, tie: Tie) -> Prior:
+        """As a `JointSpec`'s."""
+        return self.whole.tie_prior(tie)
+
+    def coefficient_variable(self, parameter: str) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().coefficient_variable(parameter)]
+
+    def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().factor_variables(parameter, factor).items()}
+
+    def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """As a `ModelSpec`'s."""
+        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
+
+    def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
+        """As a `ModelSpec`'s."""
+        return {key: self.names[own] for key, own in super().curve_variables(parameter, curve).items()}
+
+    def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().simplex_variable(parameter, effect)]
+
+    def own_variable(self, parameter: Parameter) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().own_variable(parameter)]
+
+
+def joint_dataset(spec: JointSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
+    """Arrays (chain, draw, …) by the variables' names among those of all responses, as a dataset."""
+    data = {v.name: ((*CHAIN_DIMS, *v.dims), np.asarray(arrays[v.name])) for v in spec.variables}
+    chains, draws = next(iter(data.values()))[1].shape[:2]
+    return xr.Dataset(data, coords={**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)})
 
 
 def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:

@@ -1,5 +1,6 @@
 """Forward simulation: parameters from their priors, responses from parameters. Never MCMC."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,30 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     Draws
         As one chain of S draws.
     """
+    return sample_priors([spec], draws, seed)
+
+
+def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draws:
+    """As `sample_prior`, of all responses of a model."""
     rng = np.random.default_rng(seed)
+    values: dict[str, Array] = {}
+    for spec in responses:
+        values |= _sample_predictors(spec, draws, rng)
+    for group in responses[0].tied_groups:
+        values |= _sample_tied(responses[0], group, draws, rng)
+    for spec in responses:
+        for name in spec.plain_parameters:
+            own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
+            found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
+            # elements in an order are alike and independent but for it: sorted, they are in it
+            ordered = own.kind.support == "ordered"
+            values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
+        values = spec.about_zero(values)
+    return Draws(values, 1, draws)
+
+
+def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) -> dict[str, Array]:
+    """What the formulas of one response have, but for effects that are drawn with those of other formulas."""
     values: dict[str, Array] = {}
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
@@ -49,14 +73,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
         for effect in layout.monotonic:
             shares = spec.simplex_prior(parameter, effect).sample(rng, (draws,), dimension=len(effect.steps))
             values[spec.simplex_variable(parameter, effect).name] = shares
-    for group in spec.tied_groups:
-        values |= _sample_tied(spec, group, draws, rng)
-    for name in spec.plain_parameters:
-        own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
-        values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
-        if own.kind.support == "ordered":  # alike and independent but for their order: sorted, they are in it
-            values[name] = np.sort(values[name], axis=-1)
-    return Draws(spec.about_zero(values), 1, draws)
+    return values
 
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:
@@ -94,26 +111,28 @@ def _sample_sds(
 
 
 def _sample_tied(spec: ModelSpec, group: TiedGroup, draws: int, rng: np.random.Generator) -> dict[str, Array]:
-    """The effects of one grouping factor on several parameters, and what they are drawn from."""
-    members = [(m.parameter, m.factor) for m in group.members]
-    sds = [_sample_sds(spec, parameter, factor, draws, rng) for parameter, factor in members]
+    """The effects of one grouping factor on several predictors, and what they are drawn from."""
+    members = [(spec.siblings[m.response], m.parameter, m.factor) for m in group.members]
+    sds = [_sample_sds(*member, draws, rng) for member in members]
     shapes = [
-        [prior.sample(rng, (draws,)) for prior in spec.shape_priors(parameter, factor)]
-        for parameter, factor in members
+        [prior.sample(rng, (draws,)) for prior in own.shape_priors(parameter, factor)]
+        for own, parameter, factor in members
     ]
     cors = []
-    for (parameter, factor), own in zip(members, shapes, strict=True):
+    for (own, parameter, factor), of_shapes in zip(members, shapes, strict=True):
         q = len(factor.effects)
-        matrix = _sample_matrix(spec, parameter, factor, draws, rng)
-        cor = factor.correlations(own, matrix) if factor.correlated else np.eye(q)
+        matrix = _sample_matrix(own, parameter, factor, draws, rng)
+        cor = factor.correlations(of_shapes, matrix) if factor.correlated else np.eye(q)
         cors.append(np.broadcast_to(cor, (draws, q, q)))
     tied = [spec.tie_prior(tie).sample(rng, (draws,), dimension=len(tie.effects)) for tie in group.ties]
     cor, sd = group.joint(cors, tied), np.concatenate(sds, axis=1)
-    z = rng.normal(size=(draws, len(members[0][1].levels), sd.shape[1]))
+    z = rng.normal(size=(draws, len(group.members[0].factor.levels), sd.shape[1]))
     r = np.einsum("sij,slj->sli", square_roots(cor), z) * sd[:, None, :]
     values: dict[str, Array] = {}
-    for (parameter, factor), own, part in zip(members, shapes, group.slices, strict=True):
-        values |= spec.factor_arrays(parameter, factor, sd[:, part], cor[:, part, part], own, r[:, :, part])
+    for (own, parameter, factor), of_shapes, part in zip(members, shapes, group.slices, strict=True):
+        values |= own.factor_arrays(
+            parameter, factor, sd[:, part], cor[:, part, part], of_shapes, r[:, :, part]
+        )
     for tie, matrix in zip(group.ties, tied, strict=True):
         places = group.places(tie)
         variable = spec.tie_variables[spec.ties.index(tie)]

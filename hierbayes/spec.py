@@ -236,6 +236,8 @@ class ModelSpec:
     priors: tuple[ResolvedPrior, ...]
     center: bool = True
 
+    response = ""  # which of several it is of; there is one alone
+
     def __post_init__(self) -> None:
         literal = {
             (
@@ -280,6 +282,11 @@ class ModelSpec:
                 f"columns determine each other, and the flat priors of {', '.join(names)} leave open how they share: "
                 "that is no posterior; give one of them a proper prior, or leave it out"
             )
+
+    @property
+    def siblings(self) -> Mapping[str, "ModelSpec"]:
+        """The specifications of the model's responses, by name."""
+        return {self.response: self}
 
     @property
     def formulas(self) -> Mapping[str, Formula]:
@@ -346,12 +353,13 @@ class ModelSpec:
         moved = dict(arrays)
         for parameter, element in self.moving.items():
             layout, name = self.layout.predictors[parameter], self.coefficient_variable(parameter).name
-            b, thresholds = np.array(moved[name]), np.array(moved[self.family.origin])
+            origin = self.own_variable(self.family.parameter(self.family.origin)).name
+            b, thresholds = np.array(moved[name]), np.array(moved[origin])
             shift = np.array(by(layout, b))
             b[..., layout.intercept] -= shift
             part = thresholds if element < 0 else thresholds[..., element]
             part -= shift.reshape(shift.shape + (1,) * (part.ndim - shift.ndim))
-            moved |= {name: b, self.family.origin: thresholds}
+            moved |= {name: b, origin: thresholds}
         return moved
 
     @property
@@ -474,7 +482,7 @@ class ModelSpec:
 
     def cor_prior(self, parameter: str, factor: Factor, block: Block) -> Prior:
         """The prior of the correlations of one block that are parameters one by one."""
-        tie = tie_of(self.ties, "", parameter, factor, block)
+        tie = tie_of(self.ties, self.response, parameter, factor, block)
         if tie is None:
             return self.prior("cor", group=factor.name, parameter=parameter)
         return tie.margin(self.tie_prior(tie), len(block.effects))
@@ -502,14 +510,18 @@ class ModelSpec:
         """The tied group that a formula's factor is part of, and where its effects are there; None where it is none."""
         for group in self.tied_groups:
             for member, own in zip(group.members, group.slices, strict=True):
-                if (member.parameter, member.factor.name) == (parameter, factor.name):
+                here = self.response, parameter, factor.name
+                if (member.response, member.parameter, member.factor.name) == here:
                     return group, own
         return None
 
     def tied_covariance(self, group: TiedGroup, values: Mapping[str, Any]) -> tuple[Any, Any]:
         """Sds (…, Q) and correlations (…, Q, Q) of all effects of a tied group, from values by variable."""
-        sds = [values[self.factor_variables(m.parameter, m.factor)["sd"].name] for m in group.members]
-        cors = [self.correlations(m.parameter, m.factor, values) for m in group.members]
+        members = [(self.siblings[m.response], m.parameter, m.factor) for m in group.members]
+        sds = [
+            values[spec.factor_variables(parameter, factor)["sd"].name] for spec, parameter, factor in members
+        ]
+        cors = [spec.correlations(parameter, factor, values) for spec, parameter, factor in members]
         names = dict(zip(self.ties, self.tie_variables, strict=True))
         tied = [values[names[tie].name] for tie in group.ties]
         return np.concatenate(sds, axis=-1), group.joint(cors, tied)
@@ -581,7 +593,7 @@ class ModelSpec:
         names = self._names_of_factors
         found = {}
         for parameter, layout in self.layout.predictors.items():
-            prefix = "" if parameter == MEAN else f"{parameter}_"
+            prefix = prefix_of(parameter, "_")
             for effect in layout.monotonic:
                 own = []
                 for name in (f"{SIMPLEX}_{prefix}{effect.label}", f"{prefix}{effect.label}_step"):

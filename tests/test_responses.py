@@ -14,6 +14,8 @@ from hierbayes.engine.core.hyperparameters import LAM, VALUE
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitening.kernel import B, R, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
+from tests.families.fits import assert_kernel_is_the_graph
+from tests.test_graph import FRAME
 
 PRIORS = {"Intercept": "Normal(0, 3)", "b": "Normal(0, 2)", "sd": "HalfNormal(2)", "cor[g, p]": "LKJ(1.5)"}
 
@@ -107,11 +109,51 @@ def test_density_is_a_dense_normals(other):
         assert_allclose(gradient, differences, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("formulas", "families", "priors"),
+    [
+        (
+            ["real ~ x + (x |p| g) + (1 | h)", "count ~ w + (1 |p| g)"],
+            ["gaussian", "poisson"],
+            {"cor[g, p]": "LKJ(1.5)", "real.sd[g, x]": "HalfNormal(1)", "count.b[w]": "Fixed(0.2)"},
+        ),
+        (
+            {"mu": "mvbind(real, positive) ~ x + (1 |p| g)", "sigma": "~ w + (1 |p| g)"},
+            ["gaussian", "lognormal"],
+            {"cor": "Fixed(0.3)"},
+        ),
+        (
+            ["c ~ x + (1 |p| g) + s(w, k=4)", "binary | weights(k) ~ (x |p| g)"],
+            ["cumulative", "bernoulli"],
+            {},
+        ),
+    ],
+    ids=["counts", "scales", "categories"],
+)
+def test_density_is_the_graphs(formulas, families, priors):
+    frame = FRAME.assign(c=pd.Categorical(FRAME["c"], ["lo", "mid", "hi"], ordered=True))
+    assert_kernel_is_the_graph(hb.Model(formulas, frame, families, priors))
+
+
 @pytest.fixture(scope="module")
 def fit(data):
     with pytest.warns(hb.DataWarning):
         model = hb.Model(["weight ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], data, ["gaussian", "poisson"])
     return model.fit(seed=1, progress=False)
+
+
+@pytest.mark.slow
+def test_nuts_has_the_same_posterior(fit):
+    nuts = fit.model.fit(
+        seed=2, draws=2000, progress=False, strategy="nuts", parameterization="centered", target_accept=0.95
+    )
+    assert nuts.tree.attrs["strategy"] == "nuts"
+    assert list(nuts.posterior.data_vars) == list(fit.posterior.data_vars)
+    found, expected = nuts.summary(), fit.summary()
+    assert found.index.equals(expected.index)
+    error = np.hypot(found["mcse_mean"], expected["mcse_mean"])
+    assert (np.abs(found["mean"] - expected["mean"]) / error).max() < 4
+    assert_allclose(found["sd"], expected["sd"], rtol=0.12)
 
 
 def test_findings_name_the_response_or_the_correlation_across(fit, data):
@@ -243,8 +285,7 @@ def test_means_of_two_outcomes_are_nearly_remls():
         ),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d, rescor=True), "rescor=True"),
         (lambda d: hb.Model("weight ~ x", d, rescor=True), "this model has one"),
-        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).fit(strategy="nuts"), "leave it out"),
-        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).graph(), "each has it alone"),
+        (lambda d: hb.Model("mvbind(weight, count) ~ x", d).fit(strategy="collapsed"), "whitened, nuts"),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d).response("z"), "there are weight, count"),
         (
             lambda d: hb.Model("mvbind(weight, count) ~ x", d, priors={"z.b": "Normal(0, 1)"}),
@@ -259,4 +300,111 @@ def test_refusals(call, words, data):
 
 def test_methods_ask_for_a_response(fit):
     with pytest.raises(TypeError, match="response='weight'"):
-        fit.predict()
+        fit.loo()
+
+
+def test_new_groups_have_effects_on_all_responses_together(fit):
+    """A new group's two effects have the correlation of the draw; those of two groups have none."""
+    rows = {"x": [0.0] * 3, "g": [1001, 1002, 1001]}
+    drawn = fit.predict(rows, kind="linear", output="draws", seed=4)
+    posterior = fit.posterior
+    z = {
+        name: (values.to_numpy() - posterior[f"b_{name}"].to_numpy()[..., :1]).reshape(-1, 3)
+        / posterior[f"sd_{name}_g"].to_numpy().reshape(-1, 1)
+        for name, values in drawn.items()
+    }
+    cor = posterior["cor_g_p"].to_numpy()[..., 0, 1].mean()
+    size = len(z["weight"])
+    assert abs(np.mean(z["weight"][:, 0] * z["count"][:, 0]) - cor) < 4 * np.sqrt((1 + cor**2) / size)
+    assert abs(np.corrcoef(z["weight"][:, 0], z["count"][:, 1])[0, 1]) < 4 / np.sqrt(size)
+    assert_allclose(z["weight"][:, 0], z["weight"][:, 2])
+    assert all(abs(values.std() - 1) < 0.05 for values in z.values())
+
+
+def test_predictions_of_all_responses(fit):
+    rows = {"x": [0.0, 1.0], "g": [0, 1001]}
+    table = fit.predict(rows, seed=2)
+    assert table.index.names == ["response", None]
+    for name in fit.responses:
+        pd.testing.assert_frame_equal(table.loc[name], fit.predict(rows, seed=2, response=name))
+    pd.testing.assert_frame_equal(
+        table.loc["weight"].iloc[:1], fit.response("weight").predict(rows, seed=2).iloc[:1]
+    )
+
+
+def test_simulated_responses_are_correlated_through_the_effects_alone(data):
+    """Without an ID nothing is shared: neither the effects of a new group nor the residuals."""
+    two = hb.Model("mvbind(weight, other) ~ x + (1 | g)", data.assign(other=data["weight"]).dropna())
+    fit = two.fit(seed=1, draws=500, progress=False)
+    rows = {"x": np.zeros(2), "g": [0, 1001]}
+    for kind in ("response", "linear"):
+        drawn = fit.predict(rows, kind=kind, output="draws", seed=3)
+        a, b = (drawn[name].to_numpy().reshape(-1, 2)[:, -1] for name in ("weight", "other"))
+        assert abs(np.corrcoef(a, b)[0, 1]) < 4 / np.sqrt(len(a)), kind
+    tree = fit.posterior_predictive(draws=200)
+    a, b = (tree[f"posterior_predictive_{name}"][name].to_numpy() for name in ("weight", "other"))
+    within = (a - a.mean(axis=(0, 1))).ravel(), (b - b.mean(axis=(0, 1))).ravel()
+    assert abs(np.corrcoef(*within)[0, 1]) < 0.05
+
+
+def test_tables_of_categories_and_numbers(data):
+    frame = data.dropna().assign(
+        grade=lambda d: pd.cut(d["weight"], 3, labels=["low", "middle", "high"]).cat.as_ordered()
+    )
+    model = hb.Model(["grade ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], frame, ["cumulative", "poisson"])
+    fit = model.fit(seed=1, progress=False)
+    table = fit.predict({"x": [0.0], "g": [1001]})
+    assert table.index.names == ["response", None, "category"]
+    assert table.loc["grade"].index.get_level_values("category").tolist() == ["low", "middle", "high"]
+    assert table.loc["count"].index.get_level_values("category").tolist() == [""]
+
+
+# -- priors ----------------------------------------------------------------------------------------------
+
+
+def test_prior_draws_have_the_prior(data):
+    with pytest.warns(hb.DataWarning):
+        model = hb.Model("mvbind(weight, count) ~ x + (x |p| g)", data, priors={"cor[g, p]": "LKJ(2)"})
+    tree = model.prior_predictive(draws=4000, seed=2)
+    assert set(tree["prior"].data_vars) == {variable.name for variable in model.spec.variables}
+    cor = tree["prior/cor_g_p"].to_numpy()[0]
+    assert_allclose(cor[:, 0, 2].var(), 1 / (2 * 2 + 4 - 1), rtol=0.1)  # Beta(η + (q - 2)/2) on (-1, 1)
+    assert_allclose(cor[:, 0, 1], tree["prior/cor_weight_g"].to_numpy()[0][:, 0, 1])
+    z = [
+        tree[f"prior/r_{name}_g"].to_numpy()[0, :, :, 0] / tree[f"prior/sd_{name}_g"].to_numpy()[0, :, :1]
+        for name in ("weight", "count")
+    ]
+    strong = cor[:, 0, 2] > 0.7
+    assert_allclose(np.mean((z[0] * z[1])[strong]), cor[strong, 0, 2].mean(), atol=0.02)
+    for name, own in model.models.items():
+        assert tree[f"prior_predictive_{name}"][name].shape == (1, 4000, len(own.design))
+    mean = tree["prior/b_weight"].to_numpy()[0] @ model.models["weight"].design.main.x.T
+    assert mean.shape == (4000, len(model.models["weight"].design))
+
+
+def test_prior_summaries_are_those_of_each_response(data):
+    model = hb.Model(
+        ["weight ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], data.dropna(), ["gaussian", "poisson"],
+        priors={"sd": "HalfNormal(0.5)", "b": "Normal(0, 0.5)"},
+    )  # fmt: skip
+    both = model.prior_summary(draws=4000, seed=1)
+    alone = model.response("weight").prior_summary(draws=4000, seed=2)
+    assert_allclose(both.responses["weight"].effects["50%"], alone.effects["50%"], rtol=0.1)
+    assert_allclose(both.responses["weight"].responses["50%"], alone.responses["50%"], rtol=0.1, atol=0.1)
+    assert "── count " in repr(both)
+    simulated = model.simulate_prior(draws=500, seed=1)
+    assert simulated["weight"].responses.shape == (500, len(data.dropna()))
+
+
+def test_prior_predictions_of_new_groups(data):
+    """Where nothing else varies, responses of a new group are correlated as its effects are."""
+    known = {"Intercept": 0, "b": 0, "sd": 1, "sigma": 0.001, "cor[g, p]": 0.9}
+    model = hb.Model(
+        "mvbind(weight, count) ~ x + (1 |p| g)",
+        data.dropna(),
+        priors={name: f"Fixed({value})" for name, value in known.items()},
+    )
+    tree = model.prior_predictive(draws=4000, seed=1, rows={"x": [0.0], "g": [1001]})
+    assert "observed_data_weight" not in tree
+    y = [tree[f"prior_predictive_{name}"][name].to_numpy().ravel() for name in ("weight", "count")]
+    assert_allclose(np.corrcoef(*y)[0, 1], 0.9, atol=4 * (1 - 0.9**2) / np.sqrt(4000))

@@ -143,8 +143,14 @@ def predict_chunks(
     """
     _check_request(spec, design, request)
     for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
-        rng = np.random.default_rng([request.seed, request.side, number])
+        rng = _noise(spec, request, number)
         yield places, _predict_rows(spec, draws, rows, request, rng, effects)
+
+
+def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:
+    """The generator of a chunk's simulated responses; several responses of a model have different ones."""
+    place = list(spec.siblings).index(spec.response)
+    return np.random.default_rng([request.seed, request.side, number, *([place] if place else [])])
 
 
 def row_chunks(
@@ -332,7 +338,8 @@ def evaluate_predictors(
 
 def own_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Any]:
     """The parameters without a formula in every draw, as they broadcast against linear predictors (S, n)."""
-    return {name: spec.in_rows(name, draws.values[name], design.sets) for name in spec.plain_parameters}
+    plain = {name: spec.own_variable(spec.family.parameter(name)).name for name in spec.plain_parameters}
+    return {name: spec.in_rows(name, draws.values[own], design.sets) for name, own in plain.items()}
 
 
 def _predict_rows(
@@ -443,7 +450,8 @@ def _effects(
             spec, parameter, factor, draws, r[len(known) :, :q], rows.new, drawn[len(known) :], request.seed
         )
     if rows.beyond:
-        whose, tuples = f"{parameter} at new times", [*factor.levels.tuples, *rows.new]
+        whose = f"{_whose(spec.response, parameter)} at new times"
+        tuples = [*factor.levels.tuples, *rows.new]
         numbers = np.maximum(drawn - len(factor.levels), 0)
         generators = [
             _level_generator(request.seed, whose, factor, tuples[level], number)
@@ -486,10 +494,17 @@ def population_root(spec: ModelSpec, parameter: str, factor: Factor, draws: Draw
     tied = spec.tied_group(parameter, factor)
     if tied is None:
         sd = draws.values[spec.factor_variables(parameter, factor)["sd"].name]
-        return sd[:, :, None] * square_roots(spec.correlations(parameter, factor, draws.values)), parameter
+        root = sd[:, :, None] * square_roots(spec.correlations(parameter, factor, draws.values))
+        return root, _whose(spec.response, parameter)
     group, own = tied
     sd, cor = spec.tied_covariance(group, draws.values)
-    return (sd[:, :, None] * square_roots(cor))[:, own], "|".join(m.parameter for m in group.members)
+    whose = "|".join(_whose(m.response, m.parameter) for m in group.members)
+    return (sd[:, :, None] * square_roots(cor))[:, own], whose
+
+
+def _whose(response: str, parameter: str) -> str:
+    """Whose random numbers some are: those of other responses and parameters are others."""
+    return f"{response}.{parameter}" if response else parameter
 
 
 def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:

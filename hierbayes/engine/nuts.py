@@ -3,7 +3,7 @@
 import logging
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -56,27 +56,36 @@ class Nuts:
         """
         from hierbayes.graph import build_graph
 
-        start = time.perf_counter()
-        notify(
-            settings,
-            "Building and compiling the model (a first time on a machine this takes about a minute) …",
-        )
-        design = in_memory(design, "strategy 'nuts'")
-        graph = build_graph(spec, design, settings.parameterization)
+        rows = in_memory(design, "strategy 'nuts'")
         names = [variable.name for variable in spec.variables]
-        sample = {"nutpie": _sample_nutpie, "pymc": _sample_pymc, "numpyro": _sample_pymc}[settings.sampler]
-        result, compiled = sample(graph, names, settings)
-        posterior, statistics = _complete(result, names)
-        attributes = {
-            "strategy": self.name,
-            "sampler": settings.sampler,
-            "parameterization": settings.parameterization,
-            "compile_seconds": compiled - start,
-            "sampling_seconds": time.perf_counter() - compiled,
-        }
-        kept = next(iter(posterior.values())).shape[:2]
-        attributes["interrupted"] = int(kept != (settings.chains, settings.draws))
-        return to_tree(spec, design, posterior, statistics, attributes)
+        posterior, statistics, attributes = draw(
+            lambda: build_graph(spec, rows, settings.parameterization), names, settings
+        )
+        return to_tree(spec, rows, posterior, statistics, attributes)
+
+
+def draw(
+    build: Callable[[], Any], names: list[str], settings: Settings
+) -> tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray], dict[str, Any]]:
+    """Draws of some variables of a graph, sampler statistics, and how they came about."""
+    start = time.perf_counter()
+    notify(
+        settings,
+        "Building and compiling the model (a first time on a machine this takes about a minute) …",
+    )
+    sample = {"nutpie": _sample_nutpie, "pymc": _sample_pymc, "numpyro": _sample_pymc}[settings.sampler]
+    result, compiled = sample(build(), names, settings)
+    posterior, statistics = _complete(result, names)
+    kept = next(iter(posterior.values())).shape[:2]
+    attributes = {
+        "strategy": Nuts.name,
+        "sampler": settings.sampler,
+        "parameterization": settings.parameterization,
+        "compile_seconds": compiled - start,
+        "sampling_seconds": time.perf_counter() - compiled,
+        "interrupted": int(kept != (settings.chains, settings.draws)),
+    }
+    return posterior, statistics, attributes
 
 
 def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[Any, float]:

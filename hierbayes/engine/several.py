@@ -1,14 +1,15 @@
-"""Several responses drawn together: strategy ``"whitened"`` over all their rows."""
+"""Several responses drawn together, by the strategies that can."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from hierbayes.data.design import Design
+from hierbayes.engine import nuts
 from hierbayes.engine.draws import observed_dataset, statistics_dataset
+from hierbayes.engine.registry import Plan, Strategy
 from hierbayes.engine.settings import Settings
 from hierbayes.engine.whitened import (
     Whitened,
@@ -21,17 +22,38 @@ from hierbayes.engine.whitened import (
 )
 from hierbayes.engine.whitening.compression import compress
 from hierbayes.engine.whitening.stacked import Stacked
-from hierbayes.several import JointSpec
-from hierbayes.spec import CHAIN_DIMS
+from hierbayes.errors import UnsupportedError
+from hierbayes.several import JointSpec, joint_dataset
+
+# arrays and sampler statistics (chain, draw, …) by name, and how they came about
+type Drawn = tuple[Mapping[str, Any], Mapping[str, Any], dict[str, Any]]
 
 
-def joint_obstacle(spec: JointSpec, designs: Mapping[str, Design]) -> str | None:
-    """Why several responses cannot be drawn together, in words; None where they can."""
-    for name, own in spec.responses.items():
-        obstacle = Whitened().supports(own, designs[name])
-        if obstacle:
-            return f"of response {name!r} {obstacle}"
-    return None
+def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "auto") -> Plan:
+    """The strategy of that name for several responses, or for ``"auto"`` the first that supports each of them.
+
+    Raises
+    ------
+    UnsupportedError
+        For another name, or a strategy that cannot draw one of the responses.
+    """
+    if name not in ("auto", *STRATEGIES):
+        raise UnsupportedError(
+            f"strategy {name!r} does not draw several responses together; there are auto, {', '.join(STRATEGIES)}"
+        )
+    asked = list(STRATEGIES) if name == "auto" else [name]
+    obstacles: list[str] = []
+    for strategy in (STRATEGIES[one][0] for one in asked):
+        found = [
+            f"of response {response!r} {obstacle}"
+            for response, own in spec.responses.items()
+            if (obstacle := strategy.supports(own, designs[response]))
+        ]
+        if not found:
+            reason = "several responses" if name == "auto" else "asked for"
+            return Plan(strategy, "; ".join([reason, *obstacles]))
+        obstacles.append(f"not {strategy.name}: {found[0]}")
+    raise UnsupportedError("no strategy can draw this model: " + "; ".join(obstacles))
 
 
 def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
@@ -41,27 +63,42 @@ def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
     return Stacked(problems, ties)
 
 
-def draw_jointly(spec: JointSpec, designs: Mapping[str, Design], settings: Settings) -> xr.DataTree:
+def draw_jointly(
+    spec: JointSpec, designs: Mapping[str, Design], settings: Settings, plan: Plan
+) -> xr.DataTree:
     """Draws of all responses' variables: groups posterior, sample_stats and each response's observed data."""
-    start = time.perf_counter()
-    drawn, attributes = draw(to_stacked(spec, designs), sum(map(len, designs.values())), settings, start)
-    data: dict[str, Any] = {}
-    predictor = own = 0
-    for name, one in spec.responses.items():
-        found = spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own))
-        data |= {key: ((*CHAIN_DIMS, *dims), values) for key, (dims, values) in found.items()}
-        predictor += len(one.layout.predictors)
-        own += own_numbers(one)
-    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
-        data[variable.name] = (*CHAIN_DIMS, *variable.dims), tied_correlations(tie, drawn, spec.predictors)
-    stats = statistics_dataset(drawn.statistics)
-    chains, draws = (np.arange(stats.sizes[dim]) for dim in CHAIN_DIMS)
-    groups = {
-        "posterior": xr.Dataset(data, coords={**spec.coords, "chain": chains, "draw": draws}),
-        "sample_stats": stats,
-    }
+    arrays, statistics, attributes = STRATEGIES[plan.strategy.name][1](spec, designs, settings)
+    stats = statistics_dataset(statistics)
+    groups = {"posterior": joint_dataset(spec, arrays), "sample_stats": stats}
     for name, design in designs.items():
         groups[f"observed_data_{name}"] = observed_dataset(spec.responses[name], design)
     tree = xr.DataTree.from_dict(groups)
-    tree.attrs.update(attributes | {"strategy_reason": "several responses", "seed": settings.seed})
+    tree.attrs.update(attributes | {"strategy_reason": plan.reason, "seed": settings.seed})
     return tree
+
+
+def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Settings) -> Drawn:
+    start = time.perf_counter()
+    drawn, attributes = draw(to_stacked(spec, designs), sum(map(len, designs.values())), settings, start)
+    arrays: dict[str, Any] = {}
+    predictor = own = 0
+    for name, one in spec.responses.items():
+        arrays |= spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own))
+        predictor += len(one.layout.predictors)
+        own += own_numbers(one)
+    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+        arrays[variable.name] = tied_correlations(tie, drawn, spec.predictors)
+    return arrays, drawn.statistics, attributes
+
+
+def _draw_by_nuts(spec: JointSpec, designs: Mapping[str, Design], settings: Settings) -> Drawn:
+    from hierbayes.graph import build_joint_graph
+
+    names = [variable.name for variable in spec.variables]
+    return nuts.draw(lambda: build_joint_graph(spec, designs, settings.parameterization), names, settings)
+
+
+STRATEGIES: dict[str, tuple[Strategy, Callable[[JointSpec, Mapping[str, Design], Settings], Drawn]]] = {
+    "whitened": (Whitened(), _draw_whitened),
+    "nuts": (nuts.Nuts(), _draw_by_nuts),
+}

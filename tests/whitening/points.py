@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, tail_transform
-from hierbayes.engine.whitened import to_question
+from hierbayes.engine.several import to_stacked
+from hierbayes.engine.whitened import own_numbers, to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
 from hierbayes.engine.whitening.rows import VALUE
+from hierbayes.several import JointSpec
 from hierbayes.structures import BOUNDED, POSITIVE
 from tests.test_graph import REAL
 
@@ -53,129 +55,164 @@ def _shares(broken: np.ndarray) -> np.ndarray:
     return np.array([*pieces, left])
 
 
+def layout_of(spec, parameter):
+    """A formula's layout."""
+    return spec.layout.predictors[parameter]
+
+
 @dataclass(frozen=True)
 class Whitened:
-    """A model, its start, and the way from a position to the graph's point."""
+    """A model, of one response or several, its start, and the way from a position to the graph's point."""
 
     model: object
 
     def __post_init__(self):
-        problem = to_question(self.model.spec, self.model.design)
+        spec = self.model.spec
+        if isinstance(spec, JointSpec):
+            problem = to_stacked(spec, {name: own.design for name, own in self.model.models.items()})
+        else:
+            problem = to_question(spec, self.model.design)
         object.__setattr__(self, "problem", problem)
         object.__setattr__(self, "start", laplace_start(problem))
         object.__setattr__(self, "packed", self.start.packed)
         object.__setattr__(self, "memory", self.packed.memory())
         object.__setattr__(self, "evaluate", evaluator(self.packed))
 
+    @property
+    def specs(self):
+        """Each response's, with the names that its variables have in the graph."""
+        spec = self.model.spec
+        return spec.named if isinstance(spec, JointSpec) else (spec,)
+
     def point(self, position: np.ndarray) -> dict[str, np.ndarray]:
         """The graph's free variables at a position."""
-        spec, packed, memory = self.model.spec, self.packed, self.memory
+        packed, memory = self.packed, self.memory
         forward(position, packed.model, packed.mapping, memory)
         theta, found = memory.theta[0].copy(), {}
         for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
             if at >= 0:
                 theta[at] = tail_transform(theta[at], knee, rate)[0]
-        places, of_own = packed.model.scales[:, 0], packed.model.own_places[:, 0]
-        index = 0
-        for name in spec.plain_parameters:
-            kind = spec.prior(name, parameter=name).name
-            if spec.family.parameter(name).kind.vector:
-                size = spec.components(spec.family.parameter(name))
-                ordered = "_ordered__" if spec.family.parameter(name).kind.support == "ordered" else ""
-                moved = "_at_means" if spec.moving else ""
-                shape = np.shape(spec.typical(spec.family.parameter(name)))
-                found[f"{name}{moved}{ordered}"] = theta[of_own[index : index + size]].reshape(shape)
-                index += size
-                continue
-            moved = "_at_means" if spec.moving and name == spec.family.origin else ""
-            found |= (
-                {} if kind == "Fixed" else named(f"{name}{moved}", [kind], theta[of_own[index]].reshape(()))
-            )
-            index += 1
-        for j, (parameter, layout) in enumerate(spec.layout.predictors.items()):
-            own = "b" if parameter == "mu" else f"b_{parameter}"
-            first, end = packed.model.predictors[j]
-            kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
-            free = kinds != "Fixed"
-            t = np.full(len(kinds), np.nan)
-            t[free] = memory.coefs[T, first:end]
-            apart = np.arange(len(kinds)) == layout.intercept
-            if (apart & free).any():
-                found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
-            if (~apart & free).any():
-                found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
-            for effect in layout.monotonic:
-                size = len(effect.steps) - 1
-                shares = np.log(_shares(memory.own[VALUE, index : index + size]))
-                name = spec.simplex_variable(parameter, effect).name
-                found[f"{name}_simplex__"] = shares[:-1] - shares.mean()
-                index += size
-        first_sd = 0
-        start = 0
+        for spec, name, of_own in self.plain():
+            own, kind = spec.family.parameter(name), spec.prior(name, parameter=name).name
+            called = spec.own_variable(own).name
+            called += "_at_means" if spec.moving and name == spec.family.origin else ""
+            if own.kind.vector:
+                ordered = "_ordered__" if own.kind.support == "ordered" else ""
+                found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
+            elif kind != "Fixed":
+                found |= named(called, [kind], theta[of_own[0]].reshape(()))
+        predictors = [(spec, parameter) for spec in self.specs for parameter in spec.layout.predictors]
+        for j, (spec, parameter) in enumerate(predictors):
+            found |= self.coefficients(spec, parameter, memory.coefs[T, slice(*packed.model.predictors[j])])
+        for spec, parameter, effect, places in self.steps():
+            shares = np.log(_shares(memory.own[VALUE, places]))
+            found[f"{spec.simplex_variable(parameter, effect).name}_simplex__"] = shares[:-1] - shares.mean()
+        first_sd = start = 0
         for number, members in enumerate(packed.places):
             if len(members) > 1:
                 more, first_sd, start = self.tied(theta, number, members, first_sd, start)
-                found |= more
-                continue
-            ((j, k),) = members
-            parameter = list(spec.layout.predictors)[j]
-            layout = spec.layout.predictors[parameter]
-            if k >= len(layout.factors):
-                curve = layout.curves[k - len(layout.factors)]
-                variables = spec.curve_variables(parameter, curve)
-                (variable, prior), *shapes = spec.curve_priors(parameter, curve)
-                at = places[first_sd : first_sd + 1]
-                found |= (
-                    named(variable.name, [prior.name], theta[at[at >= 0]].reshape(()))
-                    if prior.fixed is None
-                    else {}
-                )
-                row = next(r for r in packed.model.blocks if r[0] == number)
-                for shape, (variable, prior), of_shape in zip(
-                    curve.shapes, shapes, packed.model.shapes[row[FIRST_SHAPE] :], strict=False
-                ):
-                    if prior.fixed is None:
-                        origin = np.log(shape.typical(np.empty(0)))
-                        found |= named(variable.name, [prior.name], theta[int(of_shape[0])] + origin)
-                found[f"{variables['s'].name}_z"] = memory.effects[U, start : start + curve.width]
-                first_sd, start = first_sd + 1, start + curve.width
-                continue
-            factor = spec.layout.predictors[parameter].factors[k]
-            own = factor.name if parameter == "mu" else f"{parameter}_{factor.name}"
-            q, levels = len(factor.effects), len(factor.levels)
-            kinds = [prior.name for prior in spec.sd_priors(parameter, factor)]
-            free = "" if factor.map.identity else "_centred"
-            free = free if len(kinds) == q else "_scales"
-            of_sds = places[first_sd : first_sd + len(kinds)]
-            found |= named(f"sd_{own}{free}", kinds, theta[of_sds[of_sds >= 0]])
-            first_sd += len(kinds)
-            several = sum(block.matrix == "all" for block in factor.structures) > 1
-            shapes = iter(spec.shape_variables(parameter, factor))
-            for i, block in enumerate(factor.structures):
-                row = next(
-                    r for r in packed.model.blocks if r[0] == number and r[EFFECTS] == block.effects[0]
-                )
-                of_shapes = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE], 0].astype(int)
-                for shape, at in zip(block.parameters, of_shapes, strict=False):
-                    kind = "_interval__" if shape.kind == BOUNDED else "_log__"
-                    origin = np.log(shape.typical(block.positions)) if shape.kind == POSITIVE else 0.0
-                    found[f"{next(shapes).name}{kind}"] = theta[at] + origin
-                if block.matrix == "lags":
-                    found[f"cor_{own}_partials"] = theta[of_shapes[of_shapes >= 0]]
-                if block.matrix == "all" and (of_shapes >= 0).any():
-                    chol = memory.lams[CHOL, number][np.ix_(block.effects, block.effects)]
-                    found[f"cor_{own}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
-            found[f"r_{own}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
-            start += levels * q
+            else:
+                ((j, k),) = members
+                of_one = self.curve if k >= len(layout_of(*predictors[j]).factors) else self.factor
+                more, first_sd, start = of_one(theta, number, *predictors[j], k, first_sd, start)
+            found |= more
         return {name: np.array(value) for name, value in found.items()}
 
+    def plain(self):
+        """Each parameter without a formula: its specification, name, and places in theta."""
+        places, first = self.packed.model.own_places[:, 0], 0
+        for spec in self.specs:
+            index = first
+            for name in spec.plain_parameters:
+                size = spec.components(spec.family.parameter(name))
+                yield spec, name, places[index : index + size]
+                index += size
+            first += own_numbers(spec)
+
+    def steps(self):
+        """Each monotonic effect: its specification, formula, and places of its parts among the numbers of its own."""
+        first = 0
+        for spec in self.specs:
+            index = first + sum(spec.components(spec.family.parameter(n)) for n in spec.plain_parameters)
+            for parameter, layout in spec.layout.predictors.items():
+                for effect in layout.monotonic:
+                    yield spec, parameter, effect, slice(index, index + len(effect.steps) - 1)
+                    index += len(effect.steps) - 1
+            first += own_numbers(spec)
+
+    def coefficients(self, spec, parameter, free_values):
+        """The coefficients of one formula."""
+        layout, own = spec.layout.predictors[parameter], spec.coefficient_variable(parameter).name
+        kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
+        free = kinds != "Fixed"
+        t = np.full(len(kinds), np.nan)
+        t[free] = free_values
+        apart = np.arange(len(kinds)) == layout.intercept
+        found = {}
+        if (apart & free).any():
+            found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
+        if (~apart & free).any():
+            found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
+        return found
+
+    def curve(self, theta, number, spec, parameter, k, first_sd, start):
+        """A smooth's variables; then where the next factor's begin."""
+        layout, packed = spec.layout.predictors[parameter], self.packed
+        curve = layout.curves[k - len(layout.factors)]
+        variables = spec.curve_variables(parameter, curve)
+        (variable, prior), *shapes = spec.curve_priors(parameter, curve)
+        at = packed.model.scales[first_sd : first_sd + 1, 0]
+        found = {}
+        if prior.fixed is None:
+            found |= named(variable.name, [prior.name], theta[at].reshape(()))
+        row = next(r for r in packed.model.blocks if r[0] == number)
+        for shape, (variable, prior), of_shape in zip(
+            curve.shapes, shapes, packed.model.shapes[row[FIRST_SHAPE] :], strict=False
+        ):
+            if prior.fixed is None:
+                origin = np.log(shape.typical(np.empty(0)))
+                found |= named(variable.name, [prior.name], theta[int(of_shape[0])] + origin)
+        found[f"{variables['s'].name}_z"] = self.memory.effects[U, start : start + curve.width]
+        return found, first_sd + 1, start + curve.width
+
+    def factor(self, theta, number, spec, parameter, k, first_sd, start):
+        """A grouping factor's variables; then where the next one's begin."""
+        packed, memory = self.packed, self.memory
+        factor = spec.layout.predictors[parameter].factors[k]
+        variables = {kind: own.name for kind, own in spec.factor_variables(parameter, factor).items()}
+        q, levels, found = len(factor.effects), len(factor.levels), {}
+        kinds = [prior.name for prior in spec.sd_priors(parameter, factor)]
+        free = "" if factor.map.identity else "_centred"
+        free = free if len(kinds) == q else "_scales"
+        of_sds = packed.model.scales[first_sd : first_sd + len(kinds), 0]
+        found |= named(f"{variables['sd']}{free}", kinds, theta[of_sds[of_sds >= 0]])
+        several = sum(block.matrix == "all" for block in factor.structures) > 1
+        shapes = iter(spec.shape_variables(parameter, factor))
+        for i, block in enumerate(factor.structures):
+            row = next(r for r in packed.model.blocks if r[0] == number and r[EFFECTS] == block.effects[0])
+            of_shapes = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE], 0].astype(int)
+            for shape, at in zip(block.parameters, of_shapes, strict=False):
+                kind = "_interval__" if shape.kind == BOUNDED else "_log__"
+                origin = np.log(shape.typical(block.positions)) if shape.kind == POSITIVE else 0.0
+                found[f"{next(shapes).name}{kind}"] = theta[at] + origin
+            if block.matrix == "lags":
+                found[f"{variables['cor']}_partials"] = theta[of_shapes[of_shapes >= 0]]
+            if block.matrix == "all" and (of_shapes >= 0).any():
+                chol = memory.lams[CHOL, number][np.ix_(block.effects, block.effects)]
+                found[f"{variables['cor']}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
+        found[f"{variables['r']}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
+        return found, first_sd + len(kinds), start + levels * q
+
     def tied(self, theta, number, members, first_sd, start):
-        """The same of effects that are correlated across formulas; then where the next factor's begin."""
-        spec, packed, memory = self.model.spec, self.packed, self.memory
-        (group,) = (g for g in spec.tied_groups if len(g.members) == len(members))
+        """The same of effects that are correlated across formulas."""
+        whole, packed, memory = self.model.spec, self.packed, self.memory
+        specs = {spec.response: spec for spec in self.specs}
+        keys = [(spec.response, parameter) for spec in self.specs for parameter in spec.layout.predictors]
+        (group,) = (g for g in whole.tied_groups if len(g.members) == len(members))
         found = {}
         for (j, k), member in zip(members, group.members, strict=True):
-            assert (list(spec.layout.predictors)[j], k) == (member.parameter, member.place)
+            assert (*keys[j], k) == (member.response, member.parameter, member.place)
+            spec = specs[member.response]
             kinds = [prior.name for prior in spec.sd_priors(member.parameter, member.factor)]
             at = packed.model.scales[first_sd : first_sd + len(kinds), 0]
             centred = "" if member.factor.map.identity else "_centred"
@@ -184,7 +221,7 @@ class Whitened:
             first_sd += len(kinds)
         for tie in group.ties:
             chol = memory.lams[CHOL, number][np.ix_(group.places(tie), group.places(tie))]
-            if spec.tie_prior(tie).fixed is None:
+            if whole.tie_prior(tie).fixed is None:
                 found[f"{tie.variable}_chol_cholesky_corr__"] = spiral(chol)
         levels, q = len(group.members[0].factor.levels), group.slices[-1].stop
         r = f"r_{group.members[0].factor.name}_{group.ties[0].identifier}_z"

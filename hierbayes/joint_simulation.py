@@ -1,0 +1,108 @@
+"""Simulations of several responses from their priors, as methods of a model of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hierbayes.answers.draws import Draws
+from hierbayes.answers.predict import choose_groups
+from hierbayes.data.design import Design
+from hierbayes.engine import Settings
+from hierbayes.engine.draws import observed_dataset
+from hierbayes.expect import Simulation, simulate_all
+from hierbayes.prior_summary import PriorSummary, summarise_prior
+from hierbayes.several import JointSpec, joint_dataset
+from hierbayes.simulation import sample_priors, simulate_responses
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+
+@dataclass(frozen=True, eq=False)
+class PriorSummaries:
+    """What the priors imply for each of several responses; it prints them one below the other.
+
+    Attributes
+    ----------
+    responses : mapping of str to PriorSummary
+    """
+
+    responses: Mapping[str, PriorSummary]
+
+    def __repr__(self) -> str:
+        return "\n\n".join(f"{heading(name)}\n{summary!r}" for name, summary in self.responses.items())
+
+
+def heading(name: str) -> str:
+    """A line above what is about one of several responses."""
+    return f"── {name} " + "─" * max(3, 60 - len(name))
+
+
+class JointPriorSimulation:
+    """What the priors of several responses imply.
+
+    Attributes
+    ----------
+    spec : JointSpec
+    models : mapping of str to Model
+    """
+
+    spec: JointSpec
+    models: Mapping[str, Any]
+
+    def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
+        """Parameters from their priors and the responses they imply, as `Model.prior_predictive` those of one.
+
+        Parameters
+        ----------
+        draws : int
+        seed : int
+        rows : data frame or mapping, optional
+            Other rows than the model's own; a level that the model hasn't is a new group, whose effects on all
+            responses are drawn together.
+
+        Returns
+        -------
+        xarray.DataTree
+            Group prior, by the names of the posterior's variables; for each response a group such as
+            ``prior_predictive_math``, and without other rows ``observed_data_math``.
+        """
+        import xarray as xr
+
+        Settings(draws=draws, seed=seed)
+        prior = sample_priors(self.spec.named, draws, seed)
+        arrays = {name: values[None] for name, values in prior.values.items()}
+        groups = {"prior": joint_dataset(self.spec, arrays)}
+        for own in self.spec.named:
+            design: Design = self.models[own.response].design
+            if rows is not None:
+                design = own.layout.bind_new(rows, choose_groups(own, "all"))
+            groups[f"prior_predictive_{own.response}"] = simulate_responses(own, prior, design, seed)
+            if design.y is not None:
+                groups[f"observed_data_{own.response}"] = observed_dataset(own, design)
+        tree = xr.DataTree.from_dict(groups)
+        tree.attrs["seed"] = seed
+        return tree
+
+    def simulate_prior(self, draws: int = 1000, seed: int = 0) -> dict[str, Simulation]:
+        """Data sets simulated from the priors, by response; a draw of one is of the same parameters in all."""
+        Settings(draws=draws, seed=seed)
+        prior = sample_priors(self.spec.named, draws, seed)
+        found = {}
+        for name, part in zip(self.spec.responses, self.spec.named, strict=True):
+            model = self.models[name]
+            own = Draws(self.spec.own_arrays(name, prior.values), prior.chains, prior.draws)
+            simulation = simulate_all(part, model.design, model.data, prior, seed)
+            found[name] = replace(simulation, spec=self.spec.responses[name], prior=own)
+        return found
+
+    def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummaries:
+        """What the priors imply for each response, as `Model.prior_summary`.
+
+        Returns
+        -------
+        PriorSummaries
+            It prints itself; `responses` has each one's, by name.
+        """
+        simulations = self.simulate_prior(draws, seed)
+        return PriorSummaries({name: summarise_prior(own) for name, own in simulations.items()})
