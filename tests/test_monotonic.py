@@ -169,6 +169,7 @@ def test_priors_that_cannot_be(priors, words):
         ("count ~ 0 + mo(size):f + (z | g)", "poisson", {"simo": "Dirichlet(3)"}),
         ("yes ~ mo(size) * z + mo(j)", "bernoulli", {"b[mo(size):z]": "Fixed(0.3)"}),
         ({"mu": "y ~ z", "sigma": "~ mo(k) + (1 | g)"}, "gaussian", {"sigma.b": "StudentT(3, 0, 1)"}),
+        (["y ~ mo(size) + (1 |p| g)", "count ~ mo(size) * z + (1 |p| g)"], ["gaussian", "poisson"], {}),
     ],
 )
 def test_the_whitened_density_is_the_graphs(formula, family, priors):
