@@ -60,7 +60,11 @@ def test_a_formula_is_read_and_written(text):
         ("y ~ (s(x) | g)", "a smooth is a term of its own", "s(x)"),
         ("y ~ log(s(x))", "a smooth is a term of its own", "s(x)"),
         ("y ~ s(x, 10)", "keywords are written out", "10"),
-        ('y ~ s(x, bs="re")', "effects of groups are (1 | g)", '"re"'),
+        ('y ~ z * s(x, bs="re")', "effects of groups are a term of their own", '"re"'),
+        ('y ~ s(x, g, bs="re")', "effects of combinations are (1 | g:h)", "s(x, g"),
+        ('y ~ s(x, bs="fs")', "a curve along x for each level of g", "s(x, bs"),
+        ('y ~ s(x, g, bs="fs", by=z)', 's(…, bs="fs") has no argument by', "z)"),
+        ('y ~ x - s(g, bs="re")', "cannot be subtracted", "s(g"),
         ("y ~ s(x, m=2)", "s() has no argument m", "2"),
         ('y ~ s(x, z, bs="cr")', "along one predictor", "z, bs"),
         ("y ~ s(x, by=2)", "by= names a column", "2"),
@@ -115,6 +119,22 @@ def test_labels_and_default_priors():
     assert curve.size == pytest.approx(np.sqrt((columns**2).sum() / len(FRAME)))
     prior = model.spec.prior("sds", coefficient="s(z)")
     assert dict(prior.args)["lam"] == pytest.approx(curve.size / FRAME["y"].std(ddof=0), rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("text", "groups"),
+    [
+        ('y ~ z + s(g, bs="re")', "y ~ z + (1 | g)"),
+        ('y ~ s(x, g, bs="fs")', "y ~ 1 + (center(x) || g) + homdiag(0 + bends(x) | g)"),
+        (
+            'y ~ s(log(x), `my g`, bs="fs", k=5)',
+            "y ~ 1 + (center(log(x)) || `my g`) + homdiag(0 + bends(log(x), k=5) | `my g`)",
+        ),
+    ],
+)
+def test_smooths_of_groups_are_group_terms(text, groups):
+    assert parse(text) == parse(groups)
+    assert str(parse(text)) == groups
 
 
 # -- densities --------------------------------------------------------------------------------------------------
@@ -288,3 +308,75 @@ def test_prior_draws_and_known_truths():
     prior = model.prior_predictive(draws=400)["prior"]
     sds, s = prior["sds_s(x)"].to_numpy(), prior["s_s(x)"].to_numpy()
     assert (s / sds[..., None]).std() == pytest.approx(1.0, abs=0.1)
+
+
+# -- curves of groups -------------------------------------------------------------------------------------------
+
+# mgcv 1.8-41, with Subject a factor of lme4's sleepstudy:
+# sm <- smoothCon(s(Days, Subject, bs = "fs", k = 5), data = d)[[1]]; sm$X[d$Subject == "308", 1:3]
+FS_PENALISED = [
+    [
+        0.3069281415,
+        -0.252106365,
+        -0.374437867,
+        -0.0330516699,
+        0.3526677604,
+    ],  # of the first five days, and as much
+    [
+        -0.745878938,
+        0.1159817191,
+        0.6787796493,
+        0.7327258687,
+        0.3089625552,
+    ],  # less than 0 in the last five, mirrored
+    [-2.5164151314, -1.0343176154, 0.3078677085, 1.3397719078, 1.9030931305],  # as the first again
+]
+# m <- gam(Reaction ~ s(Days, Subject, bs = "fs", k = 5), data = d, method = "REML")
+# predict(m, d[d$Subject %in% c("308", "335"), ])
+FS_FIT = [241.28392, 262.74284, 287.8474, 315.47461, 340.16925, 357.82729, 370.54418, 385.48407, 408.43829]
+FS_FIT += [438.26571, 255.7403, 259.41074, 261.57849, 261.15968, 258.0976, 253.30733, 248.05359, 243.26822]
+FS_FIT += [239.21078, 235.59865]
+
+
+@pytest.fixture(scope="module")
+def nights():
+    formula = 'Reaction ~ s(Days, Subject, bs="fs", k=5)'
+    return hb.fit(formula, hb.load_dataset("sleepstudy"), seed=1, progress=False)
+
+
+def test_what_bends_in_a_factor_smooth_is_mgcvs(nights):
+    """Its covariance among the days of one subject, but for a factor that is the standard deviation's unit."""
+    columns = nights.model.design.main.factors["Subject"].z[:10, 2:]
+    first, signs = np.array(FS_PENALISED), np.array([1.0, -1.0, 1.0])
+    whole = np.hstack([first, signs[:, None] * first[:, ::-1]])
+    ours, theirs = columns @ columns.T, whole.T @ whole
+    assert_allclose(ours * (np.trace(theirs) / np.trace(ours)), theirs, atol=1e-8 * np.abs(theirs).max())
+
+
+def test_the_curves_of_groups_are_mgcvs(nights):
+    assert nights.tree.attrs["strategy"] == "collapsed"
+    two = nights.data[nights.data["Subject"].astype(str).isin(["308", "335"])]
+    found = nights.predict(two)
+    assert np.abs((found["mean"] - FS_FIT) / found["sd"]).max() < 0.25
+    assert list(nights.summary().index[1:4]) == [
+        "sd[Subject, Intercept]",
+        "sd[Subject, center(Days)]",
+        "sd[Subject, bends(Days, k=5)]",
+    ]
+    assert nights.summary()["ess_bulk"].min() > 1000
+
+
+def test_the_whitened_density_of_curves_of_groups_is_the_graphs():
+    assert_kernel_is_the_graph(
+        hb.Model(
+            'count ~ z + s(x, g, bs="fs", k=4)', FRAME, family="poisson", priors={"sd": "Exponential(2)"}
+        )
+    )
+
+
+def test_curves_of_groups_go_with_new_rows_and_a_saved_fit(nights, tmp_path):
+    nights.save(tmp_path / "fit.nc")
+    new = pd.DataFrame({"Days": [0.5, 8.5], "Subject": [nights.data["Subject"].iloc[0], None]})
+    pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").predict(new), nights.predict(new))
+    with pytest.warns(DataWarning, match=r"no data hold its curve bends\(Days, k=5\) there"):
+        nights.predict(new.assign(Days=20.0))

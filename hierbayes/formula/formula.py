@@ -3,14 +3,14 @@
 Each side of a bar goes on as canonical text.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import Grouping, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
-from hierbayes.formula.smooths import refuse_smooth
+from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
     SPELLINGS,
@@ -435,6 +435,14 @@ def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str,
                 _read_group(item, groups)
             case Call("offset"):
                 offsets.append(_read_offset(item))
+            case Call("s") if is_of_groups(item):
+                if sign < 0:
+                    raise ReadError(
+                        item.position, "this cannot be subtracted; leave it out of the formula instead"
+                    )
+                for _, group in summands(read_expression(group_text(item))):
+                    assert isinstance(group, Group), "group_text has nothing else"
+                    _read_group(replace(group, position=item.position), groups)
             case Call("cs", (argument,), ()):
                 _read_specific(argument, specific)
             case Call("cs"):

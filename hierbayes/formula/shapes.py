@@ -15,7 +15,7 @@ from hierbayes.formula.syntax import (
 )
 
 # curves that are made for the range of the training rows
-_CURVES = frozenset({"bs", "cc", "cr", "poly", "tp"})
+_CURVES = frozenset({"bends", "bs", "cc", "cr", "poly", "tp"})
 # functions of numpy that jump, so that they have no slope
 _JUMPS = frozenset(
     {"ceil", "equal", "floor", "floor_divide", "greater", "greater_equal", "heaviside", "less", "less_equal"}

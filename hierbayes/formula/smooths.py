@@ -14,6 +14,7 @@ from hierbayes.formula.syntax import (
     columns_named,
     label_of,
     read_expression,
+    render,
     walk,
 )
 from hierbayes.formula.tokens import ReadError
@@ -24,6 +25,12 @@ SMOOTH, PROCESS = "s", "gp"
 _ALONE = (
     "a smooth is a term of its own, added to the others: y ~ z + s(x); a curve for each level is s(x, by=f)"
 )
+_OF_GROUPS = {
+    "re": 's(g, bs="re") is the group term (1 | g); a slope of x for each level is (0 + x | g), '
+    "effects of combinations are (1 | g:h)",
+    "fs": 's(x, g, bs="fs") is a curve along x for each level of g: the predictor first, then a column of '
+    "groups, and k=",
+}
 _ARGUMENTS = {"k": Argument("whole"), "bs": Argument("text", "tp"), "knots": Argument("numbers")}
 _PLAIN_K = {1: 10, 2: 30}  # by the number of predictors
 _PROCESS_ARGUMENTS = {
@@ -107,6 +114,50 @@ def is_smooth(node: Node) -> bool:
     return isinstance(node, Call) and node.function in (SMOOTH, PROCESS)
 
 
+def is_of_groups(node: Node) -> bool:
+    """Whether an expression is a smooth whose basis is that of group effects."""
+    return isinstance(node, Call) and node.function == SMOOTH and _basis_named(node) in _OF_GROUPS
+
+
+def _basis_named(call: Call) -> str:
+    basis = dict(call.keywords).get("bs")
+    return basis.text[1:-1] if isinstance(basis, Constant) else ""
+
+
+def group_text(call: Call) -> str:
+    """The group terms that a smooth of groups stands for.
+
+    Examples
+    --------
+    >>> group_text(read_expression('s(site, bs="re")'))
+    '(1 | site)'
+    >>> group_text(read_expression('s(Time, Chick, bs="fs", k=5)'))
+    '(1 + center(Time) || Chick) + homdiag(0 + bends(Time, k=5) | Chick)'
+
+    Raises
+    ------
+    ReadError
+        For an argument that such a smooth doesn't have.
+    """
+    kind = _basis_named(call)
+    given = {word: value for word, value in call.keywords if word != "bs"}
+    known = {"k": _ARGUMENTS["k"]} if kind == "fs" else {}
+    for word, value in given.items():
+        if word not in known:
+            raise ReadError(value.position, f's(…, bs="{kind}") has no argument {word}; {_OF_GROUPS[kind]}')
+    names, last = call.arguments, call.arguments[-1] if call.arguments else None
+    if len(names) != (2 if kind == "fs" else 1) or not isinstance(last, Name):
+        raise ReadError(call.position, _OF_GROUPS[kind])
+    group = render(last)
+    if kind == "re":
+        return f"(1 | {group})"
+    check_expression(names[0], predictor=True)
+    x = render(names[0])
+    k = read_arguments(Call("bends", (), tuple(given.items()), call.position), known)["k"]
+    bends = f"bends({x})" if k is None else f"bends({x}, k={k})"
+    return f"(1 + center({x}) || {group}) + homdiag(0 + {bends} | {group})"
+
+
 def smooth_predictors(text: str) -> dict[str, str]:
     """Columns along which a right-hand side has a smooth, and the label of the first.
 
@@ -169,6 +220,10 @@ def _smooth(
     values: Mapping[str, Any],
 ) -> SmoothTerm:
     kind = values["bs"]
+    if kind in _OF_GROUPS:
+        raise ReadError(
+            given["bs"].position, f"effects of groups are a term of their own; {_OF_GROUPS[kind]}"
+        )
     if kind not in BASES:
         raise ReadError(given["bs"].position, _why_no_basis(kind))
     if len(predictors) > BASES[kind].predictors:
@@ -213,8 +268,6 @@ def _check_by(by: Node) -> None:
 
 def _why_no_basis(kind: str) -> str:
     ways = {
-        "re": "; effects of groups are (1 | g)",
-        "fs": "; a curve for each level is s(x, by=g)",
         "ts": '; bs="tp" is what comes nearest',
         "cs": '; bs="cr" is what comes nearest',
         "bs": '; bs="ps" is what comes nearest',

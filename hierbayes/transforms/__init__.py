@@ -7,6 +7,7 @@ in `TRANSFORMS`.
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from hierbayes.transforms.bends import BENDS
 from hierbayes.transforms.binary import BINARY, B
 from hierbayes.transforms.centring import CENTER, SCALE, STANDARDIZE
 from hierbayes.transforms.contrasts import CATEGORIES, CONTRASTS, NAMED_CONTRASTS, ChosenContrast, Coding
@@ -16,7 +17,7 @@ from hierbayes.transforms.record import KINDS, REQUIRED, Argument, Categories, E
 from hierbayes.transforms.splines import BS, CC, CR, TP
 
 TRANSFORMS: Mapping[str, Transform] = MappingProxyType(
-    {record.name: record for record in (B, BINARY, BS, CC, CENTER, CR, POLY, SCALE, STANDARDIZE, TP)}
+    {record.name: record for record in (B, BENDS, BINARY, BS, CC, CENTER, CR, POLY, SCALE, STANDARDIZE, TP)}
 )
 FUNCTIONS = frozenset({"I", *ELEMENTWISE, *TRANSFORMS, *CATEGORIES})
 
