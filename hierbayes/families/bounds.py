@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hierbayes.compiling import Deferred, deferred, written
 from hierbayes.families.densities import ByDensity
@@ -95,7 +96,7 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
             out = ~((y > lower) & (y <= upper))
             if not out.any():
                 break
-            some = {name: values.map(lambda eta, out=out: eta[out]) for name, values in inside.items()}
+            some = {name: values.map(_picked(out)) for name, values in inside.items()}
             if turn < ROUNDS:
                 y[out] = base.simulate(rng, **{name: some[name] for name in names})
             else:
@@ -116,6 +117,10 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
 
 def _spread(shape: tuple[int, ...]) -> Callable[[Array], Array]:
     return lambda eta: np.broadcast_to(eta, shape)
+
+
+def _picked(out: NDArray[np.bool_]) -> Callable[[Array], Array]:
+    return lambda eta: eta[out]
 
 
 def _bounds(base: Family, given: dict[str, ParameterValues]) -> tuple[Array, Array]:
@@ -167,7 +172,9 @@ def _mass(base: Family) -> Deferred:
     sides = [f"{side}_{end}" for end in ("low", "high") for side in ("below", "above")]
     lines = []
     for end, infinite, (below, above) in (("low", "-inf", ("-inf", "0.0")), ("high", "inf", ("0.0", "-inf"))):
-        own = [f"{side}_{end}{part}" for side in ("below", "above") for part in ("", *(f"_{n}" for n in names))]
+        own = [
+            f"{side}_{end}{part}" for side in ("below", "above") for part in ("", *(f"_{n}" for n in names))
+        ]
         lines += [f"{' = '.join(own)} = 0.0", f"below_{end}, above_{end} = {below}, {above}"]
         sign = ">" if infinite == "-inf" else "<"
         lines += [f"if {end} {sign} {infinite}:", f"    {', '.join(own)} = tails({end}, {given})"]
@@ -201,7 +208,9 @@ def _row(base: Family, stated: tuple[str, ...]) -> Deferred:
         scores = [f"score_{n} - total_{n}" for n in names]
         lines += ["value = value - total"]
     lines += [f"return {', '.join(['value', *scores, *['0.0'] * len(stated)])}"]
-    tools: dict[str, Any] = {"inner": base.row, "mass": _mass(base)} | ({"respond": respond} if respond else {})
+    tools: dict[str, Any] = {"inner": base.row, "mass": _mass(base)} | (
+        {"respond": respond} if respond else {}
+    )
     return _function(f"{_name(base, stated)}_row", f"y, {_all_given(base, stated)}", lines, **tools)
 
 
@@ -226,7 +235,8 @@ def _inverse_lines(base: Family, stated: tuple[str, ...]) -> list[str]:
         "left, right, step = low, high, 1.0",
         "while left == -inf or (left > low and step < 1e300 and " + f"mass(low, left, {given})[0] > goal):",
         "    left, step = high - step, 2.0 * step",
-        "while right == inf or (right < high and step < 1e300 and " + f"mass(low, right, {given})[0] < goal):",
+        "while right == inf or (right < high and step < 1e300 and "
+        + f"mass(low, right, {given})[0] < goal):",
         "    right, step = low + step, 2.0 * step",
         "while True:",
         f"    middle = {middle}",
@@ -255,7 +265,9 @@ def _answering(family: Family, base: Family, stated: tuple[str, ...], word: str,
     returned = [f"return alone(y, {_all_given(base, stated)}), {zeros}"]
     row = _function(f"{name}_row", f"y, {_all_given(base, stated)}", returned, alone=inner)
     variant = "_".join((family.variant, word))
-    return replace(family, row=row, variant=variant, of_y_alone=lambda y: np.zeros(np.shape(y)), known_between=None)
+    return replace(
+        family, row=row, variant=variant, of_y_alone=lambda y: np.zeros(np.shape(y)), known_between=None
+    )
 
 
 def _given(base: Family) -> list[str]:
@@ -272,7 +284,7 @@ def _name(base: Family, stated: tuple[str, ...] = ()) -> str:
 
 def _function(name: str, arguments: str, lines: list[str], **tools: Any) -> Deferred:
     source = "\n".join([f"def {name}({arguments}):", *(f"    {line}" for line in lines), ""])
-    numbers = {"inf": np.inf, "floor": np.floor, "ceil": np.ceil, "log": np.log}
+    numbers: dict[str, Any] = {"inf": np.inf, "floor": np.floor, "ceil": np.ceil, "log": np.log}
     return written(name, source, __file__, __name__, **numbers, **tools)
 
 
@@ -302,7 +314,11 @@ class _Probabilities:
     def __init__(self, pm: Any, base: Family, distribution: Any, arguments: dict[str, Any]) -> None:
         assert base.tails is not None, "the family has tails"
         self.pm, self.whole = pm, base.support.whole
-        self.variable, self.arguments, self.in_tensors = distribution.dist(**arguments), arguments, base.tails.above
+        self.variable, self.arguments, self.in_tensors = (
+            distribution.dist(**arguments),
+            arguments,
+            base.tails.above,
+        )
 
     def below(self, y: Any) -> Any:
         return self.pm.logcdf(self.variable, y)

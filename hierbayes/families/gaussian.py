@@ -21,9 +21,7 @@ def row(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, floa
 
 
 @deferred
-def tails(
-    y: float, mu: NumberRow, sigma: PositiveRow
-) -> tuple[float, float, float, float, float, float]:
+def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, float, float, float, float]:
     """Return the logarithms of the probabilities below and above y, each with its scores in mu and log sigma."""
     z = (y - mu.value) / sigma.value
     below, rise = log_ndtr(z)

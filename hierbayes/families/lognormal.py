@@ -14,9 +14,7 @@ from hierbayes.kinds import NUMBER, NumberRow, ParameterValues, Positive, Positi
 
 
 @deferred
-def tails(
-    y: float, mu: NumberRow, sigma: PositiveRow
-) -> tuple[float, float, float, float, float, float]:
+def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, float, float, float, float]:
     """Return the logarithms of the probabilities below and above y, each with its scores in mu and log sigma."""
     if y <= 0.0:
         return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
@@ -24,7 +22,10 @@ def tails(
 
 
 def moments(lower: Array, upper: Array, mu: ParameterValues, sigma: Positive) -> tuple[Array, Array]:
-    """Mean and variance between two ends: the k-th moment's share between them is a lognormal's of mean mu + k sigma²."""
+    """Mean and variance between two ends.
+
+    Of the k-th moment such a share lies between them as of a lognormal distribution with mu + k sigma².
+    """
     with np.errstate(divide="ignore"):
         ends = np.log(np.maximum(lower, 0.0)), np.log(upper)
 

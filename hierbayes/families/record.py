@@ -610,8 +610,12 @@ class Responses:
     def in_steps(self, y: Array) -> NDArray[np.bool_]:
         """Which responses have a probability and no density: counts, atoms, and those that are censored."""
         support = self.family.support
+        return support.whole | np.isin(y, support.atoms) | self.censored(y)
+
+    def censored(self, y: Array) -> NDArray[np.bool_]:
+        """Of which responses (n,) it is known only between which ends they lie."""
         lower, upper = self._known_between(y)
-        return support.whole | np.isin(y, support.atoms) | (lower < upper)
+        return lower < upper
 
     def _known_between(self, y: Array) -> tuple[Array, Array]:
         """The ends between which the responses are known to lie, (n,): what rows state is the same in all draws."""

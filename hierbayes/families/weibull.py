@@ -70,7 +70,9 @@ def moment_between(low: Array, high: Array, power: Array | float) -> Array:
     """Expectation of a power of a standard exponential variable, given that it lies between two ends."""
     width = high - low
     with np.errstate(over="ignore", invalid="ignore"):
-        part = np.where(np.isinf(high), 0.0, np.exp(-width) * _beyond(np.where(np.isinf(high), 0.0, high), power))
+        part = np.where(
+            np.isinf(high), 0.0, np.exp(-width) * _beyond(np.where(np.isinf(high), 0.0, high), power)
+        )
         return np.asarray((_beyond(low, power) - part) / -np.expm1(-width))
 
 
@@ -78,10 +80,9 @@ def _beyond(w: Array, power: Array | float) -> Array:
     """exp(w) Γ(1 + power, w): far out by its asymptotic series (Abramowitz & Stegun 1964, 6.5.32)."""
     near = np.minimum(w, FAR)
     found = np.exp(near) * special.gammaincc(1 + power, near) * special.gamma(1 + power)
-    far, term, series = np.maximum(w, FAR), 1.0, 1.0
-    for k in range(8):
-        term = term * (power - k) / far
-        series = series + term
+    far = np.maximum(w, FAR)
+    terms = np.cumprod([(power - k) / far for k in range(8)], axis=0)
+    series = 1 + terms.sum(axis=0)
     return np.where(w < FAR, found, far**power * series)
 
 
