@@ -398,7 +398,7 @@ RESPONSE = [
     bad(
         "intervals that end before", model("y | cens(2, y - 1) ~ x"), hb.DataError, "ends above the response"
     ),
-    bad("below a bound", model("y | trunc(lb=1e6) ~ x"), hb.DataError, "below lb = 1e6", "cens(…)"),
+    bad("below a bound", model("y | trunc(lb=1000) ~ x"), hb.DataError, "below lb = 1000", "cens(…)"),
     bad("above a bound", model("y | trunc(ub=-1e6) ~ x"), hb.DataError, "above ub"),
     bad("bounds the wrong way", model("y | trunc(lb=1, ub=0) ~ x"), hb.DataError, "leave no response"),
     bad(

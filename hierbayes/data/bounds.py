@@ -38,10 +38,12 @@ def check_bounds(
     y = response_values(response, frame)
     if y is None or not {"cens", "lb", "ub"} & set(offsets):
         return
-    rows = _Stated(
-        response.name, y, {name: made[0].matrix(frame)[:, 0] for name, made in offsets.items()}, frame
-    )
-    texts = {name: made[0].text for name, made in offsets.items() if isinstance(made[0], Stated)}
+    made = {name: first for name, (first,) in offsets.items() if isinstance(first, Stated)}
+    texts = {name: one.text for name, one in made.items()}
+    values = {
+        name: one.numbers(frame) if name == "y2" else one.matrix(frame)[:, 0] for name, one in made.items()
+    }
+    rows = _Stated(response.name, y, values, frame)
     rows.check_bounds(texts, family.support.whole)
     if "cens" in texts:
         rows.check_censoring(texts, family.support.whole)
@@ -78,9 +80,10 @@ class _Stated:
             )
         else:
             self._refuse(
-                interval & ~(self.y2 > self.y),
-                f"an interval ends above the response {self.name!r}, where it begins; {texts['y2']} does not",
-                "Correct those rows; a response that is known exactly is 'none'",
+                interval & ~((self.y2 > self.y) & np.isfinite(self.y2)),
+                f"an interval ends above the response {self.name!r}, where it begins; {texts['y2']} does not, or is "
+                "infinite",
+                "Correct those rows; what is known exactly is 'none', what has no upper end 'right'",
             )
         first = np.ceil(self.lower) - 1 if whole else self.lower
         nothing = ((self.status == LEFT) & (self.y <= first)) | (

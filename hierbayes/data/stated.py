@@ -52,14 +52,22 @@ class Stated:
             status = statuses(self.text, frame, self._states)
             self._check(np.isin(status, tuple(STATUSES.values())), frame, STATUS_WORDS)
             return status[:, None]
-        if self.parameter.known == "y2":  # where the response is known as it is there need be none
-            return np.nan_to_num(_numbers(self.text, frame, self._states), nan=0.0, posinf=np.inf)[:, None]
-        values = _numbers(self.text, frame, self._states)
+        values = self.numbers(frame)
+        if (
+            self.parameter.known == "y2"
+        ):  # where the response is no interval there need be none: any number will do
+            return np.where(np.isfinite(values), values, 0.0)[:, None]
         self._check(np.isfinite(values), frame, "a finite number")
         if self.parameter.kind is not POSITIVE:
             return values[:, None]
         self._check(values > 0, frame, "above 0")
         return np.log(values)[:, None]
+
+    def numbers(self, frame: pd.DataFrame) -> Array:
+        """What is stated, as it is written: (n,)."""
+        with np.errstate(all="ignore"):
+            values = Rows(frame, self._states, learning=True).columns(read_expression(self.text))
+        return np.array(np.broadcast_to(values, len(frame)), np.float64)
 
     @property
     def asked(self) -> str:
@@ -129,9 +137,3 @@ def needless_ends(formula: Formula, frame: pd.DataFrame) -> tuple[tuple[str, ...
     known = frame[list(read["cens"])].notna().all(axis=1).to_numpy()
     none[known] = statuses(text["cens"], plain_columns(frame[known])) != INTERVAL
     return tuple(name for name in read["y2"] if name not in others), none
-
-
-def _numbers(text: str, frame: pd.DataFrame, states: dict[Node, Any]) -> Array:
-    with np.errstate(all="ignore"):
-        values = Rows(frame, states, learning=True).columns(read_expression(text))
-    return np.array(np.broadcast_to(values, len(frame)), np.float64)
