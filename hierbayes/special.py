@@ -90,6 +90,16 @@ def log1m_exp(x: float) -> float:
     return np.log(-np.expm1(x)) if x > -0.6931471805599453 else np.log1p(-np.exp(x))
 
 
+@deferred
+def exponential_tails(w: float) -> tuple[float, float, float, float]:
+    """Return log(1 - exp(-e)) and its derivative in w, of e = exp(w), and -e with its own."""
+    if w < -36.0:  # 1 - exp(-e) is e
+        e = np.exp(w)
+        return w, 1.0, -e, -e
+    e = np.exp(min(w, 700.0))
+    return log1m_exp(-e), e / np.expm1(e) if e < 700.0 else 0.0, -e, -e
+
+
 LOG2_E, ROOT_2 = 1.0 / np.log(2.0), np.sqrt(2.0)
 # the bits behind the binary point, those of 1 and of 2^52
 MANTISSA, ONE, TWO_52 = np.uint64(2**52 - 1), np.uint64(1023 << 52), np.uint64(1075 << 52)

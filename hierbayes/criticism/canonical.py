@@ -40,7 +40,7 @@ def log_marginals_of_one(
     ndarray of int (k,), ndarray (k, S), ndarray (k, S)
         Which groups, and their densities. Other groups don't come, nor do any of other families or links.
     """
-    if LINKS.get(spec.family.name) != spec.link_name:
+    if LINKS.get(spec.family.name) != spec.link_name or spec.family.own:  # what rows state is no part of it
         return
     columns, firsts = integrated_effects(spec, design, groups)
     order = np.argsort(groups, kind="stable")

@@ -14,7 +14,7 @@ from hierbayes.answers.intervals import Interval
 from hierbayes.criticism.crossval import group_codes
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.simulation import simulate_responses, thin
 from hierbayes.spec import ModelSpec
 
@@ -55,6 +55,11 @@ class Replicates:
 def replicate(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int, seed: int) -> Replicates:
     """About `draws` simulated sets of responses, of evenly spaced draws; 8 bytes × draws × rows."""
     assert design.y is not None, "only rows with a response can be checked"
+    if spec.family.known_between is not None:
+        raise UnsupportedError(
+            "simulated responses are never censored, so the observed ones cannot be laid beside them; residuals() and "
+            "plot_residuals() know what is censored"
+        )
     flat = flatten(spec, thin(posterior, draws))
     (values,) = simulate_responses(spec, flat, design, seed).data_vars.values()
     return Replicates(design.y, values.to_numpy().reshape(-1, len(design)), design.trials)

@@ -39,9 +39,12 @@ class HeldOut:
     mean, variance : ndarray (k,)
         The variance is infinite, or not a number, where a draw has none.
     below, upto : ndarray (k,)
-        Probabilities of less than the response, and of no more than it; of a continuous response the same.
+        Probabilities of less than the response, and of no more than it; of a continuous response the same. Of a
+        censored one, of less and of no more than it may be.
     zero : ndarray (k,)
         Probability of 0, where responses are counts; else 0.
+    censored : ndarray of bool (k,)
+        Which responses are known to lie between two ends only.
     """
 
     weights: Array
@@ -51,6 +54,7 @@ class HeldOut:
     below: Array
     upto: Array
     zero: Array
+    censored: NDArray[np.bool_]
 
 
 def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
@@ -86,16 +90,17 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     with np.errstate(invalid="ignore"):  # draws without weight that have no variance
         mean = _average(weights, centres)
         variance = _average(weights, variances + np.square(centres - mean))
-        upto = _average(weights, family.at(eta, aux, link).cdf(y, rows.trials))
+        upto = _average(weights, family.at(eta, aux, link).upto(y, rows.trials))
     below, zero = upto, np.zeros(len(y))
-    atoms = family.support.whole | np.isin(y, family.support.atoms)
-    if atoms.any():
-        below = np.where(atoms, upto - _average(weights, np.exp(density)), upto)
+    in_steps = family.at(eta, aux, link).in_steps(y)
+    if in_steps.any():
+        below = np.where(in_steps, upto - _average(weights, np.exp(density)), upto)
     if family.support.counts:
         nothing = replace(rows, y=np.zeros(len(y)), weights=None)
         zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))
     # rounding must not reach beyond 0 and 1
-    return HeldOut(weights, k, mean, variance, np.clip(below, 0.0, 1.0), np.clip(upto, 0.0, 1.0), zero)
+    below, upto = np.clip(below, 0.0, 1.0), np.clip(upto, 0.0, 1.0)
+    return HeldOut(weights, k, mean, variance, below, upto, zero, family.at(eta, aux, link).censored(y))
 
 
 def _average(weights: Array, values: Array) -> Array:

@@ -45,9 +45,9 @@ class Residuals:
     ----------
     table : pandas.DataFrame
         One row an observation: observed, of ordered categories the score; fitted and sd, the mean and standard
-        deviation of a response there; residual (observed − fitted), pearson (residual / sd, missing where there is no
-        sd), quantile (on (0, 1), uniform where the model fits) and pareto_k of its weights, missing where they are so
-        even that they need no smoothing.
+        deviation of a response there; residual (observed − fitted, missing where the response is censored), pearson
+        (residual / sd, missing where there is no sd), quantile (on (0, 1), uniform where the model fits) and pareto_k
+        of its weights, missing where they are so even that they need no smoothing.
     tests : pandas.DataFrame
         One row a test, its name the index: observed, expected, ratio, p_value.
     """
@@ -85,26 +85,31 @@ def residuals(
     request = Request("linear", choose_groups(spec, "all"), "error", seed)
     fitted, variance, below, upto, zero, k = (np.empty(len(y)) for _ in range(6))
     sets = int(np.clip(RESPONSES // max(len(y), 1), *REPLICATES))
-    squares, zeros = np.zeros(sets), np.zeros(sets)
+    squares, zeros, censored = np.zeros(sets), np.zeros(sets), np.zeros(len(y), np.bool_)
     counted = family.support.counts
     chunks = row_chunks(spec, flat, design, request, CHUNK_ENTRIES // 4)
     for number, (part, rows, effects) in enumerate(chunks):
         eta, aux = evaluate_predictors(spec, flat, rows, request, effects)
         found = hold_out(spec, rows, eta, aux)
         fitted[part], variance[part], k[part] = found.mean, found.variance, found.pareto_k
-        below[part], upto[part], zero[part] = found.below, found.upto, found.zero
+        below[part], upto[part], zero[part] = (
+            found.below,
+            found.upto,
+            np.where(found.censored, 0.0, found.zero),
+        )
+        censored[part] = found.censored
         if family.has_variance or counted:
             rng = np.random.default_rng([seed, 3, number])
             responses = replicate_rows(spec, rows, eta, aux, found.weights, sets, rng)
             squares += np.nansum(_standardised(responses, found.mean, found.variance), axis=1)
-            zeros += (responses == 0).sum(axis=1)
+            zeros += (responses[:, ~found.censored] == 0).sum(axis=1)
     quantile = np.random.default_rng([seed, 2]).uniform(below, np.maximum(below, upto))
     if family.support.categories and family.support.ordered:
         y = scores_of(spec)[y.astype(np.int64)]
     # categories have no variance, not an infinite one
     nothing = np.nan if family.variance is None else np.inf
     sd = np.sqrt(np.where(np.isfinite(variance), variance, nothing))
-    residual = y - fitted
+    residual = np.where(censored, np.nan, y - fitted)
     columns = {"observed": y, "fitted": fitted, "sd": sd, "residual": residual}
     pearson = residual / np.where((sd > 0) & np.isfinite(sd), sd, np.nan)
     columns |= {"pearson": pearson, "quantile": quantile, "pareto_k": k}
@@ -117,7 +122,7 @@ def residuals(
         tests["dispersion"] = _spread_of_scores(quantile)
     tests["outliers"] = _outliers(quantile)
     if counted:
-        observed = float((y == 0).sum())
+        observed = float((y[~censored] == 0).sum())
         tests["zeros"] = observed, zero.sum(), _two_sided(observed, zeros)
     frame = pd.DataFrame.from_dict(tests, orient="index", columns=["observed", "expected", "p_value"])
     frame.index.name = "test"

@@ -11,6 +11,7 @@ from scipy.special import xlogy
 from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import Design
 from hierbayes.engine.streamed import Streamed
+from hierbayes.families.bounds import LEFT, RIGHT
 from hierbayes.spec import ModelSpec
 
 MANY_CATEGORIES = 10
@@ -26,6 +27,7 @@ def check_rows(spec: ModelSpec, design: Design | Streamed) -> Iterator[Finding]:
         if spec.family.support.categories and design.y is not None:
             yield from _check_empty(spec, design.y)
             yield from _check_separation(spec, design, design.y)
+        yield from _check_censoring(spec, design)
         yield from _check_offset(spec, design)
         yield from _check_trials(spec, design)
 
@@ -71,6 +73,21 @@ def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
             f"the response {name!r} is {'0' if not y.any() else 'as large as it can be'} in every row",
             "How near the mean comes to that end is decided by the priors; say so where it is reported",
         )
+
+
+def _check_censoring(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """Nothing but responses that are censored on one side: the other side is bounded by the priors alone."""
+    if "cens" not in design.predictors:
+        return
+    name, status = spec.layout.response.name, design.predictors["cens"].offset
+    for side, value in (("right", RIGHT), ("left", LEFT)):
+        if (status == value).all():
+            yield Finding(
+                "all-censored",
+                f"the response {name!r} is censored in every row, always from the {side}",
+                f"How far it lies {'above' if side == 'right' else 'below'} is decided by the priors; check that the "
+                "status does not say the opposite: in brms's cens() 1 is censored, in survival's Surv() an event",
+            )
 
 
 def _check_empty(spec: ModelSpec, y: NDArray[np.float64]) -> Iterator[Finding]:

@@ -85,7 +85,7 @@ class PredictorLayout:
     @property
     def needed_offsets(self) -> tuple[Encoding | Stated | Unstated, ...]:
         """The offsets that new rows must have."""
-        return tuple(o for o in self.offsets if not (isinstance(o, Stated) and o.spare))
+        return tuple(o for o in self.offsets if not isinstance(o, Stated) or o.asked == "everything")
 
     def for_new(self, frame: pd.DataFrame) -> "PredictorLayout":
         """The layout that new rows are bound by, where some of what training rows stated need not be there."""
@@ -136,12 +136,12 @@ class Layout:
 
     @property
     def unstated(self) -> Mapping[str, tuple[str, ...]]:
-        """The columns of each parameter that new rows need not state."""
+        """The columns of each parameter that new rows need state for simulated responses alone."""
         return {
             name: offset.names
             for name, layout in self.predictors.items()
             for offset in layout.offsets
-            if isinstance(offset, Stated) and offset.spare
+            if isinstance(offset, Stated) and offset.asked == "responses"
         }
 
     @property

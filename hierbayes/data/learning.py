@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from pandas.api.types import infer_dtype
 
+from hierbayes.data.bounds import check_bounds
 from hierbayes.data.design import (
     MEAN,
     PACKAGE,
@@ -33,7 +35,7 @@ from hierbayes.data.monotonic import refuse_unordered
 from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
-from hierbayes.data.stated import Stated
+from hierbayes.data.stated import Stated, needless_ends, unasked_columns
 from hierbayes.data.tables import plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
@@ -77,15 +79,17 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     """
     design_only = isinstance(data, DesignRows)
     response = distinct(formula.response_columns for formula in formulas.values())
+    optional = distinct([response, *(unasked_columns(formula) for formula in formulas.values())])
     stated = response if family is not None and family.support.categories else ()
     frame = read_columns(
         data,
         columns_of(formulas),
-        optional=response if design_only else (),
+        optional=optional if design_only else (),
         stated=(*stated, *_ordered_columns(formulas)),
     )
     frame = _with_order(formulas, frame, stated)
-    missing = frame.isna()
+    missing = _missing(formulas, frame)
+    frame = _with_gaps(frame, missing)
     counts = missing.sum()
     keep = ~missing.any(axis=1)
     report_gaps(len(frame), int(keep.sum()), counts)
@@ -94,6 +98,22 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     settled = settle_types(formulas, frame[keep], counts)
     told = [name for name in stated if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return with_columns(settled, {name: frame[name][keep] for name in told})
+
+
+def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
+    """What is missing in rows (n,) that need it: the upper end of an interval is, where the response is one."""
+    missing = frame.isna()
+    for formula in formulas.values():
+        names, unneeded = needless_ends(formula, frame)
+        missing.loc[unneeded, list(names)] = False
+    return missing
+
+
+def _with_gaps(frame: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
+    """The rows, whole numbers of which some may stay missing as numbers that can."""
+    stay = (frame.isna() & ~missing).any()
+    whole = [name for name in frame.columns if stay[name] and infer_dtype(frame[name]) == "integer"]
+    return with_columns(frame, {name: frame[name].astype(np.float64) for name in whole}) if whole else frame
 
 
 def _ordered_columns(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
@@ -227,6 +247,7 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
         for name, formula in formulas.items()
     }
     response = _over_one(response, predictors, family, link, frame)
+    check_bounds(response, {name: predictors[name].offsets for name in known}, family, frame)
     if len(known) == len(family.own) and not (
         predictors[MEAN].coefficients or predictors[MEAN].factors or predictors[MEAN].curves
     ):
@@ -256,7 +277,9 @@ def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) ->
     """What rows state: an offset without coefficients."""
     common = learn_encoding("0", frame, "")
     columns = draft_columns([common.terms], 0, lambda: common.matrix(frame))
-    return PredictorLayout(common, columns, (), (Stated(parameter, formula.offsets[0]),), 0.0)
+    stated = Stated(parameter, formula.offsets[0])
+    made_of = stated if set(stated.names) <= set(frame.columns) else stated.new_rows(frame)  # a design's rows
+    return PredictorLayout(common, columns, (), (made_of,), 0.0)
 
 
 def _over_one(

@@ -251,7 +251,8 @@ def _about_zeros(share: float) -> str:
     return (
         f"{share:.0%} of the rows are 0, which such a family cannot give. If 0 means none at all, a hurdle model says "
         "whether there is any, and how much where there is: family='hurdle_gamma' or 'hurdle_lognormal', of shares "
-        "'zero_inflated_beta'. If 0 means too little to measure, brms has censored responses"
+        "'zero_inflated_beta'. If 0 means too little to measure, those rows are censored: "
+        "put the limit in the place of 0, and 'left' into a column for cens(…)"
     )
 
 

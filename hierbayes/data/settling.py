@@ -10,6 +10,7 @@ from hierbayes.data.design import MEAN
 from hierbayes.data.response import categories_of
 from hierbayes.errors import UnsupportedError
 from hierbayes.families import FAMILIES, Family
+from hierbayes.families.bounds import WORDS, with_bounds
 from hierbayes.families.known import with_rate, with_se
 from hierbayes.formula import Formula, quote
 
@@ -57,17 +58,16 @@ def _with_known(formulas: Formulas, family: Family) -> tuple[Formulas, Family]:
     stated = first.stated
     if not stated or family.known:
         return formulas, family
-    for addition, _ in first.response.stated if first.response else ():
-        if addition in ("cens", "trunc"):
-            words = "censored" if addition == "cens" else "truncated"
-            raise UnsupportedError(
-                f"{addition}(…) is read but {words} responses are not fitted yet; brms and Bambi have them"
-            )
     if "se" in stated:
         family = _with_se(formulas, family, "sigma" in stated)
     if "rate" in stated:
         _need(family, "rate", bool(family.grows), [f.name for f in FAMILIES.values() if f.grows])
         family = with_rate(family)
+    ends = tuple(name for name in WORDS if name in stated)
+    if ends:
+        addition = "cens" if "cens" in stated else "trunc"
+        _need(family, addition, family.tails is not None, [f.name for f in FAMILIES.values() if f.tails])
+        family = with_bounds(family, ends)
     known = {p.name: Formula(None, "0", (), (stated[p.known],), columns=first.columns) for p in family.known}
     return formulas | known, family
 

@@ -1,4 +1,4 @@
-"""What every row states beside its response: the known parameters of ``se(…)`` and ``rate(…)``.
+"""What every row states beside its response: the known parameters of ``se(…)``, ``rate(…)``, ``cens(…)``, ``trunc(…)``.
 
 Such a parameter is a predictor of the response distribution without coefficients, an offset alone; so engines, answers
 and criticism read it as any other.
@@ -12,11 +12,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.expressions import Rows, describe_rows
+from hierbayes.data.tables import plain_columns
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
+from hierbayes.families.bounds import INTERVAL, LEFT, NONE, RIGHT
+from hierbayes.formula import Formula
 from hierbayes.formula.syntax import Node, columns_named, read_expression
+from hierbayes.kinds import POSITIVE
 
 Array = NDArray[np.float64]
+STATUSES = {"left": LEFT, "none": NONE, "right": RIGHT, "interval": INTERVAL}  # True is right, as 1 is
+STATUS_WORDS = "'none', 'left', 'right' or 'interval' (or 0, -1, 1, 2; True is 'right')"
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,25 +41,41 @@ class Stated:
     _states: dict[Node, Any] = field(default_factory=dict, repr=False)
 
     def matrix(self, frame: pd.DataFrame) -> Array:
-        """Its linear predictor in each row, the logarithm of what is stated: (n, 1).
+        """Its linear predictor in each row: what is stated, of what is positive the logarithm: (n, 1).
 
         Raises
         ------
         DataError
             For a value that it cannot be.
         """
-        node = read_expression(self.text)
-        with np.errstate(all="ignore"):
-            values = Rows(frame, self._states, learning=True).columns(node)
-        values = np.array(np.broadcast_to(values, len(frame)), np.float64)
+        if self.parameter.known == "cens":
+            status = statuses(self.text, frame, self._states)
+            self._check(np.isin(status, tuple(STATUSES.values())), frame, STATUS_WORDS)
+            return status[:, None]
+        values = self.numbers(frame)
+        if (
+            self.parameter.known == "y2"
+        ):  # where the response is no interval there need be none: any number will do
+            return np.where(np.isfinite(values), values, 0.0)[:, None]
         self._check(np.isfinite(values), frame, "a finite number")
+        if self.parameter.kind is not POSITIVE:
+            return values[:, None]
         self._check(values > 0, frame, "above 0")
         return np.log(values)[:, None]
 
+    def numbers(self, frame: pd.DataFrame) -> Array:
+        """What is stated, as it is written: (n,)."""
+        with np.errstate(all="ignore"):
+            values = Rows(frame, self._states, learning=True).columns(read_expression(self.text))
+        return np.array(np.broadcast_to(values, len(frame)), np.float64)
+
     @property
-    def spare(self) -> bool:
-        """Whether new rows need not state it: predictions are of the response, not of how well it is measured."""
-        return self.parameter.known == "se"
+    def asked(self) -> str:
+        """What new rows must state it for: ``"everything"``, ``"responses"`` or ``"nothing"``.
+
+        Predictions are of the response itself: not of how well it is measured, or how much of it is seen.
+        """
+        return {"se": "responses", "cens": "nothing", "y2": "nothing"}.get(self.parameter.known, "everything")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,8 +84,10 @@ class Stated:
 
     def new_rows(self, frame: pd.DataFrame) -> "Stated | Unstated":
         """What makes it in new rows."""
-        if self.spare and not set(self.names) <= set(frame.columns):
-            return Unstated()
+        if self.asked == "nothing":
+            return Unstated(0.0)
+        if self.asked == "responses" and not set(self.names) <= set(frame.columns):
+            return Unstated(np.nan)
         return self
 
     def _check(self, good: NDArray[np.bool_], frame: pd.DataFrame, words: str) -> None:
@@ -76,10 +100,40 @@ class Stated:
 
 @dataclass(frozen=True)
 class Unstated:
-    """What stands in new rows for what they need not state: not a number."""
+    """What stands in new rows for what they need not state: not a number, or a response that is not censored."""
 
+    value: float
     text: str = ""
 
     def matrix(self, frame: pd.DataFrame) -> Array:
         """The same in each row: (n, 1)."""
-        return np.full((len(frame), 1), np.nan)
+        return np.full((len(frame), 1), self.value)
+
+
+def statuses(text: str, frame: pd.DataFrame, states: dict[Node, Any] | None = None) -> Array:
+    """How the response of each row is censored, by brms's numbers: (n,), NaN where the value is none that says so."""
+    node = read_expression(text)
+    with np.errstate(all="ignore"):
+        found = Rows(frame, {} if states is None else states, learning=True).value(node)
+    if isinstance(found, pd.Series):
+        return np.array(found.astype(object).map(STATUSES), np.float64)
+    return np.array(np.broadcast_to(found, len(frame)), np.float64)
+
+
+def unasked_columns(formula: Formula) -> tuple[str, ...]:
+    """The columns of what says how responses are censored, which rows without a response have not."""
+    texts = [text for word, text in formula.stated.items() if word in ("cens", "y2")]
+    return tuple(name for text in texts for name in columns_named(read_expression(text)))
+
+
+def needless_ends(formula: Formula, frame: pd.DataFrame) -> tuple[tuple[str, ...], NDArray[np.bool_]]:
+    """The columns that only upper ends of intervals are made of, and the rows (n,) whose response needs none."""
+    text, none = formula.stated, np.zeros(len(frame), np.bool_)
+    if "y2" not in text or not set(unasked_columns(formula)) <= set(frame.columns):
+        return (), none
+    read = {word: columns_named(read_expression(other)) for word, other in text.items()}
+    others = {name for word, names in read.items() if word != "y2" for name in names}
+    others |= {*formula.response_columns, *formula.predictor_columns, *formula.grouping_columns}
+    known = frame[list(read["cens"])].notna().all(axis=1).to_numpy()
+    none[known] = statuses(text["cens"], plain_columns(frame[known])) != INTERVAL
+    return tuple(name for name in read["y2"] if name not in others), none

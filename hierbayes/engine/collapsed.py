@@ -19,6 +19,7 @@ from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 from hierbayes.engine.settings import Settings, notify_if_slow
 from hierbayes.engine.streamed import Streamed
+from hierbayes.families.bounds import WORDS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
@@ -70,6 +71,8 @@ class Collapsed:
         """Why this model cannot be collapsed, in words; None where it can."""
         if spec.family.takes_se and "se" in spec.layout.predictors:
             return "each row has a standard error beside sigma"
+        if any(parameter.known in WORDS for parameter in spec.family.known):
+            return "the response is censored or truncated"
         if not spec.is_normal:
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"

@@ -233,6 +233,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
     y = design.y.astype(np.float64)
     trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
     weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
+    known = {p.name: p.kind.under(p.link, design.predictors[p.name].offset) for p in family.known}
     own: list[Own] = []
     components: list[Component] = []
     for parameter in family.parameters:
@@ -262,7 +263,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         sets=np.zeros(n, np.int64) if design.sets is None else design.sets,
         predictors=tuple(predictors),
         own=tuple(own),
-        constant=float(weights @ family.constant(y, trials)),
+        constant=float(weights @ family.constant(y, trials, known)),
         information=None if family.information is None else _information(spec),
         summed=family.summed,
     )

@@ -4,10 +4,20 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.compiling import row_function
-from hierbayes.families.record import ABOVE_ZERO, POSITIVE_LINKS, TINY, Array, Family, Parameter, first_value
+from hierbayes.compiling import deferred, row_function
+from hierbayes.families.record import (
+    ABOVE_ZERO,
+    POSITIVE_LINKS,
+    TINY,
+    Array,
+    Family,
+    Parameter,
+    Tails,
+    first_value,
+)
+from hierbayes.families.weibull import moment_between
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
-from hierbayes.special import exp_lane
+from hierbayes.special import exp_lane, exponential_tails
 
 
 @row_function
@@ -15,6 +25,22 @@ def row(y: float, mu: PositiveRow) -> tuple[float, float]:
     """Return the log density and its score in log mu."""
     ratio = y * exp_lane(-mu.log)
     return -mu.log - ratio, ratio - 1.0
+
+
+@deferred
+def tails(y: float, mu: PositiveRow) -> tuple[float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its score in log mu."""
+    if y <= 0.0:
+        return -np.inf, 0.0, 0.0, 0.0
+    below, rise, above, fall = exponential_tails(np.log(y) - mu.log)
+    return below, -rise, above, -fall
+
+
+def moments(lower: Array, upper: Array, mu: Positive) -> tuple[Array, Array]:
+    """Mean and variance between two ends."""
+    low, high = np.maximum(lower, 0.0) / mu.value, upper / mu.value
+    once, twice = (moment_between(low, high, k) for k in (1, 2))
+    return mu.value * once, np.square(mu.value) * np.maximum(twice - np.square(once), 0.0)
 
 
 def simulate(rng: np.random.Generator, mu: Positive) -> Array:
@@ -43,6 +69,7 @@ FAMILY = Family(
     mean=first_value,
     variance=lambda mu: np.square(mu.value),
     cdf=cdf,
+    tails=Tails(tails, moments, lambda y, lam: -y * lam),
     information=lambda mu: 1 + 0 * mu.value,
     equation="Exponential(rate 1/mu)",
     place=16,

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from hierbayes.compiling import row_function
-from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, first_value, sigma
+from hierbayes.compiling import deferred, row_function
+from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, Tails, first_value, sigma
 from hierbayes.kinds import NUMBER, NumberRow, ParameterValues, Positive, PositiveRow
+from hierbayes.special import log_ndtr
 
 LOG_2PI = float(np.log(2 * np.pi))
 
@@ -17,6 +18,35 @@ def row(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, floa
     """Return the log density but for its constant, and its scores in mu and log sigma."""
     z = (y - mu.value) / sigma.value
     return -0.5 * z * z - sigma.log, z / sigma.value, z * z - 1.0
+
+
+@deferred
+def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores in mu and log sigma."""
+    z = (y - mu.value) / sigma.value
+    below, rise = log_ndtr(z)
+    above, fall = log_ndtr(-z)
+    return below, -rise / sigma.value, -z * rise, above, fall / sigma.value, z * fall
+
+
+def moments(lower: Array, upper: Array, mu: ParameterValues, sigma: Positive) -> tuple[Array, Array]:
+    """Mean and variance between two ends (Johnson, Kotz & Balakrishnan 1994, 13.10.1)."""
+    low, high = (lower - mu.value) / sigma.value, (upper - mu.value) / sigma.value
+    mass = log_between(low, high)
+    at_low, at_high = (np.exp(-0.5 * (z * z + LOG_2PI) - mass) for z in (low, high))
+    shift = at_low - at_high
+    rest = np.where(np.isfinite(low), low, 0.0) * at_low - np.where(np.isfinite(high), high, 0.0) * at_high
+    return mu.value + sigma.value * shift, np.square(sigma.value) * np.maximum(1 + rest - shift * shift, 0.0)
+
+
+def log_between(low: Array, high: Array) -> Array:
+    """log(Φ(high) − Φ(low)), from the tail in which both lie."""
+    flip = low + high > 0
+    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
+    larger, smaller = special.log_ndtr(high), special.log_ndtr(low)
+    with np.errstate(divide="ignore"):
+        value: Array = larger + np.log(-np.expm1(smaller - larger))
+    return value
 
 
 def simulate(rng: np.random.Generator, mu: ParameterValues, sigma: Positive) -> Array:
@@ -44,6 +74,7 @@ FAMILY = Family(
     mean=first_value,
     variance=lambda mu, sigma: np.square(sigma.value) + 0 * mu.value,
     cdf=lambda y, mu, sigma: special.ndtr((y - mu.value) / sigma.value),
+    tails=Tails(tails, moments),
     information=lambda mu, sigma: 1 / np.square(sigma.value),
     equation="Normal(mu, sigma)",
     normal=True,

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.compiling import written
-from hierbayes.families.record import Array, Family, Parameter
+from hierbayes.compiling import Deferred, written
+from hierbayes.families.record import Array, Family, Parameter, Tails
 from hierbayes.kinds import POSITIVE, ParameterValues, positive_row
 from hierbayes.special import exp_lane, log1p_lane
 
@@ -128,16 +128,22 @@ def _changed(
     given = [f"positive_row({logs[name]})" if name in logs else name for name in names]
     name = "_".join(part for part in (base.name, base.variant, added.name) if part)
 
-    found = ["value", *(f"score_{n}" for n in names)]
-    scores = [f"score_{n} * {factors[n]}" if n in factors else f"score_{n}" for n in kept]
-    body = [
-        *lines,
-        f"{', '.join(found)} = inner({', '.join(['y', *given, *once])})",
-        f"return {', '.join(['value', *scores, '0.0'])}",
-    ]
-    heading = f"def {name}_row({', '.join(['y', *kept, added.name, *once])}):"
-    source = "\n".join([heading, *(f"    {line}" for line in body), ""])
-    tools: dict[str, Any] = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
+    def through_row(word: str, values: tuple[str, ...], inner: Deferred) -> Deferred:
+        """The base family's row function, which returns values with their scores, of changed parameters."""
+        found = [f"{value}{part}" for value in values for part in ("", *(f"_{n}" for n in names))]
+        returned = []
+        for value in values:
+            scores = [f"{value}_{n} * {factors[n]}" if n in factors else f"{value}_{n}" for n in kept]
+            returned += [value, *scores, "0.0"]
+        body = [
+            *lines,
+            f"{', '.join(found)} = inner({', '.join(['y', *given, *once])})",
+            f"return {', '.join(returned)}",
+        ]
+        heading = f"def {name}_{word}({', '.join(['y', *kept, added.name, *once])}):"
+        source = "\n".join([heading, *(f"    {line}" for line in body), ""])
+        tools: dict[str, Any] = {"positive_row": positive_row, "exp_lane": exp_lane, "log1p_lane": log1p_lane}
+        return written(f"{name}_{word}", source, __file__, __name__, inner=inner, **tools)
 
     def through(function: Callable[..., Array] | None) -> Callable[..., Array] | None:
         if function is None:
@@ -147,10 +153,19 @@ def _changed(
     def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
         return base.in_tensors(pm, **change(parameters))
 
+    def moments(lower: Array, upper: Array, **parameters: ParameterValues) -> tuple[Array, Array]:
+        assert base.tails is not None, "the base family has tails"
+        return base.tails.moments(lower, upper, **change(parameters))
+
+    tails = base.tails and Tails(
+        through_row("tails", ("below", "above"), base.tails.row), moments, base.tails.above
+    )
+    assert base.row is not None, "the base family has a row function"
     return replace(
         base,
         parameters=(*base.parameters, added),
-        row=written(f"{name}_row", source, __file__, __name__, inner=base.row, **tools),
+        row=through_row("row", ("value",), base.row),
+        tails=tails,
         graph=graph,
         simulate=lambda rng, **parameters: base.simulate(rng, **change(parameters)),
         mean=through(base.mean),

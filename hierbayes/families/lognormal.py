@@ -5,10 +5,39 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from hierbayes.families.gaussian import LOG_2PI, row
+from hierbayes.compiling import deferred
+from hierbayes.families.gaussian import LOG_2PI, log_between, row
 from hierbayes.families.gaussian import simulate as simulate_normal
-from hierbayes.families.record import ABOVE_ZERO, Array, Family, Parameter, sigma
-from hierbayes.kinds import NUMBER, ParameterValues, Positive
+from hierbayes.families.gaussian import tails as normal_tails
+from hierbayes.families.record import ABOVE_ZERO, Array, Family, Parameter, Tails, sigma
+from hierbayes.kinds import NUMBER, NumberRow, ParameterValues, Positive, PositiveRow
+
+
+@deferred
+def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores in mu and log sigma."""
+    if y <= 0.0:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    return normal_tails(np.log(y), mu, sigma)
+
+
+def moments(lower: Array, upper: Array, mu: ParameterValues, sigma: Positive) -> tuple[Array, Array]:
+    """Mean and variance between two ends.
+
+    Of the k-th moment such a share lies between them as of a lognormal distribution with mu + k sigma².
+    """
+    with np.errstate(divide="ignore"):
+        ends = np.log(np.maximum(lower, 0.0)), np.log(upper)
+
+    def log_mass(k: int) -> Array:
+        return log_between(*((end - mu.value) / sigma.value - k * sigma.value for end in ends))
+
+    def log_moment(k: int) -> Array:
+        found: Array = k * mu.value + np.square(k * sigma.value) / 2 + log_mass(k) - log_mass(0)
+        return found
+
+    once = np.exp(log_moment(1))
+    return once, np.square(once) * np.maximum(np.expm1(log_moment(2) - 2 * log_moment(1)), 0.0)
 
 
 def mean(mu: ParameterValues, sigma: Positive) -> Array:
@@ -43,6 +72,7 @@ FAMILY = Family(
     own_in_mean=("sigma",),
     variance=lambda mu, sigma: np.expm1(np.square(sigma.value)) * mean(mu, sigma) ** 2,
     cdf=lambda y, mu, sigma: special.ndtr((np.log(y) - mu.value) / sigma.value),
+    tails=Tails(tails, moments),
     information=lambda mu, sigma: 1 / np.square(sigma.value),
     equation="LogNormal(mu, sigma)",
     log_response=True,

@@ -132,6 +132,28 @@ class Parameter:
 
 
 @dataclass(frozen=True, eq=False)
+class Tails:
+    """The probabilities below and above a value: what responses need that are censored or truncated.
+
+    Attributes
+    ----------
+    row : Deferred
+        ``row(y, *parameters[, once])``: the logarithm of P(Y <= y) and its scores in the parameters' inner coordinates,
+        then that of P(Y > y) and its scores; of numbers, compiled. `y` is the response itself, any finite number.
+    moments : callable
+        ``moments(lower, upper, **parameters)``: mean and variance of Y given lower < Y <= upper, either of which may be
+        infinite.
+    above : callable or None
+        ``above(y, **arguments)``: the logarithm of P(Y > y) in tensors, from the arguments of PyMC's distribution,
+        where PyMC has but the logarithm of one minus P(Y <= y).
+    """
+
+    row: Deferred
+    moments: Callable[..., tuple[Array, Array]]
+    above: Callable[..., Any] | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Family:
     """A response distribution over named parameters.
 
@@ -174,6 +196,11 @@ class Family:
     cdf : callable or None
         ``cdf(y, [trials,] **parameters)``: probability of a response of `y` or less, `y` in the support; NaN for
         parameters that the distribution cannot have.
+    tails : Tails or None
+        Where responses may be censored or truncated.
+    known_between : callable or None
+        ``known_between(y, **parameters)``: the ends between which responses are known to lie, the lower one excluded;
+        both are `y` in rows that are not censored. None where no row is.
     probabilities : callable or None
         ``probabilities(**parameters)``: of each category, on a last axis; for responses that are categories.
     information : callable or None
@@ -250,6 +277,8 @@ class Family:
     mean: Callable[..., Array] | None = None
     variance: Callable[..., Array] | None = None
     cdf: Callable[..., Array] | None = None
+    tails: Tails | None = None
+    known_between: Callable[..., tuple[Array, Array]] | None = None
     probabilities: Callable[..., Array] | None = None
     information: Callable[..., Array] | None = None
     needs_trials: bool = False
@@ -389,9 +418,18 @@ class Family:
         """Whether the expected response is a multiple of the linear predictor's exponential."""
         return self.mean_of != "other" and link == ("identity" if self.log_response else "log")
 
-    def constant(self, y: Array, trials: Array | None = None) -> Array:
-        """What `row` leaves out of the log density of responses, whatever the parameters: the shape of `y`."""
-        return self.of_y_alone(y, *self.of_trials(trials, y))
+    def constant(
+        self, y: Array, trials: Array | None = None, known: Mapping[str, ParameterValues] | None = None
+    ) -> Array:
+        """What `row` leaves out of the log density of responses, whatever is learnt of the parameters.
+
+        `known` has those that rows state, at least. The probability of a censored response has nothing left out.
+        """
+        left_out = self.of_y_alone(y, *self.of_trials(trials, y))
+        if self.known_between is None:
+            return left_out
+        lower, upper = self.known_between(y, **(known or {}))
+        return np.where(lower < upper, 0.0, left_out)
 
     def at(self, eta: Array, own: Mapping[str, Any], link: Link) -> "Responses":
         """Responses where the first parameter's linear predictor is `eta`: see `given`."""
@@ -532,7 +570,7 @@ class Responses:
             t[place] = flat(inner)
         out = family.rows.evaluate(flat(family.response(y)), flat(counts[0]) if counts else None, t)
         value, *scores = (column.reshape(shape, order=order) for column in out)
-        value = value + family.constant(y, counts[0] if counts else None)
+        value = value + family.constant(y, counts[0] if counts else None, self.parameters)
         for _, _, possible in components:
             if possible is not True:
                 value = np.where(possible, value, -np.inf)
@@ -564,6 +602,27 @@ class Responses:
             return function(y, *self.family.of_trials(trials, y), **self.parameters)
         inside = {name: values.possible() for name, values in self.parameters.items()}
         return np.where(possible, function(y, *self.family.of_trials(trials, y), **inside), np.nan)
+
+    def upto(self, y: Array, trials: Array | None = None) -> Array:
+        """Probability of a response that is no more than `y` can be: than the end of what is known of it."""
+        return self.cdf(self._known_between(y)[1], trials)
+
+    def in_steps(self, y: Array) -> NDArray[np.bool_]:
+        """Which responses have a probability and no density: counts, atoms, and those that are censored."""
+        support = self.family.support
+        return support.whole | np.isin(y, support.atoms) | self.censored(y)
+
+    def censored(self, y: Array) -> NDArray[np.bool_]:
+        """Of which responses (n,) it is known only between which ends they lie."""
+        lower, upper = self._known_between(y)
+        return lower < upper
+
+    def _known_between(self, y: Array) -> tuple[Array, Array]:
+        """The ends between which the responses are known to lie, (n,): what rows state is the same in all draws."""
+        if self.family.known_between is None:
+            return y, y
+        lower, upper = self.family.known_between(y, **self.parameters)
+        return lower.reshape(-1, len(y))[0], upper.reshape(-1, len(y))[0]
 
     def probabilities(self) -> Array:
         """Probability of each category, on a last axis."""

@@ -31,7 +31,10 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
     ),
-    **dict.fromkeys(("cox", "survival"), "'weibull' is for times that all ended; brms and Bambi have more"),
+    **dict.fromkeys(
+        ("cox", "survival"),
+        "times, censored too, are 'weibull', 'lognormal' or 'exponential': time | cens(status)",
+    ),
     "multinomial": "'categorical' is for one choice a row; brms and Bambi have counts of several",
     "dirichlet": "brms and Bambi have it",
     "logistic": "for a yes/no response take 'bernoulli'",

@@ -255,6 +255,7 @@ def _with(
         "row": row,
         "response": response,
         "of_y_alone": of_y_alone,
+        "tails": None,
         "information": None,
         "own_in_mean": (*base.own_in_mean, added.name),
         "mean_of": "multiple",

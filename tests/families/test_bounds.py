@@ -1,0 +1,432 @@
+"""Censored and truncated responses: densities, answers, and what is refused."""
+
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose
+from scipy import integrate, special, stats
+
+import hierbayes as hb
+from hierbayes.data.settling import settle
+from hierbayes.families import FAMILIES, get_family
+from hierbayes.formula import parse
+from hierbayes.links import LINKS
+from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
+
+KIDNEY = hb.load_dataset("kidney")
+LEFT, NONE, RIGHT, INTERVAL = -1.0, 0.0, 1.0, 2.0
+OWN = {"gaussian": {"sigma": 1.3}, "lognormal": {"sigma": 0.8}, "weibull": {"shape": 1.4}, "exponential": {}}
+TAILED = [name for name, family in FAMILIES.items() if family.tails is not None]
+each_family = pytest.mark.parametrize("name", TAILED)
+BOUNDS = {"": "", "lb": "trunc(lb=l)", "ub": "trunc(ub=u)", "both": "trunc(lb=l, ub=u)"}
+
+
+def scipys(name: str, eta: np.ndarray, **own):
+    """The family's distribution as SciPy has it, at the values of `OWN` unless others are given."""
+    own = OWN[name] | own
+    match name:
+        case "gaussian":
+            return stats.norm(eta, own["sigma"])
+        case "lognormal":
+            return stats.lognorm(own["sigma"], scale=np.exp(eta))
+        case "weibull":
+            return stats.weibull_min(own["shape"], scale=np.exp(eta) / special.gamma(1 + 1 / own["shape"]))
+        case "exponential":
+            return stats.expon(scale=np.exp(eta))
+    raise AssertionError(f"what is the distribution of family {name}?")
+
+
+def family_of(name: str, additions: str):
+    """A family with its known parameters."""
+    return settle({"mu": parse(f"y | {additions} ~ 1")}, pd.DataFrame({"y": [1.0]}), get_family(name)[0])[1]
+
+
+def at(name: str, additions: str, eta, **stated):
+    family = family_of(name, additions)
+    own = OWN[name] | {k: np.asarray(v) for k, v in stated.items()}
+    return family.at(np.asarray(eta), own, LINKS[family.first.links[0]])
+
+
+def likelihood_of(fit, name: str) -> np.ndarray:
+    """Each row's log-likelihood in every draw: (draws, rows)."""
+    values = fit.log_likelihood()["log_likelihood"][name].to_numpy()
+    return values.reshape(-1, values.shape[-1])
+
+
+# -- densities ----------------------------------------------------------------------------------------------------
+
+ETA = np.array([-0.4, 0.3, 1.1])
+Y = np.array([0.6, 1.2, 3.0])
+ENDS = {"l": np.array([0.5, 0.2, 1.0]), "u": np.array([4.0, 9.0, 6.0])}
+
+
+def test_families_of_others_claim_no_tails_of_theirs():
+    assert set(TAILED) == set(OWN)
+
+
+@pytest.mark.parametrize(("status", "bounds"), list(itertools.product([LEFT, NONE, RIGHT, INTERVAL], BOUNDS)))
+@each_family
+def test_densities_are_scipys(name, status, bounds):
+    additions = " + ".join(part for part in ("cens(c, b)", BOUNDS[bounds]) if part)
+    lower = ENDS["l"] if bounds in ("lb", "both") else -np.inf
+    upper = ENDS["u"] if bounds in ("ub", "both") else np.inf
+    y2 = Y + 0.7
+    stated = {"cens": np.full(3, status), "y2": y2, "lb": lower, "ub": upper}
+    known = {p.name for p in family_of(name, additions).known}
+    found = at(name, additions, ETA, **{n: v for n, v in stated.items() if n in known}).log_density(Y)
+    exact = scipys(name, ETA)
+    whole = FAMILIES[name].support.whole
+    below = exact.cdf(lower - whole)
+    expected = {
+        LEFT: exact.cdf(Y) - below,
+        NONE: exact.pmf(Y) if whole else exact.pdf(Y),
+        RIGHT: exact.cdf(upper) - exact.cdf(Y),
+        INTERVAL: exact.cdf(np.minimum(y2, upper)) - exact.cdf(Y),
+    }[status] / (exact.cdf(upper) - below)
+    assert_allclose(found, np.log(expected), rtol=1e-10)
+
+
+@pytest.mark.parametrize(("status", "bounds"), list(itertools.product([LEFT, RIGHT, INTERVAL], BOUNDS)))
+@pytest.mark.parametrize(("name", "link"), [(name, link) for name in TAILED for link in FAMILIES[name].links])
+def test_scores_are_differences(name, link, status, bounds):
+    additions = " + ".join(part for part in ("cens(c, b)", BOUNDS[bounds]) if part)
+    family = family_of(name, additions)
+    eta = np.array([0.6, 1.1, 1.7])
+    stated = {"cens": np.full(3, status), "y2": Y + 0.7, "lb": ENDS["l"], "ub": ENDS["u"]}
+    known = {p.name: stated[p.name] for p in family.known}
+
+    def density(eta, own):
+        return family.at(eta, own | known, LINKS[link]).log_density(Y)
+
+    def difference(moved):
+        near, far = (moved(k) - moved(-k) for k in (1e-3, 2e-3))
+        return (8 * near - far) / 12e-3
+
+    own = {n: np.asarray(v) for n, v in OWN[name].items()}
+    _, scores = family.at(eta, own | known, LINKS[link]).evaluate(Y)
+    assert_allclose(scores[0], difference(lambda h: density(eta + h, own)), rtol=1e-6, atol=1e-8)
+    for place, (parameter, value) in enumerate(own.items(), start=1):
+        found = difference(lambda h, p=parameter, v=value: density(eta, own | {p: v + h}))
+        assert_allclose(scores[place], found, rtol=1e-6, atol=1e-8)
+    assert not np.any(scores[1 + len(own) :])
+
+
+def exact_tails(name: str, y: float, eta: float) -> tuple[float, float]:
+    """Logarithms of the probabilities below and above."""
+    if name in ("gaussian", "lognormal"):
+        z = ((y if name == "gaussian" else np.log(y)) - eta) / OWN[name]["sigma"]
+        return stats.norm.logcdf(z), stats.norm.logsf(z)
+    shape = OWN[name].get("shape", 1.0)
+    hazard = (y / np.exp(eta) * special.gamma(1 + 1 / shape)) ** shape
+    below = np.log1p(-np.exp(-hazard)) if hazard > 1 else np.log(-np.expm1(-hazard))
+    return below, -hazard
+
+
+@pytest.mark.parametrize("eta", [-12.0, -5.0, 0.0, 5.0, 12.0])
+@each_family
+def test_nothing_is_lost_in_the_tails(name, eta):
+    y = np.array([0.7])
+    below, above = exact_tails(name, 0.7, eta)
+    for status, expected in ((LEFT, below), (RIGHT, above)):
+        value, scores = at(name, "cens(c)", [eta], cens=[status]).evaluate(y)
+        assert_allclose(value[0], expected, rtol=1e-11)
+        assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("eta", [-40.0, 40.0])
+@each_family
+def test_scores_are_finite_however_far_out(name, eta):
+    for status, bounds in itertools.product([LEFT, NONE, RIGHT, INTERVAL], [{}, {"lb": [0.5], "ub": [2.0]}]):
+        additions = "cens(c, b)" + (" + trunc(lb=l, ub=u)" if bounds else "")
+        value, scores = at(name, additions, [eta], cens=[status], y2=[1.0], **bounds).evaluate(
+            np.array([0.7])
+        )
+        assert np.isfinite([value, *scores]).all(), (status, bounds)
+
+
+def test_an_interval_far_in_a_tail_keeps_its_digits():
+    """P(30 < Z <= 30.001) of a normal variable, whose distribution function is 1 to rounding at both ends."""
+    near, far = special.erfcx(np.array([30.0, 30.001]) / np.sqrt(2))
+    exact = np.log(0.5 * (near - far * np.exp(-0.5 * (30.001**2 - 30.0**2)))) - 0.5 * 30.0**2
+    found = family_of("gaussian", "cens(c, b)").at(
+        np.zeros(2), {"sigma": np.array(1.0), "cens": np.array([2.0, 2.0]), "y2": np.array([30.001, -30.0])},
+        LINKS["identity"],
+    )  # fmt: skip
+    assert_allclose(found.log_density(np.array([30.0, -30.001])), exact, rtol=1e-11)
+
+
+# -- what bounds leave ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bounds", ["lb", "ub", "both"])
+@each_family
+def test_moments_between_bounds_are_integrals(name, bounds):
+    stated = {"lb": ENDS["l"], "ub": ENDS["u"]}
+    truncated = at(name, BOUNDS[bounds], ETA, **(stated if bounds == "both" else {bounds: stated[bounds]}))
+    for place, eta in enumerate(ETA):
+        low = ENDS["l"][place] if bounds != "ub" else (-np.inf if name == "gaussian" else 0.0)
+        high = ENDS["u"][place] if bounds != "lb" else np.inf
+        mass, first, second = (
+            integrate.quad(lambda y, k=k, eta=eta: y**k * scipys(name, eta).pdf(y), low, high, epsabs=1e-12)[
+                0
+            ]
+            for k in range(3)
+        )
+        assert_allclose(truncated.mean()[place], first / mass, rtol=1e-7)
+        assert_allclose(truncated.variance()[place], second / mass - (first / mass) ** 2, rtol=1e-6)
+
+
+@each_family
+def test_moments_far_in_a_tail_stay_near_the_bound(name):
+    truncated = at(name, "trunc(lb=l, ub=u)", ETA, lb=[60.0] * 3, ub=[61.0] * 3)
+    mean, sd = truncated.mean(), np.sqrt(truncated.variance())
+    assert ((mean > 60) & (mean < 60.51)).all()
+    assert ((sd > 0) & (sd < 0.3)).all()
+
+
+@pytest.mark.parametrize("far", [False, True])
+@each_family
+def test_simulated_responses_lie_between_bounds_and_have_the_cdf(name, far):
+    """Where a share of 1e-9 or less lies between the bounds too: then by the inverse."""
+    lb, ub = (np.array([40.0, 50.0, 60.0]), np.array([45.0, 51.0, 90.0])) if far else (ENDS["l"], ENDS["u"])
+    drawn = at(name, "trunc(lb=l, ub=u)", np.tile(ETA, (4000, 1)), lb=lb, ub=ub)
+    y = drawn.simulate(np.random.default_rng(1))
+    assert ((y >= lb) & (y <= ub)).all()
+    share = at(name, "trunc(lb=l, ub=u)", np.tile(ETA, (4000, 1)), lb=lb, ub=ub).cdf(y)
+    for column in share.T:
+        assert stats.kstest(column, "uniform").pvalue > 1e-4
+    ends = at(name, "trunc(lb=l, ub=u)", ETA, lb=lb, ub=ub)
+    assert_allclose(ends.cdf(ub), 1.0)
+    assert_allclose(ends.cdf(lb - 1), 0.0)
+
+
+def test_bounds_that_one_draw_cannot_have_are_not_another_draws_affair():
+    eta = np.array([[0.2, 0.4], [1.0, 2.0]])
+    truncated = at("weibull", "trunc(lb=l)", eta, lb=[0.5, 1.0])
+    assert_allclose(truncated.mean()[1], at("weibull", "trunc(lb=l)", eta[1], lb=[0.5, 1.0]).mean())
+
+
+# -- references ----------------------------------------------------------------------------------------------------
+
+# library(survival); survreg(Surv(time, status) ~ age + sex, kidney, dist=…): coefficients, scale, logLik
+SURVREG = {
+    "lognormal": ([4.82102048344, -0.00528556952912, -1.3766901657], 1.18482366516, -331.979812513),
+    "weibull": ([5.24853515885, -0.00403419864604, -0.96548363705], 1.10331944469, -336.554156479),
+    "exponential": ([5.27915768103, -0.00443922289971, -0.884997982592], 1.0, -337.132050004),
+    "gaussian": (
+        [4.82102048344, -0.00528556952912, -1.3766901657],
+        1.18482366516,
+        -98.5323499487,
+    ),  # of log(time)
+}
+
+
+def at_survregs(name: str, X: np.ndarray, coefficients, scale: float, additions: str, **stated):
+    """The family where survreg found the maximum: of a Weibull it has the logarithm of the scale, and 1 / shape."""
+    eta = X @ np.asarray(coefficients)
+    own = {"sigma": scale} if name in ("gaussian", "lognormal") else {}
+    if name == "weibull":
+        own, eta = {"shape": 1 / scale}, eta + special.gammaln(1 + scale)
+    family = family_of(name, additions)
+    return family.at(eta, {k: np.asarray(v) for k, v in (own | stated).items()}, LINKS[family.first.links[0]])
+
+
+@pytest.mark.parametrize("name", SURVREG)
+def test_survregs_estimates_are_the_maximum(name):
+    coefficients, scale, expected = SURVREG[name]
+    X = np.column_stack([np.ones(76), KIDNEY["age"], KIDNEY["sex"] == "male"]).astype(float)
+    y = KIDNEY["time"].to_numpy(float)
+    y = np.log(y) if name == "gaussian" else y
+    found = at_survregs(name, X, coefficients, scale, "cens(c)", cens=1.0 - KIDNEY["status"])
+    value, scores = found.evaluate(y)
+    assert_allclose(value.sum(), expected, rtol=1e-10)
+    assert_allclose(X.T @ scores[0] / np.abs(X).sum(axis=0), 0, atol=1e-5)
+    if len(scores) > 2:
+        assert_allclose(scores[1].sum(), 0, atol=1e-3)
+
+
+def test_survregs_intervals_and_left_censoring():
+    """Times known to the month, Surv(lo, lo + 30, type="interval2"); those up to 20 days, Surv(…, type="left")."""
+    X = np.column_stack([np.ones(76), KIDNEY["sex"] == "male"]).astype(float)
+    time = KIDNEY["time"].to_numpy(float)
+    begun = np.floor(time / 30) * 30 + 1
+    found = at_survregs(
+        "weibull", X, [4.64582512809, -0.755666417958], 1.26552324558, "cens(c, b)",
+        cens=np.full(76, INTERVAL), y2=begun + 30,
+    )  # fmt: skip
+    assert_allclose(found.log_density(begun).sum(), -164.228153487, rtol=1e-9)
+    status = np.where(time <= 20, LEFT, NONE)
+    found = at_survregs("lognormal", X, [4.11725343887, -1.1842486268], 1.28820198349, "cens(c)", cens=status)
+    assert_allclose(found.log_density(np.maximum(time, 20)).sum(), -354.678546248, rtol=1e-9)
+
+
+# -- models --------------------------------------------------------------------------------------------------------
+
+
+def times(name: str, rows: int = 300, seed: int = 5) -> pd.DataFrame:
+    """Responses of 30 groups with a slope of 0.4: all censored in some way, or truncated."""
+    rng, columns = grouped(rows, 30, seed)
+    eta = 1.0 + columns["eta"]
+    y = scipys(name, eta).rvs(random_state=rng)
+    end = scipys(name, 1.2).rvs(size=rows, random_state=rng)
+    width = 1.0 if FAMILIES[name].support.whole else 0.5
+    kind = np.arange(rows) % 3
+    begun = np.floor(y / width) * width
+    early = (kind == 1) & (y < 1.5)
+    interval = (kind == 2) & (begun > 0)
+    status = np.where(
+        interval, INTERVAL, np.where(early, LEFT, np.where((kind == 0) & (y > end), RIGHT, NONE))
+    )
+    seen = np.select([interval, early, status == RIGHT], [begun, 1.5, end], y)
+    table = pd.DataFrame({"x": columns["x"], "g": columns["g"], "y": seen, "end": begun + width, "exact": y})
+    words = {LEFT: "left", NONE: "none", RIGHT: "right", INTERVAL: "interval"}
+    return table.assign(status=pd.Series(status).map(words), low=0.4 - 0.2 * (kind == 2))
+
+
+@pytest.mark.parametrize("additions", ["cens(status, end)", "trunc(lb=low, ub=200)", "cens(late)"])
+@each_family
+def test_the_kernel_is_the_graph(name, additions):
+    rows = times(name).assign(late=lambda rows: rows["status"] == "right")
+    rows = rows[rows["y"] >= 0.4]
+    assert_kernel_is_the_graph(hb.Model(f"y | {additions} ~ x + (1 | g)", rows, family=name))
+
+
+@each_family
+def test_censored_responses_are_fitted_and_answered(name):
+    model = hb.Model("y | cens(status, end) ~ x + (1 | g)", times(name, 900), family=name)
+    assert "not collapsed: the response is censored" in repr(model) or name in ("weibull", "exponential")
+    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0, "sd[g, Intercept]": 0.5} | OWN[name])
+    assert_allclose(
+        likelihood_of(fit, "y")[:, :60], probabilities_of(fit, name, fit.data.iloc[:60]), rtol=1e-6
+    )
+
+
+def probabilities_of(fit, name: str, rows: pd.DataFrame) -> np.ndarray:
+    """Logarithms of each row's probability or density by SciPy, in every draw: (draws, rows)."""
+    draws = fit.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
+    b = draws["b"]
+    eta = b.sel(coef="Intercept").to_numpy()[:, None] + np.outer(b.sel(coef="x"), rows["x"])
+    eta += draws["r_g"].to_numpy()[:, rows["g"].to_numpy(), 0]
+    own = {n: draws[n].to_numpy()[:, None] for n in OWN[name]}
+    exact, y = scipys(name, eta, **own), rows["y"].to_numpy()
+    return np.select(
+        [rows["status"] == word for word in ("left", "right", "interval")],
+        [
+            exact.logcdf(y),
+            exact.logsf(y),
+            np.log(np.maximum(exact.cdf(rows["end"].to_numpy()) - exact.cdf(y), 1e-300)),
+        ],
+        exact.logpmf(y) if FAMILIES[name].support.whole else exact.logpdf(y),
+    )
+
+
+@each_family
+def test_truncated_responses_are_fitted_and_answered(name):
+    rows = times(name, 1500)
+    rows = rows.assign(y=rows["exact"])[(rows["exact"] >= rows["low"]) & (rows["exact"] <= 8)]
+    model = hb.Model("y | trunc(lb=low, ub=8) ~ x + (1 | g)", rows, family=name)
+    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0} | OWN[name])
+    new = pd.DataFrame({"x": [0.0, 3.0], "g": [0, 1], "low": [2.0, 7.0]})
+    drawn = fit.predict(new, kind="response", output="draws").to_numpy().reshape(-1, 2)
+    assert ((drawn >= new["low"].to_numpy()) & (drawn <= 8)).all()
+    mean = fit.predict(new, output="draws").to_numpy().reshape(-1, 2)
+    assert ((mean >= new["low"].to_numpy()) & (mean <= 8)).all()
+    assert np.all(np.abs(mean.mean(0) - drawn.mean(0)) < 4.5 * drawn.std(0) / np.sqrt(len(drawn)))
+    with pytest.raises(hb.DataError, match="no column 'low'"):
+        fit.predict(new.drop(columns="low"))
+
+
+@pytest.fixture(scope="module")
+def catheters():
+    return hb.fit(
+        "time | cens(1 - status) ~ sex + (1 | patient)", KIDNEY, family="weibull", seed=1, progress=False
+    )
+
+
+def test_new_rows_need_no_status(catheters):
+    new = {"sex": ["female", "male"], "patient": [None, None]}
+    plain, told = catheters.predict(new), catheters.predict(new | {"status": [0, 1]})
+    pd.testing.assert_frame_equal(plain, told)
+    assert np.isfinite(catheters.predict(new, kind="response")[["lower", "upper"]].to_numpy()).all()
+
+
+def test_a_censored_fit_is_saved_and_loaded(catheters, tmp_path):
+    catheters.save(tmp_path / "fit.nc")
+    again = hb.load(tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(again.summary(), catheters.summary())
+    assert again.loo().elpd == catheters.loo().elpd
+    pd.testing.assert_frame_equal(again.residuals(seed=3), catheters.residuals(seed=3))
+
+
+def test_residuals_of_censored_rows_are_quantiles_alone(catheters):
+    table, censored = catheters.residuals(), KIDNEY["status"].to_numpy() == 0
+    assert table["residual"].isna().to_numpy().tolist() == censored.tolist()
+    assert table["pearson"].isna().to_numpy().tolist() == censored.tolist()
+    assert table["quantile"].between(0, 1).all()
+    with pytest.raises(hb.UnsupportedError, match="never censored"):
+        catheters.plot_ppc()
+
+
+def test_the_same_status_in_other_words_is_the_same_model():
+    words = {0: "right", 1: "none"}
+    tables = {
+        "1 - status": KIDNEY,
+        "status == 0": KIDNEY,
+        "late": KIDNEY.assign(late=KIDNEY["status"] == 0),
+        "how": KIDNEY.assign(how=KIDNEY["status"].map(words)),
+        "kind": KIDNEY.assign(kind=pd.Categorical(KIDNEY["status"].map(words))),
+    }
+    found = [
+        hb.Model(f"time | cens({text}) ~ sex", rows, family="weibull").approximate(seed=1, progress=False)
+        for text, rows in tables.items()
+    ]
+    for fit in found[1:]:
+        pd.testing.assert_frame_equal(fit.summary(), found[0].summary())
+
+
+@pytest.mark.parametrize("kind", ["numbers", "objects"])
+def test_rows_without_an_upper_end_stay_where_they_need_none(kind):
+    rows = times("weibull")
+    end = rows["end"].where(rows["status"] == "interval")
+    if kind == "objects":
+        rows = rows.assign(y=rows["y"].clip(lower=1).round(), end=(2 * rows["y"].round() + 5).astype(int))
+        end = rows["end"].astype("Int64").where(rows["status"] == "interval")
+    complete = hb.Model("y | cens(status, end) ~ x", rows, family="weibull")
+    gaps = hb.Model("y | cens(status, end) ~ x", rows.assign(end=end), family="weibull")
+    assert len(gaps.data) == len(rows)
+    found = [model.approximate(seed=1, progress=False).summary() for model in (complete, gaps)]
+    pd.testing.assert_frame_equal(*found)
+    lost = end.copy()
+    lost[(rows["status"] == "interval").idxmax()] = None
+    with pytest.warns(hb.DataWarning, match="1 of 300 rows left out for missing values in end"):
+        assert len(hb.Model("y | cens(status, end) ~ x", rows.assign(end=lost), family="weibull").data) == 299
+
+
+def test_all_responses_beyond_one_end_are_a_finding():
+    with pytest.warns(hb.DataWarning, match=r"\[all-censored\] .* always from the right"):
+        hb.Model("time | cens(1) ~ sex", KIDNEY, family="weibull")
+    found = hb.Model("time | cens(1 - status) ~ sex", KIDNEY, family="weibull").check()
+    assert "all-censored" not in {finding.code for finding in found}
+
+
+def test_standard_errors_beside_censoring():
+    """Of a normal response whose rows state standard errors beside sigma: the whole's tails."""
+    family = family_of("gaussian", "se(s, sigma=True) + cens(c)")
+    se, y = np.array([0.5, 2.0]), np.array([1.0, -0.3])
+    own = {"sigma": np.array(0.7), "se": se, "cens": np.array([RIGHT, LEFT])}
+    total = stats.norm(0.2, np.sqrt(0.7**2 + se**2))
+    value, scores = family.at(np.full(2, 0.2), own, LINKS["identity"]).evaluate(y)
+    assert_allclose(value, [total.logsf(y)[0], total.logcdf(y)[1]], rtol=1e-12)
+    up, down = (
+        family.at(np.full(2, 0.2), own | {"sigma": np.array(0.7 + h)}, LINKS["identity"]).log_density(y)
+        for h in (1e-5, -1e-5)
+    )
+    assert_allclose(scores[1], (up - down) / 2e-5, rtol=1e-6)
+
+
+def test_groups_are_left_out(catheters):
+    found = catheters.logo("patient")
+    assert np.isfinite(found.elpd)
+    assert found.elpd < catheters.loo().elpd
