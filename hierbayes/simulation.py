@@ -11,6 +11,7 @@ from hierbayes.answers.predict import Request, choose_groups, predict_draws, squ
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
+from hierbayes.exchange import in_order
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 from hierbayes.ties import TiedGroup
 
@@ -53,7 +54,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
         values[name] = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
         if own.kind.support == "ordered":  # alike and independent but for their order: sorted, they are in it
             values[name] = np.sort(values[name], axis=-1)
-    return Draws(spec.about_zero(values), 1, draws)
+    return Draws(in_order(spec, spec.about_zero(values)), 1, draws)
 
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:

@@ -20,6 +20,7 @@ from hierbayes.engine.whitened import (
 )
 from hierbayes.engine.whitening.compression import compress
 from hierbayes.engine.whitening.stacked import Stacked
+from hierbayes.exchange import exchanged, in_order
 from hierbayes.several import JointSpec
 from hierbayes.spec import CHAIN_DIMS
 
@@ -30,6 +31,13 @@ def joint_obstacle(spec: JointSpec, designs: Mapping[str, Design]) -> str | None
         obstacle = Whitened().supports(own, designs[name])
         if obstacle:
             return f"of response {name!r} {obstacle}"
+        tied = any(member.response == name for tie in spec.ties for member in tie.members)
+        if tied and exchanged(own):
+            return (
+                f"the components of {own.family.name}, the family of {name!r}, are put in order draw by draw, which "
+                "effects that are tied by an |ID| in models of several responses cannot follow; leave the ID out, or "
+                "state priors by which the components differ"
+            )
     return None
 
 
@@ -47,7 +55,8 @@ def draw_jointly(spec: JointSpec, designs: Mapping[str, Design], settings: Setti
     data: dict[str, Any] = {}
     predictor = own = 0
     for name, one in spec.responses.items():
-        found = spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own))
+        arrays = in_order(one, posterior_arrays(one, drawn, predictor, own))
+        found = spec.joint_arrays(name, arrays)
         data |= {key: ((*CHAIN_DIMS, *dims), values) for key, (dims, values) in found.items()}
         predictor += len(one.layout.predictors)
         own += sum(one.components(one.family.parameter(parameter)) for parameter in one.plain_parameters)

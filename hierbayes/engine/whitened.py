@@ -284,7 +284,7 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
 
 def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
-    start, scale = spec.location_and_scale(parameter)
+    location, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
     free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]
@@ -293,7 +293,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str) -> Predictor:
         offset=bound.offset + added,
         factors=to_factors(spec, design, parameter),
         priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
-        start=start,
+        start=location + spec.family.parameter(parameter).start * scale,
         sds=(
             *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
             *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
