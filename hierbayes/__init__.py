@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from hierbayes.families.checking import check_family
     from hierbayes.families.own import custom_family, parameter, row_function
+    from hierbayes.families.registry import mixture
     from hierbayes.formula import parse
     from hierbayes.joint import JointFit, JointModel
     from hierbayes.model import Fit, Model, fit, load
@@ -50,6 +51,7 @@ _HOMES = {
     "check_family": "families.checking",
     "compare_models": "criticism.criticism",
     "custom_family": "families.own",
+    "mixture": "families.registry",
     "design_grid": "data.designrows",
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
@@ -89,6 +91,7 @@ __all__ = [
     "fit",
     "load",
     "load_dataset",
+    "mixture",
     "parameter",
     "parse",
     "read_prior_file",

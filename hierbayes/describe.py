@@ -10,6 +10,7 @@ from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.engine.streamed import Streamed
+from hierbayes.kinds import NOTHING
 from hierbayes.spec import SIMPLEX, ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
@@ -93,6 +94,8 @@ def equations(spec: ModelSpec) -> list[str]:
         if parameter in known:
             lines.append(f"{parameter}_i = {layout.offsets[0].text}")
             continue
+        if spec.family.parameter(parameter).kind is NOTHING:
+            continue
         link = spec.parameter_link(parameter).name
         left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
         lines.append(f"{left} = {_predictor_words(layout)}")
@@ -120,7 +123,7 @@ def _column_sd(prefix: str, curve: Curve) -> str:
 
 def _indexed(spec: ModelSpec) -> str:
     by_row = (MEAN, "trials", *spec.layout.predictors)
-    return re.sub(rf"(?<![A-Za-z_])({'|'.join(by_row)})(?![A-Za-z_])", r"\1_i", spec.family.equation)
+    return re.sub(rf"(?<![A-Za-z_])({'|'.join(by_row)})(?![A-Za-z_0-9])", r"\1_i", spec.family.equation)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:

@@ -441,6 +441,15 @@ PROBABILITY = Kind(
     lambda p: np.log(np.maximum(p, TINY)) + np.log(np.maximum(1 - p, TINY)),
     domains={"identity": (0.0, 1.0), "log": (-np.inf, 0.0)},
 )
+# the place of a first parameter where others have its part: a mixture's mu, whose predictor is 0 under any link
+NOTHING = Kind(
+    "nothing",
+    "real",
+    dict.fromkeys(LINKS, 0),
+    dict.fromkeys(LINKS, lambda eta, m: eta),
+    ParameterValues,
+    "number_row",
+)
 # a number from 1 to 2: row functions are given it less 1, as a probability
 POWER = Kind(
     "power",

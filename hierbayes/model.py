@@ -369,7 +369,7 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
     @property
     def formula(self) -> str | dict[str, str]:
         """The formula as canonical text; one a parameter where several have any."""
-        formulas = {name: str(formula) for name, formula in self.spec.layout.formulas.items()}
+        formulas = {name: str(formula) for name, formula in self.spec.formulas.items()}
         return formulas if len(formulas) > 1 else formulas[MEAN]
 
     @property

@@ -12,6 +12,7 @@ from hierbayes.answers.predict import Request, choose_groups, predict_draws, squ
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
+from hierbayes.exchange import in_order
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 from hierbayes.ties import TiedGroup
 
@@ -32,7 +33,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     Draws
         As one chain of S draws.
     """
-    return sample_priors([spec], draws, seed)
+    return Draws(in_order(spec, sample_priors([spec], draws, seed).values), 1, draws)
 
 
 def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draws:

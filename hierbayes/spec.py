@@ -15,6 +15,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.response import ThresholdSets
+from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
@@ -134,9 +135,9 @@ def location_and_scale(
 ) -> tuple[float, float]:
     """Centre and spread of a parameter's linear predictor: the response's for the first, for others their own."""
     response = layout.response
-    if parameter == family.first.name:
-        return response.location, response.scale
     own = family.parameter(parameter)
+    if own is family.first or own.of == "response":
+        return response.location, response.scale
     return own.location_and_scale(links[parameter], response.measure(own.of))
 
 
@@ -290,9 +291,10 @@ class ModelSpec:
 
     @property
     def formulas(self) -> Mapping[str, Formula]:
-        """The formulas as they are written: what rows state is in the response's."""
+        """The formulas as they are written: what rows state is in the response's, as is what components share."""
         known = {parameter.name for parameter in self.family.known}
-        return {name: formula for name, formula in self.layout.formulas.items() if name not in known}
+        settled = {name: formula for name, formula in self.layout.formulas.items() if name not in known}
+        return as_written(settled, self.family)
 
     @property
     def link_name(self) -> str:

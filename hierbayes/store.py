@@ -19,7 +19,7 @@ from hierbayes.data.learning import learn
 from hierbayes.data.margins import Columns
 from hierbayes.data.settling import settle
 from hierbayes.errors import DataError, DataWarning, HierBayesError
-from hierbayes.families import FAMILIES, Family, get_family
+from hierbayes.families import Family, get_family, is_known
 from hierbayes.formula import parse
 from hierbayes.outputs import replacing
 from hierbayes.priors import Prior
@@ -278,7 +278,7 @@ def _prior_of(stored: Sequence[Any]) -> ResolvedPrior:
 
 def _own_kinds(family: Family) -> dict[str, str] | None:
     """The kinds of the parameters of a family of the user's own; None of one that is here."""
-    return None if family.name in FAMILIES else {one.name: one.kind.name for one in family.parameters}
+    return None if is_known(family.name) else {one.name: one.kind.name for one in family.parameters}
 
 
 def _family(stored: dict[str, Any], own: Family | None) -> str | Family:

@@ -129,6 +129,7 @@ SCHEMAS = {
         76,
         {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
     ),
+    "faithful": (272, {"eruptions": "float", "waiting": "int"}),
 }
 
 # The reference's population-level parts, and the data they are about.

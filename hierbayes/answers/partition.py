@@ -14,6 +14,7 @@ from hierbayes.answers.grids import held_values
 from hierbayes.answers.intervals import get_interval, labelled, summarise
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.answers.quantities import Quantities, beside
+from hierbayes.answers.ranks import no_factor
 from hierbayes.answers.variance import (
     EVALUATIONS,
     Components,
@@ -233,9 +234,12 @@ def _check_shared(spec: ModelSpec, design: Design) -> None:
     if structural_factors(spec, design):
         return
     names = ", ".join(map(repr, spec.layout.main.factor_names))
-    what = f"every level of {names} has one row" if names else "the mean's formula has no grouping factor"
-    way_out = "; varcorr() has the share of its variance, in a meta-analysis I²" if names else ""
-    raise DataError(f"{what}, so no two responses share a level, whose correlation an ICC is{way_out}")
+    if not names:
+        raise DataError(no_factor(spec))
+    raise DataError(
+        f"every level of {names} has one row, so no two responses share a level, whose correlation an ICC is; "
+        "varcorr() has the share of its variance, in a meta-analysis I²"
+    )
 
 
 def _identity(spec: ModelSpec) -> bool:

@@ -18,6 +18,7 @@ from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
+from hierbayes.kinds import NOTHING
 from hierbayes.links import LINKS
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
@@ -80,6 +81,11 @@ def make_request(
     UnsupportedError
         For a parameter that the family hasn't got, or of which there is no such prediction.
     """
+    if spec.family.components and (parameter or kind) in ("linear", spec.family.first.name):
+        raise UnsupportedError(
+            f"family {spec.family.name!r} has no one linear predictor; take parameter= one of "
+            f"{', '.join(spec.family.components)}"
+        )
     if parameter is not None:
         _check_parameter(spec, kind, groups, new_levels, parameter)
         return Request(kind, choose_groups(spec, groups), new_levels, seed, parameter=parameter)
@@ -91,7 +97,7 @@ def make_request(
 
 def _check_parameter(spec: ModelSpec, kind: str, groups: Any, new_levels: str, parameter: str) -> None:
     family = spec.family
-    known = [own.name for own in family.parameters if not own.kind.vector]
+    known = [own.name for own in family.parameters if not own.kind.vector and own.kind is not NOTHING]
     if parameter not in known:
         raise UnsupportedError(
             f"family {family.name!r} has no parameter {parameter!r} of one number; it has {', '.join(known)}"

@@ -25,6 +25,13 @@ CHECKED_ROWS = 50  # that differ in what is not held
 ALL_PAIRS = 100  # up to so many levels every pair is compared unless told which
 
 
+def no_factor(spec: ModelSpec) -> str:
+    """That the mean's formula has no grouping factor, and the way out."""
+    others = [name for name, own in spec.layout.predictors.items() if own.factors]
+    way = f"ranef() has the effects on {', '.join(others)}" if others else "add a term like (1 | group)"
+    return f"the mean's formula has no grouping factor; {way}"
+
+
 def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
     """The grouping factor of that name in the mean's formula; the first for None.
 
@@ -35,7 +42,7 @@ def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
     """
     layout = spec.layout.main
     if not layout.factors:
-        raise DataError("the mean's formula has no grouping factor; add a term like (1 | group)")
+        raise DataError(no_factor(spec))
     if group is None:
         return layout.factors[0]
     for factor in layout.factors:

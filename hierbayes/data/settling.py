@@ -47,6 +47,7 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
         settled |= {p.name: own for p in family.own if p.moves is not None}
     if levels and family.by_category is not None:
         family = family.by_category(levels)
+    if family.components:
         settled = _a_formula_each(settled, family)
     _check_names(settled, family)
     return _with_known(settled, family)
@@ -103,14 +104,25 @@ def _equidistant(family: Family, categories: int) -> Family:
 
 
 def _a_formula_each(formulas: Formulas, family: Family) -> Formulas:
-    """The bare formula for every category but the first, whose predictor is 0, where it has none of its own."""
+    """The bare formula for each component that has none of its own, and none for the first parameter."""
     bare = formulas[MEAN]
-    if bare.common == "0" and not bare.groups and not bare.offsets:
-        return formulas  # it was settled before
     own = replace(bare, response=None)
     nothing = Formula(bare.response, "0", (), (), text=bare.text, columns=bare.columns)
-    found = {MEAN: nothing} | {parameter.name: own for parameter in family.own}
+    found = {MEAN: nothing} | dict.fromkeys(family.components, own)
     return found | {name: formula for name, formula in formulas.items() if name != MEAN}
+
+
+def as_written(formulas: Formulas, family: Family) -> Formulas:
+    """What settles to these formulas: the first component's is the bare one, which others have without a word."""
+    if not family.components:
+        return formulas
+    first = formulas[family.components[0]]
+    told = {
+        name: formula
+        for name, formula in formulas.items()
+        if name != MEAN and not (name in family.components and formula == first)
+    }
+    return {MEAN: replace(first, response=formulas[MEAN].response)} | told
 
 
 def _check_names(formulas: Formulas, family: Family) -> None:

@@ -115,6 +115,10 @@ _SHIPPED = {
         "kidney.csv",
         text=("patient", "sex", "disease"),
     ),
+    "faithful": _Dataset(
+        "Waiting times between eruptions of the Old Faithful geyser, and how long each eruption was",
+        "faithful.csv",
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -338,6 +342,13 @@ def load_dataset(name: str) -> "pd.DataFrame":
 
     McGilchrist, C. A. and Aisbett, C. W. (1991). Regression with frailty in survival analysis. *Biometrics* 47(2),
     461-466. From the R package survival.
+
+    **faithful**, 272 rows: eruptions of the Old Faithful geyser in Yellowstone National Park.
+
+    - ``eruptions``: how long the eruption was (minutes)
+    - ``waiting``: how long it was until the next (minutes)
+
+    Härdle, W. (1991). *Smoothing Techniques with Implementation in S*. Springer. ``faithful`` of R.
 
     Examples
     --------

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from hierbayes.data.design import OBS, Design
+from hierbayes.exchange import in_order
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
@@ -50,7 +51,10 @@ def to_tree(
     attributes : mapping
         Strategy, seed, timings, versions.
     """
-    groups = {"posterior": to_dataset(spec, posterior), "sample_stats": statistics_dataset(statistics)}
+    groups = {
+        "posterior": to_dataset(spec, in_order(spec, posterior)),
+        "sample_stats": statistics_dataset(statistics),
+    }
     if design.y is not None and len(design):
         groups["observed_data"] = observed_dataset(spec, design)
     tree = xr.DataTree.from_dict(groups)

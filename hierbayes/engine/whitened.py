@@ -337,7 +337,7 @@ def _steps(
 
 def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Steps, ...]) -> Predictor:
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
-    start, scale = spec.location_and_scale(parameter)
+    location, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
     free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]
@@ -346,7 +346,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
         offset=bound.offset + added,
         factors=to_factors(spec, design, parameter),
         priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
-        start=start,
+        start=location + spec.family.parameter(parameter).start * scale,
         sds=(
             *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
             *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),

@@ -6,7 +6,7 @@ else asks which family a model has.
 """
 
 from hierbayes.families.record import Family, Parameter, Responses, Support, Values, response_scale
-from hierbayes.families.registry import FAMILIES, Links, get_family
+from hierbayes.families.registry import FAMILIES, Links, get_family, is_known
 
 __all__ = [
     "FAMILIES",
@@ -17,5 +17,6 @@ __all__ = [
     "Support",
     "Values",
     "get_family",
+    "is_known",
     "response_scale",
 ]

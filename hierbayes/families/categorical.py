@@ -112,6 +112,7 @@ def family(own: tuple[Parameter, ...]) -> Family:
         latent="logit",
         listed=0,
         by_category=by_category,
+        components=tuple(parameter.name for parameter in own),
         equation=f"Categorical(softmax({', '.join(p.name for p in (MU, *own))}))",
     )
 

@@ -1,6 +1,7 @@
 """What is known of a response distribution: its record, and what several families share."""
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -90,7 +91,10 @@ class Parameter:
         Whether an infinite value is another distribution that responses may have, as a Poisson's: then no data bound
         it, and the tail of its posterior is that of its prior.
     of : str
-        What `prior` and `typical` are given of the response: its ``"spread"``, or the ``"least"`` of it.
+        What `prior` and `typical` are given of the response: its ``"spread"``, or the ``"least"`` of it. Of
+        ``"response"`` its predictor has the response's own centre and spread, as the first parameter's.
+    start : float
+        How many of its predictor's spreads from the centre a search for the posterior begins.
     known : str
         The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``; "" where it is learnt.
     """
@@ -106,6 +110,7 @@ class Parameter:
     moves: int | None = None
     endless: bool = False
     of: str = "spread"
+    start: float = 0.0
     known: str = ""
 
     @property
@@ -129,6 +134,22 @@ class Parameter:
             return location, 1.0
         _, slope, _ = inner_coordinates(self.kind, link, np.array([location]))
         return location, float(1 / np.abs(slope * np.ones(1))[0])
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Two components of one density: with their parameters exchanged, the distribution of responses is the same.
+
+    Attributes
+    ----------
+    pairs : tuple of (str, str)
+        Each parameter of the first component and that of the second; the first pair has the bare formula.
+    share : str
+        The probability of the second component, which is exchanged with its complement.
+    """
+
+    pairs: tuple[tuple[str, str], ...]
+    share: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -244,6 +265,11 @@ class Family:
         ``equidistant(categories)``: the same family with evenly spaced thresholds, where it may have such.
     by_category : callable or None
         ``by_category(levels)``: the same family with a parameter for each category but the first.
+    components : tuple of str
+        The parameters that have the bare formula, each where it has none of its own; the first parameter's is then
+        none. Empty where the bare formula is the first's.
+    twins : Twins or None
+        Components that nothing but their formulas and priors tells apart.
     variant : str
         What tells its row function from another of a family of this name.
     listed : int or None
@@ -297,6 +323,8 @@ class Family:
     specific: "Callable[[int], Family] | None" = None
     equidistant: "Callable[[int], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
+    components: tuple[str, ...] = ()
+    twins: Twins | None = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False
@@ -381,6 +409,7 @@ class Family:
         if self.row is None:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)
         name = "_".join(part for part in (self.name, self.latent, self.variant) if part)
+        name = re.sub(r"\W+", "_", name).strip("_")
         return Rows(name, self.row, self.shared, kinds, self.needs_trials, self.listed)
 
     def in_tensors(self, pm: Any, *trials: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:

@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
+from hierbayes.families.mixtures import mixed
 from hierbayes.families.record import Family
 from hierbayes.spelling import meant
 
@@ -67,6 +68,9 @@ def get_family(name: str | Family, link: Links = None) -> tuple[Family, dict[str
     """
     if isinstance(name, Family):
         return name.under(link)
+    parts = re.fullmatch(r"\s*mixture\((.*)\)\s*", str(name))
+    if parts:
+        return mixture(*parts[1].split(",")).under(link)
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
     key = re.sub(r"[\s_.-]", "", str(name)).lower()
     spelt = {family.replace("_", ""): family for family in FAMILIES}
@@ -77,3 +81,53 @@ def get_family(name: str | Family, link: Links = None) -> tuple[Family, dict[str
         hint = next((f"; {way}; " for word, way in ELSEWHERE.items() if word in key), hint)
         raise UnsupportedError(f"there is no family {name!r}{hint}the families are {', '.join(FAMILIES)}")
     return family.under(link)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name alone says which family it is."""
+    try:
+        get_family(name)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def mixture(*components: str | Family) -> Family:
+    """Responses that are each of one of two distributions, which is not known: brms's ``mixture``.
+
+    Parameters are those of both with a 1 or a 2 behind, and ``theta2``, the probability of the second: ``mu1, mu2,
+    sigma1, sigma2, theta2`` of two normal distributions. A bare formula is that of ``mu1`` and ``mu2``; each of the
+    parameters may have its own: ``{"mu": "y ~ x", "mu2": "~ 1", "theta2": "~ z"}``.
+
+    Parameters
+    ----------
+    *components : str or Family
+        Two names of families, or families of your own, for responses of the same support.
+
+    Returns
+    -------
+    Family
+        For ``family=`` of `Model` and `fit`, which take its name too: ``"mixture(gaussian, gaussian)"``.
+
+    Raises
+    ------
+    UnsupportedError
+        For families of categories, and for two that are not densities of the same numbers.
+
+    Notes
+    -----
+    Where both are of one family and have the same formulas and priors, nothing tells them apart, and the posterior has
+    each mode twice, with 1 and 2 exchanged. Then the second is the one whose linear predictor of `mu`, at the
+    predictors' means, is the larger, in every draw. Priors or formulas that differ tell them apart, and nothing is
+    exchanged.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> family = hb.mixture("gaussian", "gaussian")
+    >>> [parameter.name for parameter in family.parameters]
+    ['mu', 'mu1', 'mu2', 'sigma1', 'sigma2', 'theta2']
+    """
+    if len(components) != 2:
+        raise UnsupportedError(f"a mixture is of two families; got {len(components)}")
+    return mixed(*(get_family(part)[0] for part in components))

@@ -18,8 +18,8 @@ have [a formula](formula.md), of which `mu` is the first: `{"mu": "y ~ x + (1 | 
 a number with the prior listed, in which *s* is the standard deviation of the response (of its logarithm where `mu` is
 the mean of that) and *least* its least value. Priors of formulas are told in [Priors](priors.md).
 
-Names, links and parameterisations are brms's; glmmTMB's where brms has no such family. More on [zeros](zeros.md) and
-on [categories in order](ordinal.md).
+Names, links and parameterisations are brms's; glmmTMB's where brms has no such family. More on [zeros](zeros.md),
+on [categories in order](ordinal.md) and on [mixtures of two of these](mixtures.md).
 """
 NUMBER, POSITIVE, COUNT, TRIALS, SHARE, CATEGORY = (
     "Numbers",
