@@ -28,6 +28,7 @@ SAMPLES = np.array(
 )  # responses at which left-out parts are compared
 TRIALS = np.arange(40.0, 40.0 + len(SAMPLES))
 START = 0.6745  # of a normal distribution's standard deviations: where its quartiles are
+WITHIN = 0.5  # of the responses' spread is typical within a component: as large as that, and both lie on one another
 
 
 @cache
@@ -128,6 +129,12 @@ def _row(name: str, parts: Sequence[Family]) -> Deferred:
     return written(f"{identifier}_row", source, __file__, __name__, stored, **functions)
 
 
+def _within(parameter: Parameter) -> Callable[[float], Any]:
+    """The typical value of a component's parameter, given the spread of all responses."""
+    share = WITHIN if parameter.of == "spread" else 1.0
+    return lambda spread: parameter.typical(share * spread)
+
+
 def _parameters(parts: Sequence[Family], link: str) -> tuple[Parameter, ...]:
     """Those of both in turns: mu, mu1, mu2, sigma1, sigma2, theta2."""
     found = [
@@ -141,6 +148,7 @@ def _parameters(parts: Sequence[Family], link: str) -> tuple[Parameter, ...]:
             name=f"{parameter.name}{place}",
             links=(link,) if order == 0 else parameter.links,
             words=f"{parameter.words} of the {('first', 'second')[place - 1]}",
+            typical=_within(parameter),
             of="response" if order == 0 else parameter.of,
             start=START * (-1, 1)[place - 1] if order == 0 else 0.0,
         )

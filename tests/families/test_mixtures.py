@@ -169,6 +169,16 @@ def test_recovery(fit):
     assert np.square(off).sum() < stats.chi2(len(off)).ppf(0.999)
 
 
+def test_chains_begin_where_the_components_are_apart():
+    """From a place where both lie on one another the coordinates were so wrong that a draw took 99 gradients."""
+    rng = np.random.default_rng(3)
+    x, second = rng.normal(size=400), rng.random(400) < 0.6
+    data = pd.DataFrame({"x": x, "y": 3 * second + 0.5 * x + 0.6 * rng.normal(size=400)})
+    found = hb.fit("y ~ x", data, family=hb.mixture("gaussian", "gaussian"), seed=1, progress=False)
+    assert float(found.tree["sample_stats"]["n_steps"].mean()) < 20
+    assert found.summary()["ess_bulk"].min() > 2000
+
+
 def test_recovery_of_counts_whose_share_follows_a_predictor():
     rng = np.random.default_rng(2)
     x = rng.normal(size=500)
