@@ -160,7 +160,7 @@ def _factor_lines(parameter: str, factor: Factor) -> list[str]:
 
 def _kind_line(name: str, factor: Factor, block: Block) -> str:
     """The distribution of the effects of one kind of levels."""
-    if block.matrix != "all":
+    if not block.every_pair:
         return _block_line(name, factor, block)
     names = ", ".join(factor.effects[place] for place in block.effects)
     return f"r[{name}, ({names})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"

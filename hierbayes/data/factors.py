@@ -18,7 +18,7 @@ from hierbayes.data.positions import Positions, learn_positions, time_column
 from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
-from hierbayes.structures import STRUCTURES, Structure, StructureParameter
+from hierbayes.structures import STRUCTURES, FreeCorrelations, Structure, StructureParameter
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -263,17 +263,20 @@ class Block:
         return self.structure.parameters if len(self.effects) > 1 else ()
 
     @property
-    def matrix(self) -> str:
-        """Which correlations are parameters one by one, as `Structure.matrix`."""
-        return self.structure.matrix if len(self.effects) > 1 else ""
+    def matrix(self) -> FreeCorrelations | None:
+        """How correlations are parameters themselves, as `Structure.matrix`."""
+        return self.structure.matrix if len(self.effects) > 1 else None
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs of effects whose correlation is a parameter of its own; one pair a lag, where it decides."""
-        if self.matrix == "lags":
-            return [(self.effects[0], later) for later in self.effects[1:]]
-        own = self.effects if self.matrix else ()
-        return [(i, j) for place, i in enumerate(own) for j in own[place + 1 :]]
+        places = self.matrix.pairs(len(self.effects)) if self.matrix else []
+        return [(self.effects[i], self.effects[j]) for i, j in places]
+
+    @property
+    def every_pair(self) -> bool:
+        """Whether each pair of effects has a correlation of its own."""
+        return self.matrix is not None and self.matrix.every_pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -345,7 +348,7 @@ class Factor:
         return tuple(
             part
             for block in self.structures
-            for part in ([block.effects] if block.matrix == "all" else [(place,) for place in block.effects])
+            for part in ([block.effects] if block.every_pair else [(place,) for place in block.effects])
         )
 
     @property
@@ -356,7 +359,7 @@ class Factor:
     @property
     def has_matrix(self) -> bool:
         """Whether any correlations are parameters one by one."""
-        return any(block.matrix for block in self.structures)
+        return any(block.matrix is not None for block in self.structures)
 
     @property
     def correlated_pairs(self) -> list[tuple[int, int]]:
@@ -420,13 +423,15 @@ class Factor:
         parts: list[Any] = []
         for block in self.structures:
             own = np.ix_(block.effects, block.effects)
-            if block.matrix:
-                parts.append(matrix[(..., *own)])
-            elif block.correlated:
-                given = [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
-                parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
-            else:
+            if not block.correlated:
                 parts.append(np.eye(len(block.effects)))
+                continue
+            given = (
+                [matrix[(..., *own)]]
+                if block.matrix
+                else [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
+            )
+            parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
         if len(parts) == 1:
             return parts[0]
         found = m.zeros((*np.broadcast_shapes(*(part.shape[:-2] for part in parts)), q, q))
@@ -532,7 +537,7 @@ def _merge(
                 encoding.at if isinstance(encoding, Positions) else np.arange(len(places), dtype=float)
             )
             blocks.append(Block(structure, places, f"{label}{suffix}", positions, term.identifier))
-            if structure.matrix == "all":
+            if structure.matrix is not None and structure.matrix.every_pair:
                 related.append(tuple(_moved(part, first) for part in encoding.terms))
             effects += encoding.labels
             encodings.append(encoding)
