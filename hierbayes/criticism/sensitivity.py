@@ -40,10 +40,10 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
 
-    def add(kind: str, prior: Prior, values: Array, density_of: Callable[[Array], Array] | None = None) -> None:
-        density = (
-            np.zeros(len(draws)) if prior.fixed is not None else (density_of or prior.logpdf)(values)
-        )
+    def add(
+        kind: str, prior: Prior, values: Array, density_of: Callable[[Array], Array] | None = None
+    ) -> None:
+        density = np.zeros(len(draws)) if prior.fixed is not None else (density_of or prior.logpdf)(values)
         found[kind] = found.get(kind, np.zeros(len(draws))) + density
 
     for parameter, layout in spec.layout.predictors.items():

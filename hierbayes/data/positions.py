@@ -133,7 +133,9 @@ def learn_positions(
     elif structure.positions == "whole" and (times != np.round(times)).any():
         problem = f"{name!r} has times that are not whole, such as {times[times != np.round(times)][0]:g}"
         way = "ou(…) takes any numbers"
-    elif structure.positions == "equal" and len(times) > 2 and np.ptp(gaps := np.diff(times)) > 1e-6 * gaps[0]:
+    elif (
+        structure.positions == "equal" and len(times) > 2 and np.ptp(gaps := np.diff(times)) > 1e-6 * gaps[0]
+    ):
         uneven = int(np.argmax(np.abs(gaps - gaps[0])))
         problem = (
             f"the times {name!r} have different distances, {times[0]:g} to {times[1]:g} and {times[uneven]:g} to "

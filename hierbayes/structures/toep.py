@@ -2,8 +2,8 @@
 
 The partial autocorrelations w_k, of two effects k apart given those between, may be any numbers within ±1 (Barndorff-
 Nielsen & Schou 1973, Journal of Multivariate Analysis 3). Each row of the Cholesky factor is the one before, rotated:
-from the end, with d = 0 at first, C_ik = s_k C_{i−1,k−1} − w_k d and then d = w_k C_{i−1,k−1} + s_k d, s_k = sqrt(1 − w_k²),
-and C_i0 is the last d. So rows have length 1, and nothing is divided (the lattice of Schur's algorithm).
+from the end, with d = 0 at first, C_ik = s_k C_{i−1,k−1} − w_k d and then d = w_k C_{i−1,k−1} + s_k d, where s_k is the
+root of 1 − w_k², and C_i0 is the last d. So rows have length 1, and nothing is divided (Schur's algorithm).
 
 Correlations of lags 1 to q − 1 have the density Π_k (1 − w_k²)^(q − 1 − k) in the partial ones, and det(R) is
 Π_k (1 − w_k²)^(q − k), which gives the powers of LKJ's density.

@@ -160,7 +160,9 @@ def test_free_correlations(name, q):
     np.testing.assert_allclose(equal, np.where(np.eye(q, dtype=bool), 1.0, 0.4), atol=1e-12)
     logdet = np.linalg.slogdet(cor)[1]
     flat = matrix.log_density(Prior("LKJ", eta=1), cor)
-    np.testing.assert_allclose(np.diff(matrix.log_density(prior, cor) - flat), 0.7 * np.diff(logdet), atol=1e-7)
+    np.testing.assert_allclose(
+        np.diff(matrix.log_density(prior, cor) - flat), 0.7 * np.diff(logdet), atol=1e-7
+    )
     assert np.ptp(flat) < 1e-9
 
 
