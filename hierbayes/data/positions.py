@@ -51,6 +51,10 @@ class Positions:
         """The names of the effects: ``"t[0]"``."""
         return tuple(f"{self.name}[{value}]" for value in self.values)
 
+    def labels_of(self, times: Array) -> tuple[str, ...]:
+        """What the effects at other times (k,) are called."""
+        return tuple(f"{self.name}[{time:g}]" for time in times)
+
     @property
     def terms(self) -> tuple[Term, ...]:
         """The one term that they belong to."""
@@ -59,7 +63,7 @@ class Positions:
     @property
     def numbers(self) -> bool:
         """Whether the times are numbers, whose distances are known."""
-        return not np.isnan(_as_numbers(self.values)).any()
+        return not np.isnan(as_numbers(self.values)).any()
 
     @property
     def categories(self) -> Mapping[str, tuple[Any, ...]]:
@@ -83,7 +87,7 @@ class Positions:
             codes = self.values.astype(object).get_indexer(given)
             self._refuse(given[codes < 0], "its distance to those of training is not known")
             return codes.astype(np.int64), np.empty(0)
-        times = _as_numbers(given)
+        times = as_numbers(given)
         self._refuse(given[~np.isfinite(times)], "times are numbers")
         if self.kind == "whole":
             self._refuse(given[times != np.round(times)], "times are whole")
@@ -119,7 +123,7 @@ def learn_positions(
         Whether they are categories: those that are no numbers are times in their order, one apart.
     """
     name = time_column(formula, term)
-    times = _as_numbers(values)
+    times = as_numbers(values)
     problem, way = "", "make it a column of numbers"
     if np.isnan(times).any():
         if not ordered:
@@ -161,7 +165,7 @@ def time_column(formula: Formula, term: GroupTerm) -> str:
     return node.name
 
 
-def _as_numbers(values: pd.Index) -> Array:
+def as_numbers(values: pd.Index) -> Array:
     """Values as numbers, NaN where they are none."""
     numbers = pd.to_numeric(pd.Series(values.astype(object)), errors="coerce")
     return np.asarray(numbers, dtype=np.float64)

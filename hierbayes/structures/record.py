@@ -40,7 +40,7 @@ class StructureParameter:
     lower, upper : callable
         Its bounds for q effects.
     prior : callable
-        The default prior for q effects at those positions (q,): its distribution and arguments.
+        The default prior for q effects at those positions, (q,) or (q, d): its distribution and arguments.
     typical : callable
         A typical value of a positive one, given the positions.
     """
@@ -124,9 +124,9 @@ class Structure:
         Where the posterior has the correlations themselves, as ``cor_<g>`` with an LKJ prior: how they are free.
     positions : str
         What the effects stand for: "" for anything, "whole" for whole numbers, "any" for numbers, "equal" for numbers
-        of equal distances, beyond which the structure doesn't go.
+        of equal distances, beyond which the structure doesn't go, "place" for one coordinate or several.
     constants : callable
-        Of the positions (q,), what the root is given besides the parameters.
+        Of the positions, (q,) or (q, d), what the root is given besides the parameters.
     place : int
         Its place among the others.
     """

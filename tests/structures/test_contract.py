@@ -24,8 +24,10 @@ ENDS = (-30.0, -8.0, 8.0, 30.0)  # on the scale of log odds: as near to a bound 
 
 
 def positions_of(structure, q: int) -> np.ndarray:
-    """Times with gaps where the structure asks for whole numbers or any."""
+    """Times with gaps where the structure asks for whole numbers or any; places in the plane."""
     rng = np.random.default_rng(q)
+    if structure.positions == "place":
+        return rng.uniform(0.0, 3.0, (q, 2))
     if structure.positions == "any":
         return np.cumsum(rng.uniform(0.2, 2.0, q))
     gaps = structure.positions == "whole"
@@ -70,6 +72,20 @@ class Root:
         chol, p, _ = self.at(theta)
         add_reverse(CODES[self.structure.name], self.q, p, chol, weights.copy())
         return (p[core.RATIO] * p[SCORE])[: self.size]
+
+    def precise(self, theta: np.ndarray, weights: np.ndarray) -> float:
+        """The sum of weights times the factor's entries: in long where it is a dense Cholesky's."""
+        if self.structure.positions != "place":
+            return (self.at(theta)[0] * weights).sum()
+        (parameter,) = self.structure.parameters
+        value = np.exp(np.longdouble(theta[0])) * np.longdouble(parameter.typical(self.positions))
+        factor = np.array(
+            self.structure.correlation(np, self.q, self.positions, np.full((1, 1), value)), np.longdouble
+        )
+        for j in range(self.q):
+            factor[j:, j] -= factor[j:, :j] @ factor[j, :j]
+            factor[j:, j] /= np.sqrt(factor[j, j])
+        return (np.tril(factor) * weights).sum()
 
     def correlation(self, theta: np.ndarray) -> np.ndarray:
         """R from the record, of the parameters' values; or of the partial correlations."""
@@ -120,7 +136,7 @@ def test_nothing_is_lost_near_a_bound(name, q, end):
     found = root.gradient(theta, weights)
     assert np.isfinite(found).all()
     if root.size == 1:
-        near = ((root.at(theta + 1e-3)[0] - root.at(theta - 1e-3)[0]) * weights).sum() / 2e-3
+        near = (root.precise(theta + 1e-3, weights) - root.precise(theta - 1e-3, weights)) / 2e-3
         assert found[0] == pytest.approx(near, rel=1e-4, abs=1e-11)
 
 
@@ -175,11 +191,12 @@ def rows_of(groups: int = 8, repeats: int = 2) -> pd.DataFrame:
     g, place = np.repeat(np.arange(groups), 4 * repeats), np.tile(np.repeat(np.arange(4), repeats), groups)
     y = rng.normal(size=groups)[g] + rng.normal(size=g.size)
     columns = {"t": np.array([0, 1, 3, 6])[place], "f": np.array(list("abcd"))[place], "k": place}
+    columns |= {"u": np.array([0.0, 1.0, 0.3, 2.5])[place], "v": np.array([0.5, 0.0, 2.0, 1.0])[place]}
     return pd.DataFrame({"y": y, "n": rng.poisson(np.exp(0.4 * y)), "g": g, **columns})
 
 
 def term_of(name: str) -> str:
-    column = {"": "f", "equal": "k"}.get(STRUCTURES[name].positions, "t")
+    column = {"": "f", "equal": "k", "place": "u + v"}.get(STRUCTURES[name].positions, "t")
     return f"{name}(0 + {column} | g)"
 
 
