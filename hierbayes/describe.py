@@ -151,22 +151,12 @@ def _factor_lines(parameter: str, factor: Factor) -> list[str]:
     if len(factor.effects) == 1:
         return [f"r[{name}] ~ Normal(0, sd[{name}])"]
     plain = {"us", "diag"}
-    if factor.kinds is not None:
-        return [_kind_line(name, factor, block) for block in factor.structures]
-    if {block.structure.name for block in factor.structures} <= plain:
+    if factor.kinds is None and {block.structure.name for block in factor.structures} <= plain:
         effects = ", ".join(factor.effects)
         if not factor.correlated:
             return [f"r[{name}, ({effects})] ~ Normal(0, sd[{name}]), independent"]
         return [f"r[{name}, ({effects})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"]
     return [_block_line(name, factor, block) for block in factor.structures]
-
-
-def _kind_line(name: str, factor: Factor, block: Block) -> str:
-    """The distribution of the effects of one kind of levels."""
-    if block.matrix != "all":
-        return _block_line(name, factor, block)
-    names = ", ".join(factor.effects[place] for place in block.effects)
-    return f"r[{name}, ({names})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"
 
 
 def _block_line(name: str, factor: Factor, block: Block) -> str:
@@ -181,7 +171,8 @@ def _block_line(name: str, factor: Factor, block: Block) -> str:
         return f"{left} ~ Normal(0, {scale if single else f'sd[{name}]'}), independent"
     covariance = f"{scale}² R" if single else "D R D"
     diagonal = "" if single else f", D = diag(sd[{name}])"
-    several = sum(other.structure.parameters == block.structure.parameters for other in factor.structures) > 1
+    alike = [other for other in factor.structures if other.structure.parameters == block.structure.parameters]
+    several = len(alike) > 1 and not block.matrix  # cor[g] has those of all blocks
     correlation = block.structure.equation.format(group=f"{name}, {block.label}" if several else name)
     return f"{left} ~ MvNormal(0, {covariance}){diagonal}, R = {correlation}"
 

@@ -15,7 +15,7 @@ from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
 from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
@@ -420,7 +420,7 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
     """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks."""
     import pytensor.tensor as pt
 
-    several = sum(block.matrix != "" for block in factor.structures) > 1
+    several = sum(block.matrix is not None for block in factor.structures) > 1
     shapes = list(
         zip(spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True)
     )
@@ -432,7 +432,12 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         if block.matrix:
             prior = spec.cor_prior(parameter, factor, block)
             name = spec.factor_variables(parameter, factor)["cor"].name
-            part = _matrix_factor(pm, prior, block, _unused(pm, f"{name}_chol{number if several else ''}"))
+            own_name = _unused(pm, f"{name}_{block.matrix.free}{number if several else ''}")
+            part = (
+                np.linalg.cholesky(equal_correlations(prior.fixed, q))
+                if prior.fixed is not None
+                else block.matrix.graph_factor(pm, own_name, q, dict(prior.args)["eta"])
+            )
         else:
             own, shapes = shapes[: len(block.parameters)], shapes[len(block.parameters) :]
             values = [_free(pm, prior, variable.name)[None, None] for variable, prior in own]
@@ -441,14 +446,6 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
     return chol
-
-
-def _matrix_factor(pm: Any, prior: Prior, block: Block, name: str) -> Any:
-    """The Cholesky factor of correlations that are parameters one by one."""
-    q = len(block.effects)
-    if prior.fixed is not None:
-        return np.linalg.cholesky(equal_correlations(prior.fixed, q))
-    return pm.LKJCorr(name, n=q, eta=np.float64(dict(prior.args)["eta"]))
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

@@ -152,7 +152,7 @@ def _sample_matrix(
     for block in factor.structures:
         if block.matrix:
             prior = spec.cor_prior(parameter, factor, block)
-            own = prior.sample(rng, (draws,), dimension=len(block.effects))
+            own = block.matrix.sample(prior, rng, draws, len(block.effects))
             found[np.ix_(range(draws), block.effects, block.effects)] = own
     return found
 

@@ -13,6 +13,7 @@ import hierbayes as hb
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.criticism import coordinates, crossval, matching
 from hierbayes.graph import build_graph
+from hierbayes.structures import STRUCTURES
 
 from .test_predict import D, prior_fit, tame_fit
 
@@ -154,8 +155,8 @@ def test_points_and_their_jacobian():
 def test_correlations_and_their_partials():
     fit = prior_fit(hb.Model("y ~ x + (x + kind + k | g)", D), draws=20)
     cor = flatten(fit.spec, fit.posterior).values["cor_g"]
-    partials = coordinates.partial_correlations(cor)
-    np.testing.assert_allclose(coordinates.from_partials(partials, 4), cor, atol=1e-9)
+    partials = STRUCTURES["us"].matrix.partials_of(cor)
+    np.testing.assert_allclose(STRUCTURES["us"].matrix.from_partials(partials, 4), cor, atol=1e-9)
     a, b, c = cor[:, 0, 2], cor[:, 1, 2], cor[:, 0, 1]
     np.testing.assert_allclose(partials[:, 2], (b - a * c) / np.sqrt((1 - a**2) * (1 - c**2)), atol=1e-9)
 

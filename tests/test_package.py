@@ -176,9 +176,11 @@ def test_only_families_the_graph_and_the_nuts_strategy_import_pymc():
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Import)
         and any(alias.name.split(".")[0] in ("pymc", "pytensor") for alias in node.names)
-        # a family's distribution in the graph may need PyTensor's functions
+        # a family's distribution in the graph, or a structure's correlations, may need PyTensor's functions
         and not (
-            path.parent.name == "families" and node.col_offset and node.names[0].name == "pytensor.tensor"
+            path.parent.name in ("families", "structures")
+            and node.col_offset
+            and node.names[0].name == "pytensor.tensor"
         )
     }
     assert users <= {"families", "tensormath.py", "graph.py", "engine/nuts.py", "model.py"}

@@ -21,7 +21,7 @@ from hierbayes.answers.quantities import Quantities, beside, by_category, share_
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.factors import factorize
-from hierbayes.data.positions import Positions
+from hierbayes.data.places import Located
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import categories_in, names_in
@@ -270,7 +270,7 @@ def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Positions]:
+def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Located]:
     layouts = spec.layout.predictors.values()
     varying = [
         encoding

@@ -130,12 +130,12 @@ def _estimates(
         shared = sum(moments[place, place] for place in places)
         found.append((label, "", (value, value**2, value**2 * shared / total)))
     for block in factor.structures:
-        pairs = block.pairs if block.matrix == "all" else []
+        pairs = block.pairs if block.every_pair else []
         for i, j in pairs:
             value = draws.values[variables["cor"].name][:, i, j]
             share = 2 * covariance[:, i, j] * moments[i, j] / total
             found.append((factor.effects[i], factor.effects[j], (value, covariance[:, i, j], share)))
-        if block.correlated and block.matrix != "all":
+        if block.correlated and not block.every_pair:
             found += _structured(spec, parameter, factor, block, draws, covariance, moments, total)
     return found
 

@@ -24,11 +24,12 @@ from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_p
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.spec import ModelSpec, Variable
+from hierbayes.structures import FreeCorrelations
+from hierbayes.structures.record import INSIDE
 
 Array = NDArray[np.float64]
 Places = NDArray[np.intp]
 type Levels = Mapping[tuple[str, str], Codes]  # some levels, by parameter and factor
-INSIDE = 1 - 1e-12  # a correlation that rounds to 1 keeps a finite coordinate
 TINY = float(np.finfo(float).tiny)
 DRAWS_A_COORDINATE = 10  # in half the draws, or effects follow without shrinkage
 NOISES = np.geomspace(1e-6, 1e4, 21)  # tried, over the effects' own variance
@@ -260,8 +261,8 @@ def log_density(spec: ModelSpec, draws: Draws, design: Design, without: Levels |
 def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
     """Log determinant of the derivatives of sds, correlations and own parameters to their coordinates: (S,).
 
-    Of q effects' correlations to their partials w_ik, k < i, it is Π (1 − w_ik²)^((q − k − 1) / 2), k from 1
-    (Lewandowski, Kurowicka & Joe 2009, J. Multivariate Anal. 100, section 2.3); w = tanh x has the derivative 1 − w².
+    Of correlations with partials w it is what LKJ(1), whose density is flat, has of these; w = tanh x has the
+    derivative 1 − w².
     """
     total = np.zeros(len(draws))
     for parameter, layout in spec.layout.predictors.items():
@@ -270,9 +271,8 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
             total += _log(sd[:, _free_sds(spec, parameter, factor)]).sum(axis=1)
             for variable, low, high in _free_shapes(spec, parameter, factor):
                 total += _log_slope(draws.values[variable.name], low, high)
-            for block in _free_blocks(spec, parameter, factor):
-                w = partial_correlations(cor[:, block][:, :, block])
-                powers = (len(block) - np.tril_indices(len(block), -1)[1]) / 2
+            for block, matrix in _free_blocks(spec, parameter, factor):
+                w, powers = matrix.partials_of(cor[:, block][:, :, block]), matrix.powers(len(block), 1.0)
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
         for name in _free_smooths(spec, parameter):
             total += _log(draws.values[name])
@@ -283,41 +283,6 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
             spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
         )
     return total
-
-
-# -- correlations -------------------------------------------------------------------------------------------------
-
-
-def partial_correlations(cor: Array) -> Array:
-    """Correlations of effects i and k < i given those before k, row by row: (S, q, q) → (S, q(q−1)/2)."""
-    q = cor.shape[-1]
-    root, found = np.zeros_like(cor), []
-    root[:, 0, 0] = 1.0
-    for i in range(1, q):
-        left = np.ones(len(cor))
-        for k in range(i):
-            rest = cor[:, i, k] - (root[:, i, :k] * root[:, k, :k]).sum(axis=1)
-            w = np.clip(rest / (root[:, k, k] * np.sqrt(left)), -INSIDE, INSIDE)
-            root[:, i, k] = w * np.sqrt(left)
-            left = left * (1 - np.square(w))
-            found.append(w)
-        root[:, i, i] = np.sqrt(left)
-    return np.column_stack(found)
-
-
-def from_partials(partials: Array, q: int) -> Array:
-    """The correlations that have these partials: (S, q, q)."""
-    root = np.zeros((len(partials), q, q))
-    root[:, 0, 0] = 1.0
-    for (i, k), w in zip(zip(*np.tril_indices(q, -1), strict=True), partials.T, strict=True):
-        if k == 0:
-            left = np.ones(len(partials))
-        root[:, i, k] = w * np.sqrt(left)
-        left = left * (1 - np.square(w))
-        root[:, i, k + 1] = np.sqrt(left)  # the diagonal's, once k is the last
-    cor = root @ np.swapaxes(root, 1, 2)
-    cor[:, range(q), range(q)] = 1.0
-    return cor
 
 
 # -- coordinates --------------------------------------------------------------------------------------------------
@@ -335,8 +300,8 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
             columns.append(_log(sd[:, _free_sds(spec, parameter, factor)]))
             for variable, low, high in _free_shapes(spec, parameter, factor):
                 columns.append(_unbounded(draws.values[variable.name], low, high))
-            for block in _free_blocks(spec, parameter, factor):
-                columns.append(np.arctanh(partial_correlations(cor[:, block][:, :, block])))
+            for block, matrix in _free_blocks(spec, parameter, factor):
+                columns.append(np.arctanh(matrix.partials_of(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
         columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
@@ -373,9 +338,10 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             sd = sd[:, [factor.scales[scale][1][0] for scale in factor.scale_of]]
             for variable, low, high in _free_shapes(spec, parameter, factor):
                 values[variable.name] = _bounded(take(1)[:, 0], low, high)
-            for block in _free_blocks(spec, parameter, factor):
-                partials = np.clip(np.tanh(take(len(block) * (len(block) - 1) // 2)), -INSIDE, INSIDE)
-                cor[np.ix_(range(len(cor)), block, block)] = from_partials(partials, len(block))
+            for block, matrix in _free_blocks(spec, parameter, factor):
+                partials = np.clip(np.tanh(take(len(matrix.pairs(len(block))))), -INSIDE, INSIDE)
+                every = np.ix_(range(len(cor)), block, block)
+                cor[every] = matrix.from_partials(partials, len(block))
             sd, cor = factor.map.to_user_covariance(sd, cor)
             values[variables["sd"].name] = sd
             if "cor" in variables:
@@ -461,11 +427,13 @@ def _simplexes(spec: ModelSpec, parameter: str) -> list[str]:
     return [spec.simplex_variable(parameter, effect).name for effect in effects]
 
 
-def _free_blocks(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[list[int]]:
-    """Effects that are correlated with each other, where the correlations are not fixed."""
-    for block in factor.blocks if factor.correlated else ():
-        if len(block) > 1 and spec.prior("cor", group=factor.name, parameter=parameter).fixed is None:
-            yield list(block)
+def _free_blocks(
+    spec: ModelSpec, parameter: str, factor: Factor
+) -> Iterator[tuple[tuple[int, ...], FreeCorrelations]]:
+    """Effects whose correlations are parameters themselves, and not fixed; and how they are."""
+    for block in factor.structures:
+        if block.matrix and spec.cor_prior(parameter, factor, block).fixed is None:
+            yield block.effects, block.matrix
 
 
 def _free_auxiliaries(spec: ModelSpec) -> list[str]:

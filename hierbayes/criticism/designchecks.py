@@ -115,13 +115,14 @@ def _facts(design: Design | Streamed, parameter: str, factor: Factor) -> FactorF
 
 def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterator[Finding]:
     levels, n = len(factor.levels), int(facts.counts.sum())
-    if levels == 1:
+    alone = any(len(places) == 1 for _, places in factor.scales)  # else many effects of a level tell each sd
+    if alone and levels == 1:
         yield Finding(
             "one-level",
             f"{factor.name!r} has a single level",
             "Its standard deviation is known from the prior alone; leave the group term out",
         )
-    elif levels < FEW_LEVELS:
+    elif alone and levels < FEW_LEVELS:
         yield Finding(
             "few-levels",
             f"{factor.name!r} has only {levels} levels",

@@ -7,7 +7,8 @@ group effects given their standard deviations goes with the likelihood, p(y | r,
 rows alone say next to nothing of a coefficient that varies by level, and every prior would look strong.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -39,8 +40,10 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     """
     found: dict[str, Array] = {}
 
-    def add(kind: str, prior: Prior, values: Array) -> None:
-        density = np.zeros(len(draws)) if prior.fixed is not None else prior.logpdf(values)
+    def add(
+        kind: str, prior: Prior, values: Array, density_of: Callable[[Array], Array] | None = None
+    ) -> None:
+        density = np.zeros(len(draws)) if prior.fixed is not None else (density_of or prior.logpdf)(values)
         found[kind] = found.get(kind, np.zeros(len(draws))) + density
 
     for parameter, layout in spec.layout.predictors.items():
@@ -55,7 +58,8 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             for block in factor.structures:
                 if block.matrix:
                     prior = spec.cor_prior(parameter, factor, block)
-                    add("cor", prior, cor[:, block.effects][:, :, block.effects])
+                    own = cor[:, block.effects][:, :, block.effects]
+                    add("cor", prior, own, partial(block.matrix.log_density, prior))
             shapes = zip(
                 spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
             )

@@ -23,7 +23,7 @@ from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import MISSING, NEW, Codes, Factor
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
-from hierbayes.data.positions import Positions
+from hierbayes.data.places import Located
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.stated import Stated, Unstated
@@ -221,7 +221,7 @@ class Layout:
         """
         layouts = self.predictors.values()
         factors = [factor for layout in layouts for factor in layout.factors if factor.name in groups]
-        encodings: list[Encoding | Positions | Stated | Unstated] = [
+        encodings: list[Encoding | Located | Stated | Unstated] = [
             encoding for layout in layouts for encoding in (layout.common, *layout.needed_offsets)
         ]
         encodings += [encoding for factor in factors for encoding in factor.encodings]

@@ -14,11 +14,12 @@ from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
-from hierbayes.data.positions import Positions, learn_positions, time_column
+from hierbayes.data.places import Located, learn_places
+from hierbayes.data.positions import learn_positions, time_column
 from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret
-from hierbayes.structures import STRUCTURES, Structure, StructureParameter
+from hierbayes.structures import STRUCTURES, FreeCorrelations, Structure, StructureParameter
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -240,8 +241,8 @@ class Block:
         Places among the factor's effects, ascending.
     label : str
         What they are called together: ``"f"`` of ``cs(0 + f | g)``.
-    positions : ndarray (q,)
-        What each effect stands for, where the structure asks for it: a time.
+    positions : ndarray (q,) or (q, d)
+        What each effect stands for, where the structure asks for it: a time, or a place.
     identifier : str
         That of other formulas' blocks whose effects are correlated with these, "" for none.
     """
@@ -263,17 +264,20 @@ class Block:
         return self.structure.parameters if len(self.effects) > 1 else ()
 
     @property
-    def matrix(self) -> str:
-        """Which correlations are parameters one by one, as `Structure.matrix`."""
-        return self.structure.matrix if len(self.effects) > 1 else ""
+    def matrix(self) -> FreeCorrelations | None:
+        """How correlations are parameters themselves, as `Structure.matrix`."""
+        return self.structure.matrix if len(self.effects) > 1 else None
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs of effects whose correlation is a parameter of its own; one pair a lag, where it decides."""
-        if self.matrix == "lags":
-            return [(self.effects[0], later) for later in self.effects[1:]]
-        own = self.effects if self.matrix else ()
-        return [(i, j) for place, i in enumerate(own) for j in own[place + 1 :]]
+        places = self.matrix.pairs(len(self.effects)) if self.matrix else []
+        return [(self.effects[i], self.effects[j]) for i, j in places]
+
+    @property
+    def every_pair(self) -> bool:
+        """Whether each pair of effects has a correlation of its own."""
+        return self.matrix is not None and self.matrix.every_pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -288,7 +292,7 @@ class Factor:
         Labels of its q varying effects, the intercept as ``"Intercept"`` (`encoding.intercept_label`).
     structures : tuple of Block
         The covariance structures of its effects, one a term.
-    encodings : tuple of Encoding or Positions
+    encodings : tuple of Encoding, Positions or Places
         How the columns of Z are made, one a term.
     columns : Columns
         What was learnt of the columns of Z; only effects of one block are each other's margins.
@@ -299,7 +303,7 @@ class Factor:
     levels: Levels
     effects: tuple[str, ...]
     structures: tuple[Block, ...]
-    encodings: tuple[Encoding | Positions, ...]
+    encodings: tuple[Encoding | Located, ...]
     columns: Columns
     kinds: LevelKinds | None = None
 
@@ -345,7 +349,7 @@ class Factor:
         return tuple(
             part
             for block in self.structures
-            for part in ([block.effects] if block.matrix == "all" else [(place,) for place in block.effects])
+            for part in ([block.effects] if block.every_pair else [(place,) for place in block.effects])
         )
 
     @property
@@ -356,7 +360,7 @@ class Factor:
     @property
     def has_matrix(self) -> bool:
         """Whether any correlations are parameters one by one."""
-        return any(block.matrix for block in self.structures)
+        return any(block.matrix is not None for block in self.structures)
 
     @property
     def correlated_pairs(self) -> list[tuple[int, int]]:
@@ -420,13 +424,15 @@ class Factor:
         parts: list[Any] = []
         for block in self.structures:
             own = np.ix_(block.effects, block.effects)
-            if block.matrix:
-                parts.append(matrix[(..., *own)])
-            elif block.correlated:
-                given = [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
-                parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
-            else:
+            if not block.correlated:
                 parts.append(np.eye(len(block.effects)))
+                continue
+            given = (
+                [matrix[(..., *own)]]
+                if block.matrix
+                else [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
+            )
+            parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
         if len(parts) == 1:
             return parts[0]
         found = m.zeros((*np.broadcast_shapes(*(part.shape[:-2] for part in parts)), q, q))
@@ -464,7 +470,7 @@ class Factor:
         return _matrix(self.encodings, frame)
 
     def bind(self, frame: pd.DataFrame) -> tuple[Array, Mapping[int, Array]]:
-        """Z for new rows, (n, q) and a column more for each new time; and those by the number of their block: (k,)."""
+        """Z for new rows, (n, q) and a column more for each new time or place; and those by their block's number."""
         parts = [encoding.matrix(frame) for encoding in self.encodings]
         widths = [len(encoding.labels) for encoding in self.encodings]
         known = [part[:, :width] for part, width in zip(parts, widths, strict=True)]
@@ -472,22 +478,24 @@ class Factor:
         beyond = {
             number: encoding.find(frame)[1]
             for number, encoding in enumerate(self.encodings)
-            if isinstance(encoding, Positions) and new[number].shape[1]
+            if isinstance(encoding, Located) and new[number].shape[1]
         }
         return np.hstack([*known, *new]), beyond
 
     def reaching(self, beyond: Mapping[int, Array]) -> "Factor":
-        """The factor with effects for other times too, behind the effects that it has.
+        """The factor with effects for other times or places too, behind the effects that it has.
 
         Parameters
         ----------
         beyond : mapping of int to ndarray
-            The times by the number of their block, as `bind` gives them.
+            The times (k,) or places (k, d) by the number of their block, as `bind` gives them.
         """
         blocks, effects = list(self.structures), list(self.effects)
         for number, times in beyond.items():
             block, first = blocks[number], len(effects)
-            effects += [f"{block.label}[{time:g}]" for time in times]
+            encoding = self.encodings[number]
+            assert isinstance(encoding, Located), "only these have others than those of training"
+            effects += encoding.labels_of(times)
             places = (*block.effects, *range(first, len(effects)))
             blocks[number] = replace(
                 block, effects=places, positions=np.concatenate([block.positions, times])
@@ -517,7 +525,7 @@ def _merge(
     frame: pd.DataFrame,
     intercept: str,
 ) -> Factor:
-    encodings: list[Encoding | Positions] = []
+    encodings: list[Encoding | Located] = []
     effects: list[str] = []
     blocks: list[Block] = []
     related: list[tuple[Term, ...]] = []
@@ -528,11 +536,9 @@ def _merge(
             first = len(effects)
             places = tuple(range(first, first + len(encoding.labels)))
             label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
-            positions = (
-                encoding.at if isinstance(encoding, Positions) else np.arange(len(places), dtype=float)
-            )
+            positions = encoding.at if isinstance(encoding, Located) else np.arange(len(places), dtype=float)
             blocks.append(Block(structure, places, f"{label}{suffix}", positions, term.identifier))
-            if structure.matrix == "all":
+            if structure.matrix is not None and structure.matrix.every_pair:
                 related.append(tuple(_moved(part, first) for part in encoding.terms))
             effects += encoding.labels
             encodings.append(encoding)
@@ -558,7 +564,7 @@ def _check_effects(
     elif len(labels) > MOST_EFFECTS and structure.correlated:
         reason = (
             f"{term} has {len(labels)} effects a level; more than {MOST_EFFECTS} that are correlated take too "
-            "long: let fewer vary, or round the times"
+            "long: let fewer vary, or round the times or places"
         )
     if reason:
         raise FormulaError(caret(formula.text, term.position, reason))
@@ -566,7 +572,7 @@ def _check_effects(
 
 def _encode(
     formula: Formula, term: GroupTerm, structure: Structure, frame: pd.DataFrame, intercept: str
-) -> list[tuple[Encoding, str]] | list[tuple[Positions, str]]:
+) -> list[tuple[Encoding, str]] | list[tuple[Located, str]]:
     """How the columns of a term are made, those of each kind of levels apart; and what their names end in."""
     if not structure.positions:
         return split_by_kind(learn_encoding(term.encoded, frame, intercept), term.grouping, intercept)
@@ -574,14 +580,18 @@ def _encode(
         plain = ", ".join(f"{name}()" for name, other in STRUCTURES.items() if not other.positions)
         reason = f"{term.structure}() has one covariance for all levels; gr(…, by=) goes with {plain}"
         raise FormulaError(caret(formula.text, term.position, reason))
-    column = frame[time_column(formula, term)]
-    ordered = isinstance(column.dtype, pd.CategoricalDtype)
-    return [(learn_positions(formula, term, structure, factorize(column)[0], ordered), "")]
+    if structure.positions == "place":
+        located: Located = learn_places(formula, term, frame)
+    else:
+        column = frame[time_column(formula, term)]
+        ordered = isinstance(column.dtype, pd.CategoricalDtype)
+        located = learn_positions(formula, term, structure, factorize(column)[0], ordered)
+    return [(located, "")]
 
 
 def _moved(term: Term, by: int) -> Term:
     return replace(term, columns=tuple(column + by for column in term.columns))
 
 
-def _matrix(encodings: Sequence[Encoding | Positions], frame: pd.DataFrame) -> Array:
+def _matrix(encodings: Sequence[Encoding | Located], frame: pd.DataFrame) -> Array:
     return np.hstack([encoding.matrix(frame) for encoding in encodings])

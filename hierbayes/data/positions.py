@@ -33,15 +33,15 @@ class Positions:
         The distinct times as the data have them, in order.
     at : ndarray, (q,)
         Those times as numbers, ascending; places in their order where they are categories without numbers.
-    whole : bool
-        Whether times must be whole.
+    kind : str
+        Which times there may be, as `Structure.positions`.
     """
 
     text: str
     name: str
     values: pd.Index
     at: Array
-    whole: bool
+    kind: str
     dropped: tuple[str, ...] = ()
     intercept: None = None
     is_numeric = False
@@ -51,6 +51,10 @@ class Positions:
         """The names of the effects: ``"t[0]"``."""
         return tuple(f"{self.name}[{value}]" for value in self.values)
 
+    def labels_of(self, times: Array) -> tuple[str, ...]:
+        """What the effects at other times (k,) are called."""
+        return tuple(f"{self.name}[{time:g}]" for time in times)
+
     @property
     def terms(self) -> tuple[Term, ...]:
         """The one term that they belong to."""
@@ -59,7 +63,7 @@ class Positions:
     @property
     def numbers(self) -> bool:
         """Whether the times are numbers, whose distances are known."""
-        return not np.isnan(_as_numbers(self.values)).any()
+        return not np.isnan(as_numbers(self.values)).any()
 
     @property
     def categories(self) -> Mapping[str, tuple[Any, ...]]:
@@ -83,11 +87,13 @@ class Positions:
             codes = self.values.astype(object).get_indexer(given)
             self._refuse(given[codes < 0], "its distance to those of training is not known")
             return codes.astype(np.int64), np.empty(0)
-        times = _as_numbers(given)
+        times = as_numbers(given)
         self._refuse(given[~np.isfinite(times)], "times are numbers")
-        if self.whole:
+        if self.kind == "whole":
             self._refuse(given[times != np.round(times)], "times are whole")
         new = np.setdiff1d(times, self.at)
+        if self.kind == "equal":
+            self._refuse(given[np.isin(times, new)], "the correlations are those of training's times alone")
         return pd.Index(np.append(self.at, new)).get_indexer(pd.Index(times)).astype(np.int64), new
 
     def _refuse(self, times: pd.Index, why: str) -> None:
@@ -117,12 +123,12 @@ def learn_positions(
         Whether they are categories: those that are no numbers are times in their order, one apart.
     """
     name = time_column(formula, term)
-    times = _as_numbers(values)
+    times = as_numbers(values)
     problem, way = "", "make it a column of numbers"
     if np.isnan(times).any():
         if not ordered:
             problem = f"{name!r} has times that are no numbers, such as {values[np.isnan(times)][0]!r}"
-            way += ", or of categories in the order of time" if structure.positions == "whole" else ""
+            way += ", or of categories in the order of time" if structure.positions != "any" else ""
         elif structure.positions == "any":
             problem = f"{name!r} has categories that are no numbers, whose distances are not known"
         times = np.arange(len(values), dtype=float)
@@ -131,10 +137,19 @@ def learn_positions(
     elif structure.positions == "whole" and (times != np.round(times)).any():
         problem = f"{name!r} has times that are not whole, such as {times[times != np.round(times)][0]:g}"
         way = "ou(…) takes any numbers"
+    elif (
+        structure.positions == "equal" and len(times) > 2 and np.ptp(gaps := np.diff(times)) > 1e-6 * gaps[0]
+    ):
+        uneven = int(np.argmax(np.abs(gaps - gaps[0])))
+        problem = (
+            f"the times {name!r} have different distances, {times[0]:g} to {times[1]:g} and {times[uneven]:g} to "
+            f"{times[uneven + 1]:g}"
+        )
+        way = "ar1(…) takes whole numbers with gaps, ou(…) any numbers"
     if problem:
         raise FormulaError(caret(formula.text, term.position, f"{term}: {problem}; {way}"))
     text = f"0 + {quote(name)}" if ordered else f"0 + C({quote(name)})"
-    return Positions(text, name, values, times, structure.positions == "whole")
+    return Positions(text, name, values, times, structure.positions)
 
 
 def time_column(formula: Formula, term: GroupTerm) -> str:
@@ -150,7 +165,7 @@ def time_column(formula: Formula, term: GroupTerm) -> str:
     return node.name
 
 
-def _as_numbers(values: pd.Index) -> Array:
+def as_numbers(values: pd.Index) -> Array:
     """Values as numbers, NaN where they are none."""
     numbers = pd.to_numeric(pd.Series(values.astype(object)), errors="coerce")
     return np.asarray(numbers, dtype=np.float64)

@@ -392,7 +392,8 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
         found += [shapes[..., first + place] for place in range(len(block.parameters))]
         first += len(block.parameters)
         if q > 1:
-            first += block.structure.partials(q) + len(block.structure.constants(block.positions))
+            first += len(block.matrix.pairs(q)) if block.matrix else 0
+            first += len(block.structure.constants(block.positions))
     return found
 
 

@@ -5,6 +5,7 @@ correlations, which the structure's own parameters decide. Sds are the same in a
 how R comes of its parameters: as a Cholesky factor for the kernels, and as a matrix for everybody else.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.compiling import Deferred, deferred
+from hierbayes.priors import Prior
 
 Array = NDArray[np.float64]
 BOUNDED, POSITIVE = "bounded", "positive"
+INSIDE = 1 - 1e-12  # a correlation that rounds to 1 keeps a finite coordinate
 
 # Rows of what a root is given: each parameter's value, how far it lies above its lower and below its upper bound, the
 # root of the product of both, and where the reverse sweep adds the parameter's score.
@@ -37,7 +40,7 @@ class StructureParameter:
     lower, upper : callable
         Its bounds for q effects.
     prior : callable
-        The default prior for q effects at those positions (q,): its distribution and arguments.
+        The default prior for q effects at those positions, (q,) or (q, d): its distribution and arguments.
     typical : callable
         A typical value of a positive one, given the positions.
     """
@@ -49,6 +52,48 @@ class StructureParameter:
     lower: Callable[[int], float] = lambda q: 0.0
     upper: Callable[[int], float] = lambda q: inf
     typical: Callable[[Array], float] = lambda positions: 1.0
+
+
+class FreeCorrelations(ABC):
+    """Correlations that are themselves parameters, through P partial correlations without any bounds but ±1.
+
+    Their prior is LKJ: the density det(R)^(eta − 1), of all matrices that the structure allows.
+    """
+
+    every_pair: bool  # whether each pair of effects has a correlation of its own
+    free: str  # what the graph's free variable is called after
+
+    @abstractmethod
+    def pairs(self, q: int) -> list[tuple[int, int]]:
+        """Pairs of q effects that tell all correlations, each once."""
+
+    @abstractmethod
+    def powers(self, q: int, eta: float) -> Array:
+        """The density of each partial correlation w is proportional to (1 − w²) to its power, less 1: (P,)."""
+
+    @abstractmethod
+    def equal(self, q: int, value: float) -> Array:
+        """The partial correlations (P,) of effects whose correlations are all the same."""
+
+    @abstractmethod
+    def partials_of(self, cor: Array) -> Array:
+        """The partial correlations of some correlations: (S, q, q) → (S, P)."""
+
+    @abstractmethod
+    def from_partials(self, partials: Array, q: int) -> Array:
+        """The correlations that have some partial correlations: (S, P) → (S, q, q)."""
+
+    @abstractmethod
+    def log_density(self, prior: Prior, cor: Array) -> Array:
+        """Log prior density of correlations (S, q, q): (S,)."""
+
+    @abstractmethod
+    def sample(self, prior: Prior, rng: np.random.Generator, draws: int, q: int) -> Array:
+        """Correlations from the prior: (S, q, q)."""
+
+    @abstractmethod
+    def graph_factor(self, pm: Any, name: str, q: int, eta: float) -> Any:
+        """Their Cholesky factor in PyMC's graph, of a free variable of that name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +120,13 @@ class Structure:
     one_sd : bool
         Whether all effects have the same standard deviation.
     parameters : tuple of StructureParameter
-    matrix : str
-        Which correlations the posterior has one by one, as ``cor_<g>`` with an LKJ prior: "" for none, "all", "lags".
+    matrix : FreeCorrelations or None
+        Where the posterior has the correlations themselves, as ``cor_<g>`` with an LKJ prior: how they are free.
     positions : str
-        What the effects stand for: "" for anything, "whole" for whole numbers, "any" for numbers.
+        What the effects stand for: "" for anything, "whole" for whole numbers, "any" for numbers, "equal" for numbers
+        of equal distances, beyond which the structure doesn't go, "place" for one coordinate or several.
     constants : callable
-        Of the positions (q,), what the root is given besides the parameters.
+        Of the positions, (q,) or (q, d), what the root is given besides the parameters.
     place : int
         Its place among the others.
     """
@@ -93,7 +139,7 @@ class Structure:
     correlation: Callable[..., Any]
     one_sd: bool = False
     parameters: tuple[StructureParameter, ...] = ()
-    matrix: str = ""
+    matrix: FreeCorrelations | None = None
     positions: str = ""
     constants: Callable[[Array], Array] = lambda positions: np.empty(0)
     place: int = 100
@@ -102,21 +148,6 @@ class Structure:
     def correlated(self) -> bool:
         """Whether effects are correlated at all."""
         return bool(self.parameters or self.matrix)
-
-    def partials(self, q: int) -> int:
-        """How many partial correlations are free."""
-        return {"": 0, "all": q * (q - 1) // 2, "lags": q - 1}[self.matrix]
-
-    def powers(self, q: int, eta: float) -> Array:
-        """The LKJ density in each partial correlation w: (1 − w²) to these powers, less 1.
-
-        The density of R is det(R)^(eta − 1), of all correlation matrices or of those of the structure.
-        """
-        if self.matrix == "all":  # row by row of the lower triangle
-            return np.array([eta + 0.5 * (q - 2 - j) for i in range(q) for j in range(i)])
-        return (
-            np.array([(eta - 1) * (q - lag) + q - lag for lag in range(1, q)]) if self.matrix else np.empty(0)
-        )
 
 
 @deferred

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import hierbayes as hb
 from hierbayes.engine.collapsed import shape_row
@@ -23,11 +24,14 @@ ENDS = (-30.0, -8.0, 8.0, 30.0)  # on the scale of log odds: as near to a bound 
 
 
 def positions_of(structure, q: int) -> np.ndarray:
-    """Times with gaps where the structure asks for whole numbers or any."""
+    """Times with gaps where the structure asks for whole numbers or any; places in the plane."""
     rng = np.random.default_rng(q)
+    if structure.positions == "place":
+        return rng.uniform(0.0, 3.0, (q, 2))
     if structure.positions == "any":
         return np.cumsum(rng.uniform(0.2, 2.0, q))
-    return np.cumsum(rng.integers(1, 4, q)).astype(float) if structure.positions else np.arange(float(q))
+    gaps = structure.positions == "whole"
+    return np.cumsum(rng.integers(1, 4, q)).astype(float) if gaps else np.arange(float(q))
 
 
 def default_of(parameter, q: int, positions: np.ndarray) -> Prior:
@@ -69,11 +73,26 @@ class Root:
         add_reverse(CODES[self.structure.name], self.q, p, chol, weights.copy())
         return (p[core.RATIO] * p[SCORE])[: self.size]
 
+    def precise(self, theta: np.ndarray, weights: np.ndarray) -> float:
+        """The sum of weights times the factor's entries: in long where it is a dense Cholesky's."""
+        if self.structure.positions != "place":
+            return (self.at(theta)[0] * weights).sum()
+        (parameter,) = self.structure.parameters
+        value = np.exp(np.longdouble(theta[0])) * np.longdouble(parameter.typical(self.positions))
+        factor = np.array(
+            self.structure.correlation(np, self.q, self.positions, np.full((1, 1), value)), np.longdouble
+        )
+        for j in range(self.q):
+            factor[j:, j] -= factor[j:, :j] @ factor[j, :j]
+            factor[j:, j] /= np.sqrt(factor[j, j])
+        return (np.tril(factor) * weights).sum()
+
     def correlation(self, theta: np.ndarray) -> np.ndarray:
-        """R from the record, of the parameters' values."""
-        values = [
-            np.full((1, 1), value) for value in self.at(theta)[1][VALUE, : len(self.structure.parameters)]
-        ]
+        """R from the record, of the parameters' values; or of the partial correlations."""
+        found = self.at(theta)[1][VALUE, : self.size]
+        if self.structure.matrix:
+            return self.structure.matrix.from_partials(found[None], self.q)[0]
+        values = [np.full((1, 1), value) for value in found]
         return self.structure.correlation(np, self.q, self.positions, *values)
 
 
@@ -87,8 +106,7 @@ def test_root_is_that_of_the_correlations(name, q):
         theta = rng.normal(size=root.size)
         chol = root.at(theta)[0]
         np.testing.assert_allclose((chol**2).sum(axis=1), 1.0, rtol=1e-12)
-        if not root.structure.matrix:
-            np.testing.assert_allclose(chol @ chol.T, root.correlation(theta), atol=1e-12)
+        np.testing.assert_allclose(chol @ chol.T, root.correlation(theta), atol=1e-12)
         assert (np.diagonal(chol) > 0).all()
 
 
@@ -118,7 +136,7 @@ def test_nothing_is_lost_near_a_bound(name, q, end):
     found = root.gradient(theta, weights)
     assert np.isfinite(found).all()
     if root.size == 1:
-        near = ((root.at(theta + 1e-3)[0] - root.at(theta - 1e-3)[0]) * weights).sum() / 2e-3
+        near = (root.precise(theta + 1e-3, weights) - root.precise(theta - 1e-3, weights)) / 2e-3
         assert found[0] == pytest.approx(near, rel=1e-4, abs=1e-11)
 
 
@@ -135,6 +153,35 @@ def test_priors_add_up_to_one(name):
         assert total == pytest.approx(1.0, abs=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("name", "q"), [case for case in CASES if STRUCTURES[case[0]].matrix and case[1] < 30]
+)
+def test_free_correlations(name, q):
+    """Partials give their correlations back; the density is that of partials, whose map has the differences' slope."""
+    structure, rng = STRUCTURES[name], np.random.default_rng(4)
+    matrix, prior = structure.matrix, Prior("LKJ", eta=1.7)
+    powers = matrix.powers(q, 1.7)
+    partials = 2 * rng.beta(powers, powers, (3, len(powers))) - 1
+    cor = matrix.from_partials(partials, q)
+    np.testing.assert_allclose(matrix.partials_of(cor), partials, atol=1e-9)
+    np.testing.assert_allclose(structure.correlation(np, q, np.arange(q), cor), cor, atol=1e-14)
+    pairs = tuple(zip(*matrix.pairs(q), strict=True))
+    step = 1e-6 * np.eye(len(powers))
+    for row, heights in zip(partials, matrix.log_density(prior, cor), strict=True):
+        slopes = (matrix.from_partials(row + step, q) - matrix.from_partials(row - step, q)) / 2e-6
+        slope = np.linalg.slogdet(slopes[(slice(None), *pairs)])[1]
+        expected = stats.beta.logpdf((1 + row) / 2, powers, powers).sum() - len(row) * np.log(2)
+        assert heights == pytest.approx(expected - slope, abs=1e-6)
+    equal = matrix.from_partials(matrix.equal(q, 0.4)[None], q)[0]
+    np.testing.assert_allclose(equal, np.where(np.eye(q, dtype=bool), 1.0, 0.4), atol=1e-12)
+    logdet = np.linalg.slogdet(cor)[1]
+    flat = matrix.log_density(Prior("LKJ", eta=1), cor)
+    np.testing.assert_allclose(
+        np.diff(matrix.log_density(prior, cor) - flat), 0.7 * np.diff(logdet), atol=1e-7
+    )
+    assert np.ptp(flat) < 1e-9
+
+
 # -- in models --------------------------------------------------------------------------------------------------
 
 
@@ -143,12 +190,14 @@ def rows_of(groups: int = 8, repeats: int = 2) -> pd.DataFrame:
     rng = np.random.default_rng(5)
     g, place = np.repeat(np.arange(groups), 4 * repeats), np.tile(np.repeat(np.arange(4), repeats), groups)
     y = rng.normal(size=groups)[g] + rng.normal(size=g.size)
-    columns = {"t": np.array([0, 1, 3, 6])[place], "f": np.array(list("abcd"))[place]}
+    columns = {"t": np.array([0, 1, 3, 6])[place], "f": np.array(list("abcd"))[place], "k": place}
+    columns |= {"u": np.array([0.0, 1.0, 0.3, 2.5])[place], "v": np.array([0.5, 0.0, 2.0, 1.0])[place]}
     return pd.DataFrame({"y": y, "n": rng.poisson(np.exp(0.4 * y)), "g": g, **columns})
 
 
 def term_of(name: str) -> str:
-    return f"{name}(0 + {'t' if STRUCTURES[name].positions else 'f'} | g)"
+    column = {"": "f", "equal": "k", "place": "u + v"}.get(STRUCTURES[name].positions, "t")
+    return f"{name}(0 + {column} | g)"
 
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])

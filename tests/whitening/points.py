@@ -186,7 +186,7 @@ class Whitened:
         free = free if len(kinds) == q else "_scales"
         of_sds = packed.model.scales[first_sd : first_sd + len(kinds), 0]
         found |= named(f"{variables['sd']}{free}", kinds, theta[of_sds[of_sds >= 0]])
-        several = sum(block.matrix == "all" for block in factor.structures) > 1
+        several = sum(block.matrix is not None for block in factor.structures) > 1
         shapes = iter(spec.shape_variables(parameter, factor))
         for i, block in enumerate(factor.structures):
             row = next(r for r in packed.model.blocks if r[0] == number and r[EFFECTS] == block.effects[0])
@@ -195,11 +195,13 @@ class Whitened:
                 kind = "_interval__" if shape.kind == BOUNDED else "_log__"
                 origin = np.log(shape.typical(block.positions)) if shape.kind == POSITIVE else 0.0
                 found[f"{next(shapes).name}{kind}"] = theta[at] + origin
-            if block.matrix == "lags":
-                found[f"{variables['cor']}_partials"] = theta[of_shapes[of_shapes >= 0]]
-            if block.matrix == "all" and (of_shapes >= 0).any():
+            number_of = i if several else ""
+            if block.matrix and not block.every_pair and (of_shapes >= 0).any():
+                halves = 2 * theta[of_shapes[of_shapes >= 0]]  # log odds of (1 + tanh θ) / 2
+                found[f"{variables['cor']}_partials{number_of}_logodds__"] = halves
+            if block.every_pair and (of_shapes >= 0).any():
                 chol = memory.lams[CHOL, number][np.ix_(block.effects, block.effects)]
-                found[f"{variables['cor']}_chol{i if several else ''}_cholesky_corr__"] = spiral(chol)
+                found[f"{variables['cor']}_chol{number_of}_cholesky_corr__"] = spiral(chol)
         found[f"{variables['r']}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
         return found, first_sd + len(kinds), start + levels * q
 

@@ -41,10 +41,10 @@ def positive_row(prior: Floats, typical: float) -> Floats:
 
 def matrix_rows(structure: Structure, q: int, eta: float, cor: float | None) -> Floats:
     """Return the rows of correlations that are free one by one, or known and all the same."""
+    assert structure.matrix is not None, "its correlations are parameters themselves"
     if cor is None:
-        return partial_rows(structure.powers(q, eta))
-    given = [j for i in range(q) for j in range(i)] if structure.matrix == "all" else range(q - 1)
-    return constant_rows([cor / (1.0 + j * cor) for j in given], -1.0, 1.0)
+        return partial_rows(structure.matrix.powers(q, eta))
+    return constant_rows(structure.matrix.equal(q, cor), -1.0, 1.0)
 
 
 def unstructured(effects: Sequence[int], eta: float, cor: float | None) -> Block:
