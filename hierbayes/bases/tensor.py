@@ -76,7 +76,7 @@ class TensorPart:
         """The products, orthogonal to what is straight in both over the training rows: (n, m)."""
         columns = (
             self._products(x)
-            - _products(*(m.straight(x[:, j]) for j, m in enumerate(self.margins))) @ self.lines
+            - _crossed(*(m.straight(x[:, j]) for j, m in enumerate(self.margins))) @ self.lines
         )
         found: Array = columns * by[:, None]
         return found
@@ -86,10 +86,10 @@ class TensorPart:
             margin.bending(x[:, j]) if bends else margin.straight(x[:, j])
             for j, (margin, bends) in enumerate(zip(self.margins, self.bends, strict=True))
         )
-        return _products(first, second) / self.size
+        return _crossed(first, second) / self.size
 
 
-def _products(first: Array, second: Array) -> Array:
+def _crossed(first: Array, second: Array) -> Array:
     """Every column of one times every column of the other."""
     return (first[:, :, None] * second[:, None, :]).reshape(len(first), -1)
 
@@ -108,9 +108,9 @@ def learn_tensor(bases: tuple[Basis, Basis], x: Array) -> list[TensorPart]:
         Training rows.
     """
     margins = tuple(_margin(basis, x[:, j]) for j, basis in enumerate(bases))
-    whole = _products(*(np.hstack([m.bending(x[:, j]), m.straight(x[:, j])]) for j, m in enumerate(margins)))
+    whole = _crossed(*(np.hstack([m.bending(x[:, j]), m.straight(x[:, j])]) for j, m in enumerate(margins)))
     size = float(np.abs(whole).sum(axis=1).max())  # the units of mgcv and brms
-    flat = _products(*(m.straight(x[:, j]) for j, m in enumerate(margins)))
+    flat = _crossed(*(m.straight(x[:, j]) for j, m in enumerate(margins)))
     found = []
     for bends in BENDING:
         raw = TensorPart((margins[0], margins[1]), bends, size, np.empty((0, 0)))
