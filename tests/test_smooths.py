@@ -45,6 +45,7 @@ FRAME = _frame()
         'y ~ s(log(x), bs="cr", by=f)',
         "y ~ s(x, z, k=20)",
         'y ~ 0 + s(x, bs="cc", knots=[0, 12])',
+        'y ~ t2(x, z, k=4, bs="tp") + f',
     ],
 )
 def test_a_formula_is_read_and_written(text):
@@ -70,7 +71,12 @@ def test_a_formula_is_read_and_written(text):
         ("y ~ s(x, by=2)", "by= names a column", "2"),
         ("y ~ s(x, k=2)", "3 or more", "2)"),
         ("y ~ s(C(f))", "a curve is along numbers", "C(f)"),
-        ("y ~ t2(x, z)", "tensor products", "t2"),
+        ("y ~ te(x, z)", "a tensor product of smooths is t2(x, z)", "te"),
+        ("y ~ t2(x)", "along two predictors", "t2"),
+        ("y ~ t2(x, z, by=f)", "it has k and bs", "f)"),
+        ('y ~ t2(x, z, bs="cc")', 'one of "cr"', '"cc"'),
+        ("y ~ t2(x, z, k=2)", "3 or more", "2)"),
+        ("y ~ t2(x, z) * f", "a smooth is a term of its own", "t2"),
         ("s(y) ~ x", "a smooth is a term of its own", "s(y)"),
     ],
 )
@@ -148,6 +154,7 @@ def test_smooths_of_groups_are_group_terms(text, groups):
         ('y ~ f + s(x, k=4, by=f, bs="cr") + (z | g)', {"cor": "Fixed(0.2)"}),
         ('y ~ s(x, bs="cc", k=5) + s(z, bs="ps", k=5)', {"b": "Normal(0, 3)", "sds[s(z)]": "Gamma(2, 1)"}),
         ("y ~ s(x, z, k=6)", {"sds": "Fixed(0.8)"}),
+        ("y ~ t2(x, z, k=3) + (1 | g)", {"sds[t2(x, z)[x]]": "HalfNormal(2)"}),
     ],
 )
 def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
@@ -162,6 +169,7 @@ def test_the_collapsed_density_is_the_graphs_integral(formula, priors):
         ("yes ~ f + s(x, k=4, by=f)", "bernoulli", {"sds": "HalfNormal(2)"}),
         ({"mu": "y ~ s(x, k=5)", "sigma": '~ s(z, k=5, bs="ps")'}, "gaussian", {}),
         ("count ~ s(x, k=5, by=z)", "negbinomial", {"sds": "Fixed(0.7)"}),
+        ('count ~ t2(x, z, k=4, bs="ps")', "poisson", {}),
     ],
 )
 def test_the_whitened_density_is_the_graphs(formula, family, priors):
@@ -380,3 +388,59 @@ def test_curves_of_groups_go_with_new_rows_and_a_saved_fit(nights, tmp_path):
     pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").predict(new), nights.predict(new))
     with pytest.warns(DataWarning, match=r"no data hold its curve bends\(Days, k=5\) there"):
         nights.predict(new.assign(Days=20.0))
+
+
+# -- tensor products --------------------------------------------------------------------------------------------
+
+# mgcv 1.8-41: i <- 0:143; d <- data.frame(x = i %% 12, z = i %/% 12)
+# d$y <- 2 * sin(d$x / 2) * cos(d$z / 3) + 0.5 * sin(7919 * i)
+# m <- gam(y ~ t2(x, z, k = 5), data = d, method = "REML"); summary(m)$edf is 18.586 with the intercept
+# predict(m, data.frame(x = c(0, 2.5, 5, 7.5, 11, 3, 9), z = c(0, 11, 4, 8.5, 11, 6, 1)), se = TRUE)
+T2_AT = pd.DataFrame({"x": [0, 2.5, 5, 7.5, 11, 3, 9], "z": [0, 11, 4, 8.5, 11, 6, 1]})
+T2_FIT = [0.23442, -1.70927, 0.29231, 1.03537, 1.2266, -0.80376, -1.74175]
+T2_SE = [0.27045, 0.19284, 0.11219, 0.1187, 0.26976, 0.12189, 0.12171]
+PARTS = ["t2(x, z)[x]", "t2(x, z)[z]", "t2(x, z)[x, z]"]
+
+
+@pytest.fixture(scope="module")
+def surface():
+    i = np.arange(144)
+    frame = pd.DataFrame({"x": i % 12, "z": i // 12})
+    frame["y"] = 2 * np.sin(frame["x"] / 2) * np.cos(frame["z"] / 3) + 0.5 * np.sin(7919 * i)
+    return hb.fit("y ~ t2(x, z, k=5)", frame, seed=1, progress=False)
+
+
+def test_a_tensor_product_is_mgcvs(surface):
+    found = surface.predict(T2_AT)
+    assert np.abs((found["mean"] - T2_FIT) / found["sd"]).max() < 0.25
+    assert_allclose(found["sd"], T2_SE, rtol=0.12)
+    assert surface.edf()["smooth"].tolist() == PARTS
+    assert surface.edf()["mean"].sum() == pytest.approx(18.586 - 1, rel=0.1)
+    assert [name for name in surface.summary().index if name.startswith("sds")] == [
+        f"sds[{p}]" for p in PARTS
+    ]
+
+
+def test_the_parts_of_a_tensor_product_are_one_surface(surface):
+    """Its lines and bends, all but the intercept; a line's slope is that of its straight column."""
+    table = surface.conditional_smooths("t2(x, z)", resolution=3)
+    assert len(table) == 9
+    whole = surface.predict(pd.DataFrame({"x": table["value"], "z": table["value2"]}))
+    assert_allclose(table["mean"] + surface.summary().loc["Intercept", "mean"], whole["mean"], atol=1e-8)
+    layout, bound = surface.spec.layout.main, surface.model.design.main
+    assert layout.coefficients == ("Intercept", "t2(x, z)[x]", "t2(x, z)[z]", "t2(x, z)[x:z]")
+    assert_allclose(bound.x.T @ bound.penalised, 0.0, atol=1e-8)
+    assert [curve.width for curve in layout.curves] == [6, 6, 9]
+    assert len(np.ravel(surface.plot_conditional_smooths())) == 1
+
+
+def test_a_tensor_product_does_not_depend_on_units(surface):
+    """A thin plate does."""
+    moved = surface.data.assign(x=1000 * surface.data["x"] + 7)
+    other = hb.Model("y ~ t2(x, z, k=5)", moved)
+    assert_allclose(other.design.main.penalised, surface.model.design.main.penalised, atol=1e-8)
+
+
+def test_a_surface_goes_with_a_saved_fit(surface, tmp_path):
+    surface.save(tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").predict(T2_AT), surface.predict(T2_AT))

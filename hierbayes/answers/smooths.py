@@ -54,12 +54,12 @@ def curves_of(
     DataError
         Where no smooth of the model is called so, or it has none.
     """
-    labels = [curve.label for layout in spec.layout.predictors.values() for curve in layout.curves]
+    labels = [curve.whole for layout in spec.layout.predictors.values() for curve in layout.curves]
     if not labels or (label is not None and label not in labels):
         what = (
             "the model has no smooths; s(x) in a formula is one"
             if not labels
-            else (f"{label!r} is no smooth of this model; it has {', '.join(labels)}")
+            else (f"{label!r} is no smooth of this model; it has {', '.join(dict.fromkeys(labels))}")
         )
         raise DataError(what)
     for parameter, layout in spec.layout.predictors.items():
@@ -69,8 +69,8 @@ def curves_of(
             first = len(layout.coefficients)
             places = list(smooth.straight)
             places += range(first + smooth.penalised.start, first + smooth.penalised.stop)
-            for curve in smooth.curves.each:
-                if label is None or curve.label == label:
+            for curve in {curve.whole: curve for curve in smooth.curves.each}.values():
+                if label is None or curve.whole == label:
                     grid = _grid(spec, smooth.curves, points)
                     frame = grid.assign(**_by_values(smooth.curves, curve))
                     columns = np.hstack(layout.common.smooth_rows(smooth.curves, frame))
@@ -103,7 +103,7 @@ def conditional_smooths(
     """
     tables = []
     for found in curves_of(spec, draws, label, points):
-        columns: dict[str, Any] = {"parameter": found.parameter, "smooth": found.curve.label}
+        columns: dict[str, Any] = {"parameter": found.parameter, "smooth": found.curve.whole}
         for place, name in enumerate(found.grid.columns):
             columns |= {COLUMNS[2 + 2 * place]: name, COLUMNS[3 + 2 * place]: found.grid[name].to_numpy()}
         tables.append(pd.DataFrame(columns | summarise(found.values, interval)))

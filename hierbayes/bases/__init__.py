@@ -11,10 +11,22 @@ from hierbayes.bases.hilbert import SineBasis, learn_sines
 from hierbayes.bases.pspline import P_SPLINE
 from hierbayes.bases.record import Basis, BasisKind
 from hierbayes.bases.smooth import Smooth, learn_smooths
+from hierbayes.bases.tensor import BENDING, TensorPart, learn_tensor
 from hierbayes.bases.thinplate import THIN_PLATE
 
 BASES: Mapping[str, BasisKind] = MappingProxyType(
     {kind.name: kind for kind in (THIN_PLATE, NATURAL, CYCLIC, P_SPLINE)}
 )
 
-__all__ = ["BASES", "Basis", "BasisKind", "SineBasis", "Smooth", "learn_sines", "learn_smooths"]
+__all__ = [
+    "BASES",
+    "BENDING",
+    "Basis",
+    "BasisKind",
+    "SineBasis",
+    "Smooth",
+    "TensorPart",
+    "learn_sines",
+    "learn_smooths",
+    "learn_tensor",
+]

@@ -7,11 +7,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.bases import BASES, SineBasis, Smooth, learn_sines, learn_smooths
+from hierbayes.bases import (
+    BASES,
+    BENDING,
+    SineBasis,
+    Smooth,
+    TensorPart,
+    learn_sines,
+    learn_smooths,
+    learn_tensor,
+)
 from hierbayes.data.expressions import Rows, not_computed
 from hierbayes.data.variables import Levels, Variable, learn_variable
 from hierbayes.errors import DataError
-from hierbayes.formula.smooths import CurveTerm, ProcessTerm, SmoothTerm
+from hierbayes.formula.smooths import CurveTerm, ProcessTerm, SmoothTerm, TensorTerm
 from hierbayes.formula.syntax import label_of, render
 from hierbayes.structures import POSITIVE, SPECTRA, Spectrum, StructureParameter
 
@@ -51,8 +60,8 @@ class Curve:
     Attributes
     ----------
     label : str
-        ``"s(x)"``, ``"s(x):arm[placebo]"``.
-    term : SmoothTerm or ProcessTerm
+        ``"s(x)"``, ``"s(x):arm[placebo]"``; of a part of a tensor product what bends there: ``"t2(x, z)[x]"``.
+    term : SmoothTerm, ProcessTerm or TensorTerm
         The smooth that it is of.
     level : object
         The level that it is for, None where there is one curve.
@@ -70,6 +79,11 @@ class Curve:
     width: int
     size: float
     process: Process | None = None
+
+    @property
+    def whole(self) -> str:
+        """The label of the function that it is, or is a part of."""
+        return self.term.label if isinstance(self.term, TensorTerm) else self.label
 
     @property
     def scale(self) -> str:
@@ -111,24 +125,29 @@ class Curves:
     by: Variable | None
     each: tuple[Curve, ...]
     labels: tuple[str, ...]
-    _smooths: tuple["Smooth | Sines", ...]
+    _smooths: tuple["Smooth | Sines | TensorPart", ...]
 
     def columns(self, rows: Rows) -> list[Array]:
         """What is free of penalty, over rows: (n,) each."""
         x = _predictors(self.term, rows)
-        multipliers = _multipliers(self.by, rows)
+        multipliers = self._multipliers(rows)
         straight = [s.straight(x, by) for s, by in zip(self._smooths, multipliers, strict=True)]
         return [column for columns in straight for column in columns.T]
 
     def penalised(self, rows: Rows) -> Array:
         """The penalised columns of every curve side by side: (n, m)."""
         x = _predictors(self.term, rows)
-        multipliers = _multipliers(self.by, rows)
+        multipliers = self._multipliers(rows)
         try:
             parts = [s.penalised(x, by) for s, by in zip(self._smooths, multipliers, strict=True)]
         except ValueError as error:
             raise DataError(f"{render(self.term.call)!r} cannot be computed here: {error}") from error
         return np.hstack(parts)
+
+    def _multipliers(self, rows: Rows) -> list[Array]:
+        """What each of the parts is multiplied by: those of a tensor product alike."""
+        found = _multipliers(self.by, rows)
+        return found * len(self._smooths) if isinstance(self.term, TensorTerm) else found
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,6 +180,8 @@ def learn_curves(term: CurveTerm, rows: Rows) -> Curves:
     try:
         if isinstance(term, ProcessTerm):
             return _learn_processes(term, by, x, multipliers)
+        if isinstance(term, TensorTerm):
+            return _learn_tensor(term, x)
         basis = BASES[term.kind].learn(x, term.k, term.knots)
     except ValueError as error:
         raise not_computed(term.call, str(error)) from error
@@ -176,6 +197,21 @@ def learn_curves(term: CurveTerm, rows: Rows) -> Curves:
         each.append(Curve(label, term, level, columns.shape[1], size))
         labels += _straight_labels(label, term, smooth)
     return Curves(term, by, tuple(each), tuple(labels), tuple(smooths))
+
+
+def _learn_tensor(term: TensorTerm, x: Array) -> Curves:
+    """The three parts of a tensor product, each with the straight column that is of its predictors."""
+    first, second = (BASES[term.kind].learn(x[:, [j]], term.k, None) for j in (0, 1))
+    parts, ones = learn_tensor((first, second), x), np.ones(len(x))
+    names = [label_of(part) for part in term.predictors]
+    each, labels = [], []
+    for part, bends in zip(parts, BENDING, strict=True):
+        own = [name for name, bent in zip(names, bends, strict=True) if bent]
+        columns = part.penalised(x, ones)
+        size = float(np.sqrt((columns**2).sum() / len(x)))
+        each.append(Curve(f"{term.label}[{', '.join(own)}]", term, None, columns.shape[1], size))
+        labels.append(f"{term.label}[{':'.join(own)}]")
+    return Curves(term, None, tuple(each), tuple(labels), tuple(parts))
 
 
 def _learn_processes(term: ProcessTerm, by: Variable | None, x: Array, multipliers: list[Array]) -> Curves:

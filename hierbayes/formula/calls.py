@@ -32,7 +32,7 @@ from hierbayes.transforms import (
     elementwise,
 )
 
-_TENSOR = "tensor products of smooths are not supported; a thin plate of two is s(x, z)"
+_TENSOR = "a tensor product of smooths is t2(x, z), a term of its own"
 _COUNTS = "give successes and trials as y | trials(n) ~ …, with n the number of trials"
 _WAYS_OUT = (
     dict.fromkeys(("t2", "te", "ti"), _TENSOR)

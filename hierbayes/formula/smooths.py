@@ -21,7 +21,7 @@ from hierbayes.formula.tokens import ReadError
 from hierbayes.structures import SPECTRA
 from hierbayes.transforms import CATEGORIES, Argument
 
-SMOOTH, PROCESS = "s", "gp"
+SMOOTH, PROCESS, TENSOR = "s", "gp", "t2"
 _ALONE = (
     "a smooth is a term of its own, added to the others: y ~ z + s(x); a curve for each level is s(x, by=f)"
 )
@@ -38,7 +38,12 @@ _PROCESS_ARGUMENTS = {
     "c": Argument("number", 1.25),
     "cov": Argument("text", "exp_quad"),
 }
+_TENSOR_ARGUMENTS = {"k": Argument("whole", 5), "bs": Argument("text", "cr")}
+_TENSOR_BASES = ("cr", "ps", "tp")
 _PLAIN_PROCESS_K = {1: 20, 2: 10}  # a direction
+
+
+_ARGUMENTS_OF = {SMOOTH: _ARGUMENTS, PROCESS: _PROCESS_ARGUMENTS, TENSOR: _TENSOR_ARGUMENTS}
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,33 @@ class ProcessTerm:
         return _label(PROCESS, self.predictors, self.by)
 
 
-type CurveTerm = SmoothTerm | ProcessTerm
+@dataclass(frozen=True)
+class TensorTerm:
+    """A tensor product of two smooths as the formula has it.
+
+    Attributes
+    ----------
+    call : Call
+    predictors : tuple of two Node
+    k : int
+        Functions along each.
+    kind : str
+        The name of both bases.
+    """
+
+    call: Call
+    predictors: tuple[Node, ...]
+    k: int
+    kind: str
+    by: None = None
+
+    @property
+    def label(self) -> str:
+        """What it is called: ``"t2(x, z)"``."""
+        return _label(TENSOR, self.predictors, None)
+
+
+type CurveTerm = SmoothTerm | ProcessTerm | TensorTerm
 
 
 def _label(function: str, predictors: tuple[Node, ...], by: Node | None) -> str:
@@ -110,8 +141,8 @@ def _label(function: str, predictors: tuple[Node, ...], by: Node | None) -> str:
 
 
 def is_smooth(node: Node) -> bool:
-    """Whether an expression is a smooth or a Gaussian process."""
-    return isinstance(node, Call) and node.function in (SMOOTH, PROCESS)
+    """Whether an expression is a smooth, a tensor product of two, or a Gaussian process."""
+    return isinstance(node, Call) and node.function in _ARGUMENTS_OF
 
 
 def is_of_groups(node: Node) -> bool:
@@ -183,7 +214,7 @@ def read_smooth(call: Call) -> CurveTerm:
     ReadError
         For an argument that it doesn't have, or one of another kind.
     """
-    name, known = call.function, _PROCESS_ARGUMENTS if call.function == PROCESS else _ARGUMENTS
+    name, known = call.function, _ARGUMENTS_OF[call.function]
     predictors = call.arguments
     if not predictors:
         raise ReadError(
@@ -199,16 +230,19 @@ def read_smooth(call: Call) -> CurveTerm:
         if not columns_named(part):
             raise ReadError(part.position, f"this names no column; keywords are written out: {name}(x, k=10)")
     given = dict(call.keywords)
-    by = given.pop("by", None)
+    by = given.pop("by", None) if name != TENSOR else None
     if by is not None:
         _check_by(by)
     for word, value in given.items():
         if word not in known:
-            words = ", ".join((*list(known)[:1], "by", *list(known)[1:-1])) + f" and {list(known)[-1]}"
+            first, *more = known if name == TENSOR else (next(iter(known)), "by", *list(known)[1:])
+            words = ", ".join((first, *more[:-1])) + f" and {more[-1]}"
             raise ReadError(value.position, f"{name}() has no argument {word}; it has {words}")
     values = read_arguments(Call(name, (), tuple(given.items()), call.position), known)
     if name == PROCESS:
         return _process(call, predictors, by, given, values)
+    if name == TENSOR:
+        return _tensor(call, predictors, given, values)
     return _smooth(call, predictors, by, given, values)
 
 
@@ -256,6 +290,20 @@ def _process(
             "c is above 0.5, at which the functions end with the training rows; 1.25 is usual",
         )
     return ProcessTerm(call, predictors, by, k, c, cov)
+
+
+def _tensor(
+    call: Call, predictors: tuple[Node, ...], given: Mapping[str, Node], values: Mapping[str, Any]
+) -> TensorTerm:
+    if len(predictors) != 2:
+        raise ReadError(call.position, "t2() is along two predictors: t2(x, z)")
+    kind, k = values["bs"], values["k"]
+    if kind not in _TENSOR_BASES:
+        known = ", ".join(f'"{name}" ({BASES[name].words})' for name in _TENSOR_BASES)
+        raise ReadError(given["bs"].position, f"the bases along both predictors of t2() are one of {known}")
+    if k < 3:
+        raise ReadError(given["k"].position, "k is the number of functions along each predictor, 3 or more")
+    return TensorTerm(call, predictors, k, kind)
 
 
 def _check_by(by: Node) -> None:

@@ -61,7 +61,7 @@ def plot_conditional_smooths(
         height, width, figsize=figsize or (4.2 * width, 3.4 * height), layout="constrained", squeeze=False
     )
     for ax, found in zip(panels.ravel(), curves, strict=False):
-        name = prefix_of(found.parameter, ": ") + found.curve.label
+        name = prefix_of(found.parameter, ": ") + found.curve.whole
         if found.grid.shape[1] == 1:
             _draw_curve(ax, found, data, summarise(found.values, band))
             ax.set_ylabel(name, parse_math=False)
