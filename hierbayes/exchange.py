@@ -5,18 +5,17 @@ twice, with the labels exchanged, and chains may be in either. Draws whose first
 their labels exchanged: what is left is the posterior of the components in that order.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.errors import UnsupportedError
 from hierbayes.families.record import Twins
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
-from hierbayes.several import JointSpec
 from hierbayes.spec import ModelSpec, Variable
+from hierbayes.ties import Tie
 
 Array = NDArray[np.float64]
 AWAY = np.array([1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.49])  # from the middle, where priors are compared
@@ -34,70 +33,50 @@ def exchanged(spec: ModelSpec) -> Twins | None:
 
 
 def in_order(spec: ModelSpec, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables of the schema (…, dims) with the second component the one that is larger at the predictors' means."""
+    """Variables (…, dims) by name, the second component that whose linear predictor at the columns' means is larger.
+
+    Others, such as those of other responses, are left as they are.
+    """
     twins, found = exchanged(spec), dict(arrays)
     if twins is None:
         return found
     first, second = (_at_means(spec, parameter, arrays) for parameter in twins.pairs[0])
     turned = first > second
-    for one, two in _variables(spec, twins):
-        a, b = np.asarray(arrays[one.name]), np.asarray(arrays[two.name])
-        where = _beside(turned, a)
-        found[one.name], found[two.name] = np.where(where, b, a), np.where(where, a, b)
-    for variable in (v for v in spec.variables if v.parameter == twins.share and v.kind != "tie"):
+    for one, two in twins.pairs:
+        for a, b in zip(_variables(spec, one), _variables(spec, two), strict=True):
+            found[a.name] = _where(turned, arrays[b.name], arrays[a.name])
+            found[b.name] = _where(turned, arrays[a.name], arrays[b.name])
+    for variable in _variables(spec, twins.share):
         values = np.asarray(arrays[variable.name])
-        found[variable.name] = np.where(_beside(turned, values), _complement(variable, values), values)
+        found[variable.name] = _where(turned, _complement(variable, values), values)
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
-        partner = {twins.share: twins.share} | dict(twins.pairs) | {two: one for one, two in twins.pairs}
-        starts = {m.parameter: places for m, places in zip(tie.members, tie.places, strict=True)}
-        order = [place for member in tie.members for place in starts[partner[member.parameter]]]
-        signs = np.array(
-            [-1.0 if m.parameter == twins.share else 1.0 for m in tie.members for _ in m.effects]
-        )
+        order, signs = _tied(spec, twins, tie)
         values = np.asarray(arrays[variable.name])
         other = values[..., order, :][..., order] * signs[:, None] * signs
-        found[variable.name] = np.where(_beside(turned, values), other, values)
+        found[variable.name] = _where(turned, other, values)
     return found
 
 
-def exchange_obstacle(spec: JointSpec, response: str) -> str | None:
-    """Why a response's components cannot be put in order beside other responses, in words; None where they can."""
-    own = spec.responses[response]
-    tied = any(member.response == response for tie in spec.ties for member in tie.members)
-    if not (tied and exchanged(own)):
-        return None
-    return (
-        f"the components of {own.family.name}, the family of {response!r}, are put in order draw by draw, which "
-        "effects that are tied by an |ID| in models of several responses cannot follow; leave the ID out, or state "
-        "priors by which the components differ"
-    )
-
-
-def jointly_in_order(spec: JointSpec, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """As `in_order`, of all responses' variables.
-
-    Raises
-    ------
-    UnsupportedError
-        Where `exchange_obstacle` has a reason.
-    """
-    found = dict(arrays)
-    for response, own in spec.responses.items():
-        obstacle = exchange_obstacle(spec, response)
-        if obstacle:
-            raise UnsupportedError(obstacle)
-        if exchanged(own):
-            found |= spec.joint_arrays(response, in_order(own, spec.own_arrays(response, arrays)))
-    return found
+def _tied(spec: ModelSpec, twins: Twins, tie: Tie) -> tuple[list[int], Array]:
+    """Which effect of a tie each is when labels are exchanged, and its sign then."""
+    partner = dict(twins.pairs) | {two: one for one, two in twins.pairs}
+    starts = {(m.response, m.parameter): places for m, places in zip(tie.members, tie.places, strict=True)}
+    order, signs = list[int](), list[float]()
+    for (response, parameter), places in starts.items():
+        own = response == spec.response
+        order += starts[response, partner.get(parameter, parameter) if own else parameter]
+        signs += [-1.0 if own and parameter == twins.share else 1.0] * len(places)
+    return order, np.array(signs)
 
 
 def _told(spec: ModelSpec, parameter: str) -> tuple[Any, ...]:
     """All that a model says of a parameter, but for its name; ties name both of those that they tie."""
     formula = spec.layout.formulas.get(parameter)
+    ties = [("cor", tie.identifier, tie.group) for tie in spec.ties]
     priors = [
         ("" if p.kind == parameter else p.kind, p.coefficient, p.group, p.prior, p.literal)
         for p in spec.priors
-        if p.parameter == parameter and not (p.kind == "cor" and p.coefficient)
+        if p.parameter == parameter and (p.kind, p.coefficient, p.group) not in ties
     ]
     return formula, spec.links[parameter], priors
 
@@ -127,11 +106,20 @@ def _at_means(spec: ModelSpec, parameter: str, arrays: Mapping[str, Any]) -> Arr
     return found
 
 
-def _variables(spec: ModelSpec, twins: Twins) -> Iterator[tuple[Variable, Variable]]:
-    """The variables of both components, in pairs."""
-    for pair in twins.pairs:
-        one, two = ([v for v in spec.variables if v.parameter == name and v.kind != "tie"] for name in pair)
-        yield from zip(one, two, strict=True)
+def _variables(spec: ModelSpec, parameter: str) -> list[Variable]:
+    """A parameter's variables, but for those that it shares with others."""
+    layout = spec.layout.predictors.get(parameter)
+    if layout is None:
+        return [spec.own_variable(spec.family.parameter(parameter))]
+    found = [spec.coefficient_variable(parameter)] if layout.coefficients else []
+    for factor in layout.factors:
+        found += [
+            *spec.factor_variables(parameter, factor).values(),
+            *spec.shape_variables(parameter, factor),
+        ]
+    for curve in layout.curves:
+        found += spec.curve_variables(parameter, curve).values()
+    return found + [spec.simplex_variable(parameter, effect) for effect in layout.monotonic]
 
 
 def _complement(variable: Variable, values: Array) -> Array:
@@ -141,6 +129,9 @@ def _complement(variable: Variable, values: Array) -> Array:
     return -values if variable.kind in ("b", "r", "s") else values
 
 
-def _beside(turned: NDArray[np.bool_], values: Array) -> NDArray[np.bool_]:
-    """Draws' flags (…,) as they broadcast against values (…, dims)."""
-    return turned.reshape(turned.shape + (1,) * (values.ndim - turned.ndim))
+def _where(turned: NDArray[np.bool_], other: Any, values: Any) -> Array:
+    """The draws of one array (…, dims) where the labels are exchanged, and elsewhere those of another."""
+    found: Array = np.where(
+        turned.reshape(turned.shape + (1,) * (np.ndim(values) - turned.ndim)), other, values
+    )
+    return found

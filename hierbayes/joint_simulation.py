@@ -9,7 +9,6 @@ from hierbayes.answers.predict import choose_groups
 from hierbayes.data.design import Design
 from hierbayes.engine import Settings
 from hierbayes.engine.draws import observed_dataset
-from hierbayes.exchange import jointly_in_order
 from hierbayes.expect import Simulation, simulate_all
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.several import JointSpec, joint_dataset
@@ -51,10 +50,6 @@ class JointPriorSimulation:
     spec: JointSpec
     models: Mapping[str, Any]
 
-    def _sample(self, draws: int, seed: int) -> Draws:
-        prior = sample_priors(self.spec.named, draws, seed)
-        return Draws(jointly_in_order(self.spec, prior.values), 1, draws)
-
     def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
         """Parameters from their priors and the responses they imply, as `Model.prior_predictive` those of one.
 
@@ -75,7 +70,7 @@ class JointPriorSimulation:
         import xarray as xr
 
         Settings(draws=draws, seed=seed)
-        prior = self._sample(draws, seed)
+        prior = sample_priors(self.spec.named, draws, seed)
         arrays = {name: values[None] for name, values in prior.values.items()}
         groups = {"prior": joint_dataset(self.spec, arrays)}
         for own in self.spec.named:
@@ -92,7 +87,7 @@ class JointPriorSimulation:
     def simulate_prior(self, draws: int = 1000, seed: int = 0) -> dict[str, Simulation]:
         """Data sets simulated from the priors, by response; a draw of one is of the same parameters in all."""
         Settings(draws=draws, seed=seed)
-        prior = self._sample(draws, seed)
+        prior = sample_priors(self.spec.named, draws, seed)
         found = {}
         for name, part in zip(self.spec.responses, self.spec.named, strict=True):
             model = self.models[name]

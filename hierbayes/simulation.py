@@ -33,7 +33,7 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     Draws
         As one chain of S draws.
     """
-    return Draws(in_order(spec, sample_priors([spec], draws, seed).values), 1, draws)
+    return sample_priors([spec], draws, seed)
 
 
 def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draws:
@@ -51,7 +51,7 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             # elements in an order are alike and independent but for it: sorted, they are in it
             ordered = own.kind.support == "ordered"
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
-        values = spec.about_zero(values)
+        values = in_order(spec, spec.about_zero(values))
     return Draws(values, 1, draws)
 
 

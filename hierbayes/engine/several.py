@@ -23,7 +23,7 @@ from hierbayes.engine.whitened import (
 from hierbayes.engine.whitening.compression import compress
 from hierbayes.engine.whitening.stacked import Stacked
 from hierbayes.errors import UnsupportedError
-from hierbayes.exchange import exchange_obstacle, jointly_in_order
+from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec, joint_dataset
 
 # arrays and sampler statistics (chain, draw, …) by name, and how they came about
@@ -48,7 +48,7 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
         found = [
             f"of response {response!r} {obstacle}"
             for response, own in spec.responses.items()
-            if (obstacle := strategy.supports(own, designs[response]) or exchange_obstacle(spec, response))
+            if (obstacle := strategy.supports(own, designs[response]))
         ]
         if not found:
             reason = "several responses" if name == "auto" else "asked for"
@@ -69,8 +69,10 @@ def draw_jointly(
 ) -> xr.DataTree:
     """Draws of all responses' variables: groups posterior, sample_stats and each response's observed data."""
     arrays, statistics, attributes = STRATEGIES[plan.strategy.name][1](spec, designs, settings)
+    for one in spec.named:
+        arrays = in_order(one, arrays)
     stats = statistics_dataset(statistics)
-    groups = {"posterior": joint_dataset(spec, jointly_in_order(spec, arrays)), "sample_stats": stats}
+    groups = {"posterior": joint_dataset(spec, arrays), "sample_stats": stats}
     for name, design in designs.items():
         groups[f"observed_data_{name}"] = observed_dataset(spec.responses[name], design)
     tree = xr.DataTree.from_dict(groups)

@@ -127,9 +127,8 @@ def frame(rows=300, groups=10, seed=0):
     y = np.where(
         second, 6 + 0.5 * x + u[1, g] + rng.normal(size=rows), 1 + x + u[0, g] + 0.7 * rng.normal(size=rows)
     )
-    return pd.DataFrame(
-        {"y": y, "x": x, "g": g, "c": np.where(second, rng.poisson(9, rows), rng.poisson(2, rows))}
-    )
+    c = np.where(second, rng.poisson(9, rows), rng.poisson(2, rows))
+    return pd.DataFrame({"y": y, "x": x, "g": g, "k": np.arange(rows) % 4, "c": c})
 
 
 TWO = "mixture(gaussian, gaussian)"
@@ -201,6 +200,7 @@ def test_recovery_of_counts_whose_share_follows_a_predictor():
         "y ~ x + (x | g)",
         "y ~ s(x, k=5)",
         {"mu": "y ~ x", "sigma1": "~ x", "sigma2": "~ x", "theta2": "~ x + (1 | g)"},
+        {"mu": "y ~ mo(k)", "theta2": "~ mo(k)"},
         BY_ID,
     ],
 )
@@ -377,9 +377,18 @@ def test_names_of_mixtures_are_read():
         get_family("mixture(gaussian, gaussian, gaussian)")
 
 
-def test_beside_another_response_components_keep_their_order_or_are_refused():
-    data = frame(60)
-    free = hb.Model(["y ~ x", "c ~ x"], data, family=[TWO, "poisson"])
-    assert free is not None
-    with pytest.raises(UnsupportedError, match="which effects that are tied by an"):
-        hb.fit(["y ~ x + (1 |p| g)", "c ~ x + (1 |p| g)"], data, family=[TWO, "poisson"], progress=False)
+def test_beside_another_response_components_keep_their_order():
+    model = hb.Model(["y ~ x + (1 |p| g)", "c ~ x + (1 |p| g)"], frame(60), family=[TWO, "poisson"])
+    whole, (spec, other) = model.spec, model.spec.named
+    assert exchanged(spec)
+    assert exchanged(other) is None
+    assert [m.parameter for m in whole.ties[0].members] == ["mu1", "mu2", "mu"]
+    prior = flatten(spec, model.prior_predictive(draws=40, seed=3)["prior"].to_dataset()).values
+    means = spec.layout.predictors["mu1"].columns.means
+    assert (prior["b_y_mu1"] @ means < prior["b_y_mu2"] @ means).all()
+    turned = exchange(spec, prior)
+    order = [1, 0, 2]
+    turned["cor_g_p"] = prior["cor_g_p"][:, order][:, :, order]
+    turned["theta2_y"] = 1 - prior["theta2_y"]
+    for name, values in in_order(spec, turned).items():
+        assert_allclose(values, prior[name], rtol=1e-14, err_msg=name)
