@@ -25,6 +25,7 @@ OWN = {
     "gamma": {"shape": 2.3},
     "poisson": {},
     "negbinomial": {"shape": 1.7},
+    "student": {"sigma": 1.2, "nu": 4.5},
 }
 TAILED = [name for name, family in FAMILIES.items() if family.tails is not None]
 each_family = pytest.mark.parametrize("name", TAILED)
@@ -45,6 +46,8 @@ def scipys(name: str, eta: np.ndarray, **own):
             return stats.expon(scale=np.exp(eta))
         case "gamma":
             return stats.gamma(own["shape"], scale=np.exp(eta) / own["shape"])
+        case "student":
+            return stats.t(own["nu"], eta, own["sigma"])
         case "poisson":
             return stats.poisson(np.exp(eta))
         case "negbinomial":
@@ -151,6 +154,10 @@ def exact_tails(name: str, y: float, eta: float) -> tuple[float, float]:
         below = np.log(special.gammainc(a, x))
         above = np.log(special.hyperu(1 - a, 1 - a, x)) - x - special.gammaln(a)
         return (below, np.log1p(-np.exp(below))) if x < 1 else (np.log1p(-np.exp(above)), above)
+    if name == "student":
+        z = (y - eta) / OWN[name]["sigma"]
+        below, above = (np.log(stats.t.cdf(t, OWN[name]["nu"])) for t in (z, -z))
+        return (below, np.log1p(-np.exp(below))) if z < 0 else (np.log1p(-np.exp(above)), above)
     shape = OWN[name].get("shape", 1.0)
     hazard = (y / np.exp(eta) * special.gamma(1 + 1 / shape)) ** shape
     below = np.log1p(-np.exp(-hazard)) if hazard > 1 else np.log(-np.expm1(-hazard))
@@ -206,7 +213,7 @@ def test_moments_between_bounds_are_integrals(name, bounds):
     stated = {"lb": ENDS["l"], "ub": ENDS["u"]}
     truncated = at(name, BOUNDS[bounds], ETA, **(stated if bounds == "both" else {bounds: stated[bounds]}))
     for place, eta in enumerate(ETA):
-        low = ENDS["l"][place] if bounds != "ub" else (-np.inf if name == "gaussian" else 0.0)
+        low = ENDS["l"][place] if bounds != "ub" else (-np.inf if name in ("gaussian", "student") else 0.0)
         high = ENDS["u"][place] if bounds != "lb" else np.inf
         mass, first, second = (between(scipys(name, eta), k, low, high) for k in range(3))
         assert_allclose(truncated.mean()[place], first / mass, rtol=1e-7)
