@@ -306,6 +306,37 @@ def test_survregs_intervals_and_left_censoring():
     assert_allclose(found.log_density(np.maximum(time, 20)).sum(), -354.678546248, rtol=1e-9)
 
 
+# brms, time | cens(censored) ~ age + sex + disease + (1 | patient), family lognormal, with the priors below: mean, sd
+# and bulk effective sample size
+BRMS_PRIORS = {
+    "Intercept": "Normal(4, 3)",
+    "b": "Normal(0, 2)",
+    "sd": "Exponential(1)",
+    "sigma": "Exponential(1)",
+}
+BRMS = {
+    "Intercept": (4.45321, 0.72554, 4426),
+    "age": (-0.0026497, 0.0130137, 4675),
+    "sex[male]": (-1.45445, 0.35771, 4913),
+    "disease[GN]": (0.13172, 0.43240, 4534),
+    "disease[Other]": (0.43629, 0.46493, 4422),
+    "disease[PKD]": (1.05950, 0.57624, 4032),
+    "sd[patient, Intercept]": (0.36741, 0.23498, 1195),
+    "sigma": (1.14649, 0.12514, 2625),
+}
+
+
+def test_the_posterior_of_the_catheters_is_brmss():
+    formula = "time | cens(1 - status) ~ age + sex + disease + (1 | patient)"
+    fit = hb.fit(formula, KIDNEY, family="lognormal", priors=BRMS_PRIORS, seed=1, progress=False)
+    table = fit.summary()
+    for name, (mean, sd, size) in BRMS.items():
+        ours = table.loc[name]
+        error = sd * np.sqrt(1 / size + 1 / ours["ess_bulk"])
+        assert abs(ours["mean"] - mean) < 4 * error, name
+        assert ours["sd"] == pytest.approx(sd, rel=4 * np.sqrt(0.5 / size + 0.5 / ours["ess_bulk"])), name
+
+
 # -- models --------------------------------------------------------------------------------------------------------
 
 
@@ -411,6 +442,7 @@ def test_residuals_of_censored_rows_are_quantiles_alone(catheters):
     assert table["quantile"].between(0, 1).all()
     with pytest.raises(hb.UnsupportedError, match="never censored"):
         catheters.plot_ppc()
+    assert len(catheters.plot_check()) == 4  # of the residuals, and the patients' effects
 
 
 def test_the_same_status_in_other_words_is_the_same_model():
