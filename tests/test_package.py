@@ -25,7 +25,8 @@ from hierbayes.prior_comparison import PriorComparison
 
 ROOT = Path(hb.__file__).parent
 LAYERS = [
-    "errors", "spelling", "compiling", "special", "distributions", "priors", "structures", "bases", "transforms",
+    "errors", "spelling", "compiling", "special",
+    "incomplete", "distributions", "priors", "structures", "bases", "transforms",
     "formula", "elicitation", "links", "tensormath", "kinds", "cumulative", "families", "columnmap", "data", "ties",
     "spec", "exchange", "standing", "defaults", "several", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",

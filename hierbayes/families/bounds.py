@@ -42,12 +42,11 @@ def with_bounds(base: Family, stated: tuple[str, ...]) -> Family:
     stated : tuple of str
         Those of `WORDS` that rows state, in that order. A response with ``y2`` has ``cens``.
     """
-    added = tuple(Parameter(name, NUMBER, ("identity",), WORDS[name], known=name) for name in stated)
     names = [p.name for p in base.parameters]
     truncated = "lb" in stated or "ub" in stated
     family = replace(
         base,
-        parameters=(*base.parameters, *added),
+        parameters=(*base.parameters, *_added(stated)),
         row=_row(base, stated),
         graph=_graph(base, stated),
         response=lambda y: y,
@@ -79,12 +78,12 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
     """With what bounds change: simulated responses, moments, distribution function."""
     names, tails = [p.name for p in base.parameters], base.tails
     assert tails is not None, "the family has tails"
-    below = _answering(family, base, stated, "below", _below_lines(base, stated))
-    inverse = _answering(family, base, stated, "inverse", _inverse_lines(base, stated))
+    below = _answering(base, stated, "below", _below_lines(base, stated))
+    inverse = _answering(base, stated, "inverse", _inverse_lines(base, stated))
 
     def moments(given: dict[str, ParameterValues]) -> tuple[Array, Array]:
         lower, upper = _bounds(base, given)
-        return tails.moments(lower, upper, **{name: given[name] for name in names})
+        return tails.moments(log_mass(base), lower, upper, **{name: given[name] for name in names})
 
     def simulate(rng: np.random.Generator, **given: ParameterValues) -> Array:
         lower, upper = _bounds(base, given)
@@ -257,17 +256,35 @@ def _bound_lines(base: Family, stated: tuple[str, ...]) -> list[str]:
     ]
 
 
-def _answering(family: Family, base: Family, stated: tuple[str, ...], word: str, lines: list[str]) -> Family:
+@cache
+def log_mass(base: Family) -> Callable[..., Array]:
+    """``log_mass(lower, upper, **parameters)``: the logarithm of the probability between two ends, (…, n)."""
+    answer = _answering(base, ("lb",), "mass", [f"return mass(lb.value, y, {', '.join(_given(base))})[0]"])
+
+    def found(lower: Array, upper: Array, **given: ParameterValues) -> Array:
+        given["lb"] = NUMBER.under("identity", lower)
+        return Responses(answer, {p.name: given[p.name] for p in answer.parameters}).log_density(upper)
+
+    return found
+
+
+def _answering(base: Family, stated: tuple[str, ...], word: str, lines: list[str]) -> Family:
     """What stands for a family whose log density is a function of a number and of the parameters: an answer."""
-    name = f"{_name(base, stated)}_{word}"
-    inner = _function(f"{name}_alone", f"y, {_all_given(base, stated)}", lines, mass=_mass(base))
-    zeros = ", ".join(["0.0"] * len(family.parameters))
-    returned = [f"return alone(y, {_all_given(base, stated)}), {zeros}"]
-    row = _function(f"{name}_row", f"y, {_all_given(base, stated)}", returned, alone=inner)
-    variant = "_".join((family.variant, word))
+    name, given = f"{_name(base, stated)}_{word}", _all_given(base, stated)
+    inner = _function(f"{name}_alone", f"y, {given}", lines, mass=_mass(base))
+    zeros = ", ".join(["0.0"] * (len(base.parameters) + len(stated)))
     return replace(
-        family, row=row, variant=variant, of_y_alone=lambda y: np.zeros(np.shape(y)), known_between=None
+        base,
+        parameters=(*base.parameters, *_added(stated)),
+        row=_function(f"{name}_row", f"y, {given}", [f"return alone(y, {given}), {zeros}"], alone=inner),
+        response=lambda y: y,
+        of_y_alone=lambda y: np.zeros(np.shape(y)),
+        variant="_".join(part for part in (base.variant, *stated, word) if part),
     )
+
+
+def _added(stated: tuple[str, ...]) -> tuple[Parameter, ...]:
+    return tuple(Parameter(name, NUMBER, ("identity",), WORDS[name], known=name) for name in stated)
 
 
 def _given(base: Family) -> list[str]:

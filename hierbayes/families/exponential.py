@@ -1,5 +1,6 @@
 """Waiting times whose hazard is the same at all times."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,7 @@ def tails(y: float, mu: PositiveRow) -> tuple[float, float, float, float]:
     return below, -rise, above, -fall
 
 
-def moments(lower: Array, upper: Array, mu: Positive) -> tuple[Array, Array]:
+def moments(log_mass: Callable[..., Array], lower: Array, upper: Array, mu: Positive) -> tuple[Array, Array]:
     """Mean and variance between two ends."""
     low, high = np.maximum(lower, 0.0) / mu.value, upper / mu.value
     once, twice = (moment_between(low, high, k) for k in (1, 2))

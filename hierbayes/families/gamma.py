@@ -1,5 +1,6 @@
 """Positive responses whose standard deviation grows with their mean."""
 
+from collections.abc import Callable
 from math import lgamma
 from typing import Any
 
@@ -15,8 +16,10 @@ from hierbayes.families.record import (
     Array,
     Family,
     Parameter,
+    Tails,
     first_value,
 )
+from hierbayes.incomplete import gamma_tails
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.special import (
     LOG_ROOT_2PI,
@@ -50,6 +53,39 @@ def row(
     return shape.value * deviance + constant, shape.value * away, shape.value * (deviance + slope)
 
 
+@deferred
+def tails(
+    y: float, mu: PositiveRow, shape: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores in log mu and log shape."""
+    if y <= 0.0:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    a = shape.value
+    below, below_a, below_x, above, above_a, above_x = gamma_tails(a, a * y / mu.value)
+    return below, -below_x, a * below_a + below_x, above, -above_x, a * above_a + above_x
+
+
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: Positive, shape: Positive
+) -> tuple[Array, Array]:
+    """Mean and variance between two ends.
+
+    Of the k-th moment such a share lies between them as of a gamma distribution of the same rate and shape + k.
+    """
+    rate = shape.value / mu.value
+
+    def log_share(k: int) -> Array:
+        more = shape.value + k
+        own = POSITIVE.under("identity", more / rate), POSITIVE.under("identity", more)
+        return log_mass(lower, upper, mu=own[0], shape=own[1])
+
+    none, once, twice = (log_share(k) for k in range(3))
+    mean = mu.value * np.exp(once - none)
+    return mean, np.square(mean) * np.maximum(
+        (1 + 1 / shape.value) * np.exp(twice + none - 2 * once) - 1, 0.0
+    )
+
+
 def simulate(rng: np.random.Generator, mu: Positive, shape: Positive) -> Array:
     """Responses; a small shape underflows to 0, which is none."""
     own = np.broadcast_to(shape.value, np.shape(mu.eta))
@@ -79,6 +115,7 @@ FAMILY = Family(
     mean=first_value,
     variance=lambda mu, shape: np.square(mu.value) / shape.value,
     cdf=cdf,
+    tails=Tails(tails, moments),
     information=lambda mu, shape: shape.value + 0 * mu.value,
     equation="Gamma(shape, rate shape/mu)",
     place=9,

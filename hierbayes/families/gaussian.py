@@ -1,5 +1,6 @@
 """Normal responses."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,24 +30,16 @@ def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, fl
     return below, -rise / sigma.value, -z * rise, above, fall / sigma.value, z * fall
 
 
-def moments(lower: Array, upper: Array, mu: ParameterValues, sigma: Positive) -> tuple[Array, Array]:
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: ParameterValues, sigma: Positive
+) -> tuple[Array, Array]:
     """Mean and variance between two ends (Johnson, Kotz & Balakrishnan 1994, 13.10.1)."""
     low, high = (lower - mu.value) / sigma.value, (upper - mu.value) / sigma.value
-    mass = log_between(low, high)
+    mass = log_mass(lower, upper, mu=mu, sigma=sigma)
     at_low, at_high = (np.exp(-0.5 * (z * z + LOG_2PI) - mass) for z in (low, high))
     shift = at_low - at_high
     rest = np.where(np.isfinite(low), low, 0.0) * at_low - np.where(np.isfinite(high), high, 0.0) * at_high
     return mu.value + sigma.value * shift, np.square(sigma.value) * np.maximum(1 + rest - shift * shift, 0.0)
-
-
-def log_between(low: Array, high: Array) -> Array:
-    """log(Φ(high) − Φ(low)), from the tail in which both lie."""
-    flip = low + high > 0
-    low, high = np.where(flip, -high, low), np.where(flip, -low, high)
-    larger, smaller = special.log_ndtr(high), special.log_ndtr(low)
-    with np.errstate(divide="ignore"):
-        value: Array = larger + np.log(-np.expm1(smaller - larger))
-    return value
 
 
 def simulate(rng: np.random.Generator, mu: ParameterValues, sigma: Positive) -> Array:

@@ -153,9 +153,11 @@ def _changed(
     def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
         return base.in_tensors(pm, **change(parameters))
 
-    def moments(lower: Array, upper: Array, **parameters: ParameterValues) -> tuple[Array, Array]:
+    def moments(
+        log_mass: Callable[..., Array], lower: Array, upper: Array, **parameters: ParameterValues
+    ) -> tuple[Array, Array]:
         assert base.tails is not None, "the base family has tails"
-        return base.tails.moments(lower, upper, **change(parameters))
+        return base.tails.moments(log_mass(base), lower, upper, **change(parameters))
 
     tails = base.tails and Tails(
         through_row("tails", ("below", "above"), base.tails.row), moments, base.tails.above

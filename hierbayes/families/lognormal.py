@@ -1,12 +1,13 @@
 """Positive responses whose logarithm is normal."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from hierbayes.compiling import deferred
-from hierbayes.families.gaussian import LOG_2PI, log_between, row
+from hierbayes.families.gaussian import LOG_2PI, row
 from hierbayes.families.gaussian import simulate as simulate_normal
 from hierbayes.families.gaussian import tails as normal_tails
 from hierbayes.families.record import ABOVE_ZERO, Array, Family, Parameter, Tails, sigma
@@ -21,23 +22,23 @@ def tails(y: float, mu: NumberRow, sigma: PositiveRow) -> tuple[float, float, fl
     return normal_tails(np.log(y), mu, sigma)
 
 
-def moments(lower: Array, upper: Array, mu: ParameterValues, sigma: Positive) -> tuple[Array, Array]:
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: ParameterValues, sigma: Positive
+) -> tuple[Array, Array]:
     """Mean and variance between two ends.
 
     Of the k-th moment such a share lies between them as of a lognormal distribution with mu + k sigma².
     """
-    with np.errstate(divide="ignore"):
-        ends = np.log(np.maximum(lower, 0.0)), np.log(upper)
-
-    def log_mass(k: int) -> Array:
-        return log_between(*((end - mu.value) / sigma.value - k * sigma.value for end in ends))
+    square = np.square(sigma.value)
 
     def log_moment(k: int) -> Array:
-        found: Array = k * mu.value + np.square(k * sigma.value) / 2 + log_mass(k) - log_mass(0)
+        moved = NUMBER.under("identity", mu.value + k * square)
+        found: Array = k * mu.value + k * k * square / 2 + log_mass(lower, upper, mu=moved, sigma=sigma)
         return found
 
-    once = np.exp(log_moment(1))
-    return once, np.square(once) * np.maximum(np.expm1(log_moment(2) - 2 * log_moment(1)), 0.0)
+    none, once, twice = (log_moment(k) for k in range(3))
+    mean = np.exp(once - none)
+    return mean, np.square(mean) * np.maximum(np.expm1(twice + none - 2 * once), 0.0)
 
 
 def mean(mu: ParameterValues, sigma: Positive) -> Array:

@@ -162,8 +162,8 @@ class Tails:
         ``row(y, *parameters[, once])``: the logarithm of P(Y <= y) and its scores in the parameters' inner coordinates,
         then that of P(Y > y) and its scores; of numbers, compiled. `y` is the response itself, any finite number.
     moments : callable
-        ``moments(lower, upper, **parameters)``: mean and variance of Y given lower < Y <= upper, either of which may be
-        infinite.
+        ``moments(log_mass, lower, upper, **parameters)``: mean and variance of Y given lower < Y <= upper, either of
+        which may be infinite, from ``log_mass(lower, upper, **parameters)``, the logarithm of the probability of that.
     above : callable or None
         ``above(y, **arguments)``: the logarithm of P(Y > y) in tensors, from the arguments of PyMC's distribution,
         where PyMC has but the logarithm of one minus P(Y <= y).

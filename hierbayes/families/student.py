@@ -1,15 +1,31 @@
 """Student's t: numbers with heavy tails."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import special
 
 from hierbayes.compiling import deferred, row_function
-from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, first_value, sigma
+from hierbayes.families.record import (
+    NUMBER_LINKS,
+    REAL,
+    TINY,
+    Array,
+    Family,
+    Parameter,
+    Tails,
+    first_value,
+    sigma,
+)
+from hierbayes.incomplete import beta_tails, complement
 from hierbayes.kinds import NUMBER, POSITIVE, NumberRow, ParameterValues, Positive, PositiveRow
 from hierbayes.priors import Prior
-from hierbayes.special import lgamma_rise, log1p_wide
+from hierbayes.special import lgamma_rise, log1p_wide, log_ndtr
+
+LOG_2, LOG_PI = float(np.log(2)), float(np.log(np.pi))
+NORMAL = 1e10  # degrees of freedom from which on the distribution is normal
+CLOSE = 1e-5  # of degrees of freedom to 1 and to 2, where moments change their form
 
 NU = Parameter(
     "nu",
@@ -43,6 +59,68 @@ def row(
     return value, w * z / sigma.value, excess, 0.5 * (nu.value * (slope - rest) + excess)
 
 
+@deferred
+def tails(
+    y: float, mu: NumberRow, sigma: PositiveRow, nu: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, with their scores in mu, log sigma and log nu."""
+    z = (y - mu.value) / sigma.value
+    if nu.value > NORMAL:
+        below, rise = log_ndtr(z)
+        above, fall = log_ndtr(-z)
+        return (
+            below, -rise / sigma.value, -z * rise, 0.0,
+            above, fall / sigma.value, z * fall, 0.0,
+        )  # fmt: skip
+    ratio = max(z * z, TINY) / nu.value
+    rest = log1p_wide(ratio)
+    # both tails beyond |z| are the incomplete beta function of nu / (nu + z²) (Abramowitz & Stegun 1964, 26.7.1)
+    twice, twice_a, _, twice_x, _, _, _, _ = beta_tails(0.5 * nu.value, 0.5, -rest, np.log(ratio) - rest)
+    outer = twice - LOG_2
+    inner, share = complement(outer)
+    hazard = np.exp(once[0] - 0.5 * LOG_PI - 0.5 * (nu.value + 1.0) * rest - outer)
+    side = 1.0 if z > 0.0 else -1.0
+    in_mu, in_sigma = side * hazard / sigma.value, side * z * hazard
+    in_nu = 0.5 * nu.value * twice_a + twice_x
+    if z > 0.0:
+        return inner, share * in_mu, share * in_sigma, share * in_nu, outer, in_mu, in_sigma, in_nu
+    return outer, in_mu, in_sigma, in_nu, inner, share * in_mu, share * in_sigma, share * in_nu
+
+
+def moments(
+    log_mass: Callable[..., Array],
+    lower: Array,
+    upper: Array,
+    mu: ParameterValues,
+    sigma: Positive,
+    nu: Positive,
+) -> tuple[Array, Array]:
+    """Mean and variance between two ends; without an upper or lower end they may be infinite.
+
+    With the standard density f and w = 1 + t²/ν, ∫ t f = -ν/(ν - 1) [w f], and
+    ∫ w f = ((ν - 1) ∫ f - [t w f]) / (ν - 2).
+    """
+    freedom = np.asarray(nu.value) + 0 * mu.value
+    freedom = np.where(np.abs(freedom - 1) < CLOSE, 1 + CLOSE, freedom)
+    freedom = np.where(np.abs(freedom - 2) < CLOSE, 2 + CLOSE, freedom)
+    mass = log_mass(lower, upper, mu=mu, sigma=sigma, nu=nu)
+    once, twice = np.zeros_like(mass), np.zeros_like(mass)
+    for sign, end in ((1.0, lower), (-1.0, upper)):
+        t = np.where(np.isfinite(end), (end - mu.value) / sigma.value, 0.0)
+        log_w = np.log1p(t * t / freedom)
+        constant = (
+            special.gammaln((freedom + 1) / 2) - special.gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi)
+        )
+        here = np.exp(constant - 0.5 * (freedom - 1) * log_w - mass)
+        once += sign * np.where(np.isfinite(end), here, np.where(freedom > 1, 0.0, -np.inf))
+        twice += sign * np.where(np.isfinite(end), t * here, 0.0)
+    mean = freedom / (freedom - 1) * once
+    square = freedom * ((freedom - 1 + twice) / (freedom - 2) - 1)
+    endless = ~(np.isfinite(lower) & np.isfinite(upper)) & (freedom <= 2)
+    spread = np.where(endless, np.inf, np.maximum(square - np.square(mean), 0.0))
+    return mu.value + sigma.value * mean, np.square(sigma.value) * spread
+
+
 def variance(mu: ParameterValues, sigma: Positive, nu: Positive) -> Array:
     """Infinite for two degrees of freedom or fewer."""
     freedom = np.asarray(nu.value)
@@ -73,6 +151,7 @@ FAMILY = Family(
     mean=first_value,
     variance=variance,
     cdf=lambda y, mu, sigma, nu: special.stdtr(nu.value, (y - mu.value) / sigma.value),
+    tails=Tails(tails, moments),
     # Lange, Little & Taylor (1989), appendix B: (ν + 1) / (ν + 3) / σ²
     information=lambda mu, sigma, nu: (nu.value + 1) / (nu.value + 3) / np.square(sigma.value),
     equation="StudentT(nu, mu, sigma)",

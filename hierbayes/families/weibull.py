@@ -1,5 +1,6 @@
 """Waiting times: positive responses whose hazard is a power of time."""
 
+from collections.abc import Callable
 from math import lgamma
 from typing import Any
 
@@ -57,7 +58,9 @@ def tails(
     return below, -shape.value * rise, rise * by_shape, above, -shape.value * fall, fall * by_shape
 
 
-def moments(lower: Array, upper: Array, mu: Positive, shape: Positive) -> tuple[Array, Array]:
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: Positive, shape: Positive
+) -> tuple[Array, Array]:
     """Mean and variance between two ends."""
     unit, power = scale(mu, shape), shape.value
     with np.errstate(over="ignore"):

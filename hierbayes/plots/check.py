@@ -53,13 +53,7 @@ def plot_check(
     -------
     ndarray of matplotlib.axes.Axes, (panels,)
     """
-    replicates = replicate(spec, design, posterior, min(draws, 200), seed)
     found = residuals(spec, design, posterior, draws, seed)
-    panels: list[Callable[[Axes], None]] = [partial(draw_distribution, spec=spec, replicates=replicates)]
-    if counts(spec):
-        zeros = statistic(replicates, share_of_zeros, "share of zeros")
-        panels.append(partial(draw_rootogram, spec=spec, replicates=replicates))
-        panels.append(partial(draw_statistic, spec=spec, found=zeros))
     effects = [
         (parameter, factor, effect)
         for parameter, layout in spec.layout.predictors.items()
@@ -67,9 +61,8 @@ def plot_check(
         for effect in factor.effects
     ]
     names = list(dict.fromkeys(factor.name for _, factor, _ in effects))
-    if effects:
-        first = names[0]
-        panels.append(partial(draw_group, spec=spec, design=design, replicates=replicates, group=first))
+    censored = spec.family.known_between is not None
+    panels = [] if censored else _simulated(spec, design, posterior, min(draws, 200), seed, names)
     panels.append(partial(draw_quantile, found=found))
     panels.append(partial(draw_fitted, found=found, spec=spec))
     panels.append(partial(draw_scale, found=found, spec=spec))
@@ -84,10 +77,25 @@ def plot_check(
         draw(ax)
     for ax in axes.flat[len(panels) :]:
         figure.delaxes(ax)
-    left_out = _left_out(names[1:], len(effects) - EFFECTS_ON_PAGE)
+    left_out = _left_out([] if censored else names[1:], len(effects) - EFFECTS_ON_PAGE)
     if left_out:
         figure.supxlabel(wrap(left_out, 40 * columns), fontsize="small", parse_math=False)
     return np.asarray(axes.flat[: len(panels)])
+
+
+def _simulated(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int, seed: int, groups: list[str]
+) -> list[Callable[[Axes], None]]:
+    """Panels of simulated beside observed responses."""
+    replicates = replicate(spec, design, posterior, draws, seed)
+    panels: list[Callable[[Axes], None]] = [partial(draw_distribution, spec=spec, replicates=replicates)]
+    if counts(spec):
+        zeros = statistic(replicates, share_of_zeros, "share of zeros")
+        panels.append(partial(draw_rootogram, spec=spec, replicates=replicates))
+        panels.append(partial(draw_statistic, spec=spec, found=zeros))
+    if groups:
+        panels.append(partial(draw_group, spec=spec, design=design, replicates=replicates, group=groups[0]))
+    return panels
 
 
 def _left_out(names: list[str], effects: int) -> str:
