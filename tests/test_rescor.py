@@ -108,6 +108,25 @@ def test_estimates_are_those_of_seemingly_unrelated_regressions():
     assert_allclose(found.loc["rescor[a, b]", "sd"], (1 - cor**2) / np.sqrt(len(frame)), rtol=0.1)
 
 
+def test_means_of_two_outcomes_are_nearly_remls():
+    """nlme 3.1-162: lme(y ~ 0 + which + which:iqc, random = ~ 0 + which | school, weights = varIdent(~ 1 | which),
+    correlation = corSymm(~ 1 | school/pupil)).
+    """
+    bdf = hb.load_dataset("bdf")
+    formula = "mvbind(language, arithmetic) ~ center(iq) + (1 |p| school)"
+    fit = hb.fit(formula, bdf, rescor=True, seed=1, progress=False)
+    reml = {
+        "language.Intercept": 40.5784, "language.center(iq)": 2.4697, "language.sd[school, Intercept]": 3.0746,
+        "language.sigma": 6.5017, "arithmetic.Intercept": 19.0875, "arithmetic.center(iq)": 1.5030,
+        "arithmetic.sd[school, Intercept]": 2.8043, "arithmetic.sigma": 6.5017 * 0.7556998,
+        "cor[school, language_Intercept, arithmetic_Intercept]": 0.884, "rescor[language, arithmetic]": 0.4741,
+    }  # fmt: skip
+    found = fit.summary()
+    assert set(found.index) == set(reml)
+    for name, value in reml.items():
+        assert abs(found.loc[name, "mean"] - value) < 0.35 * found.loc[name, "sd"], name
+
+
 def test_simulated_responses_have_the_correlation(fit):
     cor = fit.posterior["rescor"].to_numpy()[..., 0, 1].mean()
     tree = fit.posterior_predictive(draws=400, seed=1)
