@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -32,9 +32,6 @@ from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
 from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, with_common_levels
 from hierbayes.store import write_responses
-
-if TYPE_CHECKING:
-    import pymc as pm
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
 PER_RESPONSE = (
@@ -217,7 +214,7 @@ class JointModel(JointPriorSimulation):
     def _designs(self) -> dict[str, Design]:
         return {name: model.design for name, model in self.models.items()}
 
-    def graph(self, parameterization: str = "noncentered") -> "pm.Model":
+    def graph(self, parameterization: str = "noncentered") -> Any:
         """All responses as one `pymc.Model`, as `Model.graph` that of one.
 
         Its variables have the names of the posterior's, ``b_math``; each response's rows have a dimension of their
@@ -225,8 +222,7 @@ class JointModel(JointPriorSimulation):
         """
         from hierbayes.graph import build_joint_graph
 
-        graph: pm.Model = build_joint_graph(self.spec, self._designs(), parameterization)
-        return graph
+        return build_joint_graph(self.spec, self._designs(), parameterization)
 
     def fit(
         self,

@@ -185,7 +185,8 @@ def test_what_needs_each_rows_likelihood_is_refused(fit, name):
     ("formulas", "families", "options", "words"),
     [
         ("mvbind(a, n) ~ x", ["gaussian", "poisson"], {}, "'n' is poisson"),
-        (["a ~ x", "b | weights(n) ~ x"], "gaussian", {}, "no weights of rows, and 'b' has"),
+        (["a ~ x", "b | weights(n) ~ x"], "gaussian", {}, "those of 'b' state weights"),
+        (["a ~ x", "b | cens(n) ~ x"], "gaussian", {}, "those of 'b' state"),
         ("mvbind(a, b) ~ x", "gaussian", {"link": "log"}, "with link log"),
     ],
 )
