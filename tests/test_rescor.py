@@ -186,12 +186,12 @@ def test_what_needs_each_rows_likelihood_is_refused(fit, name):
     [
         ("mvbind(a, n) ~ x", ["gaussian", "poisson"], {}, "'n' is poisson"),
         (["a ~ x", "b | weights(n) ~ x"], "gaussian", {}, "those of 'b' state weights"),
-        (["a ~ x", "b | cens(n) ~ x"], "gaussian", {}, "those of 'b' state"),
+        (["a ~ x", "b | cens(c) ~ x"], "gaussian", {}, "those of 'b' state"),
         ("mvbind(a, b) ~ x", "gaussian", {"link": "log"}, "with link log"),
     ],
 )
 def test_refusals(formulas, families, options, words):
-    frame = simulated().assign(n=1)
+    frame = simulated().assign(n=1, c=np.arange(600) % 2)
     with pytest.raises(hb.UnsupportedError, match=words):
         hb.Model(formulas, frame, families, rescor=True, **options)
 
