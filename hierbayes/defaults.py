@@ -322,19 +322,16 @@ def _predictor_targets(
 def tie_target(tie: Tie) -> Target:
     """The correlations of effects of several formulas."""
     addresses = (f"cor[{tie.group}, {tie.identifier}]", f"cor[{tie.group}]", "cor")
-    default, parameter = Prior("LKJ", eta=1.0), tie.members[0].parameter
-    return Target(
-        "cor",
-        tie.identifier,
-        tie.group,
-        parameter,
-        addresses,
-        0.0,
-        1.0,
-        default,
-        "correlation",
-        len(tie.effects),
-    )
+    parameter = tie.members[0].parameter
+    return correlation_target("cor", tie.identifier, tie.group, parameter, addresses, len(tie.effects))
+
+
+def correlation_target(
+    kind: str, coefficient: str, group: str, parameter: str, addresses: tuple[str, ...], size: int
+) -> Target:
+    """The correlations of so many: uniform unless a user says otherwise."""
+    default = Prior("LKJ", eta=1.0)
+    return Target(kind, coefficient, group, parameter, addresses, 0.0, 1.0, default, "correlation", size)
 
 
 def _coefficient_widths(predictor: PredictorLayout, location: float, scale: float) -> list[float]:

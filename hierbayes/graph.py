@@ -56,15 +56,19 @@ def build_joint_graph(
     spec: JointSpec, designs: Mapping[str, Design], parameterization: str = "noncentered"
 ) -> Any:
     """As `build_graph`, of several responses, each with its training rows."""
-    return _build([(own, designs[own.response]) for own in spec.named], spec.coords, parameterization)
+    residuals = None if spec.rescor is None else (spec.rescor_variable, spec.rescor.prior)
+    return _build(
+        [(own, designs[own.response]) for own in spec.named], spec.coords, parameterization, residuals
+    )
 
 
 def _build(
     responses: Sequence[tuple[ModelSpec, Design]],
     coords: Mapping[str, np.ndarray],
     parameterization: str,
+    residuals: tuple[Variable, Prior] | None = None,
 ) -> Any:
-    """The graph of all responses of a model, each with its rows."""
+    """The graph of all responses of a model, each with its rows, and the correlations of their residuals."""
     import pymc as pm
 
     if parameterization not in PARAMETERIZATIONS:
@@ -77,13 +81,19 @@ def _build(
         _check_codes(spec, design)
     with pm.Model(coords={name: _coord(values) for name, values in labels.items()}) as model:
         tied = tied_effects(pm, responses[0][0], centered)
-        for spec, design in responses:
-            _response(pm, spec, design, centered, tied)
+        given = [_parameters(pm, spec, design, centered, tied) for spec, design in responses]
+        if residuals is None:
+            for (spec, design), parameters in zip(responses, given, strict=True):
+                _likelihood(pm, spec, design, parameters)
+        else:
+            _correlated_likelihood(pm, responses, given, *residuals)
     return model
 
 
-def _response(pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects) -> None:
-    """One response's predictors, own parameters and likelihood."""
+def _parameters(
+    pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects
+) -> dict[str, ParameterValues]:
+    """The values of one response's parameters, by its predictors and own parameters."""
     math = _math(pm)
     etas = {
         parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied)
@@ -100,7 +110,7 @@ def _response(pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Ef
             if spec.sets_of(parameter) is not None:
                 eta = eta[_data(pm, spec, f"{parameter.name}_sets", design.sets)]
         given[parameter.name] = parameter.kind.under(link, eta, math)
-    _likelihood(pm, spec, design, given)
+    return given
 
 
 def _rows(spec: ModelSpec) -> str:
@@ -192,6 +202,34 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     observed = pm.Data(name, y, dims=_rows(spec))
     densities = pm.logp(distribution.dist(**arguments), observed)
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
+
+
+def _correlated_likelihood(
+    pm: Any,
+    responses: Sequence[tuple[ModelSpec, Design]],
+    parameters: Sequence[dict[str, ParameterValues]],
+    variable: Variable,
+    prior: Prior,
+) -> None:
+    """A potential of normal responses of the same rows, whose residuals are correlated."""
+    import pytensor.tensor as pt
+
+    size = len(responses)
+    if prior.fixed is None:
+        eta = np.float64(dict(prior.args)["eta"])
+        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+    else:
+        chol = pt.as_tensor(np.linalg.cholesky(equal_correlations(prior.fixed, size)))
+    pm.Deterministic(variable.name, pt.dot(chol, chol.T), dims=variable.dims)
+    z, log_sigmas = [], []
+    for (spec, design), given in zip(responses, parameters, strict=True):
+        y = pm.Data(_unused(pm, spec.response_name), design.y, dims=_rows(spec))
+        sigma = given["sigma"].value
+        z.append((y - given["mu"].value) / sigma)
+        log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
+    normal = pm.MvNormal.dist(mu=np.zeros(size), chol=chol)
+    densities = pm.logp(normal, pt.stack(z, axis=1)).sum()
+    pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 
 def _unused(pm: Any, name: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,18 +19,19 @@ from hierbayes.answers.summary import Diagnosed
 from hierbayes.criticism.checks import check_draws, check_mixing
 from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import MEAN, Design
+from hierbayes.data.formulas import read_formulas
+from hierbayes.data.learning import complete_rows
+from hierbayes.data.sources import find_source
 from hierbayes.engine import Settings
 from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
+from hierbayes.families import get_family
 from hierbayes.joint_posterior import JointPosterior, known_response
 from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
-from hierbayes.several import JointSpec, check_names, resolve_joint, with_common_levels
+from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, with_common_levels
 from hierbayes.store import write_responses
-
-if TYPE_CHECKING:
-    import pymc as pm
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
 PER_RESPONSE = (
@@ -94,16 +95,13 @@ class JointModel(JointPriorSimulation):
         center: bool = True,
         rescor: bool = False,
     ) -> None:
-        if rescor:
-            raise UnsupportedError(
-                "residuals that are correlated across responses (rescor=True) are not fitted yet; leave it out: "
-                "effects with an ID, (1 |p| g), are correlated across responses"
-            )
         families = _each(family, len(formulas), "family")
         links = _each(link, len(formulas), "link")
         user = read_priors(priors)
         names = _names(formulas)
-        own_priors = _split_priors(user, names)
+        own_priors = _split_priors(user, names, rescor)
+        if rescor:
+            data = _rows_of_all(formulas, data, families, links)
         models = [
             make_model(formula, data, one, own_priors[name], one_link, progress=progress, center=center)
             for formula, one, one_link, name in zip(formulas, families, links, names, strict=True)
@@ -117,9 +115,12 @@ class JointModel(JointPriorSimulation):
                 raise DataError(
                     f"a model of several responses needs them all, and the rows are without {name!r}"
                 )
+            if rescor:
+                _check_residuals(name, model)
         frames = {name: model.data for name, model in zip(names, models, strict=True)}
         specs = {name: model.spec for name, model in zip(names, models, strict=True)}
-        self._assemble(make_model, make_fit, resolve_joint(with_common_levels(specs, frames), user), frames)
+        whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
+        self._assemble(make_model, make_fit, whole, frames)
 
     def _assemble(
         self,
@@ -174,6 +175,9 @@ class JointModel(JointPriorSimulation):
             }
             for prior in self.spec.tie_priors
         ]
+        if self.spec.rescor is not None:
+            prior = self.spec.rescor
+            shared.append({"class": prior.kind, "prior": str(prior.prior), "origin": prior.origin})
         table = pd.concat([*tables, pd.DataFrame(shared)], ignore_index=True).fillna("")
         return table[["response", *(name for name in table.columns if name != "response")]]
 
@@ -193,6 +197,10 @@ class JointModel(JointPriorSimulation):
                 f"Correlated across formulas by {tie.group} (ID {tie.identifier}): {', '.join(tie.effects)}\n"
                 f"  cor[{tie.group}, {tie.identifier}] ~ {prior.prior}"
             )
+        if self.spec.rescor is not None:
+            blocks.append(
+                f"Residuals correlated across {', '.join(self.models)}\n  rescor ~ {self.spec.rescor.prior}"
+            )
         blocks.append(self._strategy())
         return "\n\n".join(blocks)
 
@@ -206,7 +214,7 @@ class JointModel(JointPriorSimulation):
     def _designs(self) -> dict[str, Design]:
         return {name: model.design for name, model in self.models.items()}
 
-    def graph(self, parameterization: str = "noncentered") -> "pm.Model":
+    def graph(self, parameterization: str = "noncentered") -> Any:
         """All responses as one `pymc.Model`, as `Model.graph` that of one.
 
         Its variables have the names of the posterior's, ``b_math``; each response's rows have a dimension of their
@@ -214,8 +222,7 @@ class JointModel(JointPriorSimulation):
         """
         from hierbayes.graph import build_joint_graph
 
-        graph: pm.Model = build_joint_graph(self.spec, self._designs(), parameterization)
-        return graph
+        return build_joint_graph(self.spec, self._designs(), parameterization)
 
     def fit(
         self,
@@ -311,8 +318,7 @@ class JointFit(JointPosterior):
         """Correlations of effects on different responses, each (chain, draw), by label."""
         posterior = self.posterior
         return {
-            label: posterior[variable.name].to_numpy()[..., i, j]
-            for label, _, variable, i, j in self.spec.across()
+            one.name: posterior[one.variable.name].to_numpy()[(..., *one.place)] for one in self.spec.across()
         }
 
     def fixef(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
@@ -338,11 +344,11 @@ class JointFit(JointPosterior):
                 {
                     "response": "",
                     "parameter": "",
-                    "group": tie.group,
-                    "effect": tie.effects[i],
-                    "effect2": tie.effects[j],
+                    "group": one.group or "residual",
+                    "effect": one.labels[0],
+                    "effect2": one.labels[1],
                 }
-                for _, tie, _, i, j in self.spec.across()
+                for one in self.spec.across()
             ]
         )
         shown = across[["mean", "sd", "lower", "upper"]].reset_index(drop=True)
@@ -430,9 +436,37 @@ def _names(formulas: Sequence[Any]) -> list[str]:
     return found
 
 
-def _split_priors(user: PriorSet, names: Sequence[str]) -> dict[str, PriorSet]:
+def _rows_of_all(formulas: Sequence[Any], data: Any, families: Sequence[Any], links: Sequence[Any]) -> Any:
+    """The rows that have all responses and predictors."""
+    if find_source(data) is not None:
+        return data
+    whole: dict[str, Any] = {}
+    for number, (formula, family, link) in enumerate(zip(formulas, families, links, strict=True)):
+        read = read_formulas(formula, get_family(family, link)[0])
+        whole |= {f"{number}.{parameter}": own for parameter, own in read.items()}
+    return complete_rows(whole, data)
+
+
+def _check_residuals(name: str, model: Any) -> None:
+    """Refuse a response without normal residuals of weight 1."""
+    spec = model.spec
+    way = f"leave rescor=True out, or {name!r} of the model"
+    if not (spec.family.name == "gaussian" and spec.is_normal):
+        raise UnsupportedError(
+            f"rescor=True is about residuals of Gaussian responses, and {name!r} is {spec.family.name} with link "
+            f"{spec.link_name}; {way}. Effects with an ID, (1 |p| g), are correlated across responses of any family"
+        )
+    stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
+    if stated:
+        raise UnsupportedError(
+            f"rescor=True is about rows that state their response alone, and those of {name!r} state "
+            f"{', '.join(stated)}; {way}"
+        )
+
+
+def _split_priors(user: PriorSet, names: Sequence[str], rescor: bool) -> dict[str, PriorSet]:
     """Each response's priors: those with its name in front, and those without any, which are about all of them."""
-    shared = re.compile(r"^cor\[.*, \w+\]$")
+    shared = re.compile(rf"^cor\[.*, \w+\]{f'|{RESCOR}' if rescor else ''}$")
     found = {}
     for name in names:
         entries, origins = [], []

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from hierbayes.answers.posterior import CORRELATED_WITH
 from hierbayes.answers.predict import with_categories
 from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
@@ -69,6 +70,8 @@ class JointPosterior:
         }
         tree = xr.DataTree.from_dict(groups)
         tree.attrs.update(self.tree.attrs)
+        if self.spec.rescor is not None:
+            tree.attrs[CORRELATED_WITH] = ", ".join(other for other in self.responses if other != name)
         return self.model._make_fit(spec, own.data, own.design, tree)
 
     def _part(self, name: str) -> Any:

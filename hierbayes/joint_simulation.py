@@ -12,7 +12,7 @@ from hierbayes.engine.draws import observed_dataset
 from hierbayes.expect import Simulation, simulate_all
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.several import JointSpec, joint_dataset
-from hierbayes.simulation import sample_priors, simulate_responses
+from hierbayes.simulation import sample_joint_prior, simulate_responses
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -70,7 +70,7 @@ class JointPriorSimulation:
         import xarray as xr
 
         Settings(draws=draws, seed=seed)
-        prior = sample_priors(self.spec.named, draws, seed)
+        prior = sample_joint_prior(self.spec, draws, seed)
         arrays = {name: values[None] for name, values in prior.values.items()}
         groups = {"prior": joint_dataset(self.spec, arrays)}
         for own in self.spec.named:
@@ -87,7 +87,7 @@ class JointPriorSimulation:
     def simulate_prior(self, draws: int = 1000, seed: int = 0) -> dict[str, Simulation]:
         """Data sets simulated from the priors, by response; a draw of one is of the same parameters in all."""
         Settings(draws=draws, seed=seed)
-        prior = sample_priors(self.spec.named, draws, seed)
+        prior = sample_joint_prior(self.spec, draws, seed)
         found = {}
         for name, part in zip(self.spec.responses, self.spec.named, strict=True):
             model = self.models[name]

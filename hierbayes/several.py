@@ -1,5 +1,6 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -15,12 +16,42 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.factors import Factor, Levels, learn_levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
-from hierbayes.defaults import resolve_targets, tie_target
+from hierbayes.defaults import correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.spec import ARVIZ_NAMES, CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
+
+RESCOR = "rescor"
+
+
+@dataclass(frozen=True)
+class Across:
+    """A correlation across responses: of effects of a grouping factor, or of residuals.
+
+    Attributes
+    ----------
+    kind : {"cor", "rescor"}
+    group : str
+        The grouping factor; "" of residuals.
+    labels : tuple of str
+        Of the two effects, or the two responses.
+    variable : Variable
+    place : tuple of int
+        Where in that.
+    """
+
+    kind: str
+    group: str
+    labels: tuple[str, str]
+    variable: Variable
+    place: tuple[int, int]
+
+    @property
+    def name(self) -> str:
+        """What tables call it: ``"cor[g, a_Intercept, b_Intercept]"``, ``"rescor[a, b]"``."""
+        return f"{self.kind}[{', '.join(part for part in (self.group, *self.labels) if part)}]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,10 +64,13 @@ class JointSpec:
         Each response's own, in order.
     tie_priors : tuple of ResolvedPrior
         Of the correlations of each of `ties`.
+    rescor : ResolvedPrior or None
+        Of the correlations of the responses' residuals; None where these are independent.
     """
 
     responses: Mapping[str, ModelSpec]
     tie_priors: tuple[ResolvedPrior, ...]
+    rescor: ResolvedPrior | None = None
 
     @cached_property
     def ties(self) -> tuple[Tie, ...]:
@@ -104,9 +138,18 @@ class JointSpec:
         return tie_variables(self.ties, {*taken, *ARVIZ_NAMES})
 
     @cached_property
+    def rescor_variable(self) -> Variable:
+        """The variable of the correlations of the responses' residuals."""
+        known = (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables)
+        taken = {name for variable in known for name in (variable.name, *variable.dims)}
+        dims = free_name(f"{RESCOR}_response", taken), free_name(f"{RESCOR}_response2", taken)
+        return Variable(free_name(RESCOR, taken), dims, RESCOR, "")
+
+    @cached_property
     def variables(self) -> tuple[Variable, ...]:
         """The posterior schema of all responses together."""
-        return (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables)
+        residuals = () if self.rescor is None else (self.rescor_variable,)
+        return (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables, *residuals)
 
     @cached_property
     def coords(self) -> Mapping[str, NDArray[Any]]:
@@ -118,6 +161,8 @@ class JointSpec:
                 found |= {there: own[here] for here, there in zip(old.dims, new.dims, strict=True)}
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             found |= {dim: np.array(tie.effects, dtype=object) for dim in variable.dims}
+        if self.rescor is not None:
+            found |= {dim: np.array(list(self.responses), dtype=object) for dim in self.rescor_variable.dims}
         return found
 
     def joint_arrays(self, response: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,13 +190,16 @@ class JointSpec:
             found[variable.name] = matrix[..., chosen, :][..., chosen]
         return found
 
-    def across(self) -> Iterator[tuple[str, Tie, Variable, int, int]]:
-        """The correlations that no single response has: name, tie, its variable, and the place there."""
+    def across(self) -> Iterator[Across]:
+        """The correlations that no single response has: of effects, then of residuals."""
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             whose = [m.response for m, places in zip(tie.members, tie.places, strict=True) for _ in places]
             for i, j in tie.across:
                 if whose[i] != whose[j]:
-                    yield f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", tie, variable, i, j
+                    yield Across("cor", tie.group, (tie.effects[i], tie.effects[j]), variable, (i, j))
+        if self.rescor is not None:
+            for (i, one), (j, other) in itertools.combinations(enumerate(self.responses), 2):
+                yield Across(RESCOR, "", (one, other), self.rescor_variable, (i, j))
 
     def tie_prior(self, tie: Tie) -> Prior:
         """The prior of all correlations of a tie."""
@@ -202,6 +250,14 @@ class NamedSpec(ModelSpec):
     def coords(self) -> Mapping[str, NDArray[Any]]:
         """Those of all responses."""
         return self.whole.coords
+
+    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[Any] | None:
+        """As a `ModelSpec`'s."""
+        if self.whole.rescor is None:
+            return None
+        root = np.linalg.cholesky(values[self.whole.rescor_variable.name])
+        found: NDArray[Any] = root[..., list(self.siblings).index(self.response), :]
+        return found
 
     def tie_prior(self, tie: Tie) -> Prior:
         """As a `JointSpec`'s."""
@@ -303,12 +359,13 @@ def _with_levels(spec: ModelSpec, common: Mapping[tuple[str, ...], Levels]) -> M
     return replace(spec, layout=replace(spec.layout, predictors=MappingProxyType(predictors)))
 
 
-def resolve_joint(specs: Mapping[str, ModelSpec], user: PriorSet) -> JointSpec:
+def resolve_joint(specs: Mapping[str, ModelSpec], user: PriorSet, rescor: bool = False) -> JointSpec:
     """Responses and what they share, with the priors of that; each response's own priors of it are its margins."""
     ties = ties_of(specs)
     resolved = resolve_targets([tie_target(tie) for tie in ties], user)
     found = {name: _with_margins(name, spec, ties, resolved) for name, spec in specs.items()}
-    return JointSpec(MappingProxyType(found), resolved)
+    residuals = resolve_targets([correlation_target(RESCOR, "", "", "", (RESCOR,), len(specs))], user)[0]
+    return JointSpec(MappingProxyType(found), resolved, residuals if rescor else None)
 
 
 def _with_margins(

@@ -1,6 +1,7 @@
 """Forward simulation: parameters from their priors, responses from parameters. Never MCMC."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hierbayes.data.design import OBS, Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.exchange import in_order
+from hierbayes.several import JointSpec
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 from hierbayes.ties import TiedGroup
 
@@ -53,6 +55,16 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
         values = in_order(spec, spec.about_zero(values))
     return Draws(values, 1, draws)
+
+
+def sample_joint_prior(spec: JointSpec, draws: int, seed: int) -> Draws:
+    """As `sample_prior`, of several responses, by the names of all."""
+    found = sample_priors(spec.named, draws, seed)
+    if spec.rescor is None:
+        return found
+    rng, size = np.random.default_rng([seed, 1]), len(spec.responses)
+    residuals = spec.rescor.prior.sample(rng, (draws,), dimension=size)
+    return replace(found, values={**found.values, spec.rescor_variable.name: residuals})
 
 
 def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) -> dict[str, Array]:

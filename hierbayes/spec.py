@@ -289,6 +289,13 @@ class ModelSpec:
         """The specifications of the model's responses, by name."""
         return {self.response: self}
 
+    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[np.float64] | None:
+        """What residuals that are correlated across K responses are made of, in every draw: (S, K); None elsewhere.
+
+        A row's residual over its sigma is the sum of K standard normal numbers, which the responses share, times these.
+        """
+        return None
+
     @property
     def formulas(self) -> Mapping[str, Formula]:
         """The formulas as they are written: what rows state is in the response's, as is what components share."""

@@ -78,6 +78,7 @@ def write_responses(
         "format": FORMAT,
         "responses": {name: _spec_to_dict(own) for name, own in spec.responses.items()},
         "ties": [_prior_to_list(prior) for prior in spec.tie_priors],
+        "rescor": None if spec.rescor is None else _prior_to_list(spec.rescor),
     }
     _write(path, tree, rows, stored)
 
@@ -168,7 +169,9 @@ def _read_responses(tree: xr.DataTree, stored: Mapping[str, Any]) -> JointStored
     }
     specs = {name: _spec_from_dict(own, frames[name])[0] for name, own in stored["responses"].items()}
     priors = tuple(map(_prior_of, stored["ties"]))
-    spec = JointSpec(MappingProxyType(with_common_levels(specs, frames)), priors)
+    residuals = stored.get("rescor")
+    rescor = None if residuals is None else _prior_of(residuals)
+    spec = JointSpec(MappingProxyType(with_common_levels(specs, frames)), priors, rescor)
     posterior = tree["posterior"].to_dataset()
     _check_posterior(posterior, spec.variables, spec.coords)
     _check_labels(posterior, spec.coords)

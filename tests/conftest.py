@@ -16,7 +16,9 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "hierbayes"
 SOURCES = sorted(
     path for part in ("engine", "families", "structures") for path in (PACKAGE / part).rglob("*.py")
-) + [PACKAGE / f"{name}.py" for name in ("compiling", "kinds", "special", "incomplete", "answers/paretoloops")]
+) + [
+    PACKAGE / f"{name}.py" for name in ("compiling", "kinds", "special", "incomplete", "answers/paretoloops")
+]
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".numba_cache" / VERSION)
 

@@ -27,11 +27,11 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special",
     "incomplete", "distributions", "priors", "structures", "bases", "transforms",
-    "formula", "elicitation", "links", "tensormath", "kinds", "cumulative", "families", "columnmap", "data", "ties",
-    "spec", "exchange", "standing", "defaults", "several", "graph",
+    "formula", "elicitation", "links", "tensormath", "kinds", "cumulative", "families", "correlated_residuals",
+    "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
-    "prior_simulation", "joint", "model", "priorfile", "datasets", "cli",
+    "prior_simulation", "joint_simulation", "joint_posterior", "joint", "model", "priorfile", "datasets", "cli",
 ]  # fmt: skip
 
 

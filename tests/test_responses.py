@@ -1,6 +1,7 @@
 """Several responses with group effects that are correlated across them."""
 
 import re
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -144,9 +145,9 @@ def fit(data):
 
 @pytest.mark.slow
 def test_nuts_has_the_same_posterior(fit):
-    nuts = fit.model.fit(
-        seed=2, draws=2000, progress=False, strategy="nuts", parameterization="centered", target_accept=0.95
-    )
+    with warnings.catch_warnings():  # its few effective draws are judged by their Monte Carlo errors
+        warnings.simplefilter("ignore", hb.SamplingWarning)
+        nuts = fit.model.fit(seed=2, progress=False, strategy="nuts", parameterization="centered")
     assert nuts.tree.attrs["strategy"] == "nuts"
     assert list(nuts.posterior.data_vars) == list(fit.posterior.data_vars)
     found, expected = nuts.summary(), fit.summary()
@@ -283,7 +284,6 @@ def test_means_of_two_outcomes_are_nearly_remls():
             lambda d: hb.Model(["weight ~ x", "count ~ x"], d, ["gaussian"] * 3),
             "family names 3 for 2 responses",
         ),
-        (lambda d: hb.Model("mvbind(weight, count) ~ x", d, rescor=True), "rescor=True"),
         (lambda d: hb.Model("weight ~ x", d, rescor=True), "this model has one"),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d).fit(strategy="collapsed"), "whitened, nuts"),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d).response("z"), "there are weight, count"),

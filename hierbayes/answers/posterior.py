@@ -14,6 +14,10 @@ from hierbayes.spec import ModelSpec
 if TYPE_CHECKING:
     import xarray as xr
 
+CORRELATED_WITH = (
+    "residuals_correlated_with"  # of one response's draws: other responses that say something of its rows
+)
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Posterior:

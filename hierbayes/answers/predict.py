@@ -150,7 +150,23 @@ def predict_chunks(
     _check_request(spec, design, request)
     for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
         rng = _noise(spec, request, number)
-        yield places, _predict_rows(spec, draws, rows, request, rng, effects)
+        weights = spec.residual_weights(draws.values) if request.kind == "response" else None
+        if weights is None:
+            yield places, _predict_rows(spec, draws, rows, request, rng, effects)
+        else:
+            eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+            given = spec.family.given(eta, aux, spec.link)
+            z = _residuals(weights, places, request)
+            yield places, given[MEAN].value + given["sigma"].value * z
+
+
+def _residuals(weights: Array, places: Codes, request: Request) -> Array:
+    """Standardised residuals (S, n) that are correlated across responses: a row's come from the same numbers in all."""
+    found = np.empty((len(weights), len(places)))
+    for column, place in enumerate(places):
+        rng = np.random.default_rng([request.seed, request.side, int(place), weights.shape[1]])
+        found[:, column] = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
+    return found
 
 
 def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from hierbayes import simulation
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.intervals import get_interval
-from hierbayes.answers.posterior import Posterior
+from hierbayes.answers.posterior import CORRELATED_WITH, Posterior
 from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
 from hierbayes.criticism.checks import check_draws
 from hierbayes.criticism.findings import Finding
@@ -103,6 +103,7 @@ class Criticism(Posterior):
         xarray.DataTree
             The groups of `tree` and ``log_likelihood``: a variable named like the response, (chain, draw, __obs__).
         """
+        self._need_rows_alone("log_likelihood()")
         values = likelihood.log_likelihood(self.spec, self._draws(), self._rows(), self.posterior)
         return self._with_groups(log_likelihood=values)
 
@@ -225,6 +226,7 @@ class Criticism(Posterior):
 
     def _reweightable(self, what: str) -> "xr.Dataset":
         """The posterior, for what reweights its draws."""
+        self._need_rows_alone(what)
         if is_approximate(self.tree):
             raise UnsupportedError(
                 f"{what} reweights draws of the posterior, and these are of {describe_approximation(self.tree)}; "
@@ -237,6 +239,15 @@ class Criticism(Posterior):
                 "draw more: fit(draws=…)"
             )
         return self.posterior
+
+    def _need_rows_alone(self, what: str) -> None:
+        """Refuse what takes each row's likelihood by itself, where other responses have a part in it."""
+        others = self.tree.attrs.get(CORRELATED_WITH)
+        if others:
+            raise UnsupportedError(
+                f"{what} takes the likelihood of each row of one response, and its residuals are correlated with those "
+                f"of {others}; there is none of several responses together yet. Fit the model with rescor=False for it"
+            )
 
     def _refit(self, design: Design) -> Draws:
         """The same model and strategy on other rows; levels that have none of them keep their prior."""

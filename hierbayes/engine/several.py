@@ -1,11 +1,14 @@
 """Several responses drawn together, by the strategies that can."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import xarray as xr
 
+from hierbayes.correlated_residuals import ROWS, partial_priors, roots
 from hierbayes.data.design import Design
 from hierbayes.engine import nuts
 from hierbayes.engine.draws import observed_dataset, statistics_dataset
@@ -15,15 +18,19 @@ from hierbayes.engine.whitened import (
     Whitened,
     draw,
     own_numbers,
+    own_row,
     posterior_arrays,
     tied_correlations,
     to_problem,
     to_tie,
 )
 from hierbayes.engine.whitening.compression import compress
+from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem
 from hierbayes.engine.whitening.stacked import Stacked
 from hierbayes.errors import UnsupportedError
 from hierbayes.exchange import in_order
+from hierbayes.kinds import NUMBER
+from hierbayes.priors import Prior
 from hierbayes.several import JointSpec, joint_dataset
 
 # arrays and sampler statistics (chain, draw, …) by name, and how they came about
@@ -59,9 +66,44 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
 
 def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
     """All responses and their rows as the engine takes them, equal rows of each merged."""
-    problems = tuple(compress(to_problem(own, designs[name])) for name, own in spec.responses.items())
+    problems = tuple(to_problem(own, designs[name]) for name, own in spec.responses.items())
+    if spec.rescor is None:
+        problems = tuple(compress(problem) for problem in problems)
+    else:
+        problems = (_correlated(problems, partial_priors(spec.rescor.prior, len(problems))),)
     ties = tuple(to_tie(tie, spec.tie_prior(tie), spec.predictors) for tie in spec.ties)
     return Stacked(problems, ties)
+
+
+def _correlated(problems: Sequence[Problem], priors: Sequence[Prior]) -> Problem:
+    """Normal responses of the same rows as one, by the differences of means and responses."""
+    components: list[Component] = []
+    predictors: list[Predictor] = []
+    own: list[Own] = []
+    for problem in problems:
+        j, a = len(predictors), len(own)
+        components += [
+            replace(c, predictor=c.predictor + j * (c.predictor >= 0), own=c.own + a * (c.own >= 0))
+            for c in problem.components
+        ]
+        for place, one in enumerate(problem.predictors):
+            steps = tuple(replace(each, own=each.own + a) for each in one.steps)
+            if place == problem.components[0].predictor:
+                one = replace(one, offset=one.offset - problem.y, start=0.0)
+            predictors.append(replace(one, steps=steps))
+        own += problem.own
+    link = NUMBER.codes["identity"]
+    components += [Component(-1, len(own) + place, link) for place in range(len(priors))]
+    own += [Own(own_row(prior), 0.5) for prior in priors]
+    return replace(
+        problems[0],
+        address=ROWS.address,
+        components=tuple(components),
+        predictors=tuple(predictors),
+        own=tuple(own),
+        constant=sum(problem.constant for problem in problems),
+        information=None,
+    )
 
 
 def draw_jointly(
@@ -91,6 +133,9 @@ def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Set
         own += own_numbers(one)
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, spec.predictors)
+    if spec.rescor is not None:
+        root = roots(drawn.own[..., own:])
+        arrays[spec.rescor_variable.name] = root @ np.swapaxes(root, -1, -2)
     return arrays, drawn.statistics, attributes
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hierbayes.correlated_residuals import roots
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, tail_transform
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitened import own_numbers, to_question
@@ -101,6 +102,11 @@ class Whitened:
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
             elif kind != "Fixed":
                 found |= named(called, [kind], theta[of_own[0]].reshape(()))
+        whole = self.model.spec
+        if isinstance(whole, JointSpec) and whole.rescor is not None and whole.rescor.prior.fixed is None:
+            size = len(whole.responses)
+            chol = roots(memory.own[VALUE, -(size * (size - 1) // 2) :])
+            found[f"{whole.rescor_variable.name}_chol_cholesky_corr__"] = spiral(chol)
         predictors = [(spec, parameter) for spec in self.specs for parameter in spec.layout.predictors]
         for j, (spec, parameter) in enumerate(predictors):
             found |= self.coefficients(spec, parameter, memory.coefs[T, slice(*packed.model.predictors[j])])

@@ -1,0 +1,116 @@
+"""Normal residuals that are correlated across responses: y = mu + sigma L z in each row, L L' their correlations.
+
+L comes from partial correlations w_kj of responses k and j given those before j: L_kj = w_kj Π √(1 − w_ki²), i < j.
+Under an LKJ prior they are independent (Lewandowski, Kurowicka & Joe 2009, Journal of Multivariate Analysis 100,
+section 2); in the engine each is 2p − 1 of a number p with a Beta distribution.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hierbayes.compiling import row_function
+from hierbayes.distributions import equal_correlations
+from hierbayes.families.rows import Rows
+from hierbayes.kinds import NUMBER, ListRow
+from hierbayes.priors import Prior
+
+Array = NDArray[np.float64]
+
+
+@row_function
+def remainder(t: Array, at: int, partials: int, j: int) -> float:
+    """Return Π √(1 − w_ki²), i < j, of the partial correlations of one response that begin at a place."""
+    found = 1.0
+    for i in range(j):
+        p = t[partials + i, at]
+        found *= 2.0 * np.sqrt(p * (1.0 - p))
+    return found
+
+
+@row_function
+def row(y: float, inner: ListRow, scores: ListRow) -> float:
+    """Return the log density of one row of K responses, but for its constant; set its scores.
+
+    The coordinates are mu_k − y_k and log sigma_k of each response, so that `y` itself is not looked at, and then each
+    partial correlation's p, row by row of L.
+    """
+    size = int((np.sqrt(9.0 + 8.0 * inner.size) - 3.0) / 2.0 + 0.5)
+    t, at, first, out = inner.values, inner.at, inner.first, scores.first
+    found = scores.values  # v = L⁻¹ z where the score of mu will be, g = L⁻ᵀ v where that of sigma will be
+    value, volume = 0.0, 1.0
+    for k in range(size):
+        log_sigma, partials = t[first + 2 * k + 1, at], first + 2 * size + k * (k - 1) // 2
+        left, rest = -t[first + 2 * k, at] * np.exp(-log_sigma), 1.0
+        for j in range(k):
+            p = t[partials + j, at]
+            left -= (2.0 * p - 1.0) * rest * found[out + 2 * j, at]
+            rest *= 2.0 * np.sqrt(p * (1.0 - p))
+        v = left / rest
+        found[out + 2 * k, at] = v
+        volume *= rest
+        value -= 0.5 * v * v + log_sigma
+    for back in range(size):
+        k = size - 1 - back
+        left = found[out + 2 * k, at]
+        for m in range(k + 1, size):
+            partials = first + 2 * size + m * (m - 1) // 2
+            w, rest = 2.0 * t[partials + k, at] - 1.0, remainder(t, at, partials, k)
+            left -= w * rest * found[out + 2 * m + 1, at]
+        partials = first + 2 * size + k * (k - 1) // 2
+        found[out + 2 * k + 1, at] = left / remainder(t, at, partials, k)
+    for k in range(size):
+        g, rest = found[out + 2 * k + 1, at], 1.0
+        left = -t[first + 2 * k, at] * np.exp(-t[first + 2 * k + 1, at])
+        for j in range(k):
+            place = 2 * size + k * (k - 1) // 2 + j
+            p, v = t[first + place, at], found[out + 2 * j, at]
+            w, square = 2.0 * p - 1.0, 4.0 * p * (1.0 - p)
+            left -= w * rest * v
+            found[out + place, at] = 2.0 * (rest * g * v - w * (g * left - 1.0) / square)
+            rest *= np.sqrt(square)
+    for k in range(size):
+        g, scale = found[out + 2 * k + 1, at], np.exp(-t[first + 2 * k + 1, at])
+        found[out + 2 * k + 1, at] = -g * t[first + 2 * k, at] * scale - 1.0
+        found[out + 2 * k, at] = g * scale
+    return value - np.log(volume)
+
+
+ROWS = Rows("correlated_normal", row, None, (("mu", NUMBER),), needs_trials=False, listed=0)
+
+
+def roots(p: Array) -> Array:
+    """Cholesky factors (…, K, K) of the correlations that have these partial ones, 2p − 1: (…, K (K − 1) / 2).
+
+    Examples
+    --------
+    >>> root = roots(np.array([0.9]))
+    >>> (root @ root.T).round(12).tolist()
+    [[1.0, 0.8], [0.8, 1.0]]
+    """
+    size = round((1 + np.sqrt(1 + 8 * p.shape[-1])) / 2)
+    found = np.zeros((*p.shape[:-1], size, size))
+    found[..., 0, 0] = 1.0
+    for k in range(1, size):
+        w = 2 * p[..., k * (k - 1) // 2 : k * (k + 1) // 2] - 1
+        rest = np.cumprod(np.sqrt(1 - w**2), axis=-1)
+        found[..., k, 0] = w[..., 0]
+        found[..., k, 1:k] = w[..., 1:] * rest[..., :-1]
+        found[..., k, k] = rest[..., -1]
+    return found
+
+
+def partial_priors(prior: Prior, size: int) -> list[Prior]:
+    """The prior of each p, of the prior of all correlations of so many responses: LKJ, or one known value.
+
+    Examples
+    --------
+    >>> [str(own) for own in partial_priors(Prior("LKJ", eta=1.0), 3)]
+    ['Beta(alpha=1.5, beta=1.5)', 'Beta(alpha=1.5, beta=1.5)', 'Beta(alpha=1, beta=1)']
+    """
+    places = [(k, j) for k in range(1, size) for j in range(k)]
+    if prior.fixed is None:
+        shapes = [dict(prior.args)["eta"] + (size - 2 - j) / 2 for _, j in places]
+        return [Prior("Beta", alpha=shape, beta=shape) for shape in shapes]
+    root = np.linalg.cholesky(equal_correlations(prior.fixed, size))
+    partials = [root[k, j] / np.sqrt(1 - np.sum(root[k, :j] ** 2)) for k, j in places]
+    return [Prior("Fixed", value=float((1 + w) / 2)) for w in partials]
