@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     )
     from hierbayes.families.checking import check_family
     from hierbayes.families.own import custom_family, parameter, row_function
-    from hierbayes.families.registry import mixture
+    from hierbayes.families.registry import hurdle, mixture, zero_inflated
     from hierbayes.formula import parse
     from hierbayes.joint import JointFit, JointModel
     from hierbayes.model import Fit, Model, fit, load
@@ -56,6 +56,7 @@ _HOMES = {
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
     "fit": "model",
+    "hurdle": "families.registry",
     "load": "model",
     "load_dataset": "datasets",
     "parameter": "families.own",
@@ -63,6 +64,7 @@ _HOMES = {
     "read_prior_file": "priorfile",
     "row_function": "families.own",
     "simulate": "prior_simulation",
+    "zero_inflated": "families.registry",
 }
 
 __all__ = [
@@ -89,6 +91,7 @@ __all__ = [
     "elicit",
     "elicit_groups",
     "fit",
+    "hurdle",
     "load",
     "load_dataset",
     "mixture",
@@ -97,6 +100,7 @@ __all__ = [
     "read_prior_file",
     "row_function",
     "simulate",
+    "zero_inflated",
 ]
 
 

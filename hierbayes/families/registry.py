@@ -6,6 +6,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
+from hierbayes.families import with_zeros
 from hierbayes.families.mixtures import mixed
 from hierbayes.families.record import Family
 from hierbayes.spelling import meant
@@ -73,8 +74,7 @@ def get_family(name: str | Family, link: Links = None) -> tuple[Family, dict[str
         return mixture(*parts[1].split(",")).under(link)
     aliases = {"normal": "gaussian", "t": "student", "binary": "bernoulli", "negativebinomial": "negbinomial"}
     key = re.sub(r"[\s_.-]", "", str(name)).lower()
-    spelt = {family.replace("_", ""): family for family in FAMILIES}
-    family = FAMILIES.get(spelt.get(aliases.get(key, key), ""))
+    family = _here(aliases.get(key, key)) or _with_zeros(key)
     if family is None:
         near = meant(key, FAMILIES, 0.8)
         hint = f"; did you mean {' or '.join(near)}? " if near else "; "
@@ -131,3 +131,77 @@ def mixture(*components: str | Family) -> Family:
     if len(components) != 2:
         raise UnsupportedError(f"a mixture is of two families; got {len(components)}")
     return mixed(*(get_family(part)[0] for part in components))
+
+
+def zero_inflated(family: str | Family) -> Family:
+    """A family of counts, or of successes, with zeros mixed in: 0 with probability `zi`, else a response of the family.
+
+    Parameters
+    ----------
+    family : str or Family
+        Counts, or successes out of trials, by name or of your own (`custom_family`), with a row function, a mean, a
+        variance and a distribution function.
+
+    Returns
+    -------
+    Family
+        For ``family=`` of `Model` and `fit`, which take the name of one that is here too:
+        ``"zero_inflated_geometric"``. The one of brms's name where there is one.
+
+    Raises
+    ------
+    UnsupportedError
+        For other responses, and a family that lacks one of these.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> [parameter.name for parameter in hb.zero_inflated("geometric").parameters]
+    ['mu', 'zi']
+    """
+    base = get_family(family)[0]
+    return _here(f"zero_inflated_{base.name}") or with_zeros.zero_inflated(base)
+
+
+def hurdle(family: str | Family) -> Family:
+    """Zeros with probability `hu`, else a response of the family that is not 0.
+
+    Parameters
+    ----------
+    family : str or Family
+        Counts, of which the zeros are left out, or numbers above 0, by name or of your own (`custom_family`), with a
+        row function, a mean, a variance and a distribution function.
+
+    Returns
+    -------
+    Family
+        For ``family=`` of `Model` and `fit`, which take the name of one that is here too: ``"hurdle_weibull"``. The
+        one of brms's name where there is one.
+
+    Raises
+    ------
+    UnsupportedError
+        For other responses, and a family that lacks one of these.
+
+    Examples
+    --------
+    >>> import hierbayes as hb
+    >>> hb.hurdle("weibull").equation
+    '0 with probability hu, else Weibull(shape, scale mu/Γ(1 + 1/shape))'
+    """
+    base = get_family(family)[0]
+    return _here(f"hurdle_{base.name}") or with_zeros.hurdle(base)
+
+
+def _here(name: str) -> Family | None:
+    """The family of that name in the table, underscores aside."""
+    return {known.replace("_", ""): family for known, family in FAMILIES.items()}.get(name.replace("_", ""))
+
+
+def _with_zeros(key: str) -> Family | None:
+    """The family of a name such as ``hurdle_weibull``, of one that is here."""
+    for word, make in (("zeroinflated", zero_inflated), ("hurdle", hurdle)):
+        base = _here(key.removeprefix(word)) if key.startswith(word) else None
+        if base is not None:
+            return make(base)
+    return None

@@ -32,7 +32,7 @@ def zero_inflated(
     base: Family,
     name: str,
     module: Mapping[str, Any],
-    graph: Callable[..., tuple[Any, dict[str, Any]]],
+    graph: Callable[..., tuple[Any, dict[str, Any]]] | None,
     **fields: Any,
 ) -> Family:
     """The family of counts with zeros mixed in, with probability `zi`.
@@ -44,7 +44,7 @@ def zero_inflated(
     name : str
     module : mapping
         The globals of the family's file, beside which its compiled code is kept.
-    graph : callable
+    graph : callable or None
         As a family's.
     fields
         Others of the record.
@@ -107,7 +107,7 @@ def hurdle(
     base: Family,
     name: str,
     module: Mapping[str, Any],
-    graph: Callable[..., tuple[Any, dict[str, Any]]],
+    graph: Callable[..., tuple[Any, dict[str, Any]]] | None,
     positive: Callable[..., Array] | None = None,
     parameter: str = "hu",
     **fields: Any,
@@ -227,11 +227,13 @@ def _with(
     texts = {key: ", ".join(values) for key, values in words.items()}
     heading = f"def {name}_row({', '.join(['y', *arguments, added.name, *once])}):"
     source = "\n".join([heading, *(f"    {line.format(**texts)}" for line in lines), ""])
+    assert base.row is not None, "a family that others are made of has a row function"
     row: Deferred = written(
         f"{name}_row",
         source,
         module["__file__"],
         module["__name__"],
+        base.row.stored,
         row=base.row,
         exp_lane=exp_lane,
         log1p_lane=log1p_lane,
