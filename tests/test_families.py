@@ -604,7 +604,8 @@ def test_get_family(asked, found):
 
 def test_get_family_says_what_there_is():
     with pytest.raises(
-        UnsupportedError, match=r"'cox'; 'weibull' is for .* have more; the families are gaussian, student"
+        UnsupportedError,
+        match=r"'cox'; times, censored too, are 'weibull', .*; the families are gaussian, student",
     ):
         get_family("cox")
     with pytest.raises(UnsupportedError, match=r"'poisson' has no link 'logit'; its links are log, identity"):

@@ -30,6 +30,7 @@ from hierbayes.formula.syntax import (
 )
 from hierbayes.formula.terms import Terms, expand
 from hierbayes.formula.tokens import ReadError, caret, quote
+from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import CATEGORIES
 
 # Additions that a row states beside its response, with the names of their arguments: each is a known parameter.
@@ -481,7 +482,8 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
         refuse_smooth(item)
         refuse_monotonic(item)
-        effects.put(sign, item)
+        for part in _coordinates(item, group.structure):
+            effects.put(sign, part)
     if not effects.intercept and not effects.present:
         raise ReadError(
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
@@ -497,6 +499,20 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             seen[key] = GroupTerm(
                 effects.text, factor, group.structure, group.position, group.identifier, grouping
             )
+
+
+def _coordinates(item: Node, structure: str) -> tuple[Node, ...]:
+    """The columns of ``pos(x, y)``, the coordinates of places; of any other effect itself."""
+    if not isinstance(item, Call) or item.function != "pos":
+        return (item,)
+    placed = [name for name, one in STRUCTURES.items() if one.positions == "place"]
+    if structure not in placed:
+        raise ReadError(
+            item.position, f"pos() has the coordinates of places, in {' and '.join(f'{n}()' for n in placed)}"
+        )
+    if item.keywords or not item.arguments or not all(isinstance(each, Name) for each in item.arguments):
+        raise ReadError(item.position, "pos() names the columns of coordinates: pos(x, y)")
+    return item.arguments
 
 
 def _factor_sum(node: Node, effects: Terms, identifier: str) -> list[tuple[Node, Grouping]]:

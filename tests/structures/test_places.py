@@ -6,6 +6,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 import hierbayes as hb
+from hierbayes.formula import parse
 from hierbayes.structures import STRUCTURES
 from tests.structures.test_glmmtmb import marginal
 
@@ -69,12 +70,18 @@ def test_one_coordinate_is_a_process_in_time():
         ("exp(1 + u + v | g)", "coordinates of places, columns, and no intercept"),
         ("exp(0 + u:v | g)", "coordinates of places, columns, and no intercept"),
         ("gau(0 + g | g)", "coordinates are numbers"),
+        ("(0 + pos(u, v) | g)", r"coordinates of places, in exp\(\) and gau\(\)"),
+        ("gau(0 + pos(u + 1, v) | g)", r"names the columns of coordinates: pos\(x, y\)"),
     ],
 )
 def test_what_is_no_place_is_refused(term, message):
     frame = pd.concat([rows_at(level, KNOWN) for level in "abcdef"]).assign(y=np.arange(24.0))
     with pytest.raises(hb.HierBayesError, match=message):
         hb.Model(f"y ~ 1 + {term}", frame)
+
+
+def test_coordinates_have_two_spellings():
+    assert parse("y ~ 1 + exp(0 + pos(u, v) | g)") == parse("y ~ 1 + exp(0 + u + v | g)")
 
 
 def test_a_place_that_is_no_number_is_refused_in_new_rows(known_fit):
