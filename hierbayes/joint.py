@@ -451,16 +451,16 @@ def _check_residuals(name: str, model: Any) -> None:
     """Refuse a response without normal residuals of weight 1."""
     spec = model.spec
     way = f"leave rescor=True out, or {name!r} of the model"
-    if not (spec.family.name == "gaussian" and spec.is_normal):
-        raise UnsupportedError(
-            f"rescor=True is about residuals of Gaussian responses, and {name!r} is {spec.family.name} with link "
-            f"{spec.link_name}; {way}. Effects with an ID, (1 |p| g), are correlated across responses of any family"
-        )
     stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
     if stated:
         raise UnsupportedError(
             f"rescor=True is about rows that state their response alone, and those of {name!r} state "
             f"{', '.join(stated)}; {way}"
+        )
+    if not (spec.family.name == "gaussian" and spec.is_normal):
+        raise UnsupportedError(
+            f"rescor=True is about residuals of Gaussian responses, and {name!r} is {spec.family.name} with link "
+            f"{spec.link_name}; {way}. Effects with an ID, (1 |p| g), are correlated across responses of any family"
         )
 
 
