@@ -25,6 +25,8 @@ class Setting:
         The strategy whose draws are ranked.
     new : mapping of str to list
         One row of a new group, whose mean is ranked too.
+    steps_below : int
+        How many steps of an ordered predictor lie below its value there.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Setting:
     family: str = "gaussian"
     strategy: str = "collapsed"
     options: dict[str, object] = field(default_factory=dict)
+    steps_below: int = 0
 
     def model(self, rows: pd.DataFrame) -> hb.Model:
         """The model of these rows."""
@@ -161,6 +164,29 @@ def _family(name: str, value: float | list[float], formula: str = "y ~ x + (x | 
     return Setting(name, formula, MODEST | own, responding(value), NEW, name, "whitened")
 
 
+def stepped() -> pd.DataFrame:
+    """14 groups and an ordered predictor of four values."""
+    rows = responding([0.0, 1.0])()
+    sizes = np.random.default_rng(16).integers(0, 4, len(rows))
+    return rows.assign(size=pd.Categorical.from_codes(sizes, ["s", "m", "l", "xl"], ordered=True))
+
+
+MONOTONIC = Setting(
+    "monotonic",
+    "y ~ mo(size) * x + (1 | g)",
+    {
+        "Intercept": "Normal(0, 1)",
+        "b": "Normal(0, 0.5)",
+        "sd": "HalfNormal(0.6)",
+        "sigma": "LogNormal(0, 0.5)",
+    }
+    | {"simo[mo(size)]": "Dirichlet(2, 1, 1)"},
+    stepped,
+    {"x": [2.0], "size": ["l"], "g": ["new"]},
+    strategy="whitened",
+    steps_below=2,
+)
+
 FAMILIES = (
     _family("bernoulli", [0, 1]),
     _family("binomial", [0, 1], "y | trials(trials) ~ x + (x | g)"),
@@ -172,4 +198,4 @@ FAMILIES = (
     _family("student", [-1.0, 0.5, 2.0], sigma="LogNormal(0, 0.5)", nu="Gamma(8, 1)"),
 )
 
-SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, *FAMILIES)}
+SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, *FAMILIES)}

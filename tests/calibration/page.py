@@ -62,10 +62,15 @@ def write_page(folder: Path) -> None:
             f"{setting['divergences']} divergences in all, {setting['seconds']} s.\n",
             f"![Rank distributions minus the uniform one, with their simultaneous bands]({figure})\n",
             "| quantity | p |\n|---|---|",
-            *(f"| `{quantity}` | {p[name, quantity]:.2g} |" for quantity in setting["ranks"]),
+            *(f"| `{escaped(q)}` | {p[name, q]:.2g} |" for q in setting["ranks"]),
             "",
         ]
     (folder / "calibration.md").write_text("\n".join([*parts, section()]))
+
+
+def escaped(quantity: str) -> str:
+    """A name in a cell of a table, whose columns a bar parts."""
+    return quantity.replace("|", "\\|")
 
 
 def draw(ranks: dict[str, list[int]], file: Path) -> None:

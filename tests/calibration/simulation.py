@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import hierbayes as hb
-from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.draws import Draws, flatten, population_coefficients
 from hierbayes.data.design import MEAN
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
@@ -87,10 +87,13 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
     """What is ranked, each (S,): every scalar of the model, one level's effects of each factor, the log likelihood."""
     spec, values = model.spec, draws.values
     layout = spec.layout.predictors[MEAN]
-    b = values[spec.coefficient_variable(MEAN).name]
+    b = population_coefficients(spec, MEAN, values)
     found = {f"b[{label}]": b[:, j] for j, label in enumerate(layout.coefficients)}
     bound = model.design.predictors[MEAN]
-    eta = b @ bound.x.T + bound.offset
+    eta = b @ bound.columns.T + bound.offset
+    for effect in layout.monotonic:
+        shares = values[spec.simplex_variable(MEAN, effect).name]
+        found |= {f"simo[{effect.label}, {step}]": shares[:, j] for j, step in enumerate(effect.steps)}
     for factor in layout.factors:
         variables = {
             kind: values[variable.name] for kind, variable in spec.factor_variables(MEAN, factor).items()
@@ -115,6 +118,10 @@ def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Gen
     """The expected response of a group that was not observed, its effects drawn from the true covariance: (1,)."""
     layout = spec.layout.predictors[MEAN]
     columns = {"Intercept": 1.0} | {name: values[0] for name, values in setting.new.items() if name == "x"}
+    for effect in layout.monotonic:
+        shares = truth.values[spec.simplex_variable(MEAN, effect).name][0]
+        below = shares.size * shares[: setting.steps_below].sum()
+        columns[effect.label] = below * (columns["x"] if effect.label.endswith(":x") else 1.0)
     eta = sum(truth.values["b"][0, j] * columns[label] for j, label in enumerate(layout.coefficients))
     for factor in layout.factors:
         variables = spec.factor_variables(MEAN, factor)
