@@ -577,11 +577,15 @@ def _relate(formula: Formula, term: GroupTerm, factor: Factor, matrices: Mapping
     """The factor with the known covariance between its levels, if its terms name one."""
     if not term.grouping.cov:
         return factor
+    reason = ""
     if factor.correlated:
         reason = (
             "effects of related levels that are correlated with each other are not fitted yet; (x || gr(g, cov=A)) has "
             "uncorrelated ones"
         )
+    elif len(term.factor) > 1:
+        reason = "related levels are those of one column; make one of the levels' labels"
+    if reason:
         raise FormulaError(caret(formula.text, term.position, reason))
     relations = read_relations(term.grouping.cov, matrices, factor.name)
     relations.places(factor.levels.labels, factor.name)
