@@ -340,7 +340,10 @@ def _family(stored: dict[str, Any], own: Family | None) -> str | Family:
 
 
 def _spec_from_dict(
-    stored: dict[str, Any], frame: pd.DataFrame, own: Family | None, matrices: Mapping[str, pd.DataFrame]
+    stored: dict[str, Any],
+    frame: pd.DataFrame,
+    own: Family | None = None,
+    matrices: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
