@@ -336,10 +336,11 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     shape = (len(factor.levels), len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
-        if centered:
+        if centered and factor.relations is None:
             return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
         z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
-        return pm.Deterministic(name, z * sd, dims=variables["r"].dims)
+        related = z if factor.relations is None else pt.dot(factor.root, z)
+        return pm.Deterministic(name, related * sd, dims=variables["r"].dims)
     chol = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled

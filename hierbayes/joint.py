@@ -94,6 +94,7 @@ class JointModel(JointPriorSimulation):
         progress: bool = True,
         center: bool = True,
         rescor: bool = False,
+        data2: Mapping[str, Any] | None = None,
     ) -> None:
         families = _each(family, len(formulas), "family")
         links = _each(link, len(formulas), "link")
@@ -103,7 +104,9 @@ class JointModel(JointPriorSimulation):
         if rescor:
             data = _rows_of_all(formulas, data, families, links)
         models = [
-            make_model(formula, data, one, own_priors[name], one_link, progress=progress, center=center)
+            make_model(
+                formula, data, one, own_priors[name], one_link, progress=progress, center=center, data2=data2
+            )
             for formula, one, one_link, name in zip(formulas, families, links, names, strict=True)
         ]
         for name, model in zip(names, models, strict=True):

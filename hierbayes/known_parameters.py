@@ -179,7 +179,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
             shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
             cor = _correlations(spec, factor, variables, shapes, given)
-            z = rng.normal(size=(len(factor.levels), len(sd)))
+            z = factor.related(rng.normal(size=(len(factor.levels), len(sd))))
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
             names = [variable.name for variable in spec.shape_variables(parameter, factor)]
@@ -279,6 +279,7 @@ def simulate_design(
     links: Mapping[str, str],
     parameters: Mapping[str, Any],
     seed: int,
+    matrices: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """As `simulate`, for rows that have no response yet: the formula's left side names the new column.
 
@@ -301,7 +302,7 @@ def simulate_design(
     frame = complete_rows(formulas, rows, family)
     formulas, family = settle(formulas, frame, family)
     links = family.with_links(links)
-    layout = learn(formulas, frame, family, links[family.first.name])
+    layout = learn(formulas, frame, family, links[family.first.name], matrices)
     spec = ModelSpec(layout, family, links, ())
     design = spec.layout.bind(frame)
     whole = rows if len(rows) == len(frame) else frame

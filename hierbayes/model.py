@@ -74,6 +74,9 @@ class Model(PriorSimulation):
     center : bool
         Whether a prior given for an intercept is about the response at the predictors' means, as brms has it; False
         makes it literal, about 0 of all columns, as all other priors that are given.
+    data2 : mapping of str to pandas.DataFrame, optional
+        The matrices that the formula names: ``{"A": frame}`` for ``(1 | gr(g, cov=A))``, with the levels as index and
+        columns.
 
     Attributes
     ----------
@@ -117,6 +120,7 @@ class Model(PriorSimulation):
         progress: bool = True,
         center: bool = True,
         rescor: bool = False,
+        data2: Mapping[str, Any] | None = None,
     ) -> None:
         if rescor:
             raise UnsupportedError(
@@ -131,7 +135,7 @@ class Model(PriorSimulation):
             self.data = complete_rows(formulas, data, found)
             formulas, found = settle(formulas, self.data, found)
             links = found.with_links(links)
-            layout = learn(formulas, self.data, found, link_name)
+            layout = learn(formulas, self.data, found, link_name, data2 or {})
         else:
             from hierbayes.engine.streaming import (
                 stream,  # compiled kernels, which a model of a frame needs later
@@ -469,9 +473,12 @@ def fit(
     *,
     center: bool = True,
     rescor: bool = False,
+    data2: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Any:
-    """``Model(formula, data, family, priors, link, center=center).fit(**options)``."""
+    """``Model(formula, data, family, priors, link, center=center, data2=data2).fit(**options)``."""
     progress = options.get("progress", True)
-    model = Model(formula, data, family, priors, link, progress=progress, center=center, rescor=rescor)
+    model = Model(
+        formula, data, family, priors, link, progress=progress, center=center, rescor=rescor, data2=data2
+    )
     return model.fit(**options)

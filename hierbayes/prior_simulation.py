@@ -183,6 +183,7 @@ def simulate(
     link: Links = None,
     *,
     effects: Literal[False] = False,
+    data2: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame: ...
 
 
@@ -196,6 +197,7 @@ def simulate(
     link: Links = None,
     *,
     effects: Literal[True],
+    data2: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 
 
@@ -208,6 +210,7 @@ def simulate(
     link: Links = None,
     *,
     effects: bool = False,
+    data2: Mapping[str, Any] | None = None,
 ) -> Any:
     """Data from known truths, for rows that have no response yet.
 
@@ -223,6 +226,8 @@ def simulate(
         As for `Model`.
     effects : bool
         As in `Model.simulate`.
+    data2 : mapping of str to pandas.DataFrame, optional
+        As for `Model`.
 
     Returns
     -------
@@ -240,5 +245,7 @@ def simulate(
     Settings(seed=seed)
     found, links = get_family(family, link)
     formulas = read_formulas(formula, found)
-    rows, drawn = known_parameters.simulate_design(formulas, design, found, links, parameters, seed)
+    rows, drawn = known_parameters.simulate_design(
+        formulas, design, found, links, parameters, seed, data2 or {}
+    )
     return (rows, drawn) if effects else rows

@@ -350,7 +350,7 @@ def _with_levels(spec: ModelSpec, common: Mapping[tuple[str, ...], Levels]) -> M
         parameter: replace(
             layout,
             factors=tuple(
-                replace(factor, levels=common.get(factor.levels.columns, factor.levels))
+                factor.with_levels(common.get(factor.levels.columns, factor.levels))
                 for factor in layout.factors
             ),
         )

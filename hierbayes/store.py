@@ -30,6 +30,7 @@ from hierbayes.storedrows import UNSTORABLE, dataset_to_frame, frame_to_dataset
 
 DATA_GROUP = "constant_data"
 SPEC_GROUP = "specification"
+DATA2_GROUP = "data2"
 ORDINARY_TIMES = pd.Timestamp("1678-01-01"), pd.Timestamp("2262-01-01")  # what every netCDF reader decodes
 
 
@@ -66,7 +67,7 @@ def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.D
     DataError
         Where it can't be written: no such folder, a full disk, …; what was there before is untouched.
     """
-    _write(path, tree, {DATA_GROUP: frame_to_dataset(frame)}, _spec_to_dict(spec))
+    _write(path, tree, {DATA_GROUP: frame_to_dataset(frame)}, _spec_to_dict(spec), spec.layout.matrices)
 
 
 def write_responses(
@@ -80,14 +81,29 @@ def write_responses(
         "ties": [_prior_to_list(prior) for prior in spec.tie_priors],
         "rescor": None if spec.rescor is None else _prior_to_list(spec.rescor),
     }
-    _write(path, tree, rows, stored)
+    matrices = {
+        name: matrix for own in spec.responses.values() for name, matrix in own.layout.matrices.items()
+    }
+    _write(path, tree, rows, stored, matrices)
 
 
 def _write(
-    path: str | Path, tree: xr.DataTree, rows: Mapping[str, xr.Dataset], stored: Mapping[str, Any]
+    path: str | Path,
+    tree: xr.DataTree,
+    rows: Mapping[str, xr.Dataset],
+    stored: Mapping[str, Any],
+    matrices: Mapping[str, pd.DataFrame],
 ) -> None:
     groups = {name: node.to_dataset() for name, node in tree.children.items()} | dict(rows)
-    groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps(stored))})
+    labels = {name: list(matrix.index) for name, matrix in matrices.items()}
+    groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps({**stored, "data2": labels}))})
+    if matrices:
+        groups[DATA2_GROUP] = xr.Dataset(
+            {
+                f"matrix{place}": ((f"level{place}", f"level{place}_2"), matrix.to_numpy())
+                for place, matrix in enumerate(matrices.values())
+            }
+        )
     whole = xr.DataTree.from_dict({name: _storable(dataset) for name, dataset in groups.items()})
     whole.attrs.update(tree.attrs)
     with replacing(path) as draft:
@@ -139,11 +155,11 @@ def _read(path: str | Path, family: Family | None) -> Stored | JointStored:
     if "responses" in stored:
         return _read_responses(tree, stored)
     frame = dataset_to_frame(tree[DATA_GROUP].to_dataset())
-    spec, design = _spec_from_dict(stored, frame, family)
+    spec, design = _spec_from_dict(stored, frame, family, _matrices(tree, stored))
     kept = {
         name: node.to_dataset()
         for name, node in tree.children.items()
-        if name not in (DATA_GROUP, SPEC_GROUP)
+        if name not in (DATA_GROUP, SPEC_GROUP, DATA2_GROUP)
     }
     _check_posterior(kept["posterior"], spec.variables, spec.coords)
     for name in ("posterior", "prior"):
@@ -157,6 +173,14 @@ def _read(path: str | Path, family: Family | None) -> Stored | JointStored:
     return Stored(spec, frame, design, _restored(kept, tree))
 
 
+def _matrices(tree: xr.DataTree, stored: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
+    """The matrices that the formulas name; files of earlier versions have none."""
+    return {
+        name: pd.DataFrame(tree[DATA2_GROUP][f"matrix{place}"].to_numpy(), labels, labels)
+        for place, (name, labels) in enumerate(stored.get("data2", {}).items())
+    }
+
+
 def _restored(kept: Mapping[str, xr.Dataset], tree: xr.DataTree) -> xr.DataTree:
     restored = xr.DataTree.from_dict(dict(kept))
     restored.attrs.update({key: _plain(value) for key, value in tree.attrs.items()})
@@ -167,7 +191,11 @@ def _read_responses(tree: xr.DataTree, stored: Mapping[str, Any]) -> JointStored
     frames = {
         name: dataset_to_frame(tree[f"{DATA_GROUP}_{name}"].to_dataset()) for name in stored["responses"]
     }
-    specs = {name: _spec_from_dict(own, frames[name])[0] for name, own in stored["responses"].items()}
+    matrices = _matrices(tree, stored)
+    specs = {
+        name: _spec_from_dict(own, frames[name], None, matrices)[0]
+        for name, own in stored["responses"].items()
+    }
     priors = tuple(map(_prior_of, stored["ties"]))
     residuals = stored.get("rescor")
     rescor = None if residuals is None else _prior_of(residuals)
@@ -312,7 +340,10 @@ def _family(stored: dict[str, Any], own: Family | None) -> str | Family:
 
 
 def _spec_from_dict(
-    stored: dict[str, Any], frame: pd.DataFrame, own: Family | None = None
+    stored: dict[str, Any],
+    frame: pd.DataFrame,
+    own: Family | None = None,
+    matrices: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
@@ -324,7 +355,7 @@ def _spec_from_dict(
     family, links = get_family(saved, {name: link for name, link in named.items() if name in before})
     formulas, family = settle(formulas, frame, family)
     links = family.with_links({**named, **links})
-    layout = learn(formulas, frame, family, links[family.first.name])
+    layout = learn(formulas, frame, family, links[family.first.name], matrices)
     if stored["format"] == 1:
         layout = _about_means(layout)
     priors = tuple(map(_prior_of, stored["priors"]))

@@ -229,7 +229,7 @@ BAD = [
     ("y ~ log(‸(1|g))", "inside an expression"),
     # right of the bar
     ("y ~ (1 | ‸log(g))", "make log\\(g\\) a column"),
-    ("y ~ (1 | gr(g, cov=‸A))", "not supported"),
+    ("y ~ (1 | gr(g, dist=‸t))", "not supported"),
     ("y ~ (1 | ‸mm(f, g))", "not supported"),
     ("y ~ (1 | ‸1)", "right of a bar stand columns"),
     ("y ~ (1 | f ‸- g)", "`-` has no meaning right of a bar"),

@@ -21,6 +21,7 @@ from hierbayes.answers.ranks import find_factor
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor, is_nested
+from hierbayes.errors import UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -111,6 +112,11 @@ def pooling_factors(
     population in the level's estimate. Effects of factors nested in this one are integrated out. The effect's is
     their λ = 1 − V(E(r)) / E(V(r)), V the variance over the levels (their equation 7).
     """
+    if factor.relations is not None:
+        raise UnsupportedError(
+            f"the levels of {factor.name!r} are related, and are pooled towards their relatives, not towards one mean; "
+            "ranef() has their effects"
+        )
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     bound = design.main.factors[factor.name]
@@ -163,7 +169,9 @@ def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Fac
     return tuple(
         other
         for other in spec.layout.main.factors
-        if other.name != factor.name and is_nested(bound[other.name].codes, bound[factor.name].codes)
+        if other.name != factor.name
+        and other.relations is None  # related levels of different levels here don't stand apart
+        and is_nested(bound[other.name].codes, bound[factor.name].codes)
     )
 
 

@@ -14,6 +14,7 @@ from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
+from hierbayes.answers.related import conditional_levels
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
 from hierbayes.data.factors import Codes, Factor
 from hierbayes.errors import DataError, UnsupportedError
@@ -471,6 +472,11 @@ def _effects(
         _draw_levels(
             spec, parameter, factor, draws, r[len(known) :, :q], rows.new, drawn[len(known) :], request.seed
         )
+    if factor.relations is not None and len(levels) > len(known):
+        new = [rows.new[level - len(factor.levels)] for level in levels[len(known) :]]
+        weights, covariance = conditional_levels(factor, new)
+        r[len(known) :] = np.tensordot(_eigenroot(covariance), r[len(known) :], 1)
+        r[len(known) :] += np.tensordot(weights, draws.values[variable.name].transpose(1, 2, 0), 1)
     if rows.beyond:
         whose = f"{_whose(spec.response, parameter)} at new times"
         tuples = [*factor.levels.tuples, *rows.new]
@@ -482,6 +488,12 @@ def _effects(
         standing = None if request.new_levels == "mean" else generators
         add_new_times(spec, parameter, reached, draws, r[: len(drawn)], standing)
     return levels, r.transpose(2, 0, 1)
+
+
+def _eigenroot(covariance: Array) -> Array:
+    """A square root, also where some levels' effects are known from others'."""
+    values, vectors = np.linalg.eigh(covariance)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T)
 
 
 def _draw_levels(
@@ -556,6 +568,9 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
                 continue
             rows = design.predictors[parameter].factors[factor.name]
             z = rows.z * (rows.codes >= len(factor.levels))[:, None]
+            if factor.relations is not None and rows.new:
+                sds = np.sqrt(np.maximum(np.diagonal(conditional_levels(factor, rows.new)[1]), 0.0))
+                z = z * sds[np.maximum(rows.codes - len(factor.levels), 0)][:, None]
             if parameter == MEAN:
                 total += effect_variance(covariances(spec, parameter, rows.reaching(factor), draws), z)
             elif parameter in spec.family.own_in_mean and z.any():

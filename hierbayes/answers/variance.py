@@ -72,8 +72,9 @@ def row_weights(design: Design | Streamed) -> Array:
 
 
 def structural_factors(spec: ModelSpec, design: Design | Streamed) -> tuple[Factor, ...]:
-    """The grouping factors of the mean's formula that have fewer levels than there are rows."""
-    return tuple(f for f in spec.layout.predictors[MEAN].factors if len(f.levels) < len(design))
+    """The grouping factors of the mean's formula that have fewer levels than there are rows, or related ones."""
+    factors = spec.layout.predictors[MEAN].factors
+    return tuple(f for f in factors if len(f.levels) < len(design) or f.relations is not None)
 
 
 # -- the link's scale -------------------------------------------------------------------------------------------
@@ -130,10 +131,14 @@ def latent_components(
 
 
 def second_moments(design: Design | Streamed, parameter: str, factor: Factor, share: Array) -> Array:
-    """Σ share · z z' over the rows, z the columns of a factor's effects: (q, q)."""
+    """Σ share · z z' over the rows, z the columns of a factor's effects: (q, q).
+
+    Times the variance of the row's level, where levels are related.
+    """
     if isinstance(design, Streamed):
         return design.second_moments(factor)
-    z = design.predictors[parameter].factors[factor.name].z
+    bound = design.predictors[parameter].factors[factor.name]
+    z = bound.z * np.sqrt(factor.level_variances)[bound.codes][:, None]
     moments: Array = (z.T * share) @ z
     return moments
 

@@ -29,7 +29,7 @@ from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
 from hierbayes.data.factors import Codes
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[part], k[part], p[part] = psis(values, efficient)
     plain, lppd = k.copy(), elpd + p
     methods = np.full(len(design), "psis", dtype=object)
-    alone = _alone(design)
+    alone = _alone(spec, design)
     for places, values in _integrated_rows(spec, draws, design, (k > limit) | alone, alone):
         new_elpd, new_k, _ = psis(values.T, efficient)
         better = (new_k < k[places]) | (alone[places] & (new_k <= limit))
@@ -104,7 +104,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
     left = np.flatnonzero((k > limit) | (alone & (methods == "psis") & np.isfinite(k)))
     worst_first = left[np.argsort(-k[left], kind="stable")]
-    matched = match_rows(spec, draws, design, worst_first, efficient) if not spec.ties else ()
+    plain_levels = not spec.ties and not _related(spec)
+    matched = match_rows(spec, draws, design, worst_first, efficient) if plain_levels else ()
     for row, density, shape in matched:
         if shape < k[row] or (alone[row] and shape <= limit):
             elpd[row], k[row], methods[row] = density, shape, "moment_match"
@@ -132,13 +133,24 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     )
 
 
-def _alone(design: Design) -> NDArray[np.bool_]:
+def _alone(spec: ModelSpec, design: Design) -> NDArray[np.bool_]:
     """Rows that are the only one of a level: an effect of their own follows them, whatever Pareto's k says."""
-    alone = np.zeros(len(design), dtype=bool)
-    for predictor in design.predictors.values():
-        for bound in predictor.factors.values():
-            alone |= np.bincount(bound.codes)[bound.codes] == 1
+    alone, related = np.zeros(len(design), dtype=bool), _related(spec)
+    for parameter, predictor in design.predictors.items():
+        for name, bound in predictor.factors.items():
+            if (parameter, name) not in related:
+                alone |= np.bincount(bound.codes)[bound.codes] == 1
     return alone
+
+
+def _related(spec: ModelSpec) -> set[tuple[str, str]]:
+    """The grouping factors whose levels are related, by parameter and name."""
+    return {
+        (parameter, factor.name)
+        for parameter, layout in spec.layout.predictors.items()
+        for factor in layout.factors
+        if factor.relations is not None
+    }
 
 
 def _integrated_rows(
@@ -204,6 +216,11 @@ def logo(
     from hierbayes.criticism.elpd import LOGO, summed
 
     labels, codes = group_codes(spec, design, group)
+    if any(name == group for _, name in _related(spec)):
+        raise UnsupportedError(
+            f"the levels of {group!r} are related, so those left out would be told by the others; logo() doesn't know "
+            "that yet. loo() leaves out rows"
+        )
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
     elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))

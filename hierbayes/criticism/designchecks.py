@@ -129,7 +129,7 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
             "Its standard deviation rests largely on its prior; "
             f"look at {factor.name!r} as a population-level factor too",
         )
-    if levels > 1 and facts.counts.max() == 1:
+    if levels > 1 and facts.counts.max() == 1 and factor.relations is None:
         binary = spec.family.support.two_levels
         # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
         if _numeric(factor) and (spec.family.own or binary or factor.levels.values[0].dtype.kind == "f"):
@@ -204,7 +204,8 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
     """As many effects as rows, and slopes that few levels show."""
     n, levels = int(facts.counts.sum()), len(factor.levels)
     residual = parameter == MEAN and _spread_unknown(spec)
-    told = any(block.parameters for block in factor.structures)  # correlations tell effects from residuals
+    # correlations tell effects from residuals
+    told = factor.relations is not None or any(block.parameters for block in factor.structures)
     effects = int(factor.has.sum())
     if residual and effects > levels > 1 and n <= effects and not told:
         yield Finding(

@@ -179,8 +179,8 @@ def level_scores(
     2012, Biometrics 68(1)); posterior means would not, because they are shrunk. Blom's plotting positions.
     """
     variables, place = spec.factor_variables(parameter, factor), factor.effects.index(effect)
-    r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()[..., place]
-    r = r[..., factor.has[:, place]]
+    r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()
+    r = factor.unrelated(r)[..., factor.has[:, place], place]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])
     ordered = np.sort(scores, axis=1)

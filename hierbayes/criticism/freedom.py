@@ -89,9 +89,8 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]
         tiny = 1e-10 * max(float(np.trace(covariance)), 1e-10)
-        blocks.append(
-            sparse.kron(sparse.eye(len(factor.levels)), np.linalg.inv(covariance + tiny * np.eye(q)))
-        )
+        levels = sparse.eye(len(factor.levels)) if factor.relations is None else factor.level_precision
+        blocks.append(sparse.kron(levels, np.linalg.inv(covariance + tiny * np.eye(q))))
     a = sparse.hstack(columns).tocsc()
     whole = (a.T @ sparse.diags(information) @ a + sparse.block_diag(blocks)).tocsc()
     unit = np.zeros((whole.shape[0], len(own)))

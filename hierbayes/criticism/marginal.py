@@ -88,10 +88,10 @@ def own_levels(spec: ModelSpec, design: Design, places: Codes) -> Own:
         for factor in layout.factors:
             codes = design.predictors[parameter].factors[factor.name].codes
             levels, inside = np.unique(codes[places], return_counts=True)
-            own[parameter, factor.name] = (
-                levels[inside == np.bincount(codes, minlength=len(factor.levels))[levels]],
-                len(factor.effects),
-            )
+            alone = inside == np.bincount(codes, minlength=len(factor.levels))[levels]
+            if factor.relations is not None:  # other rows inform them by their relatives
+                alone[:] = False
+            own[parameter, factor.name] = levels[alone], len(factor.effects)
     return own
 
 

@@ -97,8 +97,10 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
         for factor in layout.factors:
             variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
             sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
-            scaled = r / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
+            scaled = factor.unrelated(r) / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
             size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
+            if factor.relations is not None:
+                total -= q * np.log(np.diagonal(factor.root)).sum()
             if factor.correlated:
                 # eigenvalues kept above 0: a correlation that rounds to 1 is a density as large as rounding allows
                 values, vectors = np.linalg.eigh(spec.correlations(parameter, factor, draws.values))

@@ -150,6 +150,12 @@ class Layout:
         return self.predictors[MEAN]
 
     @property
+    def matrices(self) -> dict[str, pd.DataFrame]:
+        """The known covariances between levels, by their names."""
+        factors = [factor for layout in self.predictors.values() for factor in layout.factors]
+        return {r.name: r.table for r in (factor.relations for factor in factors) if r is not None}
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """Every column that any part of the model reads, in order of appearance."""
         return columns_of(self.formulas)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from hierbayes.data.likeness import essence, essences
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
+from hierbayes.data.relations import Relations, read_relations
 from hierbayes.data.tables import free_name
-from hierbayes.errors import DataError, FormulaError
+from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.formula import Formula, GroupTerm, caret
 from hierbayes.structures import STRUCTURES, FreeCorrelations, Structure, StructureParameter
 
@@ -298,6 +300,8 @@ class Factor:
         What was learnt of the columns of Z; only effects of one block are each other's margins.
     kinds : LevelKinds or None
         Of which kind each level and each effect is, where kinds of levels have effects of their own.
+    relations : Relations or None
+        The known covariance between levels; None where they are independent.
     """
 
     levels: Levels
@@ -306,6 +310,37 @@ class Factor:
     encodings: tuple[Encoding | Located, ...]
     columns: Columns
     kinds: LevelKinds | None = None
+    relations: Relations | None = None
+
+    @cached_property
+    def root(self) -> Array:
+        """The Cholesky factor of the known covariance between levels: (G, G)."""
+        assert self.relations is not None, "levels are independent"
+        places = self.relations.places(self.levels.labels, self.name)
+        return np.linalg.cholesky(self.relations.matrix[np.ix_(places, places)])
+
+    def related(self, z: Array) -> Array:
+        """Numbers of independent levels (…, G, q) as those of related ones."""
+        return z if self.relations is None else np.asarray(self.root @ z)
+
+    def unrelated(self, r: Array) -> Array:
+        """Effects of related levels (…, G, q) as those of independent ones: the inverse of `related`."""
+        if self.relations is None:
+            return r
+        return np.asarray(np.linalg.inv(self.root) @ r)
+
+    @property
+    def level_precision(self) -> Array:
+        """The inverse of the known covariance between levels: (G, G)."""
+        inverse = np.linalg.inv(self.root)
+        return np.asarray(inverse.T @ inverse)
+
+    @cached_property
+    def level_variances(self) -> Array:
+        """The variances of levels' effects in units of sd²: (G,)."""
+        if self.relations is None:
+            return np.ones(len(self.levels))
+        return np.square(self.root).sum(axis=1)
 
     @property
     def name(self) -> str:
@@ -333,6 +368,15 @@ class Factor:
         """The factor with some of its levels, ascending."""
         kinds = None if self.kinds is None else replace(self.kinds, levels=self.kinds.levels[levels])
         return replace(self, levels=self.levels.only(levels), kinds=kinds)
+
+    def with_levels(self, levels: Levels) -> "Factor":
+        """The factor with those of other rows too."""
+        if self.kinds is not None and len(levels) > len(self.levels):
+            raise UnsupportedError(
+                f"some levels of {self.name!r} have no row of one of the responses, and of what kind they are is not "
+                f"known there; leave gr(…, by={self.kinds.column}) out, or rows of levels without all responses"
+            )
+        return replace(self, levels=levels)
 
     def together(self, count: int) -> tuple[str, ...]:
         """The first effects that some level has together, up to `count` of them."""
@@ -390,6 +434,8 @@ class Factor:
     def scale_sizes(self) -> Array:
         """What an sd of 1 adds to the linear predictor's sd, about: the size of its columns."""
         own, together = self.columns.scales, np.square(self.columns.sizes)
+        if self.relations is not None:
+            own, together = own * self.relations.size**0.5, together * self.relations.size
         if self.kinds is not None:
             own, together = self.kinds.scales(self.columns.spread), together / self.kinds.shares
         return np.array(
@@ -503,8 +549,16 @@ class Factor:
         return replace(self, effects=tuple(effects), structures=tuple(blocks)) if beyond else self
 
 
-def learn_factors(formula: Formula, frame: pd.DataFrame, intercept: str = INTERCEPT) -> tuple[Factor, ...]:
-    """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet."""
+def learn_factors(
+    formula: Formula,
+    frame: pd.DataFrame,
+    intercept: str = INTERCEPT,
+    matrices: Mapping[str, Any] = MappingProxyType({}),
+) -> tuple[Factor, ...]:
+    """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet.
+
+    `matrices` are the known covariances between levels, by their names.
+    """
     terms: dict[tuple[str, ...], list[GroupTerm]] = {}
     for term in formula.groups:
         key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
@@ -515,7 +569,27 @@ def learn_factors(formula: Formula, frame: pd.DataFrame, intercept: str = INTERC
                 "under another name for one of them"
             )
             raise FormulaError(caret(formula.text, term.position, reason))
-    return tuple(_merge(formula, columns, group, frame, intercept) for columns, group in terms.items())
+    factors = [(group, _merge(formula, columns, group, frame, intercept)) for columns, group in terms.items()]
+    return tuple(_relate(formula, group[0], factor, matrices) for group, factor in factors)
+
+
+def _relate(formula: Formula, term: GroupTerm, factor: Factor, matrices: Mapping[str, Any]) -> Factor:
+    """The factor with the known covariance between its levels, if its terms name one."""
+    if not term.grouping.cov:
+        return factor
+    reason = ""
+    if factor.correlated:
+        reason = (
+            "effects of related levels that are correlated with each other are not fitted yet; (x || gr(g, cov=A)) has "
+            "uncorrelated ones"
+        )
+    elif len(term.factor) > 1:
+        reason = "related levels are those of one column; make one of the levels' labels"
+    if reason:
+        raise FormulaError(caret(formula.text, term.position, reason))
+    relations = read_relations(term.grouping.cov, matrices, factor.name)
+    relations.places(factor.levels.labels, factor.name)
+    return replace(factor, relations=relations)
 
 
 def _merge(

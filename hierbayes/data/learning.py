@@ -188,7 +188,13 @@ def _holds_whole_numbers(column: pd.Series) -> bool:
     )
 
 
-def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
+def learn(
+    formulas: Mapping[str, Formula],
+    frame: pd.DataFrame,
+    family: Family,
+    link: str,
+    matrices: Mapping[str, Any] = MappingProxyType({}),
+) -> Layout:
     """Learn the layout of a model from complete training rows.
 
     Parameters
@@ -199,13 +205,15 @@ def learn(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
         As `complete_rows` returns it.
     family : Family
     link : str
+    matrices : mapping of str to data frame
+        The known covariances between levels that the formulas name.
 
     Raises
     ------
     DataError
         When a column cannot serve: not numeric and not categorical, infinite, outside the family's support, …
     """
-    layout = draft(formulas, frame, family, link)
+    layout = draft(formulas, frame, family, link, matrices)
     weights = addition_values(layout.response.weights, frame, "weights")
     settled = {}
     for name, drafted in layout.predictors.items():
@@ -231,7 +239,13 @@ def _columns(layout: PredictorLayout) -> list[Columns]:
     return [layout.columns, *(factor.columns for factor in layout.factors)]
 
 
-def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, link: str) -> Layout:
+def draft(
+    formulas: Mapping[str, Formula],
+    frame: pd.DataFrame,
+    family: Family,
+    link: str,
+    matrices: Mapping[str, Any] = MappingProxyType({}),
+) -> Layout:
     """A layout whose columns are not measured yet."""
     known = {p.name: p for p in family.known}
     learnt = {name: formula for name, formula in formulas.items() if name not in known}
@@ -243,7 +257,7 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     predictors = {
         name: _draft_known(known[name], formula, frame)
         if name in known
-        else _draft_predictor(formula, frame, intercept)
+        else _draft_predictor(formula, frame, intercept, matrices)
         for name, formula in formulas.items()
     }
     response = _over_one(response, predictors, family, link, frame)
@@ -266,11 +280,14 @@ def draft(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, 
     )
 
 
-def _draft_predictor(formula: Formula, frame: pd.DataFrame, intercept: str) -> PredictorLayout:
+def _draft_predictor(
+    formula: Formula, frame: pd.DataFrame, intercept: str, matrices: Mapping[str, Any]
+) -> PredictorLayout:
     common = learn_encoding(formula.common, frame, intercept)
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
-    return PredictorLayout(common, columns, learn_factors(formula, frame, intercept), offsets, 0.0)
+    factors = learn_factors(formula, frame, intercept, matrices)
+    return PredictorLayout(common, columns, factors, offsets, 0.0)
 
 
 def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:

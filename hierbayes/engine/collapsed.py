@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import MEAN, BoundFactor, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
@@ -172,7 +172,8 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     arrays[spec.coefficient_variable(MEAN).name] = b
     parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
     for factor, sd, cor, shapes, r in parts:
-        arrays |= spec.factor_arrays(MEAN, factor, sd, cor, own_shapes(factor, shapes), r)
+        own = level_draws(factor, sd, cor, r)
+        arrays |= spec.factor_arrays(MEAN, factor, *own[:2], own_shapes(factor, shapes), own[2])
     return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.shapes, drawn.r)
 
 
@@ -217,17 +218,26 @@ def use_kernels(route: Route) -> None:
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
     layout = spec.layout.main
-    sizes = [(len(factor.levels), len(factor.effects)) for factor in layout.factors]
+    sizes = [_size(factor) for factor in layout.factors]
     sizes += [(1, curve.width) for curve in layout.curves]
     levels = [size for size, _ in sizes]
     if isinstance(design, Streamed):
         chain = chain_of(levels, lambda j, k: design.moments.pair(j, k)[:2])
     else:
         factors = design.main.factors
-        codes = [factors[factor.name].codes for factor in layout.factors]
+        codes = [
+            factors[factor.name].codes if factor.relations is None else np.zeros(len(design), np.int64)
+            for factor in layout.factors
+        ]
         codes += [np.zeros(len(design), np.int64) for _ in layout.curves]
         chain = chain_of(levels, lambda j, k: (codes[j], codes[k]))
     return choose_route(len(layout.coefficients), sizes, len(design), bool(chain))
+
+
+def _size(factor: FactorLayout) -> tuple[int, int]:
+    """Levels and effects of a factor as the engine has it: see `to_factor`."""
+    levels, q = len(factor.levels), len(factor.effects)
+    return (levels, q) if factor.relations is None else (1, levels * q)
 
 
 def takes_prior(kind: str, prior: Prior) -> bool:
@@ -347,6 +357,8 @@ def curve_arrays(
 def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: str) -> Factor:
     """A grouping factor of a parameter's formula, with the priors of its sds and correlations, as plain arrays."""
     bound = design.predictors[parameter].factors[factor.name]
+    if factor.relations is not None:
+        return _related(spec, factor, bound, parameter)
     return Factor(
         codes=bound.codes,
         Z=factor.map.inner_columns(bound.z),
@@ -354,6 +366,34 @@ def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
         sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
         structured=tuple(_blocks(spec, factor, parameter)),
     )
+
+
+def _related(spec: ModelSpec, factor: FactorLayout, bound: BoundFactor, parameter: str) -> Factor:
+    """A factor whose levels are related: one level with an independent effect for each column of their root.
+
+    A level's effects are r = L u · sd, L the root of the known covariance, so that a row has L's own row for columns.
+    """
+    z = factor.map.inner_columns(bound.z)
+    columns = factor.root[bound.codes][:, :, None] * z[:, None, :]  # (n, G, q)
+    scales = np.tile(factor.scale_of, len(factor.levels))
+    return Factor(
+        codes=np.zeros(len(z), np.int64),
+        Z=columns.reshape(len(z), -1),
+        n_levels=1,
+        sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
+        structured=tuple(
+            Block("diag", (place,), (int(scale),), np.zeros((0, 8))) for place, scale in enumerate(scales)
+        ),
+    )
+
+
+def level_draws(factor: FactorLayout, sd: Floats, cor: Floats, r: Floats) -> tuple[Floats, Floats, Floats]:
+    """Draws of sds (…, q), correlations (…, q, q) and effects (…, G, q), from those of the factor of `to_factor`."""
+    if factor.relations is None:
+        return sd, cor, r
+    q, levels = len(factor.effects), len(factor.levels)
+    effects = factor.related(r.reshape(*r.shape[:-2], levels, q))
+    return sd[..., :q], np.broadcast_to(np.eye(q), (*sd.shape[:-1], q, q)), effects
 
 
 def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[Block]:

@@ -8,7 +8,14 @@ import numpy as np
 
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.engine.collapsed import allowed_scales, curve_arrays, own_shapes, sd_row, to_factors
+from hierbayes.engine.collapsed import (
+    allowed_scales,
+    curve_arrays,
+    level_draws,
+    own_shapes,
+    sd_row,
+    to_factors,
+)
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.shapes import matrix_rows
 from hierbayes.engine.draws import to_tree
@@ -196,9 +203,8 @@ def posterior_arrays(
             arrays[spec.coefficient_variable(parameter).name] = b
         for k, factor in enumerate(layout.factors):
             shapes = own_shapes(factor, drawn.shapes[j][k])
-            arrays |= spec.factor_arrays(
-                parameter, factor, drawn.sd[j][k], drawn.cor[j][k], shapes, drawn.r[j][k]
-            )
+            sd, cor, r = level_draws(factor, drawn.sd[j][k], drawn.cor[j][k], drawn.r[j][k])
+            arrays |= spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
         for effect in layout.monotonic:
             broken = drawn.own[..., first : first + len(effect.steps) - 1]

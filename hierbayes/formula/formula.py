@@ -8,7 +8,7 @@ from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
-from hierbayes.formula.grouping import Grouping, read_grouping
+from hierbayes.formula.grouping import Grouping, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -303,9 +303,11 @@ def _formula(text: str, has_response: bool) -> Formula:
     response = _read_response(left) if left else None
     common, groups, offsets, specific = _read_predictors(right)
     names = [part for side in (left, right) if side for part in walk(side) if isinstance(part, Name)]
+    matrices = matrix_places(right)
     columns: dict[str, int] = {}
     for part in sorted(names, key=lambda part: part.position):
-        columns.setdefault(part.name, part.position)
+        if part.position not in matrices:
+            columns.setdefault(part.name, part.position)
     return Formula(response, common, groups, offsets, specific, text, tuple(columns.items()))
 
 

@@ -8,8 +8,8 @@ from hierbayes.formula.syntax import Call, Constant, Name, Node, render, walk
 from hierbayes.formula.terms import Terms, read_terms
 from hierbayes.formula.tokens import ReadError, quote
 
-_OPTIONS = ("by",)
-_UNSUPPORTED = ("cov", "dist", "id", "pw", "cor")
+_OPTIONS = ("by", "cov")
+_UNSUPPORTED = ("dist", "id", "pw", "cor")
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,12 @@ class Grouping:
     ----------
     by : str
         The column for each of whose values the effects have a covariance of their own; ``""`` for none.
+    cov : str
+        The name of the known covariance between levels; ``""`` where they are independent.
     """
 
     by: str = ""
+    cov: str = ""
 
     def written(self, factor: str) -> str:
         """Canonical text of a factor, given its own.
@@ -32,7 +35,7 @@ class Grouping:
         >>> Grouping(by="arm").written("g"), Grouping().written("g")
         ('gr(g, by=arm)', 'g')
         """
-        options = [f"by={quote(self.by)}"] if self.by else []
+        options = [f"{word}={quote(value)}" for word in _OPTIONS if (value := getattr(self, word))]
         return f"gr({', '.join([factor, *options])})" if options else factor
 
     def encoded(self, effects: str) -> str:
@@ -80,8 +83,20 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
             near = suggest(word, _OPTIONS)
             raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
     options = dict(item.keywords)
-    by = options.get("by")
-    return item.arguments[0], Grouping(by=_read_by(by, effects) if by is not None else "")
+    if len(options) == len(_OPTIONS):
+        raise ReadError(item.position, "gr() takes by= or cov=, not both")
+    by, cov = (options.get(word) for word in _OPTIONS)
+    if cov is not None and not isinstance(cov, Name):
+        raise ReadError(cov.position, "cov= names a matrix of data2: gr(g, cov=A) with data2={'A': …}")
+    return item.arguments[0], Grouping(
+        by=_read_by(by, effects) if by is not None else "", cov=cov.name if isinstance(cov, Name) else ""
+    )
+
+
+def matrix_places(node: Node) -> set[int]:
+    """Where in the text the names stand that are no columns: those of known covariances."""
+    calls = [part for part in walk(node) if isinstance(part, Call) and part.function == "gr"]
+    return {value.position for call in calls for word, value in call.keywords if word == "cov"}
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -10,6 +10,8 @@ from hierbayes.engine.core.hyperparameters import tail_transform
 from hierbayes.engine.core.problem import PriorCode
 from hierbayes.engine.gaussian.kernels import log_density
 from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.nested import nest
+from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.packing import pack
 from hierbayes.engine.gaussian.problem import GaussianProblem
 from tests.gaussian import problems as ref
@@ -69,6 +71,33 @@ def test_tail_transformed_density_is_the_plain_one_with_its_jacobian(name: str) 
     expected = ref.differentiate(lambda t: log_density(t, grad, *bent.constants, *memory), theta)
     log_density(theta, grad, *bent.constants, *memory)
     np.testing.assert_allclose(grad, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_density_of_a_sigma_near_0_is_that_of_the_dense_normal_where_effects_explain_y(nested: bool) -> None:
+    """Rounding of y'y/σ² once made it larger than at any other σ, and chains stay there."""
+    rng = np.random.default_rng(8)
+    made = ref.problem(rng, [ref.factor(rng, np.arange(60), 1)])
+    m = moments(made)
+    packed = nest(made, m) if nested else pack(made, m, 0)
+    density, memory, grad = (
+        nested_log_density if nested else log_density,
+        packed.memory(),
+        np.empty(made.n_theta),
+    )
+    theta = ref.random_theta(made, 2)
+    for log_sigma in (-6.0, -10.0, -13.0, -16.0, -25.0, -40.0):
+        theta[0] = log_sigma
+        expected = ref.log_likelihood(made, ref.natural(made, theta)) + ref.log_prior(made, theta)
+        assert density(theta, grad, *packed.constants, *memory) == pytest.approx(expected, abs=0.1)
+        assert grad[0] == pytest.approx(1.0, abs=0.1)  # of log σ: the prior's, flat near 0
+
+
+def test_density_of_a_sigma_near_0_is_none_where_effects_leave_y_unexplained() -> None:
+    made = PROBLEMS["q = 2"]()
+    theta = ref.random_theta(made, 2)
+    theta[0] = -20.0
+    assert evaluate(made, theta)[0] == -np.inf
 
 
 @pytest.mark.parametrize("name", PROBLEMS)

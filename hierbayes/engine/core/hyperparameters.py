@@ -101,6 +101,23 @@ def effects_of(blocks: Ints) -> int:
     return (blocks.shape[1] - EFFECTS) // 2
 
 
+def chol_shape(factors: int, blocks: Ints) -> tuple[int, int, int]:
+    """Return the shape of a draw's correlations, as wide as the widest factor that has any: see `block_table`."""
+    widest = (blocks[blocks[:, FACTOR] == k, SIZE] for k in np.unique(blocks[blocks[:, SIZE] > 1, FACTOR]))
+    q = max((int(sizes.sum()) for sizes in widest), default=0)
+    return factors, q, q
+
+
+def correlations_of(chol: Floats, factor: int, q: int) -> Floats:
+    """Return a factor's correlations (…, q, q) from draws of `chol_shape`; one that is wider has none."""
+    if q > chol.shape[-1]:
+        return np.broadcast_to(np.eye(q), (*chol.shape[:-3], q, q))
+    root = chol[..., factor, :q, :q]
+    cor: Floats = root @ np.swapaxes(root, -1, -2)
+    cor[..., range(q), range(q)] = 1.0
+    return cor
+
+
 def prior_constant(problem: GaussianProblem) -> float:
     """Return the part of the hyperparameters' log prior that does not depend on theta."""
     rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]

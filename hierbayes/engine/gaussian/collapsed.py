@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.engine.core.density import Density
-from hierbayes.engine.core.hyperparameters import blocks_of, scale_table, start_theta
+from hierbayes.engine.core.hyperparameters import blocks_of, correlations_of, scale_table, start_theta
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.standardisation import find_mode, standardise
@@ -227,10 +227,7 @@ def complete(
         sds.append(scale[..., first + f.scale_of])
         count = sum(len(block.shapes) for block in blocks_of(f))
         shapes.append(scale[..., start : start + count])
-        factor_chol = chol[..., k, : f.q, : f.q]
-        cor = factor_chol @ np.swapaxes(factor_chol, -1, -2)
-        cor[..., range(f.q), range(f.q)] = 1.0
-        cors.append(cor)
+        cors.append(correlations_of(chol, k, f.q))
         if effects:
             rs.append(values[..., at : at + f.n_levels * f.q].reshape(*shape, f.n_levels, f.q))
         at, first, start = at + f.n_levels * f.q, first + len(f.sd_priors), start + count

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, Q, constrain
+from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, Q, chol_shape, constrain
 from hierbayes.engine.core.loops import add, add_lower_rows, add_product, compiled, fill
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
@@ -39,7 +39,7 @@ class Coefficients:
     """Draws given theta."""
 
     scale: Floats  # (draws, 1 + sds + shapes): sigma, the sds, the structures' parameters
-    chol: Floats  # (draws, K, largest q, largest q): Cholesky factors of the correlation matrices
+    chol: Floats  # (draws, K, q, q): Cholesky factors of the correlation matrices, q the largest that isn't diagonal
     values: Floats  # (draws, p + Σ levels × q): b about the moments' reference, then each factor's deviations
 
 
@@ -78,7 +78,7 @@ def in_batches(
 ) -> Coefficients:
     """Have ``draw_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
     scale = np.empty((draws, len(packed.constants.scales) + len(packed.constants.shapes)))
-    chol = np.empty((draws, *packed.memory().lams.shape[1:]))
+    chol = np.empty((draws, *chol_shape(len(packed.constants.factors), packed.constants.blocks)))
     values = np.empty((draws, packed.n_coefficients if keep is None else keep))
     size = max(1, BATCH // max(1, packed.n_coefficients))
     starts = range(0, draws, size)
@@ -119,9 +119,9 @@ def draw_conditional(
             out_scale[draw, i] = scale[VALUE, i]
         for i in range(shaped.shape[1]):
             out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
-        for k in range(lams.shape[1]):
-            for i in range(lams.shape[2]):
-                for j in range(lams.shape[2]):
+        for k in range(out_chol.shape[1]):
+            for i in range(out_chol.shape[2]):
+                for j in range(out_chol.shape[3]):
                     out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
         lam = lams[LAM, max(primary, 0)]
         eliminate_levels(

@@ -14,7 +14,7 @@ from hierbayes.engine.core.loops import add, add_lower_rows, compiled, fill, fin
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.conditional import Coefficients, draw_conditional, in_batches
-from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH
+from hierbayes.engine.gaussian.elimination import COLUMNS, EFFECT, END, FIRST, WIDTH, inverse_variance
 from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, log_likelihood
 from hierbayes.engine.gaussian.packing import Constants, Memory
 from hierbayes.engine.gaussian.products import Crossed, Products, Work
@@ -102,7 +102,8 @@ def crossed_log_density(
     )  # fmt: skip
     value += likelihood
     if finite(value):
-        residual(is2, c, products, memory, work, mapped.pull)
+        least = inverse_variance(memory.scale[VALUE, 0], work.gram)  # as the likelihood has it
+        residual(least, c, products, memory, work, mapped.pull)
         sigma_score += vjp(is2, memory.lams[LAM], whitening, mapped, memory.lams[LAM_SCORE], grad[n_theta:])
         add_scores(
             sigma_score, c.scales, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams, memory.score

@@ -23,6 +23,7 @@ from hierbayes.engine.core.loops import (
 )
 from hierbayes.engine.core.problem import Floats, Ints
 
+LARGEST = 1e14  # y'y/σ² of which about two decimals are left
 J, A = 0, 1  # of inverses: L_g⁻¹ and L_g⁻¹Λ'
 F, R, X, V, W = 0, 1, 2, 3, 4  # of squares: E T, chol(S), R⁻¹, S⁻¹, T S⁻¹ T'
 HALF, MODE, EFFECT = 0, 1, 2  # of vectors: R⁻¹ rhs; v̂; -T v̂, then 1 for y
@@ -34,6 +35,28 @@ FIRST, END, COLUMNS, WIDTH = (
     2,
     3,
 )  # of a column_set's row: its batches, start in columns, number of columns
+
+
+@compiled
+def inverse_variance(sigma: float, gram: Floats) -> float:
+    """Return 1/σ², at most `LARGEST` / y'y.
+
+    The quadratic form is a difference of numbers as large as y'y/σ². Beyond that limit rounding alone would make the
+    density of a tiny σ large, and a chain that came there would stay.
+    """
+    is2, y = 1.0 / (sigma * sigma), gram.shape[0] - 1
+    return LARGEST / gram[y, y] if is2 * gram[y, y] > LARGEST else is2
+
+
+@compiled
+def settled(sigma: float, is2: float, sigma_score: float) -> float:
+    """Return the score in log σ: where 1/σ² is at its limit 0, or NaN if the likelihood there still changes with σ.
+
+    As σ goes to 0 it settles where the effects can explain all of y, as those of a process over time can.
+    """
+    if is2 * sigma * sigma > 0.999:
+        return sigma_score
+    return 0.0 if abs(sigma_score) < 1.0 else np.nan
 
 
 @compiled

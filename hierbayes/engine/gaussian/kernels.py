@@ -36,6 +36,8 @@ from hierbayes.engine.gaussian.elimination import (
     W,
     X,
     eliminate_levels,
+    inverse_variance,
+    settled,
     solve_dense,
 )
 
@@ -85,7 +87,7 @@ def log_likelihood(
     if the value is finite.
     """
     sigma = scale[VALUE, 0]
-    is2 = 1.0 / (sigma * sigma)
+    is2 = inverse_variance(sigma, gram)
     primary = sizes[0]
     q = factors[primary, Q] if primary >= 0 else 0
     lam = lams[LAM, max(primary, 0)]
@@ -93,7 +95,7 @@ def log_likelihood(
         is2, q, lam, column_sets, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, column_set, E
     )
     dense_half_log_det, quad = solve_dense(is2, factors, lams[LAM], prior, E, squares, vectors)
-    value = -scalars[0] * np.log(sigma) - half_log_det - dense_half_log_det - 0.5 * quad
+    value = 0.5 * scalars[0] * np.log(is2) - half_log_det - dense_half_log_det - 0.5 * quad
     if not finite(value):
         return value, 0.0
     spread_dense(factors, lams[LAM], squares, vectors)
@@ -104,7 +106,7 @@ def log_likelihood(
     )  # fmt: skip
     # Fisher's identity: E[Σ (y - η)²]/σ² - n, from the conditional mode and covariance
     explained = penalty + level_penalty + trace + level_trace - prior.shape[1] - sizes[1]
-    return value, quad - scalars[0] - explained
+    return value, settled(sigma, is2, quad - scalars[0] - explained)
 
 
 @compiled

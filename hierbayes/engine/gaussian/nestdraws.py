@@ -60,9 +60,9 @@ def draw_nested_conditional(
             out_scale[draw, i] = memory.scale[VALUE, i]
         for i in range(memory.shaped.shape[1]):
             out_scale[draw, memory.scale.shape[1] + i] = memory.shaped[VALUE, i]
-        for k in range(memory.lams.shape[1]):
-            for i in range(memory.lams.shape[2]):
-                for j in range(memory.lams.shape[2]):
+        for k in range(out_chol.shape[1]):
+            for i in range(out_chol.shape[2]):
+                for j in range(out_chol.shape[3]):
                     out_chol[draw, k, i, j] = memory.lams[CHOL, k, i, j]
         is2 = 1.0 / memory.scale[VALUE, 0] ** 2
         eliminate_chain(is2, c, memory)

@@ -37,6 +37,8 @@ from hierbayes.engine.gaussian.elimination import (
     V,
     factor_levels,
     information,
+    inverse_variance,
+    settled,
     solve_dense,
     times_transpose,
 )
@@ -74,9 +76,9 @@ def nested_log_density(
         theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
     value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
     sigma = scale[VALUE, 0]
-    is2 = 1.0 / (sigma * sigma)
+    is2 = inverse_variance(sigma, gram)
     half_log_det, quad = eliminate_chain(is2, c, memory)
-    value -= scalars[0] * np.log(sigma) + half_log_det + 0.5 * quad
+    value += 0.5 * scalars[0] * np.log(is2) - half_log_det - 0.5 * quad
     if finite(value):
         spread_dense(factors, lams[LAM], squares, vectors)
         penalty, trace = score_dense(1.0, factors, prior, E, squares, vectors, lams[LAM_SCORE])
@@ -89,7 +91,8 @@ def nested_log_density(
             for a in range(chain[i, SIZE]):
                 for b in range(a + 1):  # Σ E[u_g'u_g] less its dimension
                     explained += lams[LAM_SCORE, k, a, b] * lams[LAM, k, a, b]
-        add_scores(quad - scalars[0] - explained, scales, factors, blocks, shapes, scale, shaped, lams, score)
+        sigma_score = settled(sigma, is2, quad - scalars[0] - explained)
+        add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
         if finite(score.sum()):
             fill(grad, 0.0)
             add_lower_rows(grad, theta.size, score, scale_tril, 0)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, VALUE, blocks_of
+from hierbayes.engine.core.hyperparameters import CHOL, VALUE, blocks_of, chol_shape, correlations_of
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.core.problem import Floats
@@ -111,7 +111,8 @@ def expand(
         np.empty((size, len(model.scales) + len(model.shapes))),
         np.empty((size, packed.mapping.t.size)),
     )
-    chol, r = np.empty((size, *packed.memory().lams.shape[1:])), np.empty((size, packed.n_effects))
+    chol = np.empty((size, *chol_shape(len(model.factors), model.blocks)))
+    r = np.empty((size, packed.n_effects))
     parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
 
     def fill(part: np.ndarray) -> None:
@@ -130,10 +131,7 @@ def expand(
     for number, (places, factor) in enumerate(joint_factors(problem)):
         q, levels = factor.q, factor.n_levels
         sd = scale[:, first + factor.scale_of].reshape(*shape, q)
-        root = chol[:, number, :q, :q]
-        cor = root @ np.swapaxes(root, -1, -2)
-        cor[..., range(q), range(q)] = 1.0
-        cor = cor.reshape(*shape, q, q)
+        cor = correlations_of(chol, number, q).reshape(*shape, q, q)
         effects = r[:, at : at + levels * q].reshape(*shape, levels, q)
         if len(places) > 1:
             joint[places] = sd, cor
