@@ -13,7 +13,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.factors import Factor, Levels, learn_levels
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import Levels, learn_levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import correlation_target, resolve_targets, tie_target

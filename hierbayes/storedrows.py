@@ -10,8 +10,8 @@ import pandas as pd
 import xarray as xr
 
 from hierbayes.data.design import OBS
-from hierbayes.data.factors import factorize
 from hierbayes.data.labels import from_json, to_json
+from hierbayes.data.levels import factorize
 from hierbayes.errors import DataError
 
 INDEX = "__index__"

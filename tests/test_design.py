@@ -17,7 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
 from hierbayes.data.design import linear_predictor
-from hierbayes.data.factors import learn_levels
+from hierbayes.data.levels import learn_levels
 from hierbayes.data.tables import read_columns
 
 N = 120

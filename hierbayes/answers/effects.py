@@ -20,7 +20,7 @@ from hierbayes.answers.predict import Request, as_scores, categories_of, choose_
 from hierbayes.answers.quantities import Quantities, beside, by_category, share_above
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
-from hierbayes.data.factors import factorize
+from hierbayes.data.levels import factorize
 from hierbayes.data.places import Located
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning

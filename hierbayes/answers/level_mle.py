@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.kinds import ParameterValues
 from hierbayes.spec import ModelSpec
 

@@ -20,7 +20,8 @@ from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
-from hierbayes.data.factors import Codes, Factor, is_nested
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import Codes, is_nested
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 

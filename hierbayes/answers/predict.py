@@ -16,7 +16,8 @@ from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.related import conditional_levels
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
-from hierbayes.data.factors import Codes, Factor
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
 from hierbayes.kinds import NOTHING

@@ -14,7 +14,8 @@ from hierbayes.answers.grids import held_values
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, share_above
 from hierbayes.data.design import MEAN
-from hierbayes.data.factors import Factor, value_texts
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import value_texts
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in

@@ -17,7 +17,7 @@ from hierbayes.criticism.marginal import quadrature_rules
 from hierbayes.criticism.normal import TABLE_ENTRIES, sums_of
 from hierbayes.criticism.products import columns_of_rows, effects_of, integrated_effects
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

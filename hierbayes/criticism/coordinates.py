@@ -22,7 +22,8 @@ from hierbayes.answers.predict import LEVEL_ENTRIES
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_prior
 from hierbayes.data.design import Design
-from hierbayes.data.factors import Codes, Factor
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import Codes
 from hierbayes.spec import ModelSpec, Variable
 from hierbayes.structures import FreeCorrelations
 from hierbayes.structures.record import INSIDE

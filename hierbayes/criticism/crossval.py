@@ -28,7 +28,7 @@ from hierbayes.criticism.products import log_marginal_by_products, log_marginals
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, row_chunks
 from hierbayes.data.design import OBS, Design
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.families import Values
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 

@@ -24,7 +24,7 @@ from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, population_root
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.families import Values
 from hierbayes.spec import ModelSpec
 

@@ -29,7 +29,7 @@ from hierbayes.criticism.marginal import (
     own_levels,
 )
 from hierbayes.data.design import PACKAGE, Design
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.errors import SamplingWarning
 from hierbayes.spec import ModelSpec
 

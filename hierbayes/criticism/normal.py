@@ -11,7 +11,7 @@ from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, level_blocks
 from hierbayes.criticism import normalloops
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

@@ -19,7 +19,7 @@ from hierbayes.criticism import normalloops
 from hierbayes.criticism.likelihood import has_one_scale
 from hierbayes.criticism.normal import TABLE_ENTRIES, logs_and_precision, sums_of
 from hierbayes.data.design import MEAN, BoundPredictor, Design
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]

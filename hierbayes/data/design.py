@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from hierbayes.columnmap import ColumnMap
 from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
-from hierbayes.data.factors import MISSING, NEW, Codes, Factor
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located

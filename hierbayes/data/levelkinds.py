@@ -5,20 +5,18 @@ A level's columns are those of its kind, 0 for all others, so that a kind is a b
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.encoding import Encoding
+from hierbayes.data.levels import Levels
 from hierbayes.data.spread import Spread
 from hierbayes.errors import DataError
 from hierbayes.formula.grouping import Grouping
 from hierbayes.formula.syntax import label_of, read_expression
-
-if TYPE_CHECKING:
-    from hierbayes.data.factors import Levels
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -60,7 +58,7 @@ class LevelKinds:
         sums = np.bincount(self.levels[codes], weights, minlength=self.effects.max() + 1)
         return replace(self, shares=(sums / sums.sum())[self.effects])
 
-    def check(self, levels: "Levels", codes: Codes, frame: pd.DataFrame) -> None:
+    def check(self, levels: Levels, codes: Codes, frame: pd.DataFrame) -> None:
         """Refuse rows, of known levels where their number (n,) isn't negative, that make a level of another kind.
 
         Raises
@@ -97,7 +95,7 @@ def split_by_kind(encoding: Encoding, grouping: Grouping, intercept: str) -> lis
 
 
 def learn_kinds(
-    levels: "Levels", encodings: Sequence[Encoding], grouping: Grouping, frame: pd.DataFrame
+    levels: Levels, encodings: Sequence[Encoding], grouping: Grouping, frame: pd.DataFrame
 ) -> LevelKinds | None:
     """The kind of each level and of each effect; None where there is one kind.
 

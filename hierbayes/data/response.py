@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.encoding import Encoding, describe_rows, learn_number
-from hierbayes.data.factors import factorize
+from hierbayes.data.levels import factorize
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.formula import Formula, names_in, quote

@@ -14,7 +14,7 @@ import pandas as pd
 
 from hierbayes.data.design import Layout
 from hierbayes.data.encoding import Encoding, transformed_values
-from hierbayes.data.factors import Codes
+from hierbayes.data.levels import Codes
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import Chunk
 from hierbayes.errors import DataError, UnsupportedError

@@ -17,7 +17,8 @@ from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.predict import Request, choose_groups, predict_table, scores_of
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Factor, is_nested
+from hierbayes.data.factors import Factor
+from hierbayes.data.levels import is_nested
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares, wrap

@@ -23,7 +23,7 @@ from hierbayes.criticism.discrepancies import (
     statistic,
 )
 from hierbayes.data.design import Design
-from hierbayes.data.factors import value_texts
+from hierbayes.data.levels import value_texts
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import (
     BLUE,
