@@ -9,13 +9,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.compiling import Deferred, deferred
-from hierbayes.priors import Prior
+
+if TYPE_CHECKING:
+    from hierbayes.priors import Prior
 
 Array = NDArray[np.float64]
 BOUNDED, POSITIVE = "bounded", "positive"
@@ -84,11 +86,11 @@ class FreeCorrelations(ABC):
         """The correlations that have some partial correlations: (S, P) → (S, q, q)."""
 
     @abstractmethod
-    def log_density(self, prior: Prior, cor: Array) -> Array:
+    def log_density(self, prior: "Prior", cor: Array) -> Array:
         """Log prior density of correlations (S, q, q): (S,)."""
 
     @abstractmethod
-    def sample(self, prior: Prior, rng: np.random.Generator, draws: int, q: int) -> Array:
+    def sample(self, prior: "Prior", rng: np.random.Generator, draws: int, q: int) -> Array:
         """Correlations from the prior: (S, q, q)."""
 
     @abstractmethod

@@ -9,13 +9,11 @@ Correlations of lags 1 to q − 1 have the density Π_k (1 − w_k²)^(q − 1 �
 Π_k (1 − w_k²)^(q − k), which gives the powers of LKJ's density.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.special import betaln
 
 from hierbayes.compiling import deferred
-from hierbayes.priors import Prior
 from hierbayes.structures.record import (
     INSIDE,
     ROOT,
@@ -25,6 +23,9 @@ from hierbayes.structures.record import (
     FreeCorrelations,
     Structure,
 )
+
+if TYPE_CHECKING:
+    from hierbayes.priors import Prior
 
 
 @deferred
@@ -117,15 +118,17 @@ class Lags(FreeCorrelations):
         found: Array = levinson(np, partials, q - 1)[:, _lags(q)]
         return found
 
-    def log_density(self, prior: Prior, cor: Array) -> Array:
+    def log_density(self, prior: "Prior", cor: Array) -> Array:
         """Of the correlations by lag."""
+        from scipy.special import betaln
+
         q = cor.shape[-1]
         power, flat = self.powers(q, dict(prior.args)["eta"]), self.powers(q, 1.0)
         heights = (power - flat) * np.log1p(-np.square(self.partials_of(cor)))
         density: Array = (heights - betaln(power, power) - (2 * power - 1) * np.log(2.0)).sum(axis=1)
         return density
 
-    def sample(self, prior: Prior, rng: np.random.Generator, draws: int, q: int) -> Array:
+    def sample(self, prior: "Prior", rng: np.random.Generator, draws: int, q: int) -> Array:
         """From independent partial autocorrelations."""
         if prior.fixed is not None:
             return prior.sample(rng, (draws,), dimension=q)

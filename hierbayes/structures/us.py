@@ -6,13 +6,15 @@ Journal of Multivariate Analysis 100, section 2.4).
 """
 
 from itertools import combinations
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hierbayes.compiling import deferred
-from hierbayes.priors import Prior
 from hierbayes.structures.record import INSIDE, ROOT, SCORE, VALUE, Array, FreeCorrelations, Structure
+
+if TYPE_CHECKING:
+    from hierbayes.priors import Prior
 
 
 @deferred
@@ -98,11 +100,11 @@ class AllPairs(FreeCorrelations):
         cor[:, range(q), range(q)] = 1.0
         return cor
 
-    def log_density(self, prior: Prior, cor: Array) -> Array:
+    def log_density(self, prior: "Prior", cor: Array) -> Array:
         """LKJ's."""
         return prior.logpdf(cor)
 
-    def sample(self, prior: Prior, rng: np.random.Generator, draws: int, q: int) -> Array:
+    def sample(self, prior: "Prior", rng: np.random.Generator, draws: int, q: int) -> Array:
         """LKJ's."""
         return prior.sample(rng, (draws,), dimension=q)
 
