@@ -256,6 +256,7 @@ EACH_FUNCTION = [
     for text in EACH_FUNCTION
 ]
 EACH_TRANSFORM = {
+    "bends": "bends(x, k=5)",
     "bs": "bs(x, df=5)",
     "cc": "cc(x, period=2, df=4)",
     "center": "center(x)",

@@ -360,12 +360,17 @@ def times(name: str, rows: int = 300, seed: int = 5) -> pd.DataFrame:
     return table.assign(status=pd.Series(status).map(words), low=1.0 if whole else 0.4 - 0.2 * (kind == 2))
 
 
-@pytest.mark.parametrize("additions", ["cens(status, end)", "trunc(lb=low, ub=200)", "cens(late)"])
+@pytest.mark.parametrize(
+    "response", ["y | cens(status, end)", "y | trunc(lb=low, ub=200)", "seen | cens(late)"]
+)
 @each_family
-def test_the_kernel_is_the_graph(name, additions):
-    rows = times(name).assign(late=lambda rows: rows["status"] == "right")
+def test_the_kernel_is_the_graph(name, response):
+    rows = times(name).assign(
+        late=lambda rows: rows["status"] == "right",
+        seen=lambda rows: rows["y"].where(rows["late"], rows["exact"]),
+    )
     rows = rows[rows["y"] >= rows["low"].max()]
-    assert_kernel_is_the_graph(hb.Model(f"y | {additions} ~ x + (1 | g)", rows, family=name))
+    assert_kernel_is_the_graph(hb.Model(f"{response} ~ x + (1 | g)", rows, family=name))
 
 
 @each_family
