@@ -6,9 +6,10 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.errors import UnsupportedError
-from hierbayes.families import with_zeros
 from hierbayes.families.mixtures import mixed
 from hierbayes.families.record import Family
+from hierbayes.families.with_zeros import hurdle as with_hurdle
+from hierbayes.families.with_zeros import zero_inflated as with_zeros_mixed_in
 from hierbayes.spelling import meant
 
 type Links = str | Mapping[str, str] | None  # the first parameter's link, or links by parameter
@@ -160,7 +161,7 @@ def zero_inflated(family: str | Family) -> Family:
     ['mu', 'zi']
     """
     base = get_family(family)[0]
-    return _here(f"zero_inflated_{base.name}") or with_zeros.zero_inflated(base)
+    return _here(f"zero_inflated_{base.name}") or with_zeros_mixed_in(base)
 
 
 def hurdle(family: str | Family) -> Family:
@@ -190,7 +191,7 @@ def hurdle(family: str | Family) -> Family:
     '0 with probability hu, else Weibull(shape, scale mu/Γ(1 + 1/shape))'
     """
     base = get_family(family)[0]
-    return _here(f"hurdle_{base.name}") or with_zeros.hurdle(base)
+    return _here(f"hurdle_{base.name}") or with_hurdle(base)
 
 
 def _here(name: str) -> Family | None:

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from hierbayes.errors import UnsupportedError
-from hierbayes.families import zeros
 from hierbayes.families.densities import ByDensity
 from hierbayes.families.record import Array, Family, Responses
+from hierbayes.families.zeros import hurdle as with_hurdle
+from hierbayes.families.zeros import zero_inflated as with_zeros_mixed_in
 from hierbayes.kinds import ParameterValues
 
 REJECTIONS = 30  # rounds of drawing zeros again, before probabilities are added up
@@ -37,7 +38,7 @@ def zero_inflated(base: Family) -> Family:
         return ByDensity(pm, log_density), {"log_p": zi.log_p, "log_q": zi.log_q, **arguments}
 
     made = None if base.graph is None else graph
-    return zeros.zero_inflated(base, f"zero_inflated_{base.name}", HOME, made)
+    return with_zeros_mixed_in(base, f"zero_inflated_{base.name}", HOME, made)
 
 
 @cache
@@ -66,7 +67,7 @@ def hurdle(base: Family) -> Family:
 
     made = None if base.graph is None else graph
     positive = _positive(base) if counts else None
-    return zeros.hurdle(base, f"hurdle_{base.name}", HOME, made, positive)
+    return with_hurdle(base, f"hurdle_{base.name}", HOME, made, positive)
 
 
 def _is_above_zero(base: Family) -> bool:
