@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
@@ -11,9 +10,9 @@ from hierbayes.answers.posterior import CORRELATED_WITH
 from hierbayes.answers.predict import with_categories
 from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
+from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import DataError
 from hierbayes.several import JointSpec
-from hierbayes.spec import CHAIN_DIMS
 
 
 class JointPosterior:
@@ -55,16 +54,9 @@ class JointPosterior:
 
     def _view(self, name: str) -> Any:
         spec, own = self.spec.responses[name], self.model.models[name]
-        posterior = self.posterior
-        arrays = self.spec.own_arrays(
-            name, {str(key): values.to_numpy() for key, values in posterior.data_vars.items()}
-        )
-        chains, draws = posterior.sizes["chain"], posterior.sizes["draw"]
-        coords = {**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)}
+        arrays = {str(key): values.to_numpy() for key, values in self.posterior.data_vars.items()}
         groups = {
-            "posterior": xr.Dataset(
-                {v.name: ((*CHAIN_DIMS, *v.dims), arrays[v.name]) for v in spec.variables}, coords=coords
-            ),
+            "posterior": to_dataset(spec, self.spec.own_arrays(name, arrays)),
             "sample_stats": self.tree["sample_stats"].to_dataset(),
             "observed_data": self.tree[f"observed_data_{name}"].to_dataset(),
         }

@@ -8,10 +8,10 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import choose_groups
 from hierbayes.data.design import Design
 from hierbayes.engine import Settings
-from hierbayes.engine.draws import observed_dataset
+from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.expect import Simulation, simulate_all
 from hierbayes.prior_summary import PriorSummary, summarise_prior
-from hierbayes.several import JointSpec, joint_dataset
+from hierbayes.several import JointSpec
 from hierbayes.simulation import sample_joint_prior, simulate_responses
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class JointPriorSimulation:
         Settings(draws=draws, seed=seed)
         prior = sample_joint_prior(self.spec, draws, seed)
         arrays = {name: values[None] for name, values in prior.values.items()}
-        groups = {"prior": joint_dataset(self.spec, arrays)}
+        groups = {"prior": to_dataset(self.spec, arrays)}
         for own in self.spec.named:
             design: Design = self.models[own.response].design
             if rows is not None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
@@ -21,7 +20,7 @@ from hierbayes.defaults import correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable, tie_variables
+from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 RESCOR = "rescor"
@@ -287,13 +286,6 @@ class NamedSpec(ModelSpec):
     def own_variable(self, parameter: Parameter) -> Variable:
         """As a `ModelSpec`'s."""
         return self.names[super().own_variable(parameter)]
-
-
-def joint_dataset(spec: JointSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
-    """Arrays (chain, draw, …) by the variables' names among those of all responses, as a dataset."""
-    data = {v.name: ((*CHAIN_DIMS, *v.dims), np.asarray(arrays[v.name])) for v in spec.variables}
-    chains, draws = next(iter(data.values()))[1].shape[:2]
-    return xr.Dataset(data, coords={**spec.coords, "chain": np.arange(chains), "draw": np.arange(draws)})
 
 
 def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:

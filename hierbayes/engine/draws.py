@@ -8,6 +8,7 @@ import xarray as xr
 
 from hierbayes.data.design import OBS, Design
 from hierbayes.exchange import in_order
+from hierbayes.several import JointSpec
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
@@ -19,7 +20,7 @@ STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
 KEPT = ("diverging", "energy", "n_steps", "step_size", "log_ratio", *STATISTICS.values())
 
 
-def to_dataset(spec: ModelSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
+def to_dataset(spec: ModelSpec | JointSpec, arrays: Mapping[str, Any]) -> xr.Dataset:
     """Arrays (chain, draw, …) by variable name as a dataset of the schema, its dims and coords.
 
     Raises

@@ -11,7 +11,7 @@ import xarray as xr
 from hierbayes.correlated_residuals import ROWS, partial_priors, roots
 from hierbayes.data.design import Design
 from hierbayes.engine import nuts
-from hierbayes.engine.draws import observed_dataset, statistics_dataset
+from hierbayes.engine.draws import observed_dataset, statistics_dataset, to_dataset
 from hierbayes.engine.registry import Plan, Strategy
 from hierbayes.engine.settings import Settings
 from hierbayes.engine.whitened import (
@@ -31,7 +31,7 @@ from hierbayes.errors import UnsupportedError
 from hierbayes.exchange import in_order
 from hierbayes.kinds import NUMBER
 from hierbayes.priors import Prior
-from hierbayes.several import JointSpec, joint_dataset
+from hierbayes.several import JointSpec
 
 # arrays and sampler statistics (chain, draw, …) by name, and how they came about
 type Drawn = tuple[Mapping[str, Any], Mapping[str, Any], dict[str, Any]]
@@ -114,7 +114,7 @@ def draw_jointly(
     for one in spec.named:
         arrays = in_order(one, arrays)
     stats = statistics_dataset(statistics)
-    groups = {"posterior": joint_dataset(spec, arrays), "sample_stats": stats}
+    groups = {"posterior": to_dataset(spec, arrays), "sample_stats": stats}
     for name, design in designs.items():
         groups[f"observed_data_{name}"] = observed_dataset(spec.responses[name], design)
     tree = xr.DataTree.from_dict(groups)
