@@ -91,13 +91,14 @@ class Pictures(Posterior):
         *,
         prob: float | None = None,
         interval: str | None = None,
+        simultaneous: bool = False,
         figsize: tuple[float, float] | None = None,
     ) -> "NDArray[Any]":
         """The table of `conditional_smooths` as a picture: a panel a curve with its band, or a surface.
 
         Parameters
         ----------
-        smooth, prob, interval
+        smooth, prob, interval, simultaneous
             As in `conditional_smooths`.
         figsize : tuple of float, optional
             Width and height in inches.
@@ -114,8 +115,44 @@ class Pictures(Posterior):
         """
         from hierbayes.plots.smooths import plot_conditional_smooths
 
+        options: dict[str, Any] = {"prob": prob, "interval": interval, "simultaneous": simultaneous}
         return plot_conditional_smooths(
-            self.spec, self._frame(), self.posterior, smooth, prob=prob, interval=interval, figsize=figsize
+            self.spec, self._frame(), self.posterior, smooth, **options, figsize=figsize
+        )
+
+    def plot_smooth_slopes(
+        self,
+        smooth: str | None = None,
+        *,
+        prob: float | None = None,
+        interval: str | None = None,
+        simultaneous: bool = False,
+        figsize: tuple[float, float] | None = None,
+    ) -> "NDArray[Any]":
+        """The table of `smooth_slopes` as a picture: the line is thick where its band leaves 0 out.
+
+        Parameters
+        ----------
+        smooth, prob, interval, simultaneous
+            As in `smooth_slopes`.
+        figsize : tuple of float, optional
+            Width and height in inches.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes
+            One panel a curve, of a surface one along each of its predictors.
+
+        Raises
+        ------
+        DataError
+            Where no smooth is called so, or the model has none.
+        """
+        from hierbayes.plots.smooths import plot_smooth_slopes
+
+        options: dict[str, Any] = {"prob": prob, "interval": interval, "simultaneous": simultaneous}
+        return plot_smooth_slopes(
+            self.spec, self._frame(), self.posterior, smooth, **options, figsize=figsize
         )
 
     def plot_groups(

@@ -10,6 +10,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import hierbayes as hb
+from hierbayes.answers.draws import flatten
+from hierbayes.answers.smooths import curves_of
 from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
 from hierbayes.formula import parse
 from tests.families.fits import assert_kernel_is_the_graph
@@ -240,6 +242,50 @@ def test_a_curve_alone_is_the_prediction_less_the_intercept(mcycle):
         mcycle.conditional_smooths("s(x)")
 
 
+# m <- gam(accel ~ s(times, k = 15), data = d, method = "REML"); with X <- predict(m, data.frame(times = at ± 1e-4),
+# type = "lpmatrix"), their difference over 2e-4: X %*% coef(m), sqrt(rowSums((X %*% vcov(m, unconditional = T)) * X))
+SLOPES_AT = [2.4, 8, 14, 17.5, 21, 26, 33, 40, 57.6]
+SLOPES = [-0.01509, 0.481, -11.81564, -20.60346, -0.23444, 24.19205, -4.59257, -0.3667, 1.68943]
+SLOPES_SE = [5.41476, 3.55235, 2.47036, 2.42349, 2.47786, 3.05827, 2.9555, 2.55697, 6.99234]
+
+
+def test_the_slope_of_a_curve_is_mgcvs(mcycle):
+    table = mcycle.smooth_slopes(resolution=553)  # every tenth of a millisecond
+    assert table.columns.tolist() == [
+        "smooth",
+        "variable",
+        "value",
+        "mean",
+        "sd",
+        "lower",
+        "upper",
+        "direction",
+    ]
+    at = table.iloc[[round(10 * (time - 2.4)) for time in SLOPES_AT]]
+    assert_allclose(at["value"], SLOPES_AT)
+    assert (((at["mean"] - SLOPES) / at["sd"]).abs() < 0.25).all()
+    assert_allclose(at["sd"], SLOPES_SE, rtol=0.15)
+    assert at["direction"].tolist() == ["", "", "down", "down", "", "up", "", "", ""]
+    # the differences of the curve itself
+    curve = mcycle.conditional_smooths(resolution=553)
+    between = np.diff(curve["mean"]) / np.diff(curve["value"])
+    assert_allclose(table["mean"].rolling(2).mean().dropna(), between, atol=0.02)
+
+
+def test_a_simultaneous_band_holds_whole_curves(mcycle):
+    curve = next(curves_of(mcycle.spec, flatten(mcycle.spec, mcycle.posterior)))
+    for simultaneous, inside in ((False, (0.0, 0.5)), (True, (0.9, 0.9))):
+        table = mcycle.conditional_smooths(prob=0.9, interval="eti", simultaneous=simultaneous)
+        within = (curve.values >= table["lower"].to_numpy()) & (curve.values <= table["upper"].to_numpy())
+        low, high = inside
+        assert low - 1e-3 <= within.all(axis=1).mean() <= high + 1e-3
+        assert table.attrs["interval"] == ("90% simultaneous" if simultaneous else "90% ETI")
+    wide = mcycle.smooth_slopes(prob=0.9, simultaneous=True)
+    narrow = mcycle.smooth_slopes(prob=0.9)
+    assert ((wide["direction"] != "") <= (narrow["direction"] != "")).all()
+    assert (wide["direction"] != "").any()
+
+
 def test_a_smooth_is_no_group(mcycle):
     assert mcycle.varcorr().shape[0] <= 1
     assert mcycle.ranef().empty
@@ -309,6 +355,11 @@ def test_pictures(levels, mcycle):
     (ax,) = mcycle.plot_conditional_smooths()
     assert ax.get_xlabel() == "times"
     assert ax.get_title("left") == "s(times)"
+    (slope,) = mcycle.plot_smooth_slopes(simultaneous=True)
+    assert slope.get_title("left") == "slope of s(times) along times"
+    thick = slope.get_lines()[2].get_ydata()
+    known = mcycle.smooth_slopes(simultaneous=True)["direction"] != ""
+    assert np.array_equal(np.isfinite(thick), known)
 
 
 def test_prior_draws_and_known_truths():
@@ -432,6 +483,17 @@ def test_the_parts_of_a_tensor_product_are_one_surface(surface):
     assert_allclose(bound.x.T @ bound.penalised, 0.0, atol=1e-8)
     assert [curve.width for curve in layout.curves] == [6, 6, 9]
     assert len(np.ravel(surface.plot_conditional_smooths())) == 1
+    assert len(np.ravel(surface.plot_smooth_slopes())) == 2
+
+
+def test_a_surface_has_slopes_along_both_predictors(surface):
+    """At a corner the one-sided differences of the surface itself."""
+    table = surface.smooth_slopes(resolution=3)
+    assert table.columns[:6].tolist() == ["smooth", "along", "variable", "value", "variable2", "value2"]
+    corner = table.groupby("along").head(1).set_index("along")["mean"]
+    near = pd.DataFrame({"x": [0, 1e-3, 0], "z": [0, 0, 1e-3]})
+    origin, x, z = surface.predict(near)["mean"]
+    assert_allclose(corner[["x", "z"]], [1e3 * (x - origin), 1e3 * (z - origin)], rtol=1e-2)
 
 
 def test_a_tensor_product_does_not_depend_on_units(surface):

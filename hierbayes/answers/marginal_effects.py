@@ -73,6 +73,7 @@ class MarginalEffects(Posterior):
         prob: float | None = None,
         interval: str | None = None,
         resolution: int | None = None,
+        simultaneous: bool = False,
     ) -> pd.DataFrame:
         """Each smooth's curve by itself, without the intercept and the other terms, as brms's function of that name.
 
@@ -84,6 +85,8 @@ class MarginalEffects(Posterior):
             As in `summary`.
         resolution : int, optional
             Points along each predictor, over its range in the training rows: 100, of a surface 30, unless given.
+        simultaneous : bool
+            Whether lower and upper hold the whole curve at once with that probability, or each point.
 
         Returns
         -------
@@ -96,8 +99,39 @@ class MarginalEffects(Posterior):
         DataError
             Where no smooth is called so, or the model has none.
         """
-        band = get_interval(prob, interval)
+        band = smooths.Band(get_interval(prob, interval), simultaneous)
         return smooths.conditional_smooths(self.spec, self._draws(), band, smooth, resolution)
+
+    def smooth_slopes(
+        self,
+        smooth: str | None = None,
+        prob: float | None = None,
+        interval: str | None = None,
+        resolution: int | None = None,
+        simultaneous: bool = False,
+    ) -> pd.DataFrame:
+        """The slope (derivative) of each smooth's curve along its predictor, and where its band leaves 0 out.
+
+        Parameters
+        ----------
+        smooth, prob, interval, resolution, simultaneous
+            As in `conditional_smooths`; with ``simultaneous=True`` all points that have a direction have it together
+            with that probability.
+
+        Returns
+        -------
+        pandas.DataFrame
+            The columns of `conditional_smooths`, and direction: ``"up"`` where the curve rises for all that the band
+            holds, ``"down"`` where it falls, ``""`` elsewhere. A surface has the slopes along both its predictors, and
+            the column along says which.
+
+        Raises
+        ------
+        DataError
+            Where no smooth is called so, or the model has none.
+        """
+        band = smooths.Band(get_interval(prob, interval), simultaneous)
+        return smooths.smooth_slopes(self.spec, self._draws(), band, smooth, resolution)
 
     def avg_predictions(
         self,

@@ -1,5 +1,6 @@
-"""Smooths by themselves: a panel a curve with its band, or a surface."""
+"""Smooths by themselves, and their slopes: a panel a curve with its band, or a surface."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -10,8 +11,8 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flatten
-from hierbayes.answers.intervals import get_interval, summarise
-from hierbayes.answers.smooths import CurveDraws, curves_of
+from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.smooths import Band, CurveDraws, curves_of, directions, slopes_of
 from hierbayes.data.design import prefix_of
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, finish
 from hierbayes.spec import ModelSpec
@@ -28,6 +29,7 @@ def plot_conditional_smooths(
     *,
     prob: float | None = None,
     interval: str | None = None,
+    simultaneous: bool = False,
     figsize: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
     """The table of ``Fit.conditional_smooths`` as a picture.
@@ -38,7 +40,7 @@ def plot_conditional_smooths(
     data : pandas.DataFrame
         The training rows, whose values are marked below each curve.
     posterior : xarray.Dataset
-    smooth, prob, interval
+    smooth, prob, interval, simultaneous
         As in ``Fit.conditional_smooths``.
     figsize : tuple of float, optional
         Width and height in inches.
@@ -53,8 +55,32 @@ def plot_conditional_smooths(
     DataError
         Where no smooth is called so, or the model has none.
     """
-    band = get_interval(prob, interval)
-    curves = list(curves_of(spec, flatten(spec, posterior), smooth))
+    band = Band(get_interval(prob, interval), simultaneous)
+    return _draw(data, list(curves_of(spec, flatten(spec, posterior), smooth)), band, figsize)
+
+
+def plot_smooth_slopes(
+    spec: ModelSpec,
+    data: pd.DataFrame,
+    posterior: xr.Dataset,
+    smooth: str | None = None,
+    *,
+    prob: float | None = None,
+    interval: str | None = None,
+    simultaneous: bool = False,
+    figsize: tuple[float, float] | None = None,
+) -> NDArray[Any]:
+    """The table of ``Fit.smooth_slopes`` as a picture: the parameters of `plot_conditional_smooths`, a panel a slope.
+
+    Where the band leaves 0 out the line is thick.
+    """
+    band = Band(get_interval(prob, interval), simultaneous)
+    return _draw(data, list(slopes_of(spec, flatten(spec, posterior), smooth)), band, figsize)
+
+
+def _draw(
+    data: pd.DataFrame, curves: Sequence[CurveDraws], band: Band, figsize: tuple[float, float] | None
+) -> NDArray[Any]:
     width = min(ROW, len(curves))
     height = -(-len(curves) // width)
     _, panels = plt.subplots(
@@ -62,8 +88,9 @@ def plot_conditional_smooths(
     )
     for ax, found in zip(panels.ravel(), curves, strict=False):
         name = prefix_of(found.parameter, ": ") + found.curve.whole
+        name = f"slope of {name} along {found.along}" if found.along else name
         if found.grid.shape[1] == 1:
-            _draw_curve(ax, found, data, summarise(found.values, band))
+            _draw_curve(ax, found, data, band.summarise(found.values))
             ax.set_ylabel(name, parse_math=False)
         else:
             _draw_surface(ax, found)
@@ -81,6 +108,8 @@ def _draw_curve(
     ax.axhline(0.0, color=GREY, linewidth=0.8, linestyle=":")
     ax.fill_between(x, table["lower"], table["upper"], color=PALE_BLUE, linewidth=0)
     ax.plot(x, table["mean"], color=BLUE)
+    if found.along:
+        ax.plot(x, np.where(directions(table) == "", np.nan, table["mean"]), color=BLUE, linewidth=3.5)
     values = np.unique(data[name].to_numpy(dtype=np.float64))
     marks = values[np.linspace(0, len(values) - 1, min(MANY, len(values))).astype(int)]
     ax.plot(marks, np.zeros(len(marks)), "|", color=GREY, transform=ax.get_xaxis_transform(), markersize=6)
