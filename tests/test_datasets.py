@@ -130,6 +130,73 @@ SCHEMAS = {
         {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
     ),
     "faithful": (272, {"eruptions": "float", "waiting": "int"}),
+    "salamanders": (
+        644,
+        {
+            "site": "text",
+            "mined": ["no", "yes"],
+            "cover": "float",
+            "sample": "int",
+            "DOP": "float",
+            "Wtemp": "float",
+            "DOY": "float",
+            "spp": "text",
+            "count": "int",
+        },
+    ),
+    "mroz": (
+        753,
+        {
+            "hours": "int",
+            "wage": "float",
+            "youngkids": "int",
+            "oldkids": "int",
+            "age": "int",
+            "education": "int",
+            "experience": "int",
+            "husband_wage": "float",
+            "city": ["no", "yes"],
+        },
+    ),
+    "lexical": (
+        2117,
+        {
+            "person": "text",
+            "condition": "text",
+            "frequency": "text",
+            "word": "text",
+            "correct": "int",
+            "rt": "int",
+        },
+    ),
+    "seatbelts": (
+        192,
+        {
+            "year": "int",
+            "month": "int",
+            "drivers": "int",
+            "front": "int",
+            "rear": "int",
+            "kms": "int",
+            "petrol": "float",
+            "law": "int",
+        },
+    ),
+    "orthodont": (108, {"child": "text", "sex": "text", "age": "int", "distance": "float"}),
+    "mammals": (49, {"species": "text", "body_mass": "float", "home_range": "float"}),
+    "mammal_tree": (96, {"node": "text", "parent": "text", "length": "float"}),
+    "chile": (
+        2581,
+        {
+            "region": "text",
+            "population": "int",
+            "sex": "text",
+            "age": "int",
+            "education": ["primary", "secondary", "post-secondary"],
+            "income": "int",
+            "statusquo": "float",
+        },
+    ),
 }
 
 # The reference's population-level parts, and the data they are about.
@@ -215,6 +282,14 @@ def test_nothing_is_missing_or_padded(tables, name):
             {"s": "1", "d": "1002", "studage": 2, "lectage": 2, "service": 0, "dept": "2", "y": 5},
         ),
         ("arabidopsis", 0, {"popu": "3.NL", "gen": "4", "rack": "2", "nutrient": 1, "status": "Transplant"}),
+        ("salamanders", 3, {"site": "R-1", "mined": "no", "spp": "GP", "count": 2}),
+        ("mroz", 0, {"hours": 1610, "wage": 3.354, "youngkids": 1, "city": "no"}),
+        ("lexical", 0, {"person": "1", "condition": "speed"}),
+        ("seatbelts", -1, {"year": 1984, "month": 12, "drivers": 1763, "law": 1}),
+        ("orthodont", 0, {"child": "M01", "sex": "male", "age": 8, "distance": 26.0}),
+        ("mammals", 0, {"species": "U. maritimus", "body_mass": 265.0, "home_range": 115.6}),
+        ("mammal_tree", 5, {"node": "U. maritimus", "parent": "n6", "length": 2.0}),
+        ("chile", 0, {"region": "N", "age": 65, "education": "primary", "income": 35000}),
         ("hsb82", 0, {"school": "1224", "sx": "Female", "ses": -1.528, "mAch": 5.876, "sector": "Public"}),
     ],
 )
@@ -256,6 +331,16 @@ def test_derived_columns_follow_from_the_others(tables):
         standardized = (epilepsy[raw] - epilepsy[raw].mean()) / epilepsy[raw].std()
         np.testing.assert_allclose(epilepsy[z], standardized, atol=1e-12)
     assert (pastes["sample"] == pastes["batch"] + ":" + pastes["cask"]).all()
+
+
+def test_the_tree_ends_in_the_species_all_equally_old(tables):
+    tree, species = tables["mammal_tree"].set_index("node"), set(tables["mammals"]["species"])
+    assert set(tree.index) - set(tree["parent"]) == species
+    for node in species:
+        age = 0.0
+        while node != "n1":
+            age, node = age + tree.loc[node, "length"], tree.loc[node, "parent"]
+        assert age == 70.0
 
 
 def test_every_reference_model_is_looked_at():

@@ -119,6 +119,43 @@ _SHIPPED = {
         "Waiting times between eruptions of the Old Faithful geyser, and how long each eruption was",
         "faithful.csv",
     ),
+    "salamanders": _Dataset(
+        "Counts of 7 kinds of salamanders in 23 streams, with and without mining above",
+        "salamanders.csv",
+        text=("site", "spp"),
+        levels={"mined": ("no", "yes")},
+    ),
+    "mroz": _Dataset(
+        "Hours of paid work and wages of 753 married women, of whom 325 had none",
+        "mroz.csv",
+        levels={"city": ("no", "yes")},
+    ),
+    "lexical": _Dataset(
+        "Reaction times of 17 persons who told words from nonwords, fast or with care",
+        "lexical.csv",
+        text=("person", "condition", "frequency", "word"),
+    ),
+    "seatbelts": _Dataset(
+        "People killed or seriously injured in cars in Great Britain, by month and seat, 1969 to 1984",
+        "seatbelts.csv",
+    ),
+    "orthodont": _Dataset(
+        "Growth of a distance in the jaws of 27 children, measured at 8, 10, 12 and 14 years",
+        "orthodont.csv",
+        text=("child", "sex"),
+    ),
+    "mammals": _Dataset("Body mass and home range of 49 species of mammals", "mammals.csv", text=("species",)),
+    "mammal_tree": _Dataset(
+        "The phylogenetic tree of those 49 species, a branch a row",
+        "mammal_tree.csv",
+        text=("node", "parent"),
+    ),
+    "chile": _Dataset(
+        "Support for the government among 2581 Chileans in 1988, by income and education",
+        "chile.csv",
+        text=("region", "sex"),
+        levels={"education": ("primary", "secondary", "post-secondary")},
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -349,6 +386,102 @@ def load_dataset(name: str) -> "pd.DataFrame":
     - ``waiting``: how long it was until the next (minutes)
 
     Härdle, W. (1991). *Smoothing Techniques with Implementation in S*. Springer. ``faithful`` of R.
+
+    **salamanders**, 644 rows: salamanders found in streams of Kentucky, four visits to each.
+
+    - ``site``: 23 streams, text
+    - ``mined``: whether mountaintops were removed for coal above it, categorical ``no`` (reference), ``yes``
+    - ``cover``: objects to hide under, standardized, as are the next three
+    - ``sample``: visit, 1 to 4
+    - ``DOP``: days since it rained
+    - ``Wtemp``: temperature of the water
+    - ``DOY``: day of the year
+    - ``spp``: 7 kinds, five species and for two of them larvae (``-L``) by themselves, text
+    - ``count``: animals found
+
+    Price, S. J., Muncy, B. L., Bonner, S. J., Drayer, A. N. and Barton, C. D. (2016). Effects of mountaintop removal
+    mining and valley filling on the occupancy and abundance of stream salamanders. *Journal of Applied Ecology*
+    53(2), 459-468. ``Salamanders`` of the R package glmmTMB.
+
+    **mroz**, 753 rows: married white women of the United States, 30 to 60 years old, in 1975.
+
+    - ``hours``: hours of paid work in the year, 0 of 325 women
+    - ``wage``: average pay per hour (dollars), 0 of those without work
+    - ``youngkids``, ``oldkids``: children below 6, and from 6 to 18
+    - ``age``: age (years)
+    - ``education``, ``experience``: years at school, and of paid work before
+    - ``husband_wage``: the husband's pay per hour (dollars)
+    - ``city``: lives in a large city, categorical ``no`` (reference), ``yes``
+
+    Mroz, T. A. (1987). The sensitivity of an empirical model of married women's hours of work to economic and
+    statistical assumptions. *Econometrica* 55(4), 765-799. ``PSID1976`` of the R package AER.
+
+    **lexical**, 2117 rows: is it a word? Two kinds of words among nonwords, asked for speed or for accuracy.
+
+    - ``person``: 17 persons, text
+    - ``condition``: what was asked for in the block of trials, ``accuracy`` (reference), ``speed``, text
+    - ``frequency``: of the word in the language, ``high`` (reference), ``very low``, text
+    - ``word``: which word, a code, text
+    - ``correct``: 1 when it was taken for a word, else 0
+    - ``rt``: reaction time (ms)
+
+    Wagenmakers, E.-J., Ratcliff, R., Gomez, P. and McKoon, G. (2008). A diffusion model account of criterion
+    shifts in the lexical decision task. *Journal of Memory and Language* 58(1), 140-159. From ``speed_acc`` of the R
+    package rtdists: blocks 7 to 10, words of high and very low frequency, without the trials that the authors
+    left out (below 180 ms, above 3 s, other keys).
+
+    **seatbelts**, 192 rows: a month each. From February 1983 on seat belts were compulsory in the front.
+
+    - ``year``, ``month``: 1969 to 1984, 1 to 12
+    - ``drivers``, ``front``, ``rear``: drivers, front-seat and rear-seat passengers killed or seriously injured
+    - ``kms``: distance driven (the source names no unit)
+    - ``petrol``: price of petrol (deflated)
+    - ``law``: 1 when the law was in force, else 0
+
+    Harvey, A. C. and Durbin, J. (1986). The effects of seat belt legislation on British road casualties: a case
+    study in structural time series modelling. *Journal of the Royal Statistical Society, Series A* 149(3), 187-227.
+    ``Seatbelts`` of R.
+
+    **orthodont**, 108 rows: the distance from the pituitary to the pterygomaxillary fissure on X-ray images.
+
+    - ``child``: 27 children, text
+    - ``sex``: 16 ``male`` and 11 ``female`` (reference), text
+    - ``age``: 8, 10, 12 and 14 (years)
+    - ``distance``: the distance (mm)
+
+    Potthoff, R. F. and Roy, S. N. (1964). A generalized multivariate analysis of variance model useful especially
+    for growth curve problems. *Biometrika* 51(3-4), 313-326. ``Orthodont`` of the R package nlme.
+
+    **mammals**, 49 rows: a species each, carnivores and ungulates.
+
+    - ``species``: 49 species, the genus an initial, text
+    - ``body_mass``: mass of the body (kg)
+    - ``home_range``: area that an animal lives in (km²)
+
+    Garland, T., Harvey, P. H. and Ives, A. R. (1992). Procedures for the analysis of comparative data using
+    phylogenetically independent contrasts. *Systematic Biology* 41(1), 18-32. ``mammal.data`` of the R package
+    phytools.
+
+    **mammal_tree**, 96 rows: the branches of their tree, from ``parent`` to ``node``. The root is ``n1``.
+
+    - ``node``: a species of ``mammals``, or ``n2``, ``n3``, ... where the tree forks, text
+    - ``parent``: where the branch comes from, text
+    - ``length``: its length (millions of years)
+
+    From the same source, ``mammal.tree`` of the R package phytools.
+
+    **chile**, 2581 rows: a survey in April and May 1988, before the plebiscite on whether Pinochet should remain.
+
+    - ``region``: ``C`` centre, ``M`` Santiago's surroundings, ``N`` north, ``S`` south, ``SA`` Santiago, text
+    - ``population``: people in the community
+    - ``sex``: ``female`` (reference), ``male``, text
+    - ``age``: age (years)
+    - ``education``: categorical ``primary`` (reference), ``secondary``, ``post-secondary``
+    - ``income``: a month's income (pesos), the middles of seven brackets from 2500 to 200000
+    - ``statusquo``: scale of support for the status quo, standardized
+
+    FLACSO/Chile, in Fox, J. and Weisberg, S. (2019). *An R Companion to Applied Regression*, 3rd ed. Sage. ``Chile``
+    of the R package carData, without its rows in which something is missing.
 
     Examples
     --------
