@@ -507,11 +507,10 @@ def _coordinates(item: Node, structure: str) -> tuple[Node, ...]:
     """The columns of ``pos(x, y)``, the coordinates of places; of any other effect itself."""
     if not isinstance(item, Call) or item.function != "pos":
         return (item,)
-    placed = [name for name, one in STRUCTURES.items() if one.positions == "place"]
-    if structure not in placed:
-        raise ReadError(
-            item.position, f"pos() has the coordinates of places, in {' and '.join(f'{n}()' for n in placed)}"
-        )
+    placed = [f"{name}()" for name, one in STRUCTURES.items() if one.positions == "place"]
+    if f"{structure}()" not in placed:
+        words = f"{', '.join(placed[:-1])} and {placed[-1]}"
+        raise ReadError(item.position, f"pos() has the coordinates of places, in {words}")
     if item.keywords or not item.arguments or not all(isinstance(each, Name) for each in item.arguments):
         raise ReadError(item.position, "pos() names the columns of coordinates: pos(x, y)")
     return item.arguments

@@ -8,41 +8,19 @@ from typing import Any
 import numpy as np
 
 from hierbayes.compiling import deferred
-from hierbayes.structures.distances import (
-    LSCALE,
-    NUGGET,
-    between,
-    by_distance,
-    factorise,
-    factorise_reverse,
-)
-from hierbayes.structures.record import SCORE, VALUE, Structure
+from hierbayes.structures.distances import CORRELATION, DISTANCE, SLOPE, factorise, process
+from hierbayes.structures.record import VALUE
 
 
 @deferred
 def root(q: int, p: Any, chol: Any) -> None:
     """The factor of the correlations."""
-    lscale, at = p[VALUE, 0], 1
-    for i in range(q):
-        for j in range(i):
-            x = p[VALUE, at] / lscale
-            chol[i, j] = (1.0 - NUGGET) * np.exp(-x)
-            at += 1
-        chol[i, i] = 1.0
-    factorise(q, chol)
-
-
-@deferred
-def reverse(q: int, p: Any, chol: Any, chol_score: Any) -> None:
-    """Through the factor to each correlation; a positive number's score is that of its logarithm."""
-    lscale, at, total = p[VALUE, 0], 1, 0.0
-    factorise_reverse(q, chol, chol_score)
-    for i in range(q):
-        for j in range(i):
-            x = p[VALUE, at] / lscale
-            total += chol_score[i, j] * (1.0 - NUGGET) * np.exp(-x) * x
-            at += 1
-    p[SCORE, 0] += total
+    lscale = p[VALUE, 0]
+    for at in range(1, p.shape[1]):
+        x = p[DISTANCE, at] / lscale
+        p[CORRELATION, at] = np.exp(-x)
+        p[SLOPE, at] = x * p[CORRELATION, at]
+    factorise(q, p, chol)
 
 
 def of_distance(m: Any, distance: Any, lscale: Any) -> Any:
@@ -50,16 +28,11 @@ def of_distance(m: Any, distance: Any, lscale: Any) -> Any:
     return m.exp(-distance / lscale)
 
 
-STRUCTURE = Structure(
+STRUCTURE = process(
     "exp",
+    root,
+    of_distance,
     words="correlation falls exponentially with the distance, one sd",
     equation="exp(−distance / lscale), lscale = lscale[{group}]",
-    root=root,
-    reverse=reverse,
-    correlation=by_distance(of_distance),
-    one_sd=True,
-    parameters=(LSCALE,),
-    positions="place",
-    constants=between,
     place=9,
 )

@@ -144,11 +144,12 @@ def test_nothing_is_lost_near_a_bound(name, q, end):
 def test_priors_add_up_to_one(name):
     """The log prior with its constant, over a parameter's whole range, the others left out."""
     for parameter in STRUCTURES[name].parameters:
-        root = Root(STRUCTURES[name], 4)
-        factor = Factor(np.zeros(1, int), np.ones((1, 4)), 1, sd_priors=[FLAT] * 4, structured=(root.block,))
+        positions = positions_of(STRUCTURES[name], 4)
+        row = shape_row(parameter, 4, positions, default_of(parameter, 4, positions))
+        block = Block(name, tuple(range(4)), tuple(range(4)), row)
+        factor = Factor(np.zeros(1, int), np.ones((1, 4)), 1, sd_priors=[FLAT] * 4, structured=(block,))
         grid = np.linspace(-60, 60, 40001)
-        at = [s.name for s in STRUCTURES[name].parameters].index(parameter.name)
-        heights = [core._shape(t, root.rows[at], np.zeros(7)) for t in grid]
+        heights = [core._shape(t, row[0], np.zeros(7)) for t in grid]
         total = np.exp(np.array(heights) + core.shape_constant(factor)).sum() * (grid[1] - grid[0])
         assert total == pytest.approx(1.0, abs=1e-5)
 

@@ -4,14 +4,23 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
+from scipy.special import gammaln, kve
 
 import hierbayes as hb
+from hierbayes.engine.core.structures import set_root
 from hierbayes.formula import parse
 from hierbayes.structures import STRUCTURES
+from hierbayes.structures.distances import CORRELATION, NUGGET, SECOND_SLOPE
+from hierbayes.structures.record import VALUE
+from hierbayes.structures.registry import CODES
 from tests.structures.test_glmmtmb import marginal
 
 DRAWS = 20_000
-CORRELATIONS = {"exp": lambda x: np.exp(-x), "gau": lambda x: np.exp(-(x**2) / 2)}
+CORRELATIONS = {
+    "exp": lambda x: np.exp(-x),
+    "gau": lambda x: np.exp(-(x**2) / 2),
+    "mat": lambda x: (1 + np.sqrt(3) * x) * np.exp(-np.sqrt(3) * x),  # of smoothness 1.5
+}
 KNOWN = np.array([[0.0, 0.0], [0.2, 1.0], [1.0, 0.3], [2.0, 2.0]])
 NEW = np.array([[0.1, 0.4], [3.0, 3.5]])
 
@@ -27,6 +36,7 @@ def test_new_places_are_given_the_known_ones(name, known_fit):
     model = hb.Model(f"y ~ 1 + {name}(0 + u + v | g)", frame)
     r = rng.normal(size=(6, 4))
     values = {"r_g": r, "sd_g": np.full(4, 1.5), "lscale_g": 0.8, "sigma": 1.0}
+    values |= {"smoothness_g": 1.5} if name == "mat" else {}
     fit = known_fit(model, values, chains=1, draws=DRAWS)
     order = model.spec.layout.main.factors[0].encodings[0].at
     both = np.concatenate([order, NEW])
@@ -50,6 +60,40 @@ def test_new_places_are_given_the_known_ones(name, known_fit):
     assert (np.abs(np.cov(fresh.T) - covariance) < error).all()
 
 
+@pytest.mark.parametrize("lscale", [0.01, 0.75, 40.0])
+@pytest.mark.parametrize("smoothness", [0.03, 0.2, 0.5, 1.0, 2.5, 12.0, 40.0, 1e6])
+def test_matern_correlations_are_scipys(smoothness, lscale):
+    """In the kernel, and by NumPy; with the slopes, of differences."""
+    places = np.random.default_rng(2).uniform(0, 3, (12, 2))
+    structure, lower = STRUCTURES["mat"], np.tril_indices(12, -1)
+    distance = structure.constants(places)
+
+    def kernel(lscale, smoothness):
+        p, chol = np.zeros((5, 2 + len(distance))), np.zeros((12, 12))
+        p[VALUE] = [lscale, smoothness, *distance]
+        set_root(CODES["mat"], 12, p, chol)
+        return p[CORRELATION : SECOND_SLOPE + 1, 2:]
+
+    correlation, slope, second = kernel(lscale, smoothness)
+    if smoothness < 1e6:
+        x = np.sqrt(2 * smoothness) * distance / lscale
+        front = (1 - smoothness) * np.log(2) - gammaln(smoothness)
+        expected = kve(smoothness, x) * np.exp(front + smoothness * np.log(x) - x)
+    else:
+        expected = np.exp(-0.5 * (distance / lscale) ** 2)
+    np.testing.assert_allclose(correlation, expected, atol=1e-13 if smoothness < 1e6 else 1e-6)
+    found = structure.correlation(np, 12, places, np.full((1, 1), lscale), np.full((1, 1), smoothness))
+    np.testing.assert_allclose(
+        found[lower], (1 - NUGGET) * correlation, atol=1e-13 if smoothness < 1e6 else 1e-8
+    )
+    for given, up, down in (
+        (slope, (lscale * np.exp(1e-4), smoothness), (lscale * np.exp(-1e-4), smoothness)),
+        (second, (lscale, smoothness * np.exp(1e-4)), (lscale, smoothness * np.exp(-1e-4))),
+    ):
+        difference = (kernel(*up)[0] - kernel(*down)[0]) / 2e-4
+        np.testing.assert_allclose(given, difference, atol=1e-8)
+
+
 def test_one_coordinate_is_a_process_in_time():
     """exp() along a line is ou(), with lscale = 1 / decay, but for the nugget; and so are their priors."""
     times = np.array([0, 0.5, 2, 3.1])
@@ -70,7 +114,7 @@ def test_one_coordinate_is_a_process_in_time():
         ("exp(1 + u + v | g)", "coordinates of places, columns, and no intercept"),
         ("exp(0 + u:v | g)", "coordinates of places, columns, and no intercept"),
         ("gau(0 + g | g)", "coordinates are numbers"),
-        ("(0 + pos(u, v) | g)", r"coordinates of places, in exp\(\) and gau\(\)"),
+        ("(0 + pos(u, v) | g)", r"coordinates of places, in exp\(\), gau\(\) and mat\(\)"),
         ("gau(0 + pos(u + 1, v) | g)", r"names the columns of coordinates: pos\(x, y\)"),
     ],
 )
@@ -158,26 +202,46 @@ MEUSE = np.array(
 )
 
 
+NU = np.exp(-0.264144607717)  # glmmTMB's smoothness of mat()
+
+
 @pytest.mark.parametrize(
-    ("name", "loglik", "mean", "sigma", "sd", "lscale"),
+    ("name", "loglik", "mean", "sigma", "sd", "own"),
     [
         # glmmTMB 1.1.5: d$pos <- numFactor(d$x, d$y); d$one <- factor(1)
         # m <- glmmTMB(log(zinc) ~ 1 + exp(0 + pos | one), d, start = list(beta = 6, betad = -3, theta = c(-0.3, -0.5)))
         # logLik(m), fixef(m), sigma(m), sd, exp(theta[2])
-        ("exp", -22.3073441393, 6.3050078147, 4.715694711e-06, 1.404116551, np.exp(1.1376827585)),
+        ("exp", -22.3073441393, 6.3050078147, 4.715694711e-06, 1.404116551, {"lscale": np.exp(1.1376827585)}),
         # the same with gau(), whose range is exp(theta[2]) = √2 lscale
-        ("gau", -24.220401937, 6.2338325884, 0.1965907619, 0.770144872, np.exp(-0.9721350490) / np.sqrt(2)),
+        (
+            "gau",
+            -24.220401937,
+            6.2338325884,
+            0.1965907619,
+            0.770144872,
+            {"lscale": np.exp(-0.9721350490) / np.sqrt(2)},
+        ),
+        # the same with mat(), start = list(beta = 6, betad = -3, theta = c(-0.3, -1, 0)): its range is exp(theta[2]),
+        # that is lscale / √(2 smoothness), and the smoothness exp(theta[3])
+        (
+            "mat",
+            -20.6963435916,
+            6.37432698361,
+            7.98100201e-06,
+            np.exp(0.148305011164),
+            {"lscale": np.exp(-0.249274192421) * np.sqrt(2 * NU), "smoothness": NU},
+        ),
     ],
 )
-def test_marginal_density_is_glmmtmbs_and_at_its_maximum(name, loglik, mean, sigma, sd, lscale):
+def test_marginal_density_is_glmmtmbs_and_at_its_maximum(name, loglik, mean, sigma, sd, own):
     frame = pd.DataFrame({"x": MEUSE[:, 0], "y": MEUSE[:, 1], "z": np.log(MEUSE[:, 2]), "one": "all"})
     model = hb.Model(f"z ~ 1 + {name}(0 + x + y | one)", frame)
-    own = {"lscale": lscale}
     found = marginal(model, (mean,), sigma, sd, own)
     assert found == pytest.approx(loglik, abs=2e-4)  # the nugget's share
     for factor in (0.97, 1.03):
         assert marginal(model, (mean,), sigma, sd * factor, own) < found
-        assert marginal(model, (mean,), sigma, sd, {"lscale": lscale * factor}) < found
+        for parameter, value in own.items():
+            assert marginal(model, (mean,), sigma, sd, own | {parameter: value * factor}) < found
 
 
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])

@@ -10,6 +10,7 @@ from hierbayes.answers.draws import flatten
 from hierbayes.criticism.coordinates import space_of
 from hierbayes.criticism.sensitivity import log_prior
 from hierbayes.known_parameters import known_draws
+from tests.structures.test_glmmtmb import marginal
 
 COR = np.array([1.0, 0.7, 0.35, 0.3, 0.1])
 SDS = np.array([0.5, 0.8, 1.0, 1.2, 1.5])
@@ -78,6 +79,44 @@ def test_categories_stand_in_their_order():
 def test_one_sd_is_for_all():
     model = hb.Model("y ~ 1 + homtoep(0 + t | g)", simulated(5))
     assert list(model.priors["class"]).count("sd") == 1
+
+
+# nlme's Orthodont: distances of 27 children at the ages of 8, 10, 12 and 14
+ORTHODONT = """
+26 25 29 31  21.5 22.5 23 26.5  23 22.5 24 27.5  25.5 27.5 26.5 27  20 23.5 22.5 26  24.5 25.5 27 28.5  22 22 24.5 26.5
+24 21.5 24.5 25.5  23 20.5 31 26  27.5 28 31 31.5  23 23 23.5 25  21.5 23.5 24 28  17 24.5 26 29.5  22.5 25.5 25.5 26
+23 24.5 26 30  22 21.5 23.5 25  21 20 21.5 23  21 21.5 24 25.5  20.5 24 24.5 26  23.5 24.5 25 26.5  21.5 23 22.5 23.5
+20 21 21 22.5  21.5 22.5 23 25  23 23 23.5 24  20 21 22 21.5  16.5 19 19 19.5  24.5 25 28 28
+"""
+
+
+@pytest.mark.filterwarnings("ignore::hierbayes.DataWarning")  # as many effects as rows
+def test_one_sd_is_nlmes_at_its_maximum():
+    """An autoregression of order 3 has any Toeplitz correlations of four times; what a residual adds is one, too.
+
+    nlme 3.1.162: m <- gls(distance ~ age, Orthodont, correlation = corARMA(form = ~1 | Subject, p = 3), method = "ML")
+    logLik(m), coef(m), m$sigma, ARMAacf(coef(m$modelStruct$corStruct, unconstrained = FALSE), lag.max = 3)
+    """
+    distance = np.array(ORTHODONT.split(), dtype=float)
+    frame = pd.DataFrame({"distance": distance, "child": np.repeat(np.arange(27), 4)})
+    frame["age"] = np.tile([8, 10, 12, 14], 27)
+    model = hb.Model("distance ~ age + homtoep(0 + age | child)", frame)
+    b, sd, cor = (
+        (16.7425129994676, 0.6658401391261),
+        2.5421195754578,
+        (0.699406970917, 0.732832013894, 0.553182439178),
+    )
+    found = marginal(model, b, 1e-5, sd, {"cor": cor})
+    assert found == pytest.approx(-219.6290247770965, abs=1e-7)
+    assert marginal(
+        model, b, 0.5, (sd**2 - 0.25) ** 0.5, {"cor": np.array(cor) * sd**2 / (sd**2 - 0.25)}
+    ) == (pytest.approx(found, abs=1e-7))
+    for factor in (0.99, 1.01):
+        assert marginal(model, b, 1e-5, sd * factor, {"cor": cor}) < found
+        for lag in range(3):
+            moved = np.array(cor)
+            moved[lag] *= factor
+            assert marginal(model, b, 1e-5, sd, {"cor": moved}) < found
 
 
 def test_known_correlations_by_lag():
