@@ -7,6 +7,7 @@ learnt from the training times. Nothing is known of the hazard beyond them: ther
 event by then has none. So there is no expected time, and no time can be simulated.
 """
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -88,9 +89,7 @@ def shares(v1: ProbabilityRow, v2: ProbabilityRow, v3: ProbabilityRow, v4: Proba
 
 
 @row_function
-def by_parts(
-    g: Five, v1: ProbabilityRow, v2: ProbabilityRow, v3: ProbabilityRow, v4: ProbabilityRow
-) -> Four:
+def by_parts(g: Five, v1: ProbabilityRow, v2: ProbabilityRow, v3: ProbabilityRow, v4: ProbabilityRow) -> Four:
     """Return scores in the log odds of what is broken off, from those in the logarithms of the shares."""
     beyond4 = g[4]
     beyond3 = beyond4 + g[3]
@@ -182,11 +181,11 @@ def cdf(
     knot3: ParameterValues,
     sbhaz: ParameterValues,
 ) -> Array:
-    """Probability of an event by y: 1 − exp(−mu times the cumulative baseline)."""
+    """Probability of an event by y: 1 − exp(−mu times the cumulative baseline), which isn't known beyond its end."""
     masses = i_splines(y, knot1.value, knot2.value, knot3.value)
     with np.errstate(over="ignore"):
-        found: Array = -np.expm1(-mu.value * (sbhaz.value * masses).sum(axis=-1))
-    return found
+        found = -np.expm1(-mu.value * (sbhaz.value * masses).sum(axis=-1))
+    return np.where(y <= knot3.value, found, np.where(np.isinf(y), 1.0, np.nan))
 
 
 def i_splines(y: Array, first: Array, middle: Array, last: Array) -> Array:
@@ -219,8 +218,7 @@ def tensor_splines(y: Any, ends: tuple[Any, Any, Any], order: int) -> list[Any]:
 
     places = [0] * order + [1] + [2] * order
     found = [
-        pt.cast((y >= ends[a]) & (y < ends[b]), "float64") if a != b else None
-        for a, b in zip(places[:-1], places[1:], strict=True)
+        pt.cast((y >= ends[a]) & (y < ends[b]), "float64") if a != b else None for a, b in pairwise(places)
     ]
     for k in range(1, order):
         raised_ = []
