@@ -152,6 +152,8 @@ def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     name = f"{variable.name}{AT_MEANS if moved else ''}"
     if not parameter.kind.vector:
         return _free(pm, prior, name)
+    if parameter.size:
+        return _simplex(pm, prior, variable, parameter.size)
     start, dims = np.asarray(spec.typical(parameter), np.float64), variable.dims
     if prior.fixed is not None:
         return pm.Deterministic(name, np.full(start.shape, prior.fixed), dims=dims)
@@ -488,7 +490,7 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
-    """The shares of a monotonic effect's steps (D,)."""
+    """Shares, of a monotonic effect's steps or of a parameter's own (D,)."""
     concentration = np.broadcast_to([value for _, value in prior.args], (size,)).astype(np.float64)
     return pm.Dirichlet(variable.name, concentration, dims=variable.dims)
 

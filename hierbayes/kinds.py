@@ -347,6 +347,9 @@ class Kind:
         Whether it has several components, each with a predictor of its own.
     domains : mapping of str to (float, float)
         Between which values a linear predictor must lie under a link, where not all are possible.
+    parts : callable or None
+        ``parts(values)``: inner coordinates of what row functions are given of values (…, elements): one an element,
+        or as many as say all of them.
     """
 
     name: str
@@ -360,6 +363,7 @@ class Kind:
     log_slope: Callable[[Any], Any] = np.zeros_like
     vector: bool = False
     domains: Mapping[str, tuple[float, float]] = MappingProxyType({})
+    parts: Callable[[Any], Any] | None = None
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -491,4 +495,42 @@ VECTOR = Kind(
     "list_row",
     log_slope=lambda values: np.zeros(np.shape(values)[:-1]),
     vector=True,
+)
+
+
+def _log(values: Any) -> Any:
+    return np.log(np.maximum(values, TINY))
+
+
+def _log_ratios(values: Any) -> Any:
+    """Logarithms of shares over the last."""
+    return _log(values[..., :-1]) - _log(values[..., -1:])
+
+
+def _from_log_ratios(free: Any) -> Any:
+    """The inverse of `_log_ratios`."""
+    whole = np.concatenate([free, np.zeros_like(free[..., :1])], axis=-1)
+    sizes = np.exp(whole - whole.max(axis=-1, keepdims=True))
+    return sizes / sizes.sum(axis=-1, keepdims=True)
+
+
+def _broken_off(values: Any) -> Any:
+    """Log odds of the part of what is left that each share but the last is, of shares (…, m): m - 1 of (…)."""
+    beyond = np.cumsum(values[..., :0:-1], axis=-1)[..., ::-1]
+    return np.moveaxis(_log(values[..., :-1]) - _log(beyond), -1, 0)
+
+
+# shares, whose sum is 1: row functions are given the part of what is left that each but the last is
+SHARES = Kind(
+    "shares",
+    "simplex",
+    {"identity": LOG_ODDS},
+    {"identity": lambda eta, m: eta},
+    ParameterValues,
+    "probability_row",
+    _log_ratios,
+    _from_log_ratios,
+    lambda values: _log(values).sum(axis=-1),
+    vector=True,
+    parts=_broken_off,
 )

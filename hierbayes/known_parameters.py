@@ -138,7 +138,7 @@ def names_of(spec: ModelSpec) -> Names:
     sequences = tuple(map(tuple, ordered.values()))
     simplexes: dict[str, list[str]] = {}
     for q in spec.quantities:
-        if q.kind == SIMPLEX:
+        if q.kind == SIMPLEX or own.get(q.name) == "simplex":
             simplexes.setdefault(q.variable.name, []).append(q.name)
     shares = tuple(map(tuple, simplexes.values()))
     return Names(named["b"], named["sd"], named["cor"], smooths, own, shapes, sequences, shares)

@@ -49,7 +49,10 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
     for spec in responses:
         for name in spec.plain_parameters:
             own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
-            found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
+            if own.size:
+                found = prior.sample(rng, (draws,), dimension=own.size)
+            else:
+                found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
             # elements in an order are alike and independent but for it: sorted, they are in it
             ordered = own.kind.support == "ordered"
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found

@@ -377,8 +377,11 @@ class ModelSpec:
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
 
     def components(self, parameter: Parameter) -> int:
-        """How many numbers a parameter is: 1, or as many as a vector has elements, all sets' of thresholds."""
-        return np.size(self.typical(parameter))
+        """How many numbers say a parameter: 1, or as many as a vector has elements, all sets' of thresholds.
+
+        Of shares it is one fewer, for their sum is known.
+        """
+        return len(parameter.arguments) if parameter.size else np.size(self.typical(parameter))
 
     def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
         """The sets of rows for which a vector has elements of its own; None where all rows share them."""
@@ -394,7 +397,7 @@ class ModelSpec:
         """A typical value of a parameter, or of each element of a vector."""
         response, sets = self.layout.response, self.sets_of(parameter)
         of = len(response.levels or ()) if parameter.kind.vector else response.measure(parameter.of)
-        found = parameter.typical(of)
+        found = parameter.typical(parameter.size or of)
         return found if sets is None else np.tile(found, (len(sets.labels), 1))
 
     def own_variable(self, parameter: Parameter) -> Variable:
@@ -405,7 +408,9 @@ class ModelSpec:
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
-        """Labels of a vector's elements, of which each lies between two categories: ``"low|medium"``."""
+        """Labels of a vector's elements: of shares their numbers, of others the two categories: ``"low|medium"``."""
+        if parameter.size:
+            return tuple(str(k) for k in range(1, parameter.size + 1))
         levels = self.layout.response.levels or ()
         return tuple(f"{below}|{above}" for below, above in itertools.pairwise(levels))
 

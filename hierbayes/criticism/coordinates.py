@@ -9,13 +9,14 @@ standard deviation is small would all be impossible there. A map of points so ex
 determinant that it has for points, times that of the effects' spreads.
 """
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
@@ -24,6 +25,7 @@ from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_p
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
+from hierbayes.kinds import SHARES
 from hierbayes.spec import ModelSpec, Variable
 from hierbayes.structures import FreeCorrelations
 from hierbayes.structures.record import INSIDE
@@ -278,7 +280,7 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
         for name in _free_smooths(spec, parameter):
             total += _log(draws.values[name])
         for name in _simplexes(spec, parameter):
-            total += _log(draws.values[name]).sum(axis=1)
+            total += SHARES.log_slope(draws.values[name])
     for name in _free_auxiliaries(spec):
         total += (
             spec.family.parameter(name).kind.log_slope(draws.values[name]).reshape(len(draws), -1).sum(axis=1)
@@ -306,9 +308,7 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
         columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
-        for name in _simplexes(spec, parameter):
-            shares = _log(draws.values[name])
-            columns.append(shares[:, :-1] - shares[:, -1:])
+        columns += [SHARES.free(draws.values[name]) for name in _simplexes(spec, parameter)]
     for name in _free_auxiliaries(spec):
         columns.append(spec.family.parameter(name).kind.free(draws.values[name]).reshape(len(draws), -1))
     return np.column_stack(columns)
@@ -354,12 +354,11 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         for name in _free_smooths(spec, parameter):
             values[name] = np.exp(take(1)[:, 0])
         for name in _simplexes(spec, parameter):
-            ratios = take(values[name].shape[1] - 1)
-            values[name] = softmax(np.column_stack([ratios, np.zeros(len(ratios))]), axis=1)
+            values[name] = SHARES.bound(take(values[name].shape[1] - 1))
     for name in _free_auxiliaries(spec):
-        size = values[name][0].size
-        unbounded = take(size).reshape(values[name].shape)
-        values[name] = spec.family.parameter(name).kind.bound(unbounded)
+        kind = spec.family.parameter(name).kind
+        shape = kind.free(values[name][:1]).shape[1:]
+        values[name] = kind.bound(take(math.prod(shape)).reshape(len(points), *shape))
     values |= spec.about_zero(values)
 
 

@@ -73,8 +73,12 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             add(variable.kind, spec.simplex_prior(parameter, effect), draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
-        for values in about_means[name].reshape(len(draws), -1).T:
-            add(name, spec.prior(name, parameter=name), values)
+        prior, values = spec.prior(name, parameter=name), about_means[name]
+        if spec.family.parameter(name).size:
+            add(name, prior, values)
+            continue
+        for element in values.reshape(len(draws), -1).T:
+            add(name, prior, element)
     return found
 
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN
-from hierbayes.data.response import categories_of
-from hierbayes.errors import UnsupportedError
+from hierbayes.data.response import categories_of, learn_response, response_values
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.families.bounds import WORDS, with_bounds
 from hierbayes.families.known import with_rate, with_se
@@ -50,15 +52,15 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
     if family.components:
         settled = _a_formula_each(settled, family)
     _check_names(settled, family)
-    return _with_known(settled, family)
+    if family.known and all(p.name in settled for p in family.known):
+        return settled, family
+    return _with_known(settled, frame, family)
 
 
-def _with_known(formulas: Formulas, family: Family) -> tuple[Formulas, Family]:
+def _with_known(formulas: Formulas, frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:
     """The family with the parameters that rows state, each an offset without coefficients."""
     first = formulas[MEAN]
     stated = first.stated
-    if not stated or family.known:
-        return formulas, family
     if "se" in stated:
         family = _with_se(formulas, family, "sigma" in stated)
     if "rate" in stated:
@@ -69,8 +71,26 @@ def _with_known(formulas: Formulas, family: Family) -> tuple[Formulas, Family]:
         addition = "cens" if "cens" in stated else "trunc"
         _need(family, addition, family.tails is not None, [f.name for f in FAMILIES.values() if f.tails])
         family = with_bounds(family, ends)
+    if family.known_from is not None:
+        found = family.known_from(_response(first, frame, family))
+        stated = stated | {name: repr(value) for name, value in found.items()}
     known = {p.name: Formula(None, "0", (), (stated[p.known],), columns=first.columns) for p in family.known}
     return formulas | known, family
+
+
+def _response(formula: Formula, frame: pd.DataFrame, family: Family) -> NDArray[np.float64]:
+    """The responses of the training rows, checked against the family's support."""
+    assert formula.response is not None
+    if not set(formula.response_columns) <= set(frame.columns):
+        raise DataError(
+            f"family {family.name!r} learns its baseline from the response {formula.response.expression!r}, and the "
+            "rows have none; give them a column of that name"
+        )
+    link = family.first.link
+    response = learn_response(formula, frame, family, link)
+    found = response_values(response, frame)
+    assert found is not None
+    return found
 
 
 def _with_se(formulas: Formulas, family: Family, beside_sigma: bool) -> Family:

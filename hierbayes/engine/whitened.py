@@ -170,12 +170,12 @@ def tied_correlations(tie: Tie, drawn: "Draws", predictors: Mapping[tuple[str, s
 
 
 def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
+    if kind == SIMPLEX or (kind in spec.plain_parameters and spec.family.parameter(kind).size):
+        return ("Dirichlet",)
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
-    if kind == SIMPLEX:
-        return ("Dirichlet",)
     return allowed_scales(kind)
 
 
@@ -191,11 +191,7 @@ def posterior_arrays(
     for own in spec.family.parameters:
         if own.name in spec.plain_parameters:
             size = spec.components(own)
-            values = drawn.own[..., first : first + size]
-            dims = np.shape(spec.typical(own))
-            arrays[own.name] = (
-                values.reshape(*values.shape[:-1], *dims) if own.kind.vector else values[..., 0]
-            )
+            arrays[own.name] = _own_values(spec, own, drawn.own[..., first : first + size])
             first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items(), start=predictor):
         if layout.coefficients:
@@ -214,6 +210,15 @@ def posterior_arrays(
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, places)
     return spec.about_zero(arrays)
+
+
+def _own_values(spec: ModelSpec, parameter: Parameter, numbers: Floats) -> Floats:
+    """A parameter without a formula, (…) or (…, elements), from the engine's numbers (…, as many as say it)."""
+    if parameter.size:
+        return _simplex(numbers)
+    if not parameter.kind.vector:
+        return numbers[..., 0]
+    return numbers.reshape(*numbers.shape[:-1], *np.shape(spec.typical(parameter)))
 
 
 def _simplex(broken: Floats) -> Floats:
@@ -282,7 +287,10 @@ def _categories(spec: ModelSpec) -> int:
 
 def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
-    prior = own_row(spec.prior(parameter.name, parameter=parameter.name))
+    stated = spec.prior(parameter.name, parameter=parameter.name)
+    if parameter.size:
+        return _broken(stated, parameter.size)
+    prior = own_row(stated)
     values, ordered = np.atleast_2d(spec.typical(parameter)), parameter.kind.support == "ordered"
     return [
         Own(prior, float(value), after=ordered and place > 0)
@@ -303,10 +311,8 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
                 given[parameter.name] = parameter.kind.under(spec.parameter_link(parameter.name), eta)
             else:
                 size = spec.components(parameter)
-                values = own[first : first + size]
-                given[parameter.name] = values if parameter.kind.vector else values[0]
-                if spec.sets_of(parameter) is not None:
-                    given[parameter.name] = values.reshape(np.shape(spec.typical(parameter)))[sets]
+                values = _own_values(spec, parameter, own[first : first + size])
+                given[parameter.name] = values if spec.sets_of(parameter) is None else values[sets]
                 first += size
         place = list(spec.layout.predictors).index(spec.family.first.name)
         return spec.family.at(etas[place], given, spec.link).information(trials)
@@ -317,11 +323,7 @@ def _information(spec: ModelSpec) -> Callable[[Floats, Floats, Floats, Ints], Fl
 def _steps(
     spec: ModelSpec, design: Design, parameter: str, first: int
 ) -> tuple[tuple[Steps, ...], list[Own]]:
-    """The columns of a formula's monotonic effects, and the numbers that their shares are made of, from `first` on.
-
-    Under a Dirichlet prior the part that is broken off what is left is Beta: its own concentration, and that of all
-    later shares.
-    """
+    """The columns of a formula's monotonic effects, and the numbers that their shares are made of, from `first` on."""
     layout, stairs = spec.layout.predictors[parameter], design.predictors[parameter].stairs
     known = known_values(spec, parameter)
     free = np.isnan(known)
@@ -333,12 +335,21 @@ def _steps(
         columns = stairs[:, column : column + count]
         found.append(Steps(columns, row[free], float(row[~free] @ known[~free]), first + len(own)))
         column += count
-        arguments = [value for _, value in spec.simplex_prior(parameter, effect).args]
-        concentration = np.broadcast_to(arguments, (count,))
-        for share, later in zip(concentration, np.cumsum(concentration[:0:-1])[::-1], strict=False):
-            prior = Prior("Beta", alpha=float(share), beta=float(later))
-            own.append(Own(coefficient_row(prior), float(share / (share + later))))
+        own += _broken(spec.simplex_prior(parameter, effect), count)
     return tuple(found), own
+
+
+def _broken(dirichlet: Prior, count: int) -> list[Own]:
+    """The parts of what is left that shares but the last are, under a Dirichlet prior of all.
+
+    Each is Beta: the share's own concentration, and that of all later ones.
+    """
+    concentration = np.broadcast_to([value for _, value in dirichlet.args], (count,))
+    found = []
+    for share, later in zip(concentration, np.cumsum(concentration[:0:-1])[::-1], strict=False):
+        prior = Prior("Beta", alpha=float(share), beta=float(later))
+        found.append(Own(coefficient_row(prior), float(share / (share + later))))
+    return found
 
 
 def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Steps, ...]) -> Predictor:

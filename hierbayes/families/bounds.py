@@ -76,18 +76,27 @@ def _without(function: Callable[..., Array] | None, names: list[str]) -> Callabl
 
 def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
     """With what bounds change: simulated responses, moments, distribution function."""
-    names, tails = [p.name for p in base.parameters], base.tails
-    assert tails is not None, "the family has tails"
+    names = [p.name for p in base.parameters]
+    assert base.tails is not None, "the family has tails"
+    moments_of = base.tails.moments
     below = _answering(base, stated, "below", _below_lines(base, stated))
     inverse = _answering(base, stated, "inverse", _inverse_lines(base, stated))
 
-    def moments(given: dict[str, ParameterValues]) -> tuple[Array, Array]:
-        lower, upper = _bounds(base, given)
-        return tails.moments(log_mass(base), lower, upper, **{name: given[name] for name in names})
+    def moment(place: int) -> Callable[..., Array] | None:
+        if moments_of is None:
+            return None
+
+        def found(**given: ParameterValues) -> Array:
+            lower, upper = _bounds(base, given)
+            return moments_of(log_mass(base), lower, upper, **{name: given[name] for name in names})[place]
+
+        return found
 
     def simulate(rng: np.random.Generator, **given: ParameterValues) -> Array:
         lower, upper = _bounds(base, given)
-        shape = np.broadcast_shapes(*(np.shape(values.eta) for values in given.values()))
+        shape = np.broadcast_shapes(
+            *(np.shape(values.eta)[: -1 if values.kind.vector else None] for values in given.values())
+        )
         inside = {name: values.map(_spread(shape)) for name, values in given.items()}
         lower, upper = (np.broadcast_to(end, shape) for end in (lower, upper))
         y = np.array(base.simulate(rng, **{name: inside[name] for name in names}), np.float64)
@@ -105,8 +114,8 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
     return replace(
         family,
         simulate=simulate,
-        mean=lambda **given: moments(given)[0],
-        variance=lambda **given: moments(given)[1],
+        mean=moment(0),
+        variance=moment(1),
         cdf=lambda y, **given: np.exp(Responses(below, given).log_density(y)),
         mean_of="other",
         own_in_mean=tuple(p.name for p in family.own if p.name not in ("cens", "y2")),
@@ -166,7 +175,7 @@ def between(
 def _mass(base: Family) -> Deferred:
     """``mass(low, high, *parameters[, once])``: log P(low < Y <= high), and its scores in the parameters."""
     assert base.tails is not None, "the family has tails"
-    names = [p.name for p in base.parameters]
+    names = _arguments(base)
     given = ", ".join(_given(base))
     sides = [f"{side}_{end}" for end in ("low", "high") for side in ("below", "above")]
     lines = []
@@ -185,7 +194,7 @@ def _mass(base: Family) -> Deferred:
 
 
 def _row(base: Family, stated: tuple[str, ...]) -> Deferred:
-    names = [p.name for p in base.parameters]
+    names = _arguments(base)
     given = ", ".join(_given(base))
     found = ", ".join(["value", *(f"score_{n}" for n in names)])
     nothing = ", ".join(["-inf", *["0.0"] * (len(names) + len(stated))])
@@ -272,7 +281,7 @@ def _answering(base: Family, stated: tuple[str, ...], word: str, lines: list[str
     """What stands for a family whose log density is a function of a number and of the parameters: an answer."""
     name, given = f"{_name(base, stated)}_{word}", _all_given(base, stated)
     inner = _function(f"{name}_alone", f"y, {given}", lines, mass=_mass(base))
-    zeros = ", ".join(["0.0"] * (len(base.parameters) + len(stated)))
+    zeros = ", ".join(["0.0"] * (len(_arguments(base)) + len(stated)))
     return replace(
         base,
         parameters=(*base.parameters, *_added(stated)),
@@ -287,12 +296,16 @@ def _added(stated: tuple[str, ...]) -> tuple[Parameter, ...]:
     return tuple(Parameter(name, NUMBER, ("identity",), WORDS[name], known=name) for name in stated)
 
 
+def _arguments(base: Family) -> list[str]:
+    return [name for parameter in base.parameters for name, _ in parameter.arguments]
+
+
 def _given(base: Family) -> list[str]:
-    return [*(p.name for p in base.parameters), *(["once"] if base.shared else [])]
+    return [*_arguments(base), *(["once"] if base.shared else [])]
 
 
 def _all_given(base: Family, stated: tuple[str, ...]) -> str:
-    return ", ".join([*(p.name for p in base.parameters), *stated, *(["once"] if base.shared else [])])
+    return ", ".join([*_arguments(base), *stated, *(["once"] if base.shared else [])])
 
 
 def _name(base: Family, stated: tuple[str, ...] = ()) -> str:
@@ -330,20 +343,18 @@ class _Probabilities:
 
     def __init__(self, pm: Any, base: Family, distribution: Any, arguments: dict[str, Any]) -> None:
         assert base.tails is not None, "the family has tails"
-        self.pm, self.whole = pm, base.support.whole
-        self.variable, self.arguments, self.in_tensors = (
-            distribution.dist(**arguments),
-            arguments,
-            base.tails.above,
-        )
+        self.pm, self.whole, self.tails = pm, base.support.whole, base.tails
+        self.variable, self.arguments = distribution.dist(**arguments), arguments
 
     def below(self, y: Any) -> Any:
-        return self.pm.logcdf(self.variable, y)
+        if self.tails.below is None:
+            return self.pm.logcdf(self.variable, y)
+        return self.tails.below(y, **self.arguments)
 
     def above(self, y: Any) -> Any:
-        if self.in_tensors is None:
+        if self.tails.above is None:
             return self.pm.logccdf(self.variable, y)
-        return self.in_tensors(y, **self.arguments)
+        return self.tails.above(y, **self.arguments)
 
     def mass(self, low: Any, high: Any) -> Any:
         """log P(low < Y <= high), of ends of which None is infinite."""

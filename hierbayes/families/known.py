@@ -157,10 +157,11 @@ def _changed(
         log_mass: Callable[..., Array], lower: Array, upper: Array, **parameters: ParameterValues
     ) -> tuple[Array, Array]:
         assert base.tails is not None, "the base family has tails"
+        assert base.tails.moments is not None, "the base family has moments"
         return base.tails.moments(log_mass(base), lower, upper, **change(parameters))
 
     tails = base.tails and Tails(
-        through_row("tails", ("below", "above"), base.tails.row), moments, base.tails.above
+        through_row("tails", ("below", "above"), base.tails.row), moments, base.tails.above, base.tails.below
     )
     assert base.row is not None, "the base family has a row function"
     return replace(

@@ -14,7 +14,7 @@ from hierbayes.compiling import Deferred
 from hierbayes.errors import UnsupportedError
 from hierbayes.families.rows import Rows, inner_coordinates
 from hierbayes.families.tensorrows import TensorRows
-from hierbayes.kinds import POSITIVE, Kind, ParameterValues
+from hierbayes.kinds import POSITIVE, PROBABILITY, Kind, ParameterValues
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
 
@@ -96,7 +96,10 @@ class Parameter:
     start : float
         How many of its predictor's spreads from the centre a search for the posterior begins.
     known : str
-        The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``; "" where it is learnt.
+        The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``, or its name in what
+        the family's `known_from` says; "" where it is learnt.
+    size : int
+        How many shares there are, where it is shares; 0 where it is none.
     """
 
     name: str
@@ -112,11 +115,19 @@ class Parameter:
     of: str = "spread"
     start: float = 0.0
     known: str = ""
+    size: int = 0
 
     @property
     def link(self) -> str:
         """The link that its formula uses by default."""
         return self.links[0]
+
+    @property
+    def arguments(self) -> tuple[tuple[str, Kind], ...]:
+        """What row functions are given of it, each by a name and a kind: itself, of shares the parts broken off."""
+        if not self.size:
+            return ((self.name, self.kind),)
+        return tuple((f"{self.name}{k}", PROBABILITY) for k in range(1, self.size))
 
     @property
     def takes_formula(self) -> bool:
@@ -161,17 +172,20 @@ class Tails:
     row : Deferred
         ``row(y, *parameters[, once])``: the logarithm of P(Y <= y) and its scores in the parameters' inner coordinates,
         then that of P(Y > y) and its scores; of numbers, compiled. `y` is the response itself, any finite number.
-    moments : callable
+    moments : callable or None
         ``moments(log_mass, lower, upper, **parameters)``: mean and variance of Y given lower < Y <= upper, either of
         which may be infinite, from ``log_mass(lower, upper, **parameters)``, the logarithm of the probability of that.
     above : callable or None
         ``above(y, **arguments)``: the logarithm of P(Y > y) in tensors, from the arguments of PyMC's distribution,
         where PyMC has but the logarithm of one minus P(Y <= y).
+    below : callable or None
+        ``below(y, **arguments)``: that of P(Y <= y), where PyMC has none.
     """
 
     row: Deferred
-    moments: Callable[..., tuple[Array, Array]]
+    moments: Callable[..., tuple[Array, Array]] | None
     above: Callable[..., Any] | None = None
+    below: Callable[..., Any] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +201,7 @@ class Family:
     name : str
         What users write.
     parameters : tuple of Parameter
-        The first is the one that a bare formula is about; a vector, if there is one, is the last.
+        The first is the one that a bare formula is about; a vector with an element a category is the last.
     support : Support
         Where the response may lie.
     row : Deferred
@@ -219,6 +233,9 @@ class Family:
         parameters that the distribution cannot have.
     tails : Tails or None
         Where responses may be censored or truncated.
+    known_from : callable or None
+        ``known_from(y)``: of the training responses, the values that known parameters have in all rows, by what their
+        `known` says. None where rows state what is known.
     known_between : callable or None
         ``known_between(y, **parameters)``: the ends between which responses are known to lie, the lower one excluded;
         both are `y` in rows that are not censored. None where no row is.
@@ -304,6 +321,7 @@ class Family:
     variance: Callable[..., Array] | None = None
     cdf: Callable[..., Array] | None = None
     tails: Tails | None = None
+    known_from: Callable[[Array], Mapping[str, float]] | None = None
     known_between: Callable[..., tuple[Array, Array]] | None = None
     probabilities: Callable[..., Array] | None = None
     information: Callable[..., Array] | None = None
@@ -405,7 +423,7 @@ class Family:
     @cached_property
     def rows(self) -> Rows | TensorRows:
         """The row function over many rows; PyMC's distribution where there is none."""
-        kinds = [(parameter.name, parameter.kind) for parameter in self.parameters]
+        kinds = [argument for parameter in self.parameters for argument in parameter.arguments]
         if self.row is None:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)
         name = "_".join(part for part in (self.name, self.latent, self.variant) if part)
@@ -694,6 +712,8 @@ class Responses:
 def _components(values: ParameterValues) -> list[tuple[Array, Any, Any]]:
     """Of each component of a parameter: its inner coordinates, their slopes, and which are possible."""
     eta = np.asarray(values.eta, np.float64)
+    if values.kind.parts is not None:
+        return [(part, 1.0, True) for part in values.kind.parts(eta)]
     parts = np.moveaxis(eta, -1, 0) if values.kind.vector else [eta]
     return [inner_coordinates(values.kind, values.link.name, part) for part in parts]
 

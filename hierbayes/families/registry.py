@@ -34,10 +34,7 @@ ELSEWHERE = {
     **dict.fromkeys(
         ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
     ),
-    **dict.fromkeys(
-        ("cox", "survival"),
-        "times, censored too, are 'weibull', 'lognormal' or 'exponential': time | cens(status)",
-    ),
+    "survival": "times, censored too, are 'cox', 'weibull', 'lognormal' or 'exponential': time | cens(status)",
     "multinomial": "'categorical' is for one choice a row; brms and Bambi have counts of several",
     "dirichlet": "brms and Bambi have it",
     "logistic": "for a yes/no response take 'bernoulli'",

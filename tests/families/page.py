@@ -68,7 +68,7 @@ def table(families: list[Family]) -> str:
     """Families with a row for each of their parameters."""
     lines = ["| family | parameter | | links | default prior |", "|---|---|---|---|---|"]
     for family in families:
-        for parameter in family.parameters:
+        for parameter in (one for one in family.parameters if not one.known):
             first = parameter is family.first
             name = f"`{family.name}`" if first else ""
             links = family.links if first else parameter.links

@@ -22,7 +22,8 @@ MODERATE = {
 }
 ENDED = ("gen_extreme_value",)  # families of numbers with an end that depends on the parameters
 SHARES = {"identity": np.array([0.2, 0.5, 0.7]), "log": np.array([-1.5, -0.7, -0.3])}
-PAIRS = [(name, link) for name, family in FAMILIES.items() for link in family.links]
+# those whose knots are learnt from responses cannot be simulated: see test_cox.py
+PAIRS = [(n, link) for n, family in FAMILIES.items() if family.known_from is None for link in family.links]
 pairs = pytest.mark.parametrize(("name", "link"), PAIRS, ids=[f"{name}-{link}" for name, link in PAIRS])
 
 
@@ -196,6 +197,9 @@ def test_a_record_is_complete(name):
     for parameter in family.own:
         assert parameter.name in family.equation
         assert set(parameter.links) <= set(parameter.kind.links)
+        if parameter.known or parameter.size:
+            assert (parameter.prior is None) == bool(parameter.known)
+            continue
         prior = parameter.prior(SPREAD)
         if prior.fixed is not None:  # what it is unless it has a formula
             assert prior.fixed == parameter.typical(SPREAD)

@@ -56,6 +56,12 @@ def _shares(broken: np.ndarray) -> np.ndarray:
     return np.array([*pieces, left])
 
 
+def _simplex_coordinates(broken: np.ndarray) -> np.ndarray:
+    """PyMC's unconstrained numbers of the shares that are these parts of what is left."""
+    shares = np.log(_shares(broken))
+    return shares[:-1] - shares.mean()
+
+
 def layout_of(spec, parameter):
     """A formula's layout."""
     return spec.layout.predictors[parameter]
@@ -93,11 +99,13 @@ class Whitened:
         for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
             if at >= 0:
                 theta[at] = tail_transform(theta[at], knee, rate)[0]
-        for spec, name, of_own in self.plain():
+        for spec, name, of_own, places in self.plain():
             own, kind = spec.family.parameter(name), spec.prior(name, parameter=name).name
             called = spec.own_variable(own).name
             called += "_at_means" if spec.moving and name == spec.family.origin else ""
-            if own.kind.vector:
+            if own.size:
+                found[f"{called}_simplex__"] = _simplex_coordinates(memory.own[VALUE, places])
+            elif own.kind.vector:
                 ordered = "_ordered__" if own.kind.support == "ordered" else ""
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
             elif kind != "Fixed":
@@ -111,8 +119,8 @@ class Whitened:
         for j, (spec, parameter) in enumerate(predictors):
             found |= self.coefficients(spec, parameter, memory.coefs[T, slice(*packed.model.predictors[j])])
         for spec, parameter, effect, places in self.steps():
-            shares = np.log(_shares(memory.own[VALUE, places]))
-            found[f"{spec.simplex_variable(parameter, effect).name}_simplex__"] = shares[:-1] - shares.mean()
+            broken = memory.own[VALUE, places]
+            found[f"{spec.simplex_variable(parameter, effect).name}_simplex__"] = _simplex_coordinates(broken)
         first_sd = start = 0
         for number, members in enumerate(packed.places):
             if len(members) > 1:
@@ -125,13 +133,13 @@ class Whitened:
         return {name: np.array(value) for name, value in found.items()}
 
     def plain(self):
-        """Each parameter without a formula: its specification, name, and places in theta."""
+        """Each parameter without a formula: its specification, name, and places in theta and among own numbers."""
         places, first = self.packed.model.own_places[:, 0], 0
         for spec in self.specs:
             index = first
             for name in spec.plain_parameters:
                 size = spec.components(spec.family.parameter(name))
-                yield spec, name, places[index : index + size]
+                yield spec, name, places[index : index + size], slice(index, index + size)
                 index += size
             first += own_numbers(spec)
 
