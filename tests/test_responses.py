@@ -408,3 +408,25 @@ def test_prior_predictions_of_new_groups(data):
     assert "observed_data_weight" not in tree
     y = [tree[f"prior_predictive_{name}"][name].to_numpy().ravel() for name in ("weight", "count")]
     assert_allclose(np.corrcoef(*y)[0, 1], 0.9, atol=4 * (1 - 0.9**2) / np.sqrt(4000))
+
+
+def test_leaving_out_knows_that_other_responses_say_something(fit, tmp_path):
+    own = fit.response("count")
+    assert set(own.loo().table["method"]) == {"psis"}  # no effects are integrated with their own rows alone
+    for refused in (
+        lambda: own.logo("g"),
+        own.prior_sensitivity,
+        lambda: own.refit({"b": "Normal(0, 1)"}),
+        lambda: own.save(tmp_path / "part.nc"),
+    ):
+        with pytest.raises(hb.UnsupportedError, match="responses"):
+            refused()
+
+
+def test_every_method_of_a_fit_is_there_for_a_response(fit):
+    """But those that speak of all responses at once."""
+    together = [name for name in dir(hb.Fit) if callable(getattr(hb.Fit, name)) and not name.startswith("_")]
+    assert all(callable(getattr(fit, name)) for name in together if name != "refit")
+    table = fit.residual_tests(response="weight")
+    pd.testing.assert_frame_equal(table, fit.response("weight").residual_tests())
+    assert fit.check(thorough=True) is not None

@@ -1,6 +1,6 @@
 """Criticism of a model as methods of a fit: checks, cross-validation, residuals; and models compared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -22,6 +22,21 @@ if TYPE_CHECKING:
     import xarray as xr
 
     from hierbayes.criticism.elpd import LOGO, LOO
+
+
+def _found(search: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a search finds; that it was left out, where its method refuses the model."""
+    try:
+        return list(search())
+    except UnsupportedError as refusal:
+        return [
+            Finding(
+                "left-out",
+                f"a part of the thorough check was left out: {refusal}",
+                "The others were made",
+                True,
+            )
+        ]
 
 
 class Criticism(Posterior):
@@ -50,9 +65,15 @@ class Criticism(Posterior):
             from hierbayes.criticism import crossval
 
             posterior = self._reweightable("check(thorough=True)")
-            findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
-            findings += crossval.influence_findings(self.spec, self._rows(), posterior)
+            searches = [
+                self._prior_conflicts,
+                *crossval.influence_searches(self.spec, self._rows(), posterior),
+            ]
+            findings += [finding for search in searches for finding in _found(search)]
         return tuple(findings)
+
+    def _prior_conflicts(self) -> Iterable[Finding]:
+        return sensitivity.sensitivity_findings(self.prior_sensitivity())
 
     def edf(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Effective degrees of freedom of each smooth: 1 for a straight line, at most its number of columns.
@@ -253,6 +274,7 @@ class Criticism(Posterior):
         """The same model and strategy on other rows; levels that have none of them keep their prior."""
         from hierbayes.engine import Settings, choose
 
+        self._need_own_posterior("refitting without some rows")
         attributes, sizes = self.tree.attrs, self.posterior.sizes
         settings = Settings(
             draws=sizes["draw"], chains=sizes["chain"], seed=int(attributes.get("seed", 0)), progress=False

@@ -8,6 +8,7 @@ given coefficients, standard deviations and the rows that stay (Merkle, Furr & R
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,7 +105,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
     left = np.flatnonzero((k > limit) | (alone & (methods == "psis") & np.isfinite(k)))
     worst_first = left[np.argsort(-k[left], kind="stable")]
-    plain_levels = not spec.ties and not _related(spec)
+    plain_levels = not spec.ties and not _told_by_others(spec)
     matched = match_rows(spec, draws, design, worst_first, efficient) if plain_levels else ()
     for row, density, shape in matched:
         if shape < k[row] or (alone[row] and shape <= limit):
@@ -135,21 +136,21 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
 
 def _alone(spec: ModelSpec, design: Design) -> NDArray[np.bool_]:
     """Rows that are the only one of a level: an effect of their own follows them, whatever Pareto's k says."""
-    alone, related = np.zeros(len(design), dtype=bool), _related(spec)
+    alone, told = np.zeros(len(design), dtype=bool), _told_by_others(spec)
     for parameter, predictor in design.predictors.items():
         for name, bound in predictor.factors.items():
-            if (parameter, name) not in related:
+            if (parameter, name) not in told:
                 alone |= np.bincount(bound.codes)[bound.codes] == 1
     return alone
 
 
-def _related(spec: ModelSpec) -> set[tuple[str, str]]:
-    """The grouping factors whose levels are related, by parameter and name."""
+def _told_by_others(spec: ModelSpec) -> set[tuple[str, str]]:
+    """The grouping factors of whose levels other rows than their own say something, by parameter and name."""
     return {
         (parameter, factor.name)
         for parameter, layout in spec.layout.predictors.items()
         for factor in layout.factors
-        if factor.relations is not None
+        if not factor.by_own_rows
     }
 
 
@@ -216,10 +217,10 @@ def logo(
     from hierbayes.criticism.elpd import LOGO, summed
 
     labels, codes = group_codes(spec, design, group)
-    if any(name == group for _, name in _related(spec)):
+    if any(name == group for _, name in _told_by_others(spec)):
         raise UnsupportedError(
-            f"the levels of {group!r} are related, so those left out would be told by the others; logo() doesn't know "
-            "that yet. loo() leaves out rows"
+            f"the levels of {group!r} are related, or their effects correlated with those on other responses: a level "
+            "left out would be told by other rows, and logo() doesn't know that yet. loo() leaves out rows"
         )
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
@@ -338,24 +339,37 @@ def compare_models(
     return table
 
 
-def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
-    """Levels and rows that move the posterior so far that importance sampling cannot follow: by Pareto k."""
+def influence_searches(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset
+) -> list[Callable[[], Iterator[Finding]]]:
+    """Searches for levels of each factor, and for rows, that move the posterior far: by Pareto k."""
     names = dict.fromkeys(
         factor.name for layout in spec.layout.predictors.values() for factor in layout.factors
     )
-    for name in names:
-        if len(group_codes(spec, design, name)[0]) < 2:
-            continue
-        table = (found := logo(spec, design, posterior, name)).table
-        moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
-        if len(moved):
-            shown = ", ".join(str(level) for level in moved.index[:4])
-            yield Finding(
-                "influential-level",
-                f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
-                f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
-                "Look at those levels' rows, and compare with a fit without them",
-            )
+    given = spec, design, posterior
+    return [*(partial(influential_levels, *given, name) for name in names), partial(influential_rows, *given)]
+
+
+def influential_levels(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, name: str
+) -> Iterator[Finding]:
+    """Levels of a factor that move the posterior so far that importance sampling cannot follow."""
+    if len(group_codes(spec, design, name)[0]) < 2:
+        return
+    table = (found := logo(spec, design, posterior, name)).table
+    moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
+    if len(moved):
+        shown = ", ".join(str(level) for level in moved.index[:4])
+        yield Finding(
+            "influential-level",
+            f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
+            f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
+            "Look at those levels' rows, and compare with a fit without them",
+        )
+
+
+def influential_rows(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
+    """Rows that move the posterior so far that importance sampling cannot follow."""
     rows = (found := loo(spec, design, posterior)).table
     # a row that was matched is reported all the same: it moves the posterior
     moved = np.flatnonzero((rows["pareto_k"] > found.good_k) | (rows["method"] == "moment_match"))

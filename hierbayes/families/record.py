@@ -249,7 +249,7 @@ class Family:
     log_response : bool
         Whether location and scale are those of the response's logarithm.
     has_variance : bool
-        Whether the response has a variance whatever the parameters are.
+        Whether the response has a mean and a variance whatever the parameters are.
     design_effect : callable
         ``design_effect(trials, **parameters)``: the variance of a response out of trials over that of independent
         ones.

@@ -101,6 +101,7 @@ FAMILY = Family(
     simulate=simulate,
     cdf=cdf,
     information=information,
+    has_variance=False,
     equation="VonMises(mu, kappa)",
     place=35,
 )
