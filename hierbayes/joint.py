@@ -26,7 +26,8 @@ from hierbayes.engine import Settings
 from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.families import get_family
-from hierbayes.joint_posterior import JointPosterior, known_response
+from hierbayes.joint_criticism import JointCriticism
+from hierbayes.joint_posterior import known_response
 from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
@@ -269,7 +270,7 @@ class JointModel(JointPriorSimulation):
         raise AttributeError(f"a model of several responses has no attribute {name!r}")
 
 
-class JointFit(JointPosterior):
+class JointFit(JointCriticism):
     """A posterior of several responses; made by fitting a `JointModel`.
 
     Attributes

@@ -1,6 +1,6 @@
 """Criticism of a model as methods of a fit: checks, cross-validation, residuals; and models compared."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,9 +14,8 @@ from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
 from hierbayes.criticism.checks import check_draws
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.importance import FEWEST
-from hierbayes.data.design import MEAN, Design
-from hierbayes.engine.streamed import in_memory
-from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.data.design import Design
+from hierbayes.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -267,7 +266,7 @@ class Criticism(Posterior):
         if others:
             raise UnsupportedError(
                 f"{what} takes the likelihood of each row of one response, and its residuals are correlated with those "
-                f"of {others}; there is none of several responses together yet. Fit the model with rescor=False for it"
+                f"of {others}; loo() of all responses leaves out whole rows; or fit the model with rescor=False"
             )
 
     def _refit(self, design: Design) -> Draws:
@@ -282,62 +281,3 @@ class Criticism(Posterior):
         plan = choose(self.spec, design, attributes.get("strategy", "auto"))
         tree = plan.strategy.run(self.spec, design, settings)
         return flatten(self.spec, tree["posterior"].to_dataset())
-
-
-def compare_models(
-    *fits: Criticism | Mapping[str, Criticism],
-    group: str | None = None,
-    method: str | None = None,
-    refit: bool = False,
-    **named: Criticism,
-) -> pd.DataFrame:
-    """Models side by side by cross-validation: the difference in predictive density and its standard error.
-
-    Parameters
-    ----------
-    *fits : Fit or mapping of str to Fit
-        Two or more fits to the same rows, called by their formulas; or a mapping of names to fits, as ``az.compare``'s.
-    group : str, optional
-        A grouping factor of all: leave a whole level out at a time, as `Fit.logo`; a row, as `Fit.loo`, unless given.
-    method : {"stacking", "bb-pseudo-bma", "pseudo-bma"}, optional
-        How the column weight is found; from ``arviz.rcParams`` unless given.
-    refit : bool
-        Whether to refit where importance sampling is not to be trusted.
-    **named : Fit
-        More fits, by the name to call them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a model, the best first: ArviZ's columns rank, elpd_diff, dse, p_worse, …, elpd, se, weight.
-
-    Raises
-    ------
-    DataError
-        For fewer than two fits, or fits to different rows or responses.
-    """
-    from hierbayes.criticism import crossval
-
-    models: dict[str, Criticism] = {}
-    for fit in fits:
-        if isinstance(fit, Mapping):
-            models |= fit
-            continue
-        if not isinstance(fit, Criticism):
-            raise DataError(
-                f"a comparison is of fits, each an argument of its own or by name; got {type(fit).__name__}. "
-                "Of a list: compare_models(*fits)"
-            )
-        formulas = fit.spec.formulas
-        text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
-        same = [name for name in models if name == text or name.startswith(f"{text} (")]
-        models[f"{text} ({len(same) + 1})" if same else text] = fit
-    models |= named
-    if len(models) < 2:
-        raise DataError(f"a comparison needs two or more fits; got {len(models)}")
-    records = {
-        name: fit.loo(refit) if group is None else fit.logo(group, refit) for name, fit in models.items()
-    }
-    return crossval.compare_models(
-        records, [in_memory(fit.design, "compare_models").y for fit in models.values()], method
-    )

@@ -31,7 +31,7 @@ from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
 
 if TYPE_CHECKING:
     from hierbayes.criticism.elpd import LOGO, LOO
@@ -51,8 +51,8 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
     return elpd, k, lppd - elpd
 
 
-def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
-    """Effective draws of the posterior's means over the number of draws, averaged over its quantities; 1 for a chain.
+def efficiency(variables: Sequence[Variable], posterior: xr.Dataset) -> float:
+    """Effective draws of the means of variables over the number of draws, averaged over its quantities; 1 for a chain.
 
     As ArviZ's, but of a factor with many levels only some are looked at.
     """
@@ -60,7 +60,7 @@ def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
     if chains == 1 or draws < 4:
         return 1.0
     found = []
-    for variable in spec.variables:
+    for variable in variables:
         values = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
         values = values.reshape(chains, draws, -1)
         some = np.linspace(0, values.shape[2] - 1, min(values.shape[2], ESS_LEVELS)).astype(int)
@@ -88,10 +88,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     LOO
         ArviZ's record: elpd, se, p, elpd_i, pareto_k, …
     """
-    from hierbayes.criticism.elpd import LOO, summed
-
     draws = flatten(spec, posterior)
-    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p = (np.empty(len(design)) for _ in range(3))
     for part, values in likelihood_chunks(spec, draws, design):
         elpd[part], k[part], p[part] = psis(values, efficient)
@@ -115,22 +113,37 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
             others = np.delete(np.arange(len(design)), place)
             elpd[place], _ = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
             k[place], methods[place] = -np.inf, "refit"
-    dims, coords = (OBS,), {OBS: design.labels}
+    return _loo_record(elpd, lppd - elpd, k, plain, methods, design.index, len(draws))
+
+
+def loo_of(log_likelihood: Array, efficient: float, index: pd.Index) -> "LOO":
+    """Leave-one-out cross-validation by importance sampling alone, of log densities (S, n) of rows so called."""
+    elpd, k, p = psis(log_likelihood, efficient)
+    methods = np.full(len(index), "psis", dtype=object)
+    return _loo_record(elpd, p, k, k, methods, index, len(log_likelihood))
+
+
+def _loo_record(
+    elpd: Array, p: Array, k: Array, plain: Array, methods: Any, index: pd.Index, draws: int
+) -> "LOO":
+    from hierbayes.criticism.elpd import LOO, summed
+
+    coords, limit = {OBS: index.to_numpy()}, good_k(draws)
 
     def labelled(values: Any) -> xr.DataArray:
-        return xr.DataArray(values, dims=dims, coords=coords)
+        return xr.DataArray(values, dims=(OBS,), coords=coords)
 
     return LOO(
-        **summed(elpd, lppd - elpd),
-        n_samples=len(draws),
+        **summed(elpd, p),
+        n_samples=draws,
         warning=bool((k > limit).any()),
         good_k=limit,
         elpd_i=labelled(elpd),
         pareto_k=labelled(k),
-        p_loo_i=labelled(lppd - elpd),
+        p_loo_i=labelled(p),
         influence_pareto_k=labelled(plain),
         method_i=labelled(methods),
-        labels=design.index,
+        labels=index,
     )
 
 
@@ -223,7 +236,7 @@ def logo(
             "left out would be told by other rows, and logo() doesn't know that yet. loo() leaves out rows"
         )
     draws = flatten(spec, posterior)
-    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))
     methods = np.full(len(labels), "psis", dtype=object)
     for some, fine, coarse in _marginals_by_level(spec, draws, design, codes):
@@ -330,7 +343,7 @@ def compare_models(
     names = list(records)
     first = responses[0]
     for name, y in zip(names[1:], responses[1:], strict=True):
-        if first is None or y is None or not (len(y) == len(first) and np.array_equal(y, first)):
+        if first is None or y is None or not np.array_equal(y, first, equal_nan=True):
             raise DataError(
                 f"{names[0]!r} and {name!r} were fitted to different responses or rows, so their predictive densities "
                 "cannot be compared; fit both to the rows that are complete for both, and the same response"

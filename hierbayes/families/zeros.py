@@ -262,6 +262,7 @@ def _with(
         "tails": None,
         "information": None,
         "own_in_mean": (*base.own_in_mean, added.name),
+        "zeros_by": added.name,
         "mean_of": "multiple",
         "threshold": False,
         "summed": False,
