@@ -9,7 +9,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hierbayes.criticism.criticism import compare_models
     from hierbayes.data.designrows import DesignRows, design_grid
     from hierbayes.datasets import load_dataset
     from hierbayes.elicitation import elicit, elicit_groups
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from hierbayes.formula import parse
     from hierbayes.joint import JointFit, JointModel
     from hierbayes.model import Fit, Model, fit, load
+    from hierbayes.model_comparison import compare_models
     from hierbayes.prior_simulation import simulate
     from hierbayes.priorfile import PriorFile, read_prior_file
     from hierbayes.priors import Prior, PriorSet
@@ -49,7 +49,7 @@ _HOMES = {
     "SamplingWarning": "errors",
     "UnsupportedError": "errors",
     "check_family": "families.checking",
-    "compare_models": "criticism.criticism",
+    "compare_models": "model_comparison",
     "custom_family": "families.own",
     "mixture": "families.registry",
     "design_grid": "data.designrows",

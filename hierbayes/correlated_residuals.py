@@ -13,6 +13,7 @@ from hierbayes.distributions import equal_correlations
 from hierbayes.families.rows import Rows
 from hierbayes.kinds import NUMBER, ListRow
 from hierbayes.priors import Prior
+from hierbayes.special import LOG_ROOT_2PI
 
 Array = NDArray[np.float64]
 
@@ -96,6 +97,31 @@ def roots(p: Array) -> Array:
         found[..., k, 0] = w[..., 0]
         found[..., k, 1:k] = w[..., 1:] * rest[..., :-1]
         found[..., k, k] = rest[..., -1]
+    return found
+
+
+def log_densities(residuals: Array, scales: Array, root: Array) -> Array:
+    """Log density of the responses of rows whose residuals are correlated: (S, n).
+
+    Parameters
+    ----------
+    residuals, scales : ndarray (S, n, K)
+        Responses less their means, and their standard deviations.
+    root : ndarray (S, K, K)
+        Cholesky factors of the correlations.
+
+    Examples
+    --------
+    >>> from scipy import stats
+    >>> correlations = np.array([[1.0, 0.6], [0.6, 1.0]])
+    >>> found = log_densities(np.array([[[0.3, -1.0]]]), np.ones((1, 1, 2)), np.linalg.cholesky(correlations)[None])
+    >>> bool(np.isclose(found[0, 0], stats.multivariate_normal.logpdf([0.3, -1.0], cov=correlations)))
+    True
+    """
+    z = np.swapaxes(residuals / scales, -1, -2)
+    independent = np.linalg.solve(root, z)
+    sizes = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)[:, None] + np.log(scales).sum(axis=-1)
+    found: Array = -0.5 * np.square(independent).sum(axis=-2) - sizes - root.shape[-1] * LOG_ROOT_2PI
     return found
 
 

@@ -26,7 +26,8 @@ from hierbayes.engine import Settings
 from hierbayes.engine.several import choose_jointly, draw_jointly
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.families import get_family
-from hierbayes.joint_posterior import JointPosterior, known_response
+from hierbayes.joint_criticism import JointCriticism
+from hierbayes.joint_posterior import known_response
 from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
@@ -34,10 +35,6 @@ from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, wit
 from hierbayes.store import write_responses
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
-PER_RESPONSE = (
-    "residuals loo logo conditional_effects avg_comparisons avg_slopes avg_predictions compare contrasts rank "
-    "shrinkage icc r2 pp_check"
-)
 
 
 def split_formulas(formula: Any) -> list[Any] | None:
@@ -273,7 +270,7 @@ class JointModel(JointPriorSimulation):
         raise AttributeError(f"a model of several responses has no attribute {name!r}")
 
 
-class JointFit(JointPosterior):
+class JointFit(JointCriticism):
     """A posterior of several responses; made by fitting a `JointModel`.
 
     Attributes
@@ -370,9 +367,9 @@ class JointFit(JointPosterior):
         frames = {name: own.data for name, own in self.model.models.items()}
         write_responses(path, self.spec, frames, self.tree)
 
-    def check(self) -> tuple[Finding, ...]:
+    def check(self, thorough: bool = False) -> tuple[Finding, ...]:
         """What is wrong with the draws, the posterior or the fit, as `Fit.check`, of every response."""
-        return self._found(lambda own: own.check())
+        return self._found(lambda own: own.check(thorough))
 
     def _found(self, look: Callable[[Any], Sequence[Finding]]) -> tuple[Finding, ...]:
         """What is found in the correlations across responses, and looking at each; what all have is said once."""
@@ -395,7 +392,7 @@ class JointFit(JointPosterior):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        if name not in PER_RESPONSE.split() and not name.startswith(("avg_", "plot_")):
+        if not callable(getattr(type(self.response(self.responses[0])), name, None)):
             raise AttributeError(
                 f"a fit of several responses has no attribute {name!r}; fit.response({self.responses[0]!r}) has all "
                 "that a fit of one response has"

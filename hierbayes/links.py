@@ -37,6 +37,8 @@ class Link:
     ----------
     name : str
         The field's name, brms's: ``"identity"``, ``"log"``, ``"logit"``, ``"probit"``, ``"1/mu^2"``, …
+    words : str
+        What is on the link's scale, of a response in the place of ``{}``: ``"log odds of {}"``.
     link : callable
         Mean, or another parameter → linear predictor, on arrays.
     inverse : callable
@@ -54,6 +56,7 @@ class Link:
     """
 
     name: str
+    words: str
     link: Callable[[Any], Any]
     inverse: Callable[[Any, Any], Any]
     slope: Callable[[Any], Any]
@@ -97,11 +100,19 @@ def _cauchit_log_odds(eta: Any, m: Any) -> Any:
 LINKS: dict[str, Link] = {
     link.name: link
     for link in (
-        Link("identity", lambda mu: mu, lambda eta, m: eta, np.ones_like, "response"),
-        Link("log", np.log, lambda eta, m: m.exp(eta), np.exp),
-        Link("inverse", lambda mu: 1 / mu, lambda eta, m: 1 / eta, lambda eta: -1 / eta**2, "relative"),
+        Link("identity", "{}", lambda mu: mu, lambda eta, m: eta, np.ones_like, "response"),
+        Link("log", "log mean of {}", np.log, lambda eta, m: m.exp(eta), np.exp),
+        Link(
+            "inverse",
+            "inverse mean of {}",
+            lambda mu: 1 / mu,
+            lambda eta, m: 1 / eta,
+            lambda eta: -1 / eta**2,
+            "relative",
+        ),
         Link(
             "logit",
+            "log odds of {}",
             special.logit,
             lambda eta, m: m.sigmoid(eta),
             lambda eta: special.expit(eta) * special.expit(-eta),
@@ -110,6 +121,7 @@ LINKS: dict[str, Link] = {
         ),
         Link(
             "probit",
+            "probit of {}",
             special.ndtri,
             lambda eta, m: m.ndtr(eta),
             lambda eta: np.exp(-0.5 * np.square(eta)) / np.sqrt(2 * np.pi),
@@ -118,6 +130,7 @@ LINKS: dict[str, Link] = {
         ),
         Link(
             "cloglog",
+            "complementary log-log of {}",
             lambda mu: np.log(-np.log1p(-mu)),
             lambda eta, m: -m.expm1(-m.exp(eta)),
             lambda eta: np.exp(eta - np.exp(eta)),
@@ -126,37 +139,58 @@ LINKS: dict[str, Link] = {
         ),
         Link(
             "cauchit",
+            "cauchit of {}",
             lambda mu: np.where(mu < 0.5, -1 / np.tan(np.pi * mu), 1 / np.tan(np.pi * (1 - mu))),
             lambda eta, m: m.arctan2(1.0, -eta) / np.pi,
             lambda eta: 1 / (np.pi * (1 + np.square(eta))),
             log_odds=_cauchit_log_odds,
         ),
-        Link("softplus", _softplus_link, lambda eta, m: m.softplus(eta), special.expit, "response"),
+        Link(
+            "softplus",
+            "inverse softplus of the mean of {}",
+            _softplus_link,
+            lambda eta, m: m.softplus(eta),
+            special.expit,
+            "response",
+        ),
         Link(
             "squareplus",
+            "inverse squareplus of the mean of {}",
             lambda mu: mu - 1 / mu,
             lambda eta, m: m.exp(m.arcsinh(eta / 2)),  # (eta + sqrt(eta² + 4)) / 2, without cancellation
             lambda eta: np.exp(np.arcsinh(eta / 2)) / np.sqrt(np.square(eta) + 4),
             "response",
         ),
-        Link("sqrt", np.sqrt, lambda eta, m: eta * eta, lambda eta: 2 * eta, "response"),
+        Link(
+            "sqrt",
+            "root of the mean of {}",
+            np.sqrt,
+            lambda eta, m: eta * eta,
+            lambda eta: 2 * eta,
+            "response",
+        ),
         Link(
             "1/mu^2",
+            "1/mean² of {}",
             lambda mu: 1 / np.square(mu),
             lambda eta, m: 1 / m.sqrt(eta),
             lambda eta: -0.5 * eta**-1.5,
             "relative",
         ),
-        Link("logm1", lambda mu: np.log(mu - 1), lambda eta, m: 1 + m.exp(eta), np.exp),
+        Link(
+            "logm1", "log (mean − 1) of {}", lambda mu: np.log(mu - 1), lambda eta, m: 1 + m.exp(eta), np.exp
+        ),
         Link(
             "logitm1",
+            "log odds of (mean − 1) of {}",
             lambda mu: np.log(mu - 1) - np.log(2 - mu),
             lambda eta, m: 1 + m.sigmoid(eta),
             lambda eta: special.expit(eta) * special.expit(-eta),
         ),
-        Link("log1p", np.log1p, lambda eta, m: m.expm1(eta), np.exp),
+        Link("log1p", "log (1 + mean) of {}", np.log1p, lambda eta, m: m.expm1(eta), np.exp),
         Link(
             "tan_half",  # of an angle
+            "tangent of half the angle of {}",
             lambda mu: np.tan(mu / 2),
             lambda eta, m: 2 * m.arctan2(eta, 1.0),
             lambda eta: 2 / (1 + np.square(eta)),

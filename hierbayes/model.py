@@ -413,6 +413,7 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         """
         from hierbayes.engine import Settings
 
+        self._need_own_posterior("refit()")
         self._check_options(options, [*Settings.__dataclass_fields__, "strategy"])
         sizes, asked = self.posterior.sizes, dict(options)
         kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
@@ -440,6 +441,7 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
 
         An older file is replaced once the new one is complete; if saving fails, it stays as it was.
         """
+        self._need_own_posterior("save()")
         self._rows("write the draws with fit.tree.to_netcdf(…), or make the model of a sample of the rows")
         write_fit(path, self.spec, self._frame(), self.tree)
 

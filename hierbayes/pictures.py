@@ -289,6 +289,7 @@ class Pictures(Posterior):
         interval: str | None = None,
         figsize: tuple[float, float] | None = None,
         max_levels: int | None = 60,
+        parameter: str = MEAN,
     ) -> "NDArray[Any]":
         """Deviations of the levels from the population: a panel an effect, a row a level.
 
@@ -298,7 +299,7 @@ class Pictures(Posterior):
         Parameters
         ----------
         group : str, optional
-            A grouping factor of the mean's formula; the first unless given.
+            A grouping factor of the parameter's formula; the first unless given.
         effects : str or list of str, optional
             The varying effects to show; all unless given.
         prob : float, optional
@@ -309,6 +310,8 @@ class Pictures(Posterior):
             Width and height in inches; made to fit panels and levels unless given.
         max_levels : int or None
             Of more levels the lowest and the highest are shown, half each, and the title says so. None: no limit.
+        parameter : str
+            In whose formula the factor stands: the mean's unless given, of categories ``"muB"`` or another.
 
         Returns
         -------
@@ -330,6 +333,7 @@ class Pictures(Posterior):
             interval=interval,
             figsize=figsize,
             max_levels=max_levels,
+            parameter=parameter,
         )
 
     def plot_ppc(

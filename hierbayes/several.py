@@ -1,7 +1,7 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -321,7 +321,7 @@ def with_common_levels(
     """The same with the levels of all responses' rows, where several vary by one grouping factor.
 
     A level without a row of one response has effects there all the same, from the population and from what the other
-    responses say of it.
+    responses say of it; factors whose effects are correlated with theirs are marked.
     """
     columns: dict[tuple[str, ...], list[str]] = {}
     for name, spec in specs.items():
@@ -335,18 +335,27 @@ def with_common_levels(
         if len(names) > 1:
             rows = pd.concat([frames[name][list(own)] for name in names], ignore_index=True)
             common[own] = learn_levels(own, rows)
-    return {name: _with_levels(spec, common) for name, spec in specs.items()}
+    told = {
+        (member.response, member.parameter, tie.group)
+        for tie in ties_of(specs)
+        if len({member.response for member in tie.members}) > 1
+        for member in tie.members
+    }
+    return {name: _with_levels(name, spec, common, told) for name, spec in specs.items()}
 
 
-def _with_levels(spec: ModelSpec, common: Mapping[tuple[str, ...], Levels]) -> ModelSpec:
+def _with_levels(
+    name: str,
+    spec: ModelSpec,
+    common: Mapping[tuple[str, ...], Levels],
+    told: Container[tuple[str, str, str]],
+) -> ModelSpec:
+    def of_all(parameter: str, factor: Factor) -> Factor:
+        whole = factor.with_levels(common.get(factor.levels.columns, factor.levels))
+        return replace(whole, told_by_others=(name, parameter, factor.name) in told)
+
     predictors = {
-        parameter: replace(
-            layout,
-            factors=tuple(
-                factor.with_levels(common.get(factor.levels.columns, factor.levels))
-                for factor in layout.factors
-            ),
-        )
+        parameter: replace(layout, factors=tuple(of_all(parameter, factor) for factor in layout.factors))
         for parameter, layout in spec.layout.predictors.items()
     }
     return replace(spec, layout=replace(spec.layout, predictors=MappingProxyType(predictors)))

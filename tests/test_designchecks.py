@@ -261,3 +261,17 @@ def test_every_code_has_a_paragraph():
     page = (ROOT.parent / "docs" / "findings.md").read_text(encoding="utf-8")
     assert told == set(re.findall(r"^\*\*([a-z-]+)\*\*\. \w", page, re.M))
     assert len(told) > 20
+
+
+def test_an_id_used_once_and_zeros_that_are_missing():
+    rows = pd.DataFrame({"y": np.arange(1.0, 13), "n": np.arange(12) + 1, "g": np.tile(list("abcdef"), 2)})
+    lone = hb.Model({"mu": "y ~ 1 + (1 |p| g)", "sigma": "~ 1 + (1 | g)"}, rows)
+    assert "id-used-once" in [finding.code for finding in lone.check()]
+    joined = hb.Model({"mu": "y ~ 1 + (1 |p| g)", "sigma": "~ 1 + (1 |p| g)"}, rows)
+    assert "id-used-once" not in [finding.code for finding in joined.check()]
+    both = hb.Model("mvbind(y, n) ~ 1 + (1 |p| g)", rows)
+    assert "id-used-once" not in [finding.code for finding in both.check()]
+    for family in ("hurdle_poisson", "zero_inflated_negbinomial"):
+        assert "no-zeros" in [finding.code for finding in hb.Model("n ~ 1", rows, family).check()]
+    zeros = rows.assign(n=rows["n"] - 1)
+    assert "no-zeros" not in [finding.code for finding in hb.Model("n ~ 1", zeros, "hurdle_poisson").check()]

@@ -309,3 +309,16 @@ def test_binomial_and_offset_columns_are_held(known_fit):
     )
     table = fit.conditional_effects("x", at={"x": [0.0]})
     assert_allclose(table["mean"], 2.0 * np.exp(0.2))
+
+
+def test_standard_errors_of_a_curve_are_at_their_mean(known_fit):
+    rows = D.assign(y=RNG.normal(size=N), s=np.linspace(0.5, 1.5, N))
+    model = hb.Model("y | se(s) ~ x", rows)
+    fit = known_fit(model, {"b": np.tile([1.0, 0.5], (4000, 1))})
+    table = fit.conditional_effects("x", resolution=3)
+    assert table.attrs["held"] == {"s": pytest.approx(1.0)}
+    width = (table["predictive_upper"] - table["predictive_lower"]).to_numpy()
+    assert_allclose(width, 2 * 1.598, rtol=0.06)  # 89% of a normal variable with standard deviation 1
+    held = fit.conditional_effects("x", at={"s": 0.5}, resolution=3)
+    narrow = (held["predictive_upper"] - held["predictive_lower"]).to_numpy()
+    assert_allclose(narrow, 1.598, rtol=0.06)

@@ -217,3 +217,7 @@ def test_answers_and_pictures_know_kinds(fit, tmp_path):
     loaded = hb.load(tmp_path / "fit.nc")
     pd.testing.assert_frame_equal(loaded.ranef(), fit.ranef())
     assert loaded.formula == fit.formula
+
+
+def test_default_comparisons_leave_the_kinds_out(fit):
+    assert set(fit.avg_comparisons()["term"]) == {"x"}

@@ -115,6 +115,7 @@ def test_a_link_inverts_its_values_and_knows_its_slope(link):
     assert_allclose(record.link(record.mean(eta)), eta, rtol=1e-12)
     difference = (record.mean(eta + 1e-5) - record.mean(eta - 1e-5)) / 2e-5
     assert_allclose(record.slope(eta), difference, rtol=1e-7)
+    assert record.words.format("weight").endswith("weight")
 
 
 @pytest.mark.parametrize(

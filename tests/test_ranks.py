@@ -210,3 +210,22 @@ def test_a_level_that_is_a_number_of_the_population_too(known_fit):
     open_product = known_fit(hb.Model("y ~ x * year + w + (1 | year)", data), {"sigma": 1.0})
     with pytest.raises(DataError, match="'x:year' open"):
         open_product.contrasts("year", at={"w": 1.0})
+
+
+def test_levels_of_another_parameters_formula(known_fit):
+    model = hb.Model({"mu": "y ~ x", "sigma": "~ x + (x | g)"}, D)
+    fit = known_fit(model, {"r_sigma_g": R, "sd_sigma_g": [1.0, 1.0], "b_sigma": [0.1, 0.2]})
+    table = fit.contrasts(pairs=[(10, 2)], effect="x", parameter="sigma")
+    order = sorted(LEVELS)
+    ten, two = order.index(10), order.index(2)
+    assert_allclose(table["mean"], (R[:, ten, 1] - R[:, two, 1]).mean())
+    at = fit.contrasts(pairs=[(10, 2)], at={"x": 2.0}, parameter="sigma")
+    assert_allclose(at["mean"], (R[:, ten] - R[:, two]).mean(axis=0) @ [1.0, 2.0])
+    first = fit.rank(effect="Intercept", parameter="sigma")["p_first"]
+    assert_allclose(first, (R[:, :, 0].argmin(axis=1)[:, None] == np.arange(6)).mean(axis=0))
+    panels = fit.plot_ranef(parameter="sigma")
+    assert panels[1].get_xlabel() == "Deviation in x (sigma, log scale)"
+    with pytest.raises(DataError, match=r"take parameter='sigma'"):
+        fit.rank()
+    with pytest.raises(DataError, match="'phi' is no parameter with a formula"):
+        fit.rank(parameter="phi")

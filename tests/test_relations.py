@@ -243,3 +243,9 @@ def test_simulated_rows_have_the_covariance():
     ]
     scaled = np.linalg.solve(np.linalg.cholesky(MATRIX.to_numpy()), np.array(rows).T / 2)
     assert stats.kstest(scaled.ravel(), "norm").pvalue > 1e-3
+
+
+def test_a_thorough_check_says_what_it_left_out():
+    fit = model_of().fit(draws=200, chains=2, seed=1, progress=False)
+    findings = {finding.code: finding.found for finding in fit.check(thorough=True)}
+    assert "logo() doesn't know that yet" in findings["left-out"]

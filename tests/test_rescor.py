@@ -199,3 +199,23 @@ def test_refusals(formulas, families, options, words):
 def test_a_prior_of_rescor_needs_it():
     with pytest.raises(hb.PriorError, match="matches nothing"):
         hb.Model("mvbind(a, b) ~ x", simulated(), priors={"rescor": "LKJ(2)"})
+
+
+def test_rows_are_left_out_with_both_responses(fit):
+    found = fit.log_likelihood()["log_likelihood"]["responses"]
+    rows = fit.response("a").design.index
+    for draw in (0, 17):
+        one = {name: array.to_numpy()[0, draw] for name, array in fit.posterior.data_vars.items()}
+        codes = {name: fit.response(name).design.main.factors["g"].codes for name in "ab"}
+        mean = np.column_stack(
+            [
+                one["b_a"] @ [np.ones(len(rows)), fit.model.models["a"].data["x"]]
+                + one["r_a_g"][codes["a"], 0],
+                one["b_b"][0] + one["r_b_g"][codes["b"], 0],
+            ]
+        )
+        sds = np.array([one["sigma_a"], one["sigma_b"]])
+        y = np.column_stack([fit.response(name).design.y for name in "ab"])
+        expected = stats.multivariate_normal.logpdf(y - mean, cov=sds[:, None] * one["rescor"] * sds)
+        assert_allclose(found.to_numpy()[0, draw], expected)
+    assert fit.loo().pareto_k.max() < 0.7

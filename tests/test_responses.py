@@ -300,7 +300,30 @@ def test_refusals(call, words, data):
 
 def test_methods_ask_for_a_response(fit):
     with pytest.raises(TypeError, match="response='weight'"):
-        fit.loo()
+        fit.residuals()
+    with pytest.raises(hb.UnsupportedError, match="response='weight'"):
+        fit.logo("g")
+
+
+def test_rows_are_left_out_with_all_their_responses(fit, data):
+    own = {
+        name: fit.response(name).log_likelihood()["log_likelihood"][name].stack(s=("chain", "draw"))
+        for name in fit.responses
+    }
+    together = fit.log_likelihood()["log_likelihood"]["responses"].stack(s=("chain", "draw"))
+    labels = together["__obs__"].to_numpy()
+    assert set(labels) == set(data.index[data[["weight", "count"]].notna().any(axis=1)])
+    for label in (labels[0], labels[7], labels[-1]):
+        expected = sum(
+            one.sel(__obs__=label).to_numpy() for one in own.values() if label in one["__obs__"].to_numpy()
+        )
+        assert_allclose(together.sel(__obs__=label), expected)
+    found = fit.loo()
+    assert_allclose(found.elpd, found.table["elpd"].sum())
+    apart = hb.Model(["weight ~ x + (1 | g)", "count ~ x + (1 | g)"], data, ["gaussian", "poisson"])
+    other = apart.fit(draws=200, chains=2, seed=2, progress=False)
+    table = hb.compare_models(together=fit, apart=other)
+    assert set(table.index) == {"together", "apart"}
 
 
 def test_new_groups_have_effects_on_all_responses_together(fit):
@@ -408,3 +431,25 @@ def test_prior_predictions_of_new_groups(data):
     assert "observed_data_weight" not in tree
     y = [tree[f"prior_predictive_{name}"][name].to_numpy().ravel() for name in ("weight", "count")]
     assert_allclose(np.corrcoef(*y)[0, 1], 0.9, atol=4 * (1 - 0.9**2) / np.sqrt(4000))
+
+
+def test_leaving_out_knows_that_other_responses_say_something(fit, tmp_path):
+    own = fit.response("count")
+    assert set(own.loo().table["method"]) == {"psis"}  # no effects are integrated with their own rows alone
+    for refused in (
+        lambda: own.logo("g"),
+        own.prior_sensitivity,
+        lambda: own.refit({"b": "Normal(0, 1)"}),
+        lambda: own.save(tmp_path / "part.nc"),
+    ):
+        with pytest.raises(hb.UnsupportedError, match="responses"):
+            refused()
+
+
+def test_every_method_of_a_fit_is_there_for_a_response(fit):
+    """But those that speak of all responses at once."""
+    together = [name for name in dir(hb.Fit) if callable(getattr(hb.Fit, name)) and not name.startswith("_")]
+    assert all(callable(getattr(fit, name)) for name in together if name != "refit")
+    table = fit.residual_tests(response="weight")
+    pd.testing.assert_frame_equal(table, fit.response("weight").residual_tests())
+    assert fit.check(thorough=True) is not None

@@ -261,6 +261,14 @@ def predictor_columns(spec: ModelSpec, request: Request) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for encoding in encodings for name in names_in(encoding.text)))
 
 
+def _kind_columns(spec: ModelSpec) -> set[str]:
+    """The columns that say of which kind levels are, and nothing else: a level of another kind is another level."""
+    layouts = spec.layout.predictors.values()
+    kinds = [f.kinds.column for layout in layouts for f in layout.factors if f.kinds is not None]
+    read = {name for layout in layouts for name in names_in(layout.common.text)}
+    return set(kinds) - read
+
+
 def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     """Rows in which numbers that a formula makes categories of, as ``C(year)`` does, are categories."""
     encodings = _encodings(spec, choose_groups(spec, "all"))
@@ -302,7 +310,7 @@ def levels_of(column: pd.Series) -> list[Any]:
 def _choose_variables(spec: ModelSpec, request: Request, variables: Any) -> Mapping[str, Any]:
     have = predictor_columns(spec, request)
     if variables is None:
-        chosen: Mapping[str, Any] = dict.fromkeys(have)
+        chosen: Mapping[str, Any] = dict.fromkeys(name for name in have if name not in _kind_columns(spec))
     elif isinstance(variables, Mapping):
         chosen = variables
     else:

@@ -10,6 +10,7 @@ from hierbayes.answers.approximation import describe_approximation, is_approxima
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.quantities import Output, view
+from hierbayes.data.design import MEAN
 
 type Method = Literal["lognormal", "delta", "trigamma"]
 
@@ -167,7 +168,8 @@ class Estimates(Posterior):
 
         ``gelman`` is of the expected responses in these rows and the variance about them (Gelman, Goodrich, Gabry &
         Vehtari 2019); ``nakagawa`` of new rows of new groups, on the link's scale (Nakagawa & Schielzeth 2013,
-        Johnson 2014 for slopes, Nakagawa, Johnson & Schielzeth 2017).
+        Johnson 2014 for slopes, Nakagawa, Johnson & Schielzeth 2017). A definition that the response hasn't is left
+        out: responses with a point mass have no one variance about a linear predictor.
 
         Parameters
         ----------
@@ -218,13 +220,14 @@ class Estimates(Posterior):
         *,
         at: Mapping[str, Any] | None = None,
         output: Output = "table",
+        parameter: str = MEAN,
     ) -> Any:
         """The posterior of each level's rank among its factor's levels, by one effect or by each.
 
         Parameters
         ----------
         group : str, optional
-            A grouping factor of the mean's formula; the first unless given.
+            A grouping factor of the parameter's formula; the first unless given.
         effect : str, optional
             One of its varying effects, such as a slope; each in turn unless given.
         descending : bool
@@ -235,6 +238,8 @@ class Estimates(Posterior):
             Instead of by coefficients, by where the levels are at these values, as in ``at={"Days": [0, 9]}`` and as
             `contrasts` takes it.
         output : {"table", "draws"}
+        parameter : str
+            In whose formula the factor stands: the mean's unless given, of categories ``"muB"`` or another.
 
         Returns
         -------
@@ -248,7 +253,9 @@ class Estimates(Posterior):
             For an unknown factor, effect or predictor, or one that `at` leaves open.
         """
         wanted = view(output, prob, interval)
-        return wanted.of(ranks.rank(self.spec, self._draws(), group, effect, descending, self._at(at)))
+        return wanted.of(
+            ranks.rank(self.spec, self._draws(), group, effect, descending, self._at(at), parameter)
+        )
 
     def contrasts(
         self,
@@ -261,13 +268,14 @@ class Estimates(Posterior):
         interval: str | None = None,
         *,
         at: Mapping[str, Any] | None = None,
+        parameter: str = MEAN,
     ) -> Any:
         """Differences between levels of a grouping factor, a − b, and the probability that a is the larger.
 
         Parameters
         ----------
         group : str, optional
-            A grouping factor of the mean's formula; the first unless given.
+            A grouping factor of the parameter's formula; the first unless given.
         effect : str, optional
             One of its varying effects; all unless given.
         levels : list, optional
@@ -281,6 +289,8 @@ class Estimates(Posterior):
             Instead of coefficients, where the levels are at these values, on the link's scale: what ``compare`` with
             ``kind="linear"`` says of their rows. Columns of other grouping factors may be among them: the effects of
             the cells that they and the level name count too.
+        parameter : str
+            As in `rank`.
 
         Returns
         -------
@@ -295,7 +305,7 @@ class Estimates(Posterior):
         """
         wanted = view(output, prob, interval)
         return wanted.of(
-            ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._at(at))
+            ranks.contrasts(self.spec, self._draws(), group, effect, levels, pairs, self._at(at), parameter)
         )
 
     def _at(self, at: Mapping[str, Any] | None) -> ranks.At | None:

@@ -108,14 +108,16 @@ def make_grid(
     axes |= held
     rows = pd.DataFrame(list(itertools.product(*axes.values())), columns=list(axes))
     trials = set(spec.layout.response.trial_columns)
-    reading = [*dict.fromkeys([*_read(spec), *grouping, *trials])]
+    errors = [name for made_of in spec.layout.unstated.values() for name in made_of]
+    averaged = [*_read(spec), *errors]
+    reading = [*dict.fromkeys([*averaged, *grouping, *trials])]
     others: dict[str, Any] = {}
     for name in reading:
         if name in axes:
             continue
         if name in trials and name not in predictors:
             others[name] = float(np.round(data[name].median()))
-        elif name in _read(spec):
+        elif name in averaged:
             others[name] = float(data[name].mean()) if is_numeric(data[name]) else levels_of(data[name])[0]
         else:
             rows[name] = None

@@ -306,17 +306,18 @@ def r2(spec: ModelSpec, draws: Draws, design: Design, method: str = "lognormal")
     Vehtari 2019, The American Statistician 73(3), eq. 3). What the marginal one leaves is what the group effects
     add in these rows, and the distribution's own variance. ``nakagawa``: of new rows of new groups, on the link's
     scale (Nakagawa & Schielzeth 2013, Methods in Ecology and Evolution 4(2), eq. 29-30; Johnson 2014 for slopes;
-    Nakagawa, Johnson & Schielzeth 2017).
+    Nakagawa, Johnson & Schielzeth 2017), where a response has one variance about its linear predictor.
     """
     check_variance(spec, "R²")
     draws = draws.thinned(ENTRIES // len(design))
     weights = row_weights(design)
-    parts = latent_components(spec, draws, design, weights, method)
-    total = parts.fixed + parts.between + parts.residual
-    nakagawa = [parts.fixed / total, (parts.fixed + parts.between) / total]
-    found = {"nakagawa": nakagawa}
+    found = {}
     if spec.family.mean is not None:  # categories have shares of the latent variable's variance alone
-        found = {"gelman": _gelman(spec, draws, design, weights), **found}
+        found["gelman"] = _gelman(spec, draws, design, weights)
+    if has_variance_on_the_link(spec):
+        parts = latent_components(spec, draws, design, weights, method)
+        total = parts.fixed + parts.between + parts.residual
+        found["nakagawa"] = [parts.fixed / total, (parts.fixed + parts.between) / total]
     columns = np.stack([values for both in found.values() for values in both], axis=-1)
     labels = pd.DataFrame(
         itertools.product(found, ("marginal", "conditional")), columns=["definition", "kind"]

@@ -9,6 +9,7 @@ from hierbayes.answers.draws import Draws, flatten
 from hierbayes.data.design import Design
 from hierbayes.data.sources import Source
 from hierbayes.engine.streamed import Streamed, in_memory
+from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -40,6 +41,20 @@ class Posterior:
     def posterior(self) -> "xr.Dataset":
         """The posterior group as a dataset: dims chain, draw and the schema's own."""
         return self.tree["posterior"].to_dataset()
+
+    def _need_own_posterior(self, what: str) -> None:
+        """Refuse what takes the draws for those of a model of this response alone, where they are of several.
+
+        Raises
+        ------
+        UnsupportedError
+        """
+        factors = (factor for layout in self.spec.layout.predictors.values() for factor in layout.factors)
+        if self.tree.attrs.get(CORRELATED_WITH) or any(factor.told_by_others for factor in factors):
+            raise UnsupportedError(
+                f"{what} is about a model of one response, and these draws know of others that say something of its "
+                "effects or residuals: take the fit of all responses, or fit a model of this one alone"
+            )
 
     def _draws(self) -> Draws:
         return flatten(self.spec, self.posterior)

@@ -575,14 +575,11 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             if parameter == MEAN:
                 total += effect_variance(covariances(spec, parameter, rows.reaching(factor), draws), z)
             elif parameter in spec.family.own_in_mean and z.any():
-                what = (
-                    f"grows with {parameter}, whose logarithm varies by {factor.name!r}: its average over new groups "
-                    "is infinite"
-                    if spec.family.log_response
-                    else f"depends on {parameter}, which varies by {factor.name!r} too: averages over new groups are "
-                    "taken for one parameter alone"
+                raise UnsupportedError(
+                    f"the mean of family {spec.family.name!r} depends on {parameter}, which varies by {factor.name!r}: "
+                    "only over effects on the first parameter are averages taken, and of some others there are none. "
+                    "Take groups='none', or draws of new groups: rows with new labels, output='draws'"
                 )
-                raise UnsupportedError(f"the mean of family {spec.family.name!r} {what}. Take groups='none'")
     return total
 
 

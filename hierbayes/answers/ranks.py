@@ -13,7 +13,7 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, share_above
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import MEAN, PredictorLayout
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import value_texts
 from hierbayes.data.tables import with_columns
@@ -26,31 +26,43 @@ CHECKED_ROWS = 50  # that differ in what is not held
 ALL_PAIRS = 100  # up to so many levels every pair is compared unless told which
 
 
-def no_factor(spec: ModelSpec) -> str:
-    """That the mean's formula has no grouping factor, and the way out."""
+def no_factor(spec: ModelSpec, parameter: str = MEAN) -> str:
+    """That the formula of a parameter has no grouping factor, and the way out."""
     others = [name for name, own in spec.layout.predictors.items() if own.factors]
-    way = f"ranef() has the effects on {', '.join(others)}" if others else "add a term like (1 | group)"
-    return f"the mean's formula has no grouping factor; {way}"
+    way = "add a term like (1 | group)"
+    if others:
+        way = (
+            f"ranef() has the effects on {', '.join(others)}, and rank(), contrasts() and plot_ranef() take "
+            f"parameter={others[0]!r}"
+        )
+    return f"the formula of {_whose(parameter)} has no grouping factor; {way}"
 
 
-def find_factor(spec: ModelSpec, group: str | None = None) -> Factor:
-    """The grouping factor of that name in the mean's formula; the first for None.
+def _whose(parameter: str) -> str:
+    return "the mean" if parameter == MEAN else parameter
+
+
+def find_factor(spec: ModelSpec, group: str | None = None, parameter: str = MEAN) -> Factor:
+    """The grouping factor of that name in the formula of the mean, or another parameter; the first for None.
 
     Raises
     ------
     DataError
-        For a model without grouping factors, or a name that is none of them.
+        For a formula without grouping factors, a name that is none of them, or a parameter without a formula.
     """
-    layout = spec.layout.main
+    if parameter not in spec.layout.predictors:
+        have = ", ".join(map(repr, spec.layout.predictors))
+        raise DataError(f"{parameter!r} is no parameter with a formula; there are {have}")
+    layout = spec.layout.predictors[parameter]
     if not layout.factors:
-        raise DataError(no_factor(spec))
+        raise DataError(no_factor(spec, parameter))
     if group is None:
         return layout.factors[0]
     for factor in layout.factors:
         if factor.name == group:
             return factor
     have = ", ".join(map(repr, layout.factor_names))
-    raise DataError(f"{group!r} is no grouping factor of the mean's formula; it has {have}")
+    raise DataError(f"{group!r} is no grouping factor of the formula of {_whose(parameter)}; it has {have}")
 
 
 def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]:
@@ -109,7 +121,12 @@ def effect_places(factor: Factor, effect: str | None = None) -> list[int]:
 
 
 def level_values(
-    spec: ModelSpec, draws: Draws, factor: Factor, effect: str | None = None, at: "At | None" = None
+    spec: ModelSpec,
+    draws: Draws,
+    factor: Factor,
+    effect: str | None = None,
+    at: "At | None" = None,
+    parameter: str = MEAN,
 ) -> list[tuple[dict[str, Any], NDArray[np.int64], Array]]:
     """What levels are compared by, each with its labels, the levels (L,) and their values in every draw (S, L).
 
@@ -122,7 +139,7 @@ def level_values(
         For an unknown effect, or an effect beside held predictors, and as `located`.
     """
     if at is None:
-        r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
+        r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
         places = [(place, np.flatnonzero(factor.has[:, place])) for place in effect_places(factor, effect)]
         return [({"effect": factor.effects[place]}, own, r[:, own, place]) for place, own in places]
     if effect is not None:
@@ -130,7 +147,7 @@ def level_values(
             "effect= compares one coefficient, at= the levels at values of predictors: give one of them"
         )
     everyone = np.arange(len(factor.levels))
-    return [(values, everyone, eta) for values, eta in located(spec, draws, factor, at)]
+    return [(values, everyone, eta) for values, eta in located(spec, draws, factor, at, parameter)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,8 +158,10 @@ class At:
     data: pd.DataFrame
 
 
-def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple[dict[str, Any], Array]]:
-    """The linear predictor of every level with columns held at values, for each combination of these: (S, G).
+def located(
+    spec: ModelSpec, draws: Draws, factor: Factor, at: At, parameter: str = MEAN
+) -> list[tuple[dict[str, Any], Array]]:
+    """A parameter's linear predictor of every level with columns held at values, each combination of these: (S, G).
 
     All that tells the levels apart there counts: the factor's effects, those of the other factors whose level it and
     `at` name together (a level that training hadn't is a new group), and a population-level part that reads the
@@ -164,14 +183,14 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
     whole = [name for name in held if name in own]
     if whole:
         raise DataError(f"at holds {whole[0]!r}, by which the levels of {factor.name!r} differ; leave it out")
-    layout = spec.layout.main
+    layout = spec.layout.predictors[parameter]
     known = {*own, *held}
     groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
-    request = Request("linear", groups, "sample", 0)
+    request = Request("linear", groups, "sample", 0, parameter=None if parameter == MEAN else parameter)
     found = []
     for combination in itertools.product(*held.values()):
         values = dict(zip(held, combination, strict=True))
-        _check_open(spec, factor, with_columns(at.data, values), levels, groups)
+        _check_open(layout, factor, with_columns(at.data, values), levels, groups)
         rows = at.data.iloc[np.zeros(len(levels), dtype=np.int64)].reset_index(drop=True)
         rows = with_columns(rows, {**values, **{name: levels[name] for name in own}})
         design = spec.layout.bind_new(rows, groups, slack=0.0)
@@ -183,10 +202,10 @@ def located(spec: ModelSpec, draws: Draws, factor: Factor, at: At) -> list[tuple
 
 
 def _check_open(
-    spec: ModelSpec, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
+    layout: PredictorLayout, factor: Factor, data: pd.DataFrame, levels: pd.DataFrame, groups: Sequence[str]
 ) -> None:
     """Refuse differences between levels that hang on a predictor which is not held: it differs in the rows `data`."""
-    layout, own = spec.layout.main, tuple(map(str, levels.columns))
+    own = tuple(map(str, levels.columns))
     first = with_columns(data, {name: levels[name].iloc[0] for name in own})
     loose = []
     for other in layout.factors:
@@ -217,6 +236,7 @@ def rank(
     effect: str | None = None,
     descending: bool = False,
     at: At | None = None,
+    parameter: str = MEAN,
 ) -> Quantities:
     """Each level's rank in every draw: 1 is the smallest, or the largest if `descending`.
 
@@ -228,9 +248,9 @@ def rank(
     DataError
         For an unknown factor, and as `level_values`.
     """
-    factor = find_factor(spec, group)
+    factor = find_factor(spec, group, parameter)
     labels, columns, first, last = [], [], [], []
-    for words, own, values in level_values(spec, draws, factor, effect, at):
+    for words, own, values in level_values(spec, draws, factor, effect, at, parameter):
         signed = -values if descending else values
         ours = {"group": factor.name, "level": factor.levels.labels[own]}
         labels.append(_labels(words, ours, len(own)))
@@ -277,6 +297,7 @@ def contrasts(
     levels: Sequence[Any] | None = None,
     pairs: Sequence[tuple[Any, Any]] | None = None,
     at: At | None = None,
+    parameter: str = MEAN,
 ) -> Quantities:
     """Differences a − b between levels in every draw: of all pairs of some levels, or of chosen pairs.
 
@@ -285,8 +306,8 @@ def contrasts(
     DataError
         For an unknown factor or level, all pairs of more than `ALL_PAIRS` levels, and as `level_values`.
     """
-    factor = find_factor(spec, group)
-    compared = level_values(spec, draws, factor, effect, at)
+    factor = find_factor(spec, group, parameter)
+    compared = level_values(spec, draws, factor, effect, at, parameter)
     if pairs is not None:
         odd = [pair for pair in pairs if not _is_pair(pair)]
         if odd:

@@ -198,13 +198,14 @@ def check_variance(spec: ModelSpec, what: str) -> None:
     """
     if spec.family.mean is None and spec.family.latent_variance is None:
         family, link = spec.family, spec.shown_link
-        why = (
-            "its latent variable has no variance"
-            if link == "cauchit"
-            else "no one latent variable is behind them"
-        )
+        if not family.support.categories:
+            why = "they have no mean to vary about"
+        elif link == "cauchit":
+            why = "its latent variable has no variance"
+        else:
+            why = "no one latent variable is behind them"
         raise UnsupportedError(
-            f"categories of family {family.name!r} with link {link!r} have no variance, because {why}: there is no "
+            f"responses of family {family.name!r} with link {link!r} have no variance, because {why}: there is no "
             f"{what}. varcorr() has the groups' standard deviations"
         )
 

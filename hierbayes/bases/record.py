@@ -52,6 +52,10 @@ class BasisKind:
 def check_distinct(values: Array, k: int) -> None:
     """Refuse fewer distinct rows of predictors (n, d) than the basis has functions."""
     distinct = len(np.unique(values, axis=0)) if values.shape[1] > 1 else len(np.unique(values))
+    if distinct < 3:
+        raise ValueError(
+            f"a smooth needs 3 different values or more; there {'is 1' if distinct == 1 else 'are 2'}"
+        )
     if distinct < k:
         raise ValueError(
             f"k={k} needs {k} different values; there are {distinct}: write k={distinct} or less"

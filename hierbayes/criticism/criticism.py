@@ -1,6 +1,6 @@
 """Criticism of a model as methods of a fit: checks, cross-validation, residuals; and models compared."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -14,14 +14,28 @@ from hierbayes.criticism import fitchecks, freedom, likelihood, sensitivity
 from hierbayes.criticism.checks import check_draws
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.importance import FEWEST
-from hierbayes.data.design import MEAN, Design
-from hierbayes.engine.streamed import in_memory
-from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.data.design import Design
+from hierbayes.errors import UnsupportedError
 
 if TYPE_CHECKING:
     import xarray as xr
 
     from hierbayes.criticism.elpd import LOGO, LOO
+
+
+def _found(search: Callable[[], Iterable[Finding]]) -> list[Finding]:
+    """What a search finds; that it was left out, where its method refuses the model."""
+    try:
+        return list(search())
+    except UnsupportedError as refusal:
+        return [
+            Finding(
+                "left-out",
+                f"a part of the thorough check was left out: {refusal}",
+                "The others were made",
+                True,
+            )
+        ]
 
 
 class Criticism(Posterior):
@@ -50,9 +64,15 @@ class Criticism(Posterior):
             from hierbayes.criticism import crossval
 
             posterior = self._reweightable("check(thorough=True)")
-            findings += sensitivity.sensitivity_findings(self.prior_sensitivity())
-            findings += crossval.influence_findings(self.spec, self._rows(), posterior)
+            searches = [
+                self._prior_conflicts,
+                *crossval.influence_searches(self.spec, self._rows(), posterior),
+            ]
+            findings += [finding for search in searches for finding in _found(search)]
         return tuple(findings)
+
+    def _prior_conflicts(self) -> Iterable[Finding]:
+        return sensitivity.sensitivity_findings(self.prior_sensitivity())
 
     def edf(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Effective degrees of freedom of each smooth: 1 for a straight line, at most its number of columns.
@@ -246,13 +266,14 @@ class Criticism(Posterior):
         if others:
             raise UnsupportedError(
                 f"{what} takes the likelihood of each row of one response, and its residuals are correlated with those "
-                f"of {others}; there is none of several responses together yet. Fit the model with rescor=False for it"
+                f"of {others}; loo() of all responses leaves out whole rows; or fit the model with rescor=False"
             )
 
     def _refit(self, design: Design) -> Draws:
         """The same model and strategy on other rows; levels that have none of them keep their prior."""
         from hierbayes.engine import Settings, choose
 
+        self._need_own_posterior("refitting without some rows")
         attributes, sizes = self.tree.attrs, self.posterior.sizes
         settings = Settings(
             draws=sizes["draw"], chains=sizes["chain"], seed=int(attributes.get("seed", 0)), progress=False
@@ -260,62 +281,3 @@ class Criticism(Posterior):
         plan = choose(self.spec, design, attributes.get("strategy", "auto"))
         tree = plan.strategy.run(self.spec, design, settings)
         return flatten(self.spec, tree["posterior"].to_dataset())
-
-
-def compare_models(
-    *fits: Criticism | Mapping[str, Criticism],
-    group: str | None = None,
-    method: str | None = None,
-    refit: bool = False,
-    **named: Criticism,
-) -> pd.DataFrame:
-    """Models side by side by cross-validation: the difference in predictive density and its standard error.
-
-    Parameters
-    ----------
-    *fits : Fit or mapping of str to Fit
-        Two or more fits to the same rows, called by their formulas; or a mapping of names to fits, as ``az.compare``'s.
-    group : str, optional
-        A grouping factor of all: leave a whole level out at a time, as `Fit.logo`; a row, as `Fit.loo`, unless given.
-    method : {"stacking", "bb-pseudo-bma", "pseudo-bma"}, optional
-        How the column weight is found; from ``arviz.rcParams`` unless given.
-    refit : bool
-        Whether to refit where importance sampling is not to be trusted.
-    **named : Fit
-        More fits, by the name to call them.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row a model, the best first: ArviZ's columns rank, elpd_diff, dse, p_worse, …, elpd, se, weight.
-
-    Raises
-    ------
-    DataError
-        For fewer than two fits, or fits to different rows or responses.
-    """
-    from hierbayes.criticism import crossval
-
-    models: dict[str, Criticism] = {}
-    for fit in fits:
-        if isinstance(fit, Mapping):
-            models |= fit
-            continue
-        if not isinstance(fit, Criticism):
-            raise DataError(
-                f"a comparison is of fits, each an argument of its own or by name; got {type(fit).__name__}. "
-                "Of a list: compare_models(*fits)"
-            )
-        formulas = fit.spec.formulas
-        text = "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in formulas.items())
-        same = [name for name in models if name == text or name.startswith(f"{text} (")]
-        models[f"{text} ({len(same) + 1})" if same else text] = fit
-    models |= named
-    if len(models) < 2:
-        raise DataError(f"a comparison needs two or more fits; got {len(models)}")
-    records = {
-        name: fit.loo(refit) if group is None else fit.logo(group, refit) for name, fit in models.items()
-    }
-    return crossval.compare_models(
-        records, [in_memory(fit.design, "compare_models").y for fit in models.values()], method
-    )

@@ -8,6 +8,7 @@ given coefficients, standard deviations and the rows that stay (Merkle, Furr & R
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,7 +31,7 @@ from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
 
 if TYPE_CHECKING:
     from hierbayes.criticism.elpd import LOGO, LOO
@@ -50,8 +51,8 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
     return elpd, k, lppd - elpd
 
 
-def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
-    """Effective draws of the posterior's means over the number of draws, averaged over its quantities; 1 for a chain.
+def efficiency(variables: Sequence[Variable], posterior: xr.Dataset) -> float:
+    """Effective draws of the means of variables over the number of draws, averaged over its quantities; 1 for a chain.
 
     As ArviZ's, but of a factor with many levels only some are looked at.
     """
@@ -59,7 +60,7 @@ def efficiency(spec: ModelSpec, posterior: xr.Dataset) -> float:
     if chains == 1 or draws < 4:
         return 1.0
     found = []
-    for variable in spec.variables:
+    for variable in variables:
         values = np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
         values = values.reshape(chains, draws, -1)
         some = np.linspace(0, values.shape[2] - 1, min(values.shape[2], ESS_LEVELS)).astype(int)
@@ -87,10 +88,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     LOO
         ArviZ's record: elpd, se, p, elpd_i, pareto_k, …
     """
-    from hierbayes.criticism.elpd import LOO, summed
-
     draws = flatten(spec, posterior)
-    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p = (np.empty(len(design)) for _ in range(3))
     for part, values in likelihood_chunks(spec, draws, design):
         elpd[part], k[part], p[part] = psis(values, efficient)
@@ -104,7 +103,7 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[places], k[places], methods[places] = new_elpd[better], new_k[better], "integrated"
     left = np.flatnonzero((k > limit) | (alone & (methods == "psis") & np.isfinite(k)))
     worst_first = left[np.argsort(-k[left], kind="stable")]
-    plain_levels = not spec.ties and not _related(spec)
+    plain_levels = not spec.ties and not _told_by_others(spec)
     matched = match_rows(spec, draws, design, worst_first, efficient) if plain_levels else ()
     for row, density, shape in matched:
         if shape < k[row] or (alone[row] and shape <= limit):
@@ -114,42 +113,57 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
             others = np.delete(np.arange(len(design)), place)
             elpd[place], _ = _refitted(spec, refit(design.rows(others)), design, np.array([place]))
             k[place], methods[place] = -np.inf, "refit"
-    dims, coords = (OBS,), {OBS: design.labels}
+    return _loo_record(elpd, lppd - elpd, k, plain, methods, design.index, len(draws))
+
+
+def loo_of(log_likelihood: Array, efficient: float, index: pd.Index) -> "LOO":
+    """Leave-one-out cross-validation by importance sampling alone, of log densities (S, n) of rows so called."""
+    elpd, k, p = psis(log_likelihood, efficient)
+    methods = np.full(len(index), "psis", dtype=object)
+    return _loo_record(elpd, p, k, k, methods, index, len(log_likelihood))
+
+
+def _loo_record(
+    elpd: Array, p: Array, k: Array, plain: Array, methods: Any, index: pd.Index, draws: int
+) -> "LOO":
+    from hierbayes.criticism.elpd import LOO, summed
+
+    coords, limit = {OBS: index.to_numpy()}, good_k(draws)
 
     def labelled(values: Any) -> xr.DataArray:
-        return xr.DataArray(values, dims=dims, coords=coords)
+        return xr.DataArray(values, dims=(OBS,), coords=coords)
 
     return LOO(
-        **summed(elpd, lppd - elpd),
-        n_samples=len(draws),
+        **summed(elpd, p),
+        n_samples=draws,
         warning=bool((k > limit).any()),
         good_k=limit,
         elpd_i=labelled(elpd),
         pareto_k=labelled(k),
-        p_loo_i=labelled(lppd - elpd),
+        p_loo_i=labelled(p),
         influence_pareto_k=labelled(plain),
         method_i=labelled(methods),
-        labels=design.index,
+        labels=index,
     )
 
 
 def _alone(spec: ModelSpec, design: Design) -> NDArray[np.bool_]:
     """Rows that are the only one of a level: an effect of their own follows them, whatever Pareto's k says."""
-    alone, related = np.zeros(len(design), dtype=bool), _related(spec)
+    alone, told = np.zeros(len(design), dtype=bool), _told_by_others(spec)
     for parameter, predictor in design.predictors.items():
         for name, bound in predictor.factors.items():
-            if (parameter, name) not in related:
+            if (parameter, name) not in told:
                 alone |= np.bincount(bound.codes)[bound.codes] == 1
     return alone
 
 
-def _related(spec: ModelSpec) -> set[tuple[str, str]]:
-    """The grouping factors whose levels are related, by parameter and name."""
+def _told_by_others(spec: ModelSpec) -> set[tuple[str, str]]:
+    """The grouping factors of whose levels other rows than their own say something, by parameter and name."""
     return {
         (parameter, factor.name)
         for parameter, layout in spec.layout.predictors.items()
         for factor in layout.factors
-        if factor.relations is not None
+        if not factor.by_own_rows
     }
 
 
@@ -216,13 +230,13 @@ def logo(
     from hierbayes.criticism.elpd import LOGO, summed
 
     labels, codes = group_codes(spec, design, group)
-    if any(name == group for _, name in _related(spec)):
+    if any(name == group for _, name in _told_by_others(spec)):
         raise UnsupportedError(
-            f"the levels of {group!r} are related, so those left out would be told by the others; logo() doesn't know "
-            "that yet. loo() leaves out rows"
+            f"the levels of {group!r} are related, or their effects correlated with those on other responses: a level "
+            "left out would be told by other rows, and logo() doesn't know that yet. loo() leaves out rows"
         )
     draws = flatten(spec, posterior)
-    limit, efficient = good_k(len(draws)), efficiency(spec, posterior)
+    limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))
     methods = np.full(len(labels), "psis", dtype=object)
     for some, fine, coarse in _marginals_by_level(spec, draws, design, codes):
@@ -329,7 +343,7 @@ def compare_models(
     names = list(records)
     first = responses[0]
     for name, y in zip(names[1:], responses[1:], strict=True):
-        if first is None or y is None or not (len(y) == len(first) and np.array_equal(y, first)):
+        if first is None or y is None or not np.array_equal(y, first, equal_nan=True):
             raise DataError(
                 f"{names[0]!r} and {name!r} were fitted to different responses or rows, so their predictive densities "
                 "cannot be compared; fit both to the rows that are complete for both, and the same response"
@@ -338,24 +352,37 @@ def compare_models(
     return table
 
 
-def influence_findings(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
-    """Levels and rows that move the posterior so far that importance sampling cannot follow: by Pareto k."""
+def influence_searches(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset
+) -> list[Callable[[], Iterator[Finding]]]:
+    """Searches for levels of each factor, and for rows, that move the posterior far: by Pareto k."""
     names = dict.fromkeys(
         factor.name for layout in spec.layout.predictors.values() for factor in layout.factors
     )
-    for name in names:
-        if len(group_codes(spec, design, name)[0]) < 2:
-            continue
-        table = (found := logo(spec, design, posterior, name)).table
-        moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
-        if len(moved):
-            shown = ", ".join(str(level) for level in moved.index[:4])
-            yield Finding(
-                "influential-level",
-                f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
-                f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
-                "Look at those levels' rows, and compare with a fit without them",
-            )
+    given = spec, design, posterior
+    return [*(partial(influential_levels, *given, name) for name in names), partial(influential_rows, *given)]
+
+
+def influential_levels(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, name: str
+) -> Iterator[Finding]:
+    """Levels of a factor that move the posterior so far that importance sampling cannot follow."""
+    if len(group_codes(spec, design, name)[0]) < 2:
+        return
+    table = (found := logo(spec, design, posterior, name)).table
+    moved = table[table["pareto_k"] > found.good_k].sort_values("pareto_k", ascending=False)
+    if len(moved):
+        shown = ", ".join(str(level) for level in moved.index[:4])
+        yield Finding(
+            "influential-level",
+            f"the posterior hangs on {len(moved)} of the {len(table)} levels of {name!r}: {shown}"
+            f"{', …' if len(moved) > 4 else ''} (Pareto k up to {moved['pareto_k'].iloc[0]:.2f})",
+            "Look at those levels' rows, and compare with a fit without them",
+        )
+
+
+def influential_rows(spec: ModelSpec, design: Design, posterior: xr.Dataset) -> Iterator[Finding]:
+    """Rows that move the posterior so far that importance sampling cannot follow."""
     rows = (found := loo(spec, design, posterior)).table
     # a row that was matched is reported all the same: it moves the posterior
     moved = np.flatnonzero((rows["pareto_k"] > found.good_k) | (rows["method"] == "moment_match"))

@@ -41,7 +41,23 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
                 findings += _check_correlations(factor, design.predictors[parameter].factors[factor.name])
         if isinstance(design, Design):
             findings += _check_pairs(layout.factors, design.predictors[parameter].factors)
-    return (*findings, *_check_spellings(spec), *check_rows(spec, design))
+    return (*findings, *_check_identifiers(spec), *_check_spellings(spec), *check_rows(spec, design))
+
+
+def _check_identifiers(spec: ModelSpec) -> Iterator[Finding]:
+    """An ID that one formula alone has: it correlates its effects with no others."""
+    joined = {(tie.group, tie.identifier) for tie in spec.ties}
+    for layout in spec.layout.predictors.values():
+        for factor in layout.factors:
+            for identifier in {block.identifier for block in factor.structures} - {""}:
+                if (factor.name, identifier) not in joined and not factor.told_by_others:
+                    yield Finding(
+                        "id-used-once",
+                        f"the ID {identifier!r} of (… |{identifier}| {factor.name}) stands in one formula alone, so "
+                        "its effects are correlated with each other and no others",
+                        "Give it to the other formula's effects that they should be correlated with, or leave it out",
+                        question=True,
+                    )
 
 
 def _check_spellings(spec: ModelSpec) -> Iterator[Finding]:

@@ -89,7 +89,7 @@ def own_levels(spec: ModelSpec, design: Design, places: Codes) -> Own:
             codes = design.predictors[parameter].factors[factor.name].codes
             levels, inside = np.unique(codes[places], return_counts=True)
             alone = inside == np.bincount(codes, minlength=len(factor.levels))[levels]
-            if factor.relations is not None:  # other rows inform them by their relatives
+            if not factor.by_own_rows:
                 alone[:] = False
             own[parameter, factor.name] = levels[alone], len(factor.effects)
     return own

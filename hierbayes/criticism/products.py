@@ -110,7 +110,7 @@ def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[
         np.minimum.at(low, codes, groups)
         np.maximum.at(high, codes, groups)
         own, q = np.flatnonzero((low == high) & (low >= 0)), len(factor.effects)
-        if factor.relations is not None:  # other rows inform them by their relatives
+        if not factor.by_own_rows:
             own = own[:0]
         numbers[factor.name] = np.full((len(factor.levels), q), -1)
         numbers[factor.name][own] = count + np.arange(len(own) * q).reshape(-1, q)

@@ -55,6 +55,11 @@ class Residuals:
     table: pd.DataFrame
     tests: pd.DataFrame
 
+    @property
+    def have_means(self) -> bool:
+        """Whether the response has fitted means; angles, and categories in no order, have none."""
+        return bool(self.table["fitted"].notna().any())
+
 
 def residuals(
     spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int | None, seed: int

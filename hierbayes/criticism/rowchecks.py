@@ -24,6 +24,7 @@ def check_rows(spec: ModelSpec, design: Design | Streamed) -> Iterator[Finding]:
         yield from _check_categories(spec, layout.coefficients, design)
     if isinstance(design, Design):
         yield from _check_response(spec, design)
+        yield from _check_zeros(spec, design)
         if spec.family.support.categories and design.y is not None:
             yield from _check_empty(spec, design.y)
             yield from _check_separation(spec, design, design.y)
@@ -72,6 +73,18 @@ def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
             "constant-response",
             f"the response {name!r} is {'0' if not y.any() else 'as large as it can be'} in every row",
             "How near the mean comes to that end is decided by the priors; say so where it is reported",
+        )
+
+
+def _check_zeros(spec: ModelSpec, design: Design) -> Iterator[Finding]:
+    """No zeros, where a parameter is the probability of some: it is bounded by the prior on one side."""
+    zeros, name = spec.family.zeros_by, spec.layout.response.name
+    if zeros and design.y is not None and len(design) and design.y.all():
+        yield Finding(
+            "no-zeros",
+            f"no row has {name} = 0, and {zeros} of family {spec.family.name!r} is the probability of zeros",
+            f"How near {zeros} comes to 0 is decided by its prior; where there can be none, take a family without it",
+            question=True,
         )
 
 

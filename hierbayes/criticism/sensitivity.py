@@ -138,6 +138,11 @@ def prior_sensitivity(
             "prior_sensitivity() does not know effects that are correlated across formulas, as those of "
             f"(x |{spec.ties[0].identifier}| {spec.ties[0].group}); refit(priors=…) compares posteriors"
         )
+    if any(factor.told_by_others for layout in spec.layout.predictors.values() for factor in layout.factors):
+        raise UnsupportedError(
+            "prior_sensitivity() does not know effects that are correlated across responses; compare with the fit of a "
+            "model with other priors"
+        )
     draws = flatten(spec, posterior)
     shape = (draws.chains, draws.draws)
     total = log_effects(spec, draws)

@@ -97,6 +97,8 @@ class Factor:
         Of which kind each level and each effect is, where kinds of levels have effects of their own.
     relations : Relations or None
         The known covariance between levels; None where they are independent.
+    told_by_others : bool
+        Whether an ID correlates its effects with some on other responses, whose rows then say something of them.
     """
 
     levels: Levels
@@ -106,6 +108,12 @@ class Factor:
     columns: Columns
     kinds: LevelKinds | None = None
     relations: Relations | None = None
+    told_by_others: bool = False
+
+    @property
+    def by_own_rows(self) -> bool:
+        """Whether nothing but a level's own rows says more of its effects than their distribution does."""
+        return self.relations is None and not self.told_by_others
 
     @cached_property
     def root(self) -> Array:

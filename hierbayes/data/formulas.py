@@ -35,9 +35,17 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
             raise UnsupportedError(
                 f"{name} of family {family.name!r} is a vector, which has no formula; leave it out"
             )
-    others = {name: _read(text, response=False) for name, text in formula.items() if name != MEAN}
+    others = {name: _read_right(name, text) for name, text in formula.items() if name != MEAN}
     return {MEAN: _read(formula[MEAN], response=True)} | others
 
 
 def _read(formula: str | Formula, response: bool) -> Formula:
     return formula if isinstance(formula, Formula) else parse(formula, response=response)
+
+
+def _read_right(parameter: str, formula: str | Formula) -> Formula:
+    """A parameter's formula, which has no response: ``x``, ``~ x``, or ``zi ~ x`` with the parameter's own name."""
+    if isinstance(formula, str):
+        left, _, right = formula.rpartition("~")
+        formula = f"~ {right}" if left.strip() in ("", parameter) else formula
+    return _read(formula, response=False)

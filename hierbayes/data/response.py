@@ -16,6 +16,7 @@ from hierbayes.formula import Formula, names_in, quote
 
 Array = NDArray[np.float64]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+SHARE = re.compile(r"I\((\w+) / (\w+)\)")
 MOST_STEPS = 12  # of a score; what has more values measures
 ORDINAL = "family='cumulative' is for categories in an order, 'categorical' for others"
 MOST_CATEGORIES = 100
@@ -114,7 +115,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     if family.needs_trials and "trials" not in additions:
         raise DataError(
             f"family {family.name!r} needs the number of trials of each row: write "
-            f"`{response.expression} | trials(n) ~ …` with n a column or a number. "
+            f"`{_with_trials(response.expression)} ~ …`, the trials a column or a number. "
             "For a response of zeros and ones, or yes and no, take family='bernoulli'"
         )
     if "trials" in additions and not family.needs_trials:
@@ -205,6 +206,18 @@ def _with_response_scales(
     )
 
 
+def _with_trials(expression: str) -> str:
+    """How a response with trials is written, of one that states none; of a share ``k / n`` the two parts.
+
+    Examples
+    --------
+    >>> _with_trials("k"), _with_trials("I(k / n)")
+    ('k | trials(n)', 'k | trials(n)')
+    """
+    share = SHARE.fullmatch(expression)
+    return f"{share[1]} | trials({share[2]})" if share else f"{expression} | trials(n)"
+
+
 def _shortened(values: str, shown: int = 3) -> str:
     parts = values.split(", ")
     return ", ".join(parts[:shown]) + (", …" if len(parts) > shown else "")
@@ -215,6 +228,8 @@ def _way_out(y: Array, inside: NDArray[np.bool_], family: Family) -> str:
     outside, support = y[~inside], family.support
     if not np.isfinite(y).all():
         return "Leave those rows out, or correct them"
+    if support.advice:
+        return support.advice
     if support.two_levels:
         values = np.unique(y)
         if len(values) == 2:

@@ -43,6 +43,8 @@ class Support:
         Whether responses are categories: a column's values, which stand for 0, 1, 2, …
     ordered : bool
         Whether these are in an order.
+    advice : str
+        What to do about responses elsewhere, for messages; general words unless given.
     """
 
     words: str
@@ -52,6 +54,7 @@ class Support:
     two_levels: bool = False
     categories: bool = False
     ordered: bool = True
+    advice: str = ""
 
     @property
     def counts(self) -> bool:
@@ -244,12 +247,14 @@ class Family:
     information : callable or None
         ``information([trials,] **parameters)``: expected information of a row about the first parameter's inner
         coordinate. Where it is not known, and for other parameters, curvature does.
+    zeros_by : str
+        The parameter that is the probability of zeros of its own; none unless given.
     needs_trials : bool
         Whether the response must state its trials.
     log_response : bool
         Whether location and scale are those of the response's logarithm.
     has_variance : bool
-        Whether the response has a variance whatever the parameters are.
+        Whether the response has a mean and a variance whatever the parameters are.
     design_effect : callable
         ``design_effect(trials, **parameters)``: the variance of a response out of trials over that of independent
         ones.
@@ -325,6 +330,7 @@ class Family:
     known_between: Callable[..., tuple[Array, Array]] | None = None
     probabilities: Callable[..., Array] | None = None
     information: Callable[..., Array] | None = None
+    zeros_by: str = ""
     needs_trials: bool = False
     log_response: bool = False
     has_variance: bool = True

@@ -14,7 +14,12 @@ from hierbayes.kinds import NUMBER, POSITIVE, NumberRow, ParameterValues, Positi
 from hierbayes.priors import Prior
 from hierbayes.special import LOG_ROOT_2PI
 
-ANGLE = Support("an angle in radians, from −π to π", lambda y, trials: np.abs(y) <= np.pi)
+ANGLE = Support(
+    "an angle in radians, from −π to π",
+    lambda y, trials: np.abs(y) <= np.pi,
+    advice="Angles in degrees are to be made radians, numpy.deg2rad(y), and those beyond π to be taken back by turns: "
+    "(y + π) % (2π) − π",
+)
 LARGE = 20.0  # kappa from which on the asymptotic series of Bessel functions are exact to rounding
 MOST = 1e6  # kappa beyond which a von Mises variable is normal to rounding
 
@@ -101,6 +106,7 @@ FAMILY = Family(
     simulate=simulate,
     cdf=cdf,
     information=information,
+    has_variance=False,
     equation="VonMises(mu, kappa)",
     place=35,
 )

@@ -245,7 +245,9 @@ def _with(
     def of_y_alone(y: Array, *trials: Any) -> Array:
         y = np.asarray(y)
         inside = y > 0
-        return np.where(inside, base.of_y_alone(np.where(inside, y, 1.0), *trials), 0.0)
+        found = np.zeros(np.shape(y))
+        found[inside] = base.of_y_alone(y[inside], *(np.broadcast_to(n, y.shape)[inside] for n in trials))
+        return found
 
     def response(y: Array) -> Array:
         with np.errstate(divide="ignore"):  # a zero's logarithm is what the row function knows it by
@@ -260,6 +262,7 @@ def _with(
         "tails": None,
         "information": None,
         "own_in_mean": (*base.own_in_mean, added.name),
+        "zeros_by": added.name,
         "mean_of": "multiple",
         "threshold": False,
         "summed": False,

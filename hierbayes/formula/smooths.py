@@ -322,8 +322,9 @@ def _why_no_basis(kind: str) -> str:
         "gp": "; a Gaussian process is gp(x)",
         "ad": "",
     }
-    known = ", ".join(f'"{name}" ({basis.words})' for name, basis in BASES.items())
-    return f'there is no basis "{kind}"{ways.get(kind, "")}; there are {known}'
+    known = [f'"{name}" ({basis.words})' for name, basis in BASES.items()]
+    known += ['"re" (levels of a factor)', '"fs" (a curve a level of a factor)']
+    return f'there is no basis "{kind}"{ways.get(kind, "")}; there are {", ".join(known)}'
 
 
 def _why_too_many(kind: str) -> str:

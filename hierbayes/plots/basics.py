@@ -10,7 +10,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from hierbayes.data.design import Design
+from hierbayes.data.design import MEAN, Design
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -20,32 +20,21 @@ BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", 
 OWN: dict[str, Any] = {"marker": "o", "color": VERMILLION, "markerfacecolor": "white", "linestyle": "none"}
 POOLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markeredgecolor": "white", "linestyle": "none"}
 OKABE_ITO = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
-SCALES = {
-    "identity": "{}",
-    "log": "log mean of {}",
-    "logit": "log odds of {}",
-    "probit": "probit of {}",
-    "cloglog": "complementary log-log of {}",
-    "inverse": "inverse mean of {}",
-    "cauchit": "cauchit of {}",
-    "softplus": "inverse softplus of the mean of {}",
-    "squareplus": "inverse squareplus of the mean of {}",
-    "sqrt": "root of the mean of {}",
-    "1/mu^2": "1/mean² of {}",
-    "logm1": "log (mean − 1) of {}",
-}
 CROWD = 1000  # from so many points on they are drawn small and see-through
 
 
-def axis_words(spec: ModelSpec, effect: str) -> str:
+def axis_words(spec: ModelSpec, effect: str, parameter: str = MEAN) -> str:
     """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
+    if parameter != MEAN:
+        link = spec.parameter_link(parameter).name
+        return f"{effect} ({parameter}{'' if link == 'identity' else f', {link} scale'})"
     response = spec.layout.response
     if spec.family.origin:
         return f"{effect} (latent {response.name})"
     two = response.levels is not None and not spec.family.support.categories
     name = f"{response.name} = {response.levels[1]}" if two and response.levels else response.name
     name = f"log {name}" if spec.family.log_response else name
-    return f"{effect} ({SCALES[spec.link_name].format(name)})"
+    return f"{effect} ({spec.link.words.format(name)})"
 
 
 def response_words(spec: ModelSpec, score: bool = False) -> str:

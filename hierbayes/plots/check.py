@@ -64,8 +64,9 @@ def plot_check(
     censored = spec.family.known_between is not None
     panels = [] if censored else _simulated(spec, design, posterior, min(draws, 200), seed, names)
     panels.append(partial(draw_quantile, found=found))
-    panels.append(partial(draw_fitted, found=found, spec=spec))
-    panels.append(partial(draw_scale, found=found, spec=spec))
+    if found.have_means:
+        panels.append(partial(draw_fitted, found=found, spec=spec))
+        panels.append(partial(draw_scale, found=found, spec=spec))
     for parameter, factor, effect in effects[:EFFECTS_ON_PAGE]:
         options: dict[str, Any] = {"parameter": parameter, "factor": factor, "effect": effect}
         panels.append(partial(draw_levels, spec=spec, posterior=posterior, **options))

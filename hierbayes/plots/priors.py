@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.data.design import Design
 from hierbayes.expect import Simulation, level_means
 from hierbayes.formula import names_in
-from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, SCALES, VERMILLION, wrap
+from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, VERMILLION, wrap
 from hierbayes.prior_summary import implied_effects, shares
 from hierbayes.spec import ModelSpec
 from hierbayes.structures import STRUCTURES
@@ -69,7 +69,7 @@ def plot_prior_predictive(
     plot_prior_groups(simulation, axes[1], label=label)
     family = simulation.spec.family
     words = f"log {label}" if family.log_response else label
-    scale = f"latent {label}" if family.origin else SCALES[simulation.spec.link_name].format(words)
+    scale = f"latent {label}" if family.origin else simulation.spec.link.words.format(words)
     factors = simulation.spec.layout.main.factors
     slopes = any(len(factor.effects) > (factor.intercept is not None) for factor in factors)
     headings = {

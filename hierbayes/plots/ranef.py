@@ -28,6 +28,7 @@ def plot_ranef(
     interval: str | None = None,
     figsize: tuple[float, float] | None = None,
     max_levels: int | None = 60,
+    parameter: str = MEAN,
 ) -> NDArray[Any]:
     """Deviations of the levels from the population: a panel an effect, a row a level.
 
@@ -39,7 +40,7 @@ def plot_ranef(
     spec : ModelSpec
     posterior : xarray.Dataset
     group : str, optional
-        A grouping factor of the mean's formula; the first unless given.
+        A grouping factor of the parameter's formula; the first unless given.
     effects : str or list of str, optional
         The varying effects to show; all unless given.
     prob : float, optional
@@ -50,6 +51,8 @@ def plot_ranef(
         Width and height in inches; made to fit panels and levels unless given.
     max_levels : int or None
         Of more levels the lowest and the highest are shown, half each, and the title says so. None: no limit.
+    parameter : str
+        In whose formula the factor stands.
 
     Returns
     -------
@@ -68,11 +71,11 @@ def plot_ranef(
     >>> [ax.get_xlabel() for ax in plot_ranef(model.spec, posterior)]
     ['Deviation in Intercept (Reaction)', 'Deviation in Days (Reaction)']
     """
-    factor = find_factor(spec, group)
+    factor = find_factor(spec, group, parameter)
     chosen = factor.effects if effects is None else choose_effects(factor, effects)
     thin = get_interval(prob, interval)
     places = [factor.effects.index(effect) for effect in chosen]
-    r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
+    r = flat_draws(posterior, spec.factor_variables(parameter, factor)["r"])
     has, means = factor.has[:, places], r.mean(axis=0)[:, places]
     shown = factor.only(np.flatnonzero(has.any(axis=1)))
     r, has, means = r[:, has.any(axis=1)], has[has.any(axis=1)], means[has.any(axis=1)]
@@ -87,7 +90,7 @@ def plot_ranef(
         for line, width in ((Interval(0.5, thin.kind), 3.0), (thin, 1.0)):
             lower, upper = line.bounds(draws)
             ax.hlines(heights, lower, upper, color=BLUE, linewidth=width, label=str(line))
-        set_text(ax.set_xlabel, f"Deviation in {axis_words(spec, effect)}", 46)
+        set_text(ax.set_xlabel, f"Deviation in {axis_words(spec, effect, parameter)}", 46)
         ax.locator_params(axis="x", nbins=5)  # numbers of neighbouring panels must not meet
         rows.finish(ax)
     head(axes[0, 0], f"Deviations by {factor.name}", rows.note, columns=3)

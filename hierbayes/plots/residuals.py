@@ -10,7 +10,7 @@ from hierbayes.criticism.discrepancies import Scores, level_scores
 from hierbayes.criticism.residuals import Residuals, normal_scores, residuals
 from hierbayes.data.design import MEAN, Design, prefix_of
 from hierbayes.data.factors import Factor
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, VERMILLION, finish, ink, new_axes, points
 from hierbayes.spec import ModelSpec
 
@@ -56,6 +56,11 @@ def plot_residuals(
     if kind not in RESIDUAL_KINDS:
         raise DataError(f"kind must be one of {', '.join(RESIDUAL_KINDS)}; got {kind!r}")
     found = residuals(spec, design, posterior, draws, seed)
+    if kind != "quantile" and not found.have_means:
+        raise UnsupportedError(
+            f"responses of family {spec.family.name!r} have no means to draw residuals against; kind='quantile' "
+            "needs none"
+        )
     ax = ax or new_axes(figsize or (6.0, 4.5))
     if kind == "quantile":
         draw_quantile(ax, found)

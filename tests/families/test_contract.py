@@ -192,6 +192,8 @@ def test_a_record_is_complete(name):
     assert family.name == name
     assert all(parameter.words for parameter in family.parameters)
     assert family.parameters[0].name in family.equation
+    if family.mean is None or family.variance is None:
+        assert not family.has_variance
     assert [p.kind.vector for p in family.parameters] == sorted(p.kind.vector for p in family.parameters)
     rng = np.random.default_rng(1)
     for parameter in family.own:

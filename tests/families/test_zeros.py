@@ -253,3 +253,11 @@ def test_estimates_are_glmmtmbs(family):
         # a posterior mean is apart from the maximum where the likelihood is skew, most so of hu and its intercept
         assert abs(summary.loc[name, "mean"] - estimate) < 0.6 * error, name
         assert_allclose(summary.loc[name, "sd"], error, rtol=0.3, err_msg=name)
+
+
+def test_shares_with_zeros_are_fitted_without_a_word_of_numpys(recwarn):
+    y = np.tile([0.0, 0.2, 0.7], 10)
+    assert hb.Model("y ~ 1", pd.DataFrame({"y": y}), "zero_inflated_beta").fit(
+        draws=50, chains=2, progress=False
+    )
+    assert not [str(w.message) for w in recwarn if issubclass(w.category, RuntimeWarning)]
