@@ -23,6 +23,7 @@ class Pictures(Posterior):
         at: Mapping[str, Any] | None = None,
         kind: str = "mean",
         stacked: bool = False,
+        surface: bool = False,
         groups: Any = "none",
         new_levels: Any = "sample",
         show: str | tuple[str, ...] = ("expected", "predictive", "data"),
@@ -48,6 +49,9 @@ class Pictures(Posterior):
             Of categories their probabilities, a curve each, or the expected score.
         stacked : bool
             Whether the categories' probabilities are stacked, without bands, rather than curves.
+        surface : bool
+            Whether two numbers span a surface, contours of the posterior mean with the training rows as points, rather
+            than curves at three values of the second.
         ax : matplotlib.axes.Axes, optional
             Where to draw; a new figure unless given.
         figsize : tuple of float, optional
@@ -74,6 +78,7 @@ class Pictures(Posterior):
             at=at,
             kind=kind,
             stacked=stacked,
+            surface=surface,
             groups=groups,
             new_levels=new_levels,
             show=show,

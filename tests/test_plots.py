@@ -448,3 +448,29 @@ def test_drawing_leaves_the_settings_as_they_were():
     plot_ranef(model.spec, posterior)
     assert dict(mpl.rcParams) == before
     assert mpl.get_backend() == backend
+
+
+def test_a_surface_is_the_expected_response_over_two_predictors(known_fit):
+    rng = np.random.default_rng(4)
+    rows = pd.DataFrame({"x": rng.normal(size=30), "z": rng.uniform(0, 5, 30), "f": np.tile(["a", "b"], 15)})
+    rows["y"] = rng.normal(size=30)
+    fit = known_fit(hb.Model("y ~ x * z + f", rows), {"b": [1.0, 2.0, 3.0, 0.5, -0.5]})
+    ax = fit.plot_conditional_effects("x:z", surface=True)
+    contours = next(c for c in ax.collections if hasattr(c, "zmin"))
+    names = fit.spec.layout.main.coefficients
+    b = dict(zip(names, [1.0, 2.0, 3.0, 0.5, -0.5], strict=True))
+    corners = [
+        b["Intercept"] + b["x"] * x + b["z"] * z + b["x:z"] * x * z
+        for x in (rows["x"].min(), rows["x"].max())
+        for z in (rows["z"].min(), rows["z"].max())
+    ]
+    np.testing.assert_allclose([contours.zmin, contours.zmax], [min(corners), max(corners)])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("x", "z")
+    assert "at f = a" in ax.get_title(loc="left")
+    for options, words in (
+        ({"variable": "x"}, "over two predictors"),
+        ({"variable": "x", "by": "f"}, "'f' is categorical"),
+        ({"variable": "x", "by": "z", "at": {"f": ["a", "b"]}}, "hold it at one"),
+    ):
+        with pytest.raises(hb.DataError, match=words):
+            fit.plot_conditional_effects(**options, surface=True)

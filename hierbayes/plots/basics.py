@@ -81,9 +81,10 @@ def ink() -> Any:
 def head(ax: Axes, title: str, note: str, columns: int) -> None:
     """Title and legend above the axes, where they hide no level."""
     corner: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
-    legend = ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5)
-    _enlarge(legend)
-    pad = 8 + 14 * -(-len(legend.get_texts()) // columns)
+    entries = len(ax.get_legend_handles_labels()[0])
+    if entries:
+        _enlarge(ax.legend(**corner, ncols=columns, frameon=False, fontsize="small", columnspacing=1.5))
+    pad = 8 + 14 * -(-entries // columns)
     text = wrap(title, 60) + (f"\n{note}" if note else "")
     ax.set_title(text, loc="left", pad=pad, parse_math=False)
 

@@ -32,6 +32,7 @@ from hierbayes.plots.basics import (
     wrap,
 )
 from hierbayes.plots.categories import category_colours, draw_curves, draw_stacked
+from hierbayes.plots.surfaces import draw_surface, surface_grid
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -53,6 +54,7 @@ def plot_conditional_effects(
     at: Mapping[str, Any] | None = None,
     kind: str = "mean",
     stacked: bool = False,
+    surface: bool = False,
     groups: Any = "none",
     new_levels: Any = "sample",
     show: str | tuple[str, ...] = SHOWN,
@@ -84,6 +86,9 @@ def plot_conditional_effects(
         Of categories their probabilities, a curve each, or the expected score.
     stacked : bool
         Whether the categories' probabilities are stacked, without bands, rather than curves.
+    surface : bool
+        Whether two numbers span a surface, contours of the posterior mean with the training rows as points, rather
+        than curves at three values of the second.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure unless given.
     figsize : tuple of float, optional
@@ -103,6 +108,14 @@ def plot_conditional_effects(
     if kind not in ("mean", "score"):
         raise ValueError(f"kind must be mean or score; got {kind!r}")
     request = make_request(spec, kind, groups, new_levels, seed)
+    if surface:
+        grid = surface_grid(spec, data, variable, by, at)
+        ax = ax or new_axes(figsize or (6.4, 4.6))
+        draw_surface(ax, spec, data, flatten(spec, posterior), grid, request, "data" in show)
+        notes = ["posterior mean", *([_held_words(grid)] if grid.held else [])]
+        heading = f"{response_words(spec, kind == 'score')} over {grid.columns[0]} and {grid.columns[1]}"
+        head(ax, heading, "\n".join(wrap(words, 70) for words in notes), columns=1)
+        return ax
     levels = categories_of(spec, request)
     if stacked and not levels:
         raise DataError("stacked=True is for the probabilities of categories; this shows one number")
