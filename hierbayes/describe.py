@@ -135,15 +135,20 @@ def _predictor_words(layout: PredictorLayout) -> str:
         terms = [*terms[: SHOWN_TERMS - 1], f"… ({len(terms)} coefficients)"]
     terms += [f"offset({encoding.text.removeprefix('0 + ')})" for encoding in layout.offsets]
     for factor in layout.factors:
-        if len(factor.effects) > SHOWN_TERMS:
-            terms.append(f"Σ_j r[{factor.name}, j]·z_j ({len(factor.effects)} effects)")
-            continue
-        terms += [
-            f"r[{factor.name}]" if place == factor.intercept else f"r[{factor.name}, {effect}]·{effect}"
-            for place, effect in enumerate(factor.effects)
-        ]
+        own = _level_words(factor)
+        terms += own if factor.members is None else [f"Σ_m w_m·({' + '.join(own)})_m"]
     terms += [f"curve[{curve.label}]" for curve in layout.curves]
     return " + ".join(terms) or "0"
+
+
+def _level_words(factor: Factor) -> list[str]:
+    """What a level's effects add to a row's linear predictor."""
+    if len(factor.effects) > SHOWN_TERMS:
+        return [f"Σ_j r[{factor.name}, j]·z_j ({len(factor.effects)} effects)"]
+    return [
+        f"r[{factor.name}]" if place == factor.intercept else f"r[{factor.name}, {effect}]·{effect}"
+        for place, effect in enumerate(factor.effects)
+    ]
 
 
 def _factor_lines(parameter: str, factor: Factor) -> list[str]:

@@ -138,8 +138,8 @@ def _check_codes(spec: ModelSpec, design: Design) -> None:
     """Level numbers must lie in range: compiled code checks no bounds and would return plausible nonsense."""
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            bound = design.predictors[parameter].factors[factor.name]
-            if len(bound.codes) and not 0 <= bound.codes.min() <= bound.codes.max() < len(factor.levels):
+            codes = design.predictors[parameter].factors[factor.name].all_codes
+            if len(codes) and not 0 <= codes.min() <= codes.max() < len(factor.levels):
                 raise DataError(
                     f"factor {factor.name!r} has rows whose level is not one of its {len(factor.levels)}"
                 )
@@ -259,15 +259,15 @@ def _predictor(
     b, users = _coefficients(pm, spec, parameter, layout)
     factors = []
     for factor in layout.factors:
-        rows = bound.factors[factor.name]
-        codes = _data(pm, spec, f"{parameter}_level_{factor.name}", rows.codes)
-        effects = spec.factor_variables(parameter, factor)["sd"].dims
-        shape = (None, rows.z.shape[1])
-        z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
         r = tied.get((spec.response, parameter, factor.name))
         if r is None:
             r = _group_effects(pm, spec, parameter, factor, centered)
-        factors.append((codes, z, r))
+        effects = spec.factor_variables(parameter, factor)["sd"].dims
+        for rows in bound.factors[factor.name].memberships:
+            codes = _data(pm, spec, f"{parameter}_level_{factor.name}", rows.codes)
+            shape = (None, rows.z.shape[1])
+            z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
+            factors.append((codes, z, r))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:

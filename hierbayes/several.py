@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
 from hierbayes.data.factors import Factor
-from hierbayes.data.levels import Levels, learn_levels
+from hierbayes.data.levels import Levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import correlation_target, resolve_targets, tie_target
@@ -324,17 +324,20 @@ def with_common_levels(
     responses say of it; factors whose effects are correlated with theirs are marked.
     """
     columns: dict[tuple[str, ...], list[str]] = {}
+    factors: dict[tuple[str, ...], Factor] = {}
     for name, spec in specs.items():
         for layout in spec.layout.predictors.values():
             for factor in layout.factors:
+                factors.setdefault(factor.levels.columns, factor)
                 known = columns.setdefault(factor.levels.columns, [])
                 if name not in known:
                     known.append(name)
     common: dict[tuple[str, ...], Levels] = {}
     for own, names in columns.items():
         if len(names) > 1:
-            rows = pd.concat([frames[name][list(own)] for name in names], ignore_index=True)
-            common[own] = learn_levels(own, rows)
+            columns_read = list(factors[own].level_columns)
+            rows = pd.concat([frames[name][columns_read] for name in names], ignore_index=True)
+            common[own] = factors[own].levels_of(rows)
     told = {
         (member.response, member.parameter, tie.group)
         for tie in ties_of(specs)

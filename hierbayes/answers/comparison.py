@@ -76,12 +76,15 @@ def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
         levels = {factor.name: len(factor.levels) for factor in spec.layout.predictors[parameter].factors}
         for name, factor in bound.factors.items():
             known = levels[name]
-            missing = np.array([False] * known + [label is None for label in factor.new])[factor.codes]
+            missing = np.array([False] * known + [label is None for label in factor.new])
             left, right = np.arange(pairs), first + np.arange(pairs)
-            shared = missing[left] & missing[right]
-            codes = factor.codes.copy()
-            codes[right[shared]] = codes[left[shared]]
-            factors[name] = replace(factor, codes=codes)
+            memberships = []
+            for each in factor.memberships:
+                shared = missing[each.codes[left]] & missing[each.codes[right]]
+                codes = each.codes.copy()
+                codes[right[shared]] = codes[left[shared]]
+                memberships.append(replace(each, codes=codes))
+            factors[name] = replace(factor, memberships=tuple(memberships))
         predictors[parameter] = replace(bound, factors=factors)
     return replace(both, predictors=predictors)
 

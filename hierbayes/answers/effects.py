@@ -230,7 +230,7 @@ def _own_levels(spec: ModelSpec, rows: Rows, name: str, request: Request) -> Des
     """The rows as they are, where changing the predictor would put them into other groups."""
     layouts = spec.layout.predictors.values()
     factors = [factor for layout in layouts for factor in layout.factors if factor.name in request.groups]
-    if not any(name in factor.levels.columns for factor in factors):
+    if not any(name in factor.level_columns for factor in factors):
         return None
     return spec.layout.bind_new(rows.frame, request.groups, request.unknown)
 
@@ -240,10 +240,7 @@ def _with_levels(design: Design, own: Design) -> Design:
     predictors = {}
     for parameter, bound in design.predictors.items():
         levels = own.predictors[parameter].factors
-        factors = {
-            name: replace(factor, codes=levels[name].codes, new=levels[name].new)
-            for name, factor in bound.factors.items()
-        }
+        factors = {name: factor.at_levels(levels[name]) for name, factor in bound.factors.items()}
         predictors[parameter] = replace(bound, factors=factors)
     return replace(design, predictors=predictors)
 

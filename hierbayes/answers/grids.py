@@ -87,7 +87,7 @@ def make_grid(
     if by is None and variable not in predictors and variable.count(":") == 1:
         variable, by = (part.strip() for part in variable.split(":"))
     grouping = tuple(
-        c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.levels.columns
+        c for layout in spec.layout.predictors.values() for f in layout.factors for c in f.level_columns
     )
     held = held_values(at)
     axes: dict[str, list[Any]] = {}

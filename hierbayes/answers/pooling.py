@@ -171,7 +171,7 @@ def nested_factors(spec: ModelSpec, design: Design, factor: Factor) -> tuple[Fac
         other
         for other in spec.layout.main.factors
         if other.name != factor.name
-        and other.relations is None  # related levels of different levels here don't stand apart
+        and other.apart  # levels of different levels here
         and is_nested(bound[other.name].codes, bound[factor.name].codes)
     )
 
@@ -332,8 +332,9 @@ def _rest(
     others = []
     for other in layout.factors:
         if (factor is None or other.name != factor.name) and other not in without:
-            rows = bound.factors[other.name]
-            others.append((rows.codes, rows.z, means[spec.factor_variables(parameter, other)["r"].name]))
+            others += bound.factors[other.name].terms(
+                means[spec.factor_variables(parameter, other)["r"].name]
+            )
     return np.asarray(linear_predictor(bound.columns, bound.offset, b, others))
 
 

@@ -200,14 +200,16 @@ def level_blocks(design: Design, groups: Container[str], most: int) -> Iterator[
     Rows of a level follow each other, where one has to be chosen those of the factor with most levels.
     """
     factors = [f for p in design.predictors.values() for name, f in p.factors.items() if name in groups]
-    counts = [len(distinct(factor.codes)[0]) for factor in factors]
+    counts = [len(distinct(factor.all_codes)[0]) for factor in factors]
     order = np.arange(len(design))
     if factors:  # most levels change least often
-        order = np.lexsort([factors[place].codes for place in np.argsort(counts, kind="stable")])
+        order = np.lexsort(
+            [factors[place].memberships[0].codes for place in np.argsort(counts, kind="stable")]
+        )
     waiting = [order]
     while waiting:
         places = waiting.pop()
-        effects = sum(len(distinct(f.codes[places])[0]) * f.z.shape[1] for f in factors)
+        effects = sum(len(distinct(f.rows(places).all_codes)[0]) * f.width for f in factors)
         if len(places) < 2 or effects <= most:
             yield places
         else:
@@ -424,8 +426,8 @@ def linear_predictor_of(
     factors = []
     for factor in layout.factors:
         if (parameter, factor.name) in effects:
-            rows, (levels, r) = bound.factors[factor.name], effects[parameter, factor.name]
-            factors.append((np.searchsorted(levels, rows.codes), rows.z, r))
+            levels, r = effects[parameter, factor.name]
+            factors += bound.factors[factor.name].terms(r, levels)
     base = _population_part(bound, b, len(draws))
     return np.asarray(linear_predictor(bound.x, base, None, factors))
 
@@ -461,7 +463,7 @@ def _effects(
     spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor, request: Request
 ) -> tuple[Codes, Array]:
     """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
-    levels = np.unique(rows.codes)
+    levels = np.unique(rows.all_codes)
     known, q = levels[levels < len(factor.levels)], len(factor.effects)
     reached = rows.reaching(factor)
     r = np.zeros((len(levels), len(reached.effects), len(draws)))
@@ -568,19 +570,30 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             if factor.name not in request.groups:
                 continue
             rows = design.predictors[parameter].factors[factor.name]
-            z = rows.z * (rows.codes >= len(factor.levels))[:, None]
-            if factor.relations is not None and rows.new:
-                sds = np.sqrt(np.maximum(np.diagonal(conditional_levels(factor, rows.new)[1]), 0.0))
-                z = z * sds[np.maximum(rows.codes - len(factor.levels), 0)][:, None]
+            columns = _unknown_columns(factor, rows)
             if parameter == MEAN:
-                total += effect_variance(covariances(spec, parameter, rows.reaching(factor), draws), z)
-            elif parameter in spec.family.own_in_mean and z.any():
+                covariance = covariances(spec, parameter, rows.reaching(factor), draws)
+                for z in columns:
+                    total += effect_variance(covariance, z)
+            elif parameter in spec.family.own_in_mean and any(z.any() for z in columns):
                 raise UnsupportedError(
                     f"the mean of family {spec.family.name!r} depends on {parameter}, which varies by {factor.name!r}: "
                     "only over effects on the first parameter are averages taken, and of some others there are none. "
                     "Take groups='none', or draws of new groups: rows with new labels, output='draws'"
                 )
     return total
+
+
+def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[Array]:
+    """The effects' columns (n, q) of levels that are new, 0 of others; of each of a row's different levels in turn."""
+    found = []
+    for each in rows.different_levels:
+        z = each.z * (each.codes >= len(factor.levels))[:, None]
+        if factor.relations is not None and rows.new:
+            sds = np.sqrt(np.maximum(np.diagonal(conditional_levels(factor, rows.new)[1]), 0.0))
+            z = z * sds[np.maximum(each.codes - len(factor.levels), 0)][:, None]
+        found.append(z)
+    return found
 
 
 def _level_generator(

@@ -185,7 +185,7 @@ def located(
         raise DataError(f"at holds {whole[0]!r}, by which the levels of {factor.name!r} differ; leave it out")
     layout = spec.layout.predictors[parameter]
     known = {*own, *held}
-    groups = tuple(other.name for other in layout.factors if known.issuperset(other.levels.columns))
+    groups = tuple(other.name for other in layout.factors if known.issuperset(other.level_columns))
     request = Request("linear", groups, "sample", 0, parameter=None if parameter == MEAN else parameter)
     found = []
     for combination in itertools.product(*held.values()):

@@ -72,9 +72,9 @@ def row_weights(design: Design | Streamed) -> Array:
 
 
 def structural_factors(spec: ModelSpec, design: Design | Streamed) -> tuple[Factor, ...]:
-    """The grouping factors of the mean's formula that have fewer levels than there are rows, or related ones."""
+    """The factors of the mean's formula with fewer levels than rows, or whose levels are related or share rows."""
     factors = spec.layout.predictors[MEAN].factors
-    return tuple(f for f in factors if len(f.levels) < len(design) or f.relations is not None)
+    return tuple(f for f in factors if len(f.levels) < len(design) or not f.apart)
 
 
 # -- the link's scale -------------------------------------------------------------------------------------------
@@ -137,9 +137,10 @@ def second_moments(design: Design | Streamed, parameter: str, factor: Factor, sh
     """
     if isinstance(design, Streamed):
         return design.second_moments(factor)
-    bound = design.predictors[parameter].factors[factor.name]
-    z = bound.z * np.sqrt(factor.level_variances)[bound.codes][:, None]
-    moments: Array = (z.T * share) @ z
+    moments: Array = np.zeros((len(factor.effects),) * 2)
+    for each in design.predictors[parameter].factors[factor.name].different_levels:
+        z = each.z * np.sqrt(factor.level_variances)[each.codes][:, None]
+        moments += (z.T * share) @ z
     return moments
 
 
@@ -294,7 +295,13 @@ def each_rows(
         if auxiliaries and len(spec.layout.predictors) > 1:
             aux = evaluate_predictors(spec, draws, rows, everybody)[1]
         bound = rows.predictors[MEAN].factors
-        variances = {name: effect_variance(matrices[name], bound[name].z) for name in matrices}
+        variances = {
+            name: sum(
+                (effect_variance(matrix, each.z) for each in bound[name].different_levels),
+                start=np.zeros(eta.shape),
+            )
+            for name, matrix in matrices.items()
+        }
         yield part, RowDraws(eta, variances, aux)
 
 

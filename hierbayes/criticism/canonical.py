@@ -78,7 +78,10 @@ def _integrate(
     rest = log_densities(spec, rows, np.zeros(len(rows)), {}) + trials * (np.log(2.0) if logit else 1.0)
     factors = spec.layout.main.factors
     which = np.stack(
-        [(own[factor.name][bound.factors[factor.name].codes[starts[:-1]], 0] >= 0) for factor in factors]
+        [
+            (own[factor.name][bound.factors[factor.name].memberships[0].codes[starts[:-1]], 0] >= 0)
+            for factor in factors
+        ]
     )
     sds = [draws.values[spec.factor_variables(MEAN, factor)["sd"].name][:, 0] for factor in factors]
     fine, coarse = (np.stack([points[:, 0], logs]) for points, logs in quadrature_rules(1))

@@ -29,6 +29,7 @@ from hierbayes.criticism.products import log_marginal_by_products, log_marginals
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.encoding import describe_rows
+from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
@@ -229,6 +230,11 @@ def logo(
     """
     from hierbayes.criticism.elpd import LOGO, summed
 
+    if _find_group(spec, group)[1].members is not None:
+        raise UnsupportedError(
+            f"a row has several levels of {group!r}, and left out with one of them it would be left out for the others "
+            "too; logo() has no such levels. loo() leaves out rows"
+        )
     labels, codes = group_codes(spec, design, group)
     if any(name == group for _, name in _told_by_others(spec)):
         raise UnsupportedError(
@@ -269,11 +275,17 @@ def logo(
 
 def group_codes(spec: ModelSpec, design: Design, group: str) -> tuple[NDArray[Any], Codes]:
     """Labels of a factor's levels, and the level of each row: (G,), (n,)."""
+    parameter, factor = _find_group(spec, group)
+    return factor.levels.labels, design.predictors[parameter].factors[group].codes
+
+
+def _find_group(spec: ModelSpec, group: str) -> tuple[str, Factor]:
+    """The first formula with a grouping factor of that name, and the factor."""
     names: list[str] = []
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             if factor.name == group:
-                return factor.levels.labels, design.predictors[parameter].factors[group].codes
+                return parameter, factor
             names.append(factor.name)
     have = ", ".join(dict.fromkeys(names)) or "none"
     raise DataError(f"{group!r} is no grouping factor of this model; it has {have}")

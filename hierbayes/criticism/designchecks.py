@@ -145,7 +145,7 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
             "Its standard deviation rests largely on its prior; "
             f"look at {factor.name!r} as a population-level factor too",
         )
-    if levels > 1 and facts.counts.max() == 1 and factor.relations is None:
+    if levels > 1 and facts.counts.max() == 1 and factor.apart:
         binary = spec.family.support.two_levels
         # a count family may want a level a row, for overdispersion; the rows' numbers are whole then
         if _numeric(factor) and (spec.family.own or binary or factor.levels.values[0].dtype.kind == "f"):
@@ -221,7 +221,7 @@ def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
     n, levels = int(facts.counts.sum()), len(factor.levels)
     residual = parameter == MEAN and _spread_unknown(spec)
     # correlations tell effects from residuals
-    told = factor.relations is not None or any(block.parameters for block in factor.structures)
+    told = not factor.apart or any(block.parameters for block in factor.structures)
     effects = int(factor.has.sum())
     if residual and effects > levels > 1 and n <= effects and not told:
         yield Finding(
@@ -256,12 +256,12 @@ def _check_correlations(factor: Factor, bound: BoundFactor) -> Iterator[Finding]
 
 def _together(bound: BoundFactor, i: int, j: int, levels: int) -> bool:
     """Whether the rows of any level tell two effects apart: their columns there are no multiples of each other."""
-    first, second = bound.z[:, i], bound.z[:, j]
-    squares, crossed = (
-        [np.bincount(bound.codes, weights=z * z, minlength=levels) for z in (first, second)],
-        np.bincount(bound.codes, weights=first * second, minlength=levels),
-    )
-    product = squares[0] * squares[1]
+    products = np.zeros((3, levels))
+    for each in bound.memberships:
+        first, second = each.z[:, i], each.z[:, j]
+        pairs = (first * first, second * second, first * second)
+        products += [np.bincount(each.codes, weights=pair, minlength=levels) for pair in pairs]
+    product, crossed = products[0] * products[1], products[2]
     return bool((product - crossed**2 > 1e-9 * product).any())
 
 
@@ -299,13 +299,14 @@ def _cells(inner: Codes, outer: Codes) -> Codes:
 def structure(design: Design | Streamed) -> pd.DataFrame:
     """How each pair of grouping factors stands, by looking at the rows: factor, relation, other, pairs, possible.
 
-    Columns pairs and possible count the combinations of levels that have rows, and all there could be.
+    Columns pairs and possible count the combinations of levels that have rows, and all there could be. A factor of
+    which rows have several levels stands to no other in such a way.
     """
     rows = []
     design = in_memory(design, "how two factors stand to each other")
     seen: dict[str, Codes] = {}
     for bound in design.predictors.values():
-        seen |= {name: rows.codes for name, rows in bound.factors.items()}
+        seen |= {name: rows.codes for name, rows in bound.factors.items() if len(rows.memberships) == 1}
     for (first, inner), (second, outer) in combinations(seen.items(), 2):
         words = relation(inner, outer)
         if words == "contains":
@@ -316,7 +317,7 @@ def structure(design: Design | Streamed) -> pd.DataFrame:
 
 
 def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
-    for first, second in combinations(factors, 2):
+    for first, second in combinations([factor for factor in factors if factor.members is None], 2):
         if set(first.levels.columns) & set(second.levels.columns):
             if relation(bound[first.name].codes, bound[second.name].codes) == "the same":
                 yield _aliased(first, second)

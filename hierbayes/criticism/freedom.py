@@ -81,10 +81,11 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     blocks = [sparse.diags(own)]
     for factor in layout.factors:
         rows, q = bound.factors[factor.name], len(factor.effects)
-        at = np.arange(len(rows.codes))
+        at = np.arange(len(bound.offset))
         each = [
-            sparse.csr_matrix((z, (at, rows.codes * q + j)), (len(at), len(factor.levels) * q))
-            for j, z in enumerate(rows.z.T)
+            sparse.csr_matrix((z, (at, one.codes * q + j)), (len(at), len(factor.levels) * q))
+            for one in rows.memberships
+            for j, z in enumerate(one.z.T)
         ]
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]

@@ -86,12 +86,12 @@ def own_levels(spec: ModelSpec, design: Design, places: Codes) -> Own:
     own: Own = {}
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            codes = design.predictors[parameter].factors[factor.name].codes
-            levels, inside = np.unique(codes[places], return_counts=True)
-            alone = inside == np.bincount(codes, minlength=len(factor.levels))[levels]
-            if not factor.by_own_rows:
-                alone[:] = False
-            own[parameter, factor.name] = levels[alone], len(factor.effects)
+            alone = np.empty(0, dtype=np.int64)
+            if factor.by_own_rows:
+                codes = design.predictors[parameter].factors[factor.name].codes
+                levels, inside = np.unique(codes[places], return_counts=True)
+                alone = levels[inside == np.bincount(codes, minlength=len(factor.levels))[levels]]
+            own[parameter, factor.name] = alone, len(factor.effects)
     return own
 
 
@@ -135,10 +135,10 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
     terms = []
     for factor in layout.factors:
         here = bound.factors[factor.name]
-        levels, codes = np.unique(here.codes, return_inverse=True)
+        levels = np.unique(here.all_codes)
         r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
         r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
-        terms.append((codes, here.z, r))
+        terms += here.terms(r, levels)
     eta = linear_predictor(bound.columns, bound.offset, b, terms)
     return np.broadcast_to(eta, (len(draws), len(rows)))
 

@@ -232,8 +232,9 @@ def density_without(spec: ModelSpec, draws: Draws, design: Design, place: int) -
 
 
 def smallest_group(design: Design, place: int) -> Codes:
-    """The rows of a row's level of the factor with the fewest rows there; the row alone where there are no factors."""
-    codes = [bound.codes for predictor in design.predictors.values() for bound in predictor.factors.values()]
+    """The rows of a row's level of the factor with the fewest rows there; the row alone where it has no one level."""
+    factors = [bound for predictor in design.predictors.values() for bound in predictor.factors.values()]
+    codes = [bound.codes for bound in factors if len(bound.memberships) == 1]
     groups = [np.flatnonzero(each == each[place]) for each in codes]
     return min(groups, key=len, default=np.array([place]))
 

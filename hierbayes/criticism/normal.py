@@ -76,17 +76,20 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     layout, bound = spec.layout.predictors[MEAN], rows.predictors[MEAN]
     b, p = population_coefficients(spec, MEAN, draws.values), bound.columns.shape[1]
     blocks = [] if b is None else [b.T]
-    places = [np.broadcast_to(np.arange(p), bound.columns.shape)]
+    places, columns = [np.broadcast_to(np.arange(p), bound.columns.shape)], [bound.columns]
     first = p
     for factor in layout.factors:
-        q, codes = len(factor.effects), bound.factors[factor.name].codes
-        here = np.bincount(codes, minlength=len(factor.levels)) > 0
+        q, rows_of = len(factor.effects), bound.factors[factor.name]
+        here = np.bincount(rows_of.all_codes, minlength=len(factor.levels)) > 0
         if without is not None:
             here &= ~without[factor.name]
         r = draws.values[spec.factor_variables(MEAN, factor)["r"].name]
         blocks.append((r if here.all() else r[:, here]).reshape(len(r), -1).T)
-        number = np.where(here, first + (np.cumsum(here) - 1) * q, -1)[codes][:, None]
-        places.append(np.where(number >= 0, number + np.arange(q), -1))
+        starts = np.where(here, first + (np.cumsum(here) - 1) * q, -1)
+        for each in rows_of.memberships:
+            number = starts[each.codes][:, None]
+            places.append(np.where(number >= 0, number + np.arange(q), -1))
+            columns.append(each.z)
         first += int(here.sum()) * q
     table = np.ascontiguousarray(np.concatenate([np.empty((0, len(draws))), *blocks]))
     y = np.log(rows.y) if spec.family.log_response else rows.y
@@ -94,7 +97,7 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     return Sums(
         table,
         np.concatenate(places, axis=1),
-        np.concatenate([bound.columns, *(bound.factors[f.name].z for f in layout.factors)], axis=1),
+        np.concatenate(columns, axis=1),
         y - bound.offset,
         weights,
         -weights * y if spec.family.log_response else np.zeros(len(rows)),

@@ -93,7 +93,7 @@ def log_marginals_by_products(
 
 def effects_of(bound: BoundPredictor) -> int:
     """How many effects the rows' levels have."""
-    return sum(len(distinct(factor.codes)[0]) * factor.z.shape[1] for factor in bound.factors.values())
+    return sum(len(distinct(factor.all_codes)[0]) * factor.width for factor in bound.factors.values())
 
 
 def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[Columns, Codes]:
@@ -105,14 +105,14 @@ def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[
     owners = [np.empty(0, dtype=np.int64)]
     count = 0
     for factor in spec.layout.main.factors:
+        numbers[factor.name] = np.full((len(factor.levels), len(factor.effects)), -1)
+        if not factor.by_own_rows:
+            continue
         codes = design.main.factors[factor.name].codes
         low, high = np.full(len(factor.levels), groups.max() + 1), np.full(len(factor.levels), -1)
         np.minimum.at(low, codes, groups)
         np.maximum.at(high, codes, groups)
         own, q = np.flatnonzero((low == high) & (low >= 0)), len(factor.effects)
-        if not factor.by_own_rows:
-            own = own[:0]
-        numbers[factor.name] = np.full((len(factor.levels), q), -1)
         numbers[factor.name][own] = count + np.arange(len(own) * q).reshape(-1, q)
         owners.append(np.repeat(low[own], q))
         count += len(own) * q
@@ -127,7 +127,7 @@ def integrated_effects(spec: ModelSpec, design: Design, groups: Codes) -> tuple[
 
 def columns_of_rows(bound: BoundPredictor, columns: Columns) -> Codes:
     """Which integrated effects each row has: (n, J), −1 for none."""
-    each = [columns[name][bound.factors[name].codes] for name in columns]
+    each = [columns[name][one.codes] for name in columns for one in bound.factors[name].memberships]
     return np.concatenate([np.empty((len(bound.offset), 0), dtype=np.int64), *each], axis=1)
 
 

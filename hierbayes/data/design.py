@@ -29,7 +29,7 @@ from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.stated import Stated, Unstated
 from hierbayes.data.tables import read_columns
-from hierbayes.errors import DataError, DataWarning
+from hierbayes.errors import DataError, DataWarning, UnsupportedError
 from hierbayes.formula import Formula, names_in
 
 Array = NDArray[np.float64]
@@ -232,9 +232,10 @@ class Layout:
             encoding for layout in layouts for encoding in (layout.common, *layout.needed_offsets)
         ]
         encodings += [encoding for factor in factors for encoding in factor.encodings]
+        encodings += [weight for factor in factors if factor.members for weight in factor.members.weights]
         own = () if self.response.sets is None else (self.response.sets.column,)
         predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
-        return predictors, distinct(factor.levels.columns for factor in factors if factor.name not in unknown)
+        return predictors, distinct(factor.level_columns for factor in factors if factor.name not in unknown)
 
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
@@ -327,7 +328,7 @@ class Layout:
         for name, layout in self.predictors.items():
             for factor in layout.factors:
                 if factor.name in known and bound[name].factors[factor.name].new:
-                    near = factor.levels.near_matches(frame)
+                    near = factor.near_matches(frame)
                     found |= {(column, value): match for column, value, match in near}
         for column in dict.fromkeys(column for column, _ in found):
             own = [(value, match) for (name, value), match in found.items() if name == column]
@@ -342,25 +343,106 @@ class Layout:
 
 
 @dataclass(frozen=True, eq=False)
+class Membership:
+    """The level of each row, or one of several that it has.
+
+    Attributes
+    ----------
+    codes : ndarray of int, (n,)
+        Level of each row: below G a known level, from G on the new levels of the factor's rows.
+    z : ndarray, (n, q)
+        The varying effects' columns, times what the level weighs; those of new times behind all others.
+    """
+
+    codes: Codes
+    z: Array
+
+    def rows(self, part: slice | Codes) -> "Membership":
+        """The same for some of the rows: a slice, or their places."""
+        return Membership(self.codes[part], self.z[part])
+
+
+@dataclass(frozen=True, eq=False)
 class BoundFactor:
     """One grouping factor over given rows.
 
     Attributes
     ----------
-    codes : ndarray of int, (n,)
-        Level of each row: below G a known level, from G on the new levels in `new`.
-    z : ndarray, (n, q)
-        The varying effects' columns; those of new times behind all others.
+    memberships : tuple of Membership
+        One, unless rows have several levels.
     new : tuple
         Labels of the new levels, each a tuple of the columns' values; None for a row whose level is missing.
     beyond : mapping of int to ndarray
         Times that training didn't have, by the number of the factor's block.
     """
 
-    codes: Codes
-    z: Array
+    memberships: tuple[Membership, ...]
     new: tuple[Any, ...] = ()
     beyond: Mapping[int, Array] = MappingProxyType({})
+
+    @property
+    def _only(self) -> Membership:
+        if len(self.memberships) > 1:
+            raise UnsupportedError(
+                "this takes each row to have one level, and there is a factor mm(…) of which rows have several; "
+                "ranef(), varcorr(), icc(), predict(), loo() and what is made of them know such rows"
+            )
+        return self.memberships[0]
+
+    @property
+    def codes(self) -> Codes:
+        """The one level of each row: (n,)."""
+        return self._only.codes
+
+    @property
+    def z(self) -> Array:
+        """The columns of the one level's effects: (n, q)."""
+        return self._only.z
+
+    @property
+    def width(self) -> int:
+        """How many effects' columns there are."""
+        return self.memberships[0].z.shape[1]
+
+    @property
+    def all_codes(self) -> Codes:
+        """The levels of all rows, a row several times if it has several."""
+        if len(self.memberships) == 1:
+            return self.memberships[0].codes
+        return np.concatenate([membership.codes for membership in self.memberships])
+
+    def terms(self, r: Any, levels: Codes | None = None) -> list[tuple[Codes, Array, Any]]:
+        """What `linear_predictor` adds up, from effects (…, L, q) of all levels or of some, ascending: (L,)."""
+        return [
+            (each.codes if levels is None else np.searchsorted(levels, each.codes), each.z, r)
+            for each in self.memberships
+        ]
+
+    @cached_property
+    def different_levels(self) -> tuple[Membership, ...]:
+        """The memberships, where a level that a row has twice is one with the weight of both, and then one without.
+
+        So that a row's levels are independent, and variances add up.
+        """
+        found = [self.memberships[0]]
+        for each in self.memberships[1:]:
+            z = each.z.copy()
+            for place, before in enumerate(found):
+                same = before.codes == each.codes
+                found[place] = replace(before, z=before.z + np.where(same[:, None], z, 0.0))
+                z[same] = 0.0
+            found.append(Membership(each.codes, z))
+        return tuple(found)
+
+    def at_levels(self, other: "BoundFactor") -> "BoundFactor":
+        """The same columns at the levels of as many other rows."""
+        pairs = zip(self.memberships, other.memberships, strict=True)
+        memberships = tuple(Membership(theirs.codes, own.z) for own, theirs in pairs)
+        return replace(self, memberships=memberships, new=other.new)
+
+    def rows(self, part: slice | Codes) -> "BoundFactor":
+        """The same for some of the rows: a slice, or their places."""
+        return replace(self, memberships=tuple(each.rows(part) for each in self.memberships))
 
     def reaching(self, factor: Factor) -> Factor:
         """The factor with an effect for each column of z."""
@@ -398,9 +480,7 @@ class BoundPredictor:
 
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
-        factors = {
-            name: BoundFactor(f.codes[part], f.z[part], f.new, f.beyond) for name, f in self.factors.items()
-        }
+        factors = {name: factor.rows(part) for name, factor in self.factors.items()}
         return BoundPredictor(
             self.x[part], self.offset[part], factors, self.penalised[part], self.stairs[part]
         )
@@ -540,26 +620,33 @@ def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFra
 
 
 def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
-    """As for rows that all miss their level: each has a new one of its own."""
-    codes = len(factor.levels) + np.arange(len(frame), dtype=np.int64)
+    """As for rows that all miss their levels: each has new ones of its own."""
     z, beyond = factor.bind(frame)
-    return BoundFactor(codes, z, (None,) * len(frame), beyond)
+    weighed = factor.weighed_columns(frame, z)
+    codes = len(factor.levels) + np.arange(len(frame) * len(weighed), dtype=np.int64).reshape(len(frame), -1)
+    memberships = tuple(Membership(each, z) for each, z in zip(codes.T, weighed, strict=True))
+    return BoundFactor(memberships, (None,) * codes.size, beyond)
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """Level numbers with new levels numbered after the known ones; a missing value is a level of its own."""
-    codes, (z, beyond) = factor.levels.codes(frame), factor.bind(frame)
+    codes, (z, beyond) = factor.codes(frame), factor.bind(frame)
     if factor.kinds is not None:
-        factor.kinds.check(factor.levels, codes, frame)
-    if codes.min(initial=0) >= 0:
-        return BoundFactor(codes, z, (), beyond)
+        factor.kinds.check(factor.levels, codes[:, 0], frame)
     new: dict[Any, int] = {}
-    codes = codes.copy()
-    columns = [frame[name].to_numpy() for name in factor.levels.columns]
-    for row in np.flatnonzero(codes < 0):
-        label = None if codes[row] == MISSING else tuple(column[row] for column in columns)
-        key = (row,) if label is None else ("level", *label)
-        codes[row] = len(factor.levels) + new.setdefault(key, len(new))
-    assert NEW not in codes
+    if codes.min(initial=0) < 0:
+        codes = codes.copy()
+        columns = [frame[name].to_numpy() for name in factor.level_columns]
+        for row, place in np.argwhere(codes < 0).tolist():
+            own = columns if factor.members is None else [columns[place]]
+            label = None if codes[row, place] == MISSING else tuple(column[row] for column in own)
+            key = (row, place) if label is None else ("level", *label)
+            codes[row, place] = len(factor.levels) + new.setdefault(key, len(new))
+        assert NEW not in codes
     labels = tuple(None if key[0] != "level" else key[1:] for key in new)
-    return BoundFactor(codes, z, labels, beyond)
+    weighed = factor.weighed_columns(frame, z)
+    return BoundFactor(
+        tuple(Membership(np.ascontiguousarray(each), z) for each, z in zip(codes.T, weighed, strict=True)),
+        labels,
+        beyond,
+    )

@@ -15,6 +15,7 @@ from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
 from hierbayes.data.margins import Columns, draft_columns
+from hierbayes.data.members import Members, learn_member_levels, learn_members
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
 from hierbayes.data.relations import Relations, read_relations
@@ -99,6 +100,8 @@ class Factor:
         The known covariance between levels; None where they are independent.
     told_by_others : bool
         Whether an ID correlates its effects with some on other responses, whose rows then say something of them.
+    members : Members or None
+        Where a row's levels stand and what they weigh; None where each has one.
     """
 
     levels: Levels
@@ -109,11 +112,45 @@ class Factor:
     kinds: LevelKinds | None = None
     relations: Relations | None = None
     told_by_others: bool = False
+    members: Members | None = None
 
     @property
     def by_own_rows(self) -> bool:
         """Whether nothing but a level's own rows says more of its effects than their distribution does."""
-        return self.relations is None and not self.told_by_others
+        return self.apart and not self.told_by_others
+
+    @property
+    def apart(self) -> bool:
+        """Whether levels are neither related nor share rows."""
+        return self.relations is None and self.members is None
+
+    @property
+    def level_columns(self) -> tuple[str, ...]:
+        """The columns of the data that say what levels a row has."""
+        return self.levels.columns if self.members is None else self.members.columns
+
+    def levels_of(self, frame: pd.DataFrame) -> Levels:
+        """The levels that other rows have, in one order."""
+        learn = learn_levels if self.members is None else learn_member_levels
+        return learn(self.level_columns, frame)
+
+    def codes(self, frame: pd.DataFrame) -> Codes:
+        """The levels of each row by number, as `Levels.codes` gives them, one or several: (n, M)."""
+        if self.members is not None:
+            return self.members.codes(self.levels, frame)
+        return self.levels.codes(frame)[:, None]
+
+    def weighed_columns(self, frame: pd.DataFrame, z: Array) -> list[Array]:
+        """The columns Z of rows (n, q) times what each of a row's levels weighs: M of them."""
+        if self.members is None:
+            return [z]
+        return [z * weight[:, None] for weight in self.members.weigh(frame).T]
+
+    def near_matches(self, frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
+        """New levels that are written almost like known ones: the column, the new one and the known one."""
+        if self.members is not None:
+            return self.members.near_matches(self.levels, frame)
+        return self.levels.near_matches(frame)
 
     @cached_property
     def root(self) -> Array:
@@ -161,8 +198,14 @@ class Factor:
         return self.kinds.levels[:, None] == self.kinds.effects
 
     def rows(self) -> pd.DataFrame:
-        """The columns that say what a level is, its kind among them, with a row for each level."""
+        """The columns that say what a level is, its kind among them, with a row for each level.
+
+        Where rows have several levels, that one is all of them.
+        """
         found = self.levels.rows()
+        if self.members is not None:
+            (values,) = found.columns
+            return pd.DataFrame(dict.fromkeys(self.members.columns, found[values]))
         if self.kinds is not None:
             found[self.kinds.column] = pd.Index(self.kinds.values)[self.kinds.levels]
         return found
@@ -239,6 +282,8 @@ class Factor:
         own, together = self.columns.scales, np.square(self.columns.sizes)
         if self.relations is not None:
             own, together = own * self.relations.size**0.5, together * self.relations.size
+        if self.members is not None:
+            own, together = own * self.members.size, together * self.members.size**2
         if self.kinds is not None:
             own, together = self.kinds.scales(self.columns.spread), together / self.kinds.shares
         return np.array(
@@ -362,17 +407,22 @@ def learn_factors(
 
     `matrices` are the known covariances between levels, by their names.
     """
-    terms: dict[tuple[str, ...], list[GroupTerm]] = {}
+    terms: dict[tuple[tuple[str, ...], bool], list[GroupTerm]] = {}
     for term in formula.groups:
-        key = next((k for k in terms if set(k) == set(term.factor)), term.factor)
+        several = term.grouping.several
+        key = next(
+            (k for k in terms if set(k[0]) == set(term.factor) and k[1] == several), (term.factor, several)
+        )
         terms.setdefault(key, []).append(term)
-        if term.grouping != terms[key][0].grouping:
+        if term.grouping != terms[key][0].grouping or (several and term.factor != key[0]):
             reason = (
-                f"{terms[key][0]} says something else of the levels of {':'.join(key)!r}; make a copy of the column "
+                f"{terms[key][0]} says something else of the levels of {':'.join(key[0])!r}; make a copy of the column "
                 "under another name for one of them"
             )
             raise FormulaError(caret(formula.text, term.position, reason))
-    factors = [(group, _merge(formula, columns, group, frame, intercept)) for columns, group in terms.items()]
+    factors = [
+        (group, _merge(formula, columns, group, frame, intercept)) for (columns, _), group in terms.items()
+    ]
     return tuple(_relate(formula, group[0], factor, matrices) for group, factor in factors)
 
 
@@ -421,10 +471,12 @@ def _merge(
             encodings.append(encoding)
     made = tuple(encodings)
     learnt = draft_columns(related, len(effects), lambda: _matrix(made, frame))
-    levels = learn_levels(columns, frame)
+    grouping = terms[0].grouping
+    levels = (learn_member_levels if grouping.several else learn_levels)(columns, frame)
+    members = learn_members(grouping, columns, frame) if grouping.several else None
     plain = [encoding for encoding in made if isinstance(encoding, Encoding)]
-    kinds = learn_kinds(levels, plain, terms[0].grouping, frame)
-    return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds)
+    kinds = learn_kinds(levels, plain, grouping, frame)
+    return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds, members=members)
 
 
 def _check_effects(

@@ -55,13 +55,25 @@ def factor_facts(bound: BoundFactor, levels: int) -> FactorFacts:
     levels : int
         G.
     """
-    q = bound.z.shape[1]
+    q = bound.width
     low, high = np.full((q, levels), np.inf), np.full((q, levels), -np.inf)
+    codes, z = _each_level(bound)
     for effect in range(q):
-        column = bound.z[:, effect]
+        column = z[:, effect]
         if column.min() == column.max():  # an intercept: no need to look at every row
             low[effect] = high[effect] = column[0]
         else:
-            np.minimum.at(low[effect], bound.codes, column)
-            np.maximum.at(high[effect], bound.codes, column)
-    return FactorFacts(np.bincount(bound.codes, minlength=levels), low.T, high.T, spread_of(bound.z))
+            np.minimum.at(low[effect], codes, column)
+            np.maximum.at(high[effect], codes, column)
+    return FactorFacts(np.bincount(codes, minlength=levels), low.T, high.T, spread_of(z))
+
+
+def _each_level(bound: BoundFactor) -> tuple[NDArray[np.int64], Array]:
+    """The level of each row with its columns, a row with several levels once for each that weighs anything."""
+    if len(bound.memberships) == 1:
+        return bound.codes, bound.z
+    codes, z = (
+        np.concatenate(parts) for parts in zip(*((m.codes, m.z) for m in bound.different_levels), strict=True)
+    )
+    weighing = z.any(axis=1)
+    return codes[weighing], z[weighing]

@@ -187,7 +187,7 @@ def _column_codes(column: pd.Series, values: pd.Index) -> Codes:
 
 def _comparable(name: str, index: pd.Index, values: pd.Index) -> pd.Index:
     """New values in a form that can equal the training values, or an error where, say, text stands for numbers."""
-    if _kind(index) == _kind(values) or not len(index):
+    if kind_of_values(index) == kind_of_values(values) or not len(index):
         return index
     spelt = {spelling: value for value in values for spelling in _spellings(value)}
     same = {(type(value), value) for value in values.astype(object)}
@@ -201,7 +201,8 @@ def _comparable(name: str, index: pd.Index, values: pd.Index) -> pd.Index:
     return index.astype(object)
 
 
-def _kind(values: pd.Index) -> str:
+def kind_of_values(values: pd.Index) -> str:
+    """What values are, in a word, all numbers alike: ``"number"``, ``"string"``."""
     numbers = ("integer", "floating", "mixed-integer-float")
     inferred = values.inferred_type
     return "number" if inferred in numbers else inferred

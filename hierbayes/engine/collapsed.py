@@ -79,6 +79,9 @@ class Collapsed:
             )
         if not (has_one_sigma(spec) or knows_sigma(spec)):
             return "sigma has a formula of its own"
+        several = next((factor for factor in spec.layout.main.factors if factor.members is not None), None)
+        if several is not None:
+            return f"each row has several levels of {several.name}"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -359,12 +362,14 @@ def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
     bound = design.predictors[parameter].factors[factor.name]
     if factor.relations is not None:
         return _related(spec, factor, bound, parameter)
+    memberships = [(each.codes, factor.map.inner_columns(each.z)) for each in bound.memberships]
     return Factor(
-        codes=bound.codes,
-        Z=factor.map.inner_columns(bound.z),
+        codes=memberships[0][0],
+        Z=memberships[0][1],
         n_levels=len(factor.levels),
         sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
         structured=tuple(_blocks(spec, factor, parameter)),
+        more=tuple(memberships[1:]),
     )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN, BoundFactor, BoundPredictor, Design, Layout
+from hierbayes.data.design import MEAN, BoundFactor, BoundPredictor, Design, Layout, Membership
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts
 from hierbayes.data.sources import Source
@@ -78,7 +78,7 @@ class Streamed:
         predictor = self.layout.main
         none = np.zeros(0)
         factors = {
-            factor.name: BoundFactor(np.zeros(0, np.int64), np.zeros((0, len(factor.effects))))
+            factor.name: BoundFactor((Membership(np.zeros(0, np.int64), np.zeros((0, len(factor.effects)))),))
             for factor in predictor.factors
         }
         bound = BoundPredictor(

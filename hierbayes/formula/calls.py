@@ -43,7 +43,10 @@ _WAYS_OUT = (
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
     | dict.fromkeys(("me", "mi", "ar", "ma", "arma", "car"), "brms's special terms are not supported")
-    | dict.fromkeys(("gr", "mm"), "gr() and mm() are not supported")
+    | {
+        "gr": "it stands right of a bar: (1 | gr(g, by=z))",
+        "mm": "it stands right of a bar: (1 | mm(g1, g2))",
+    }
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')
     | {
         "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",

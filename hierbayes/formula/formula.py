@@ -8,7 +8,7 @@ from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
-from hierbayes.formula.grouping import Grouping, matrix_places, read_grouping
+from hierbayes.formula.grouping import GROUPINGS, Grouping, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -59,7 +59,7 @@ class GroupTerm:
     identifier : str
         The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
     grouping : Grouping
-        How the levels stand to each other, as ``gr()`` says it.
+        How the levels stand to each other and to the rows, as ``gr()`` and ``mm()`` say it.
     """
 
     effects: str
@@ -78,7 +78,7 @@ class GroupTerm:
         """Canonical text."""
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
         bar = f"|{self.identifier}|" if self.identifier else bar
-        factor = self.grouping.written(":".join(map(quote, self.factor)))
+        factor = self.grouping.written(self.factor)
         return f"{name}({_implicit(self.effects)} {bar} {factor})"
 
 
@@ -493,7 +493,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
     for part, grouping in _factor_sum(group.right, effects, group.identifier):
         for term in expand(part):
             factor = tuple(column.name for column in term if isinstance(column, Name))
-            key = (effects.key, frozenset(factor))
+            key = (effects.key, frozenset(factor), grouping.several)
             if key in seen:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
@@ -517,9 +517,9 @@ def _coordinates(item: Node, structure: str) -> tuple[Node, ...]:
 
 
 def _factor_sum(node: Node, effects: Terms, identifier: str) -> list[tuple[Node, Grouping]]:
-    """The summands right of a bar, checked, with what ``gr()`` says of each."""
+    """The summands right of a bar, checked, with what ``gr()`` or ``mm()`` says of each."""
     items = summands(node)
-    if not any(isinstance(item, Call) and item.function == "gr" for _, item in items):
+    if not any(isinstance(item, Call) and item.function in GROUPINGS for _, item in items):
         _check_columns(node)
     found = []
     for sign, item in items:
@@ -527,9 +527,10 @@ def _factor_sum(node: Node, effects: Terms, identifier: str) -> list[tuple[Node,
             raise ReadError(item.position, "grouping factors cannot be subtracted; leave this one out")
         part, grouping = read_grouping(item, effects)
         _check_columns(part)
-        if identifier and not grouping.plain:
+        if identifier and isinstance(item, Call):
             raise ReadError(
-                item.position, f"gr() and an ID, |{identifier}|, don't go together; leave one of the two out"
+                item.position,
+                f"{item.function}() and an ID, |{identifier}|, don't go together; leave one of the two out",
             )
         found.append((part, grouping))
     return found
@@ -544,7 +545,7 @@ def _check_columns(node: Node) -> None:
             case Call("gr"):
                 reason = "gr() stands alone right of a bar: (1 | gr(g, by=z))"
             case Call("mm"):
-                reason = "mm() is not supported; name the columns that make the groups"
+                reason = "mm() stands alone right of a bar: (1 | mm(g1, g2))"
             case Call():
                 reason = (
                     f"right of a bar stand columns, not calls; make {render(part)} a column of the data first"

@@ -1,15 +1,18 @@
-"""What ``gr()`` says of the levels of a grouping factor: ``(x | gr(g, by=z))``."""
+"""What ``gr()`` and ``mm()`` say of the levels of a grouping factor: ``(x | gr(g, by=z))``, ``(x | mm(g1, g2))``."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from hierbayes.formula.calls import suggest
-from hierbayes.formula.syntax import Call, Constant, Name, Node, render, walk
+from hierbayes.formula.calls import as_term, check_expression, suggest
+from hierbayes.formula.syntax import Binary, Call, Constant, Name, Node, columns_named, render, walk
 from hierbayes.formula.terms import Terms, read_terms
 from hierbayes.formula.tokens import ReadError, quote
 
+GROUPINGS = ("gr", "mm")
 _OPTIONS = ("by", "cov")
+_MEMBER_OPTIONS = ("weights", "scale")
 _UNSUPPORTED = ("dist", "id", "pw", "cor")
+_TRUTHS = {"True": True, "False": False}
 
 
 @dataclass(frozen=True)
@@ -22,19 +25,35 @@ class Grouping:
         The column for each of whose values the effects have a covariance of their own; ``""`` for none.
     cov : str
         The name of the known covariance between levels; ``""`` where they are independent.
+    several : bool
+        Whether a row has several levels, one in each of the factor's columns: ``mm(g1, g2)``.
+    weights : tuple of str
+        The weight of each of them, an expression; none where they weigh the same.
+    scale : bool
+        Whether a row's weights are divided by their sum.
     """
 
     by: str = ""
     cov: str = ""
+    several: bool = False
+    weights: tuple[str, ...] = ()
+    scale: bool = True
 
-    def written(self, factor: str) -> str:
-        """Canonical text of a factor, given its own.
+    def written(self, columns: Sequence[str]) -> str:
+        """Canonical text of a factor, given its columns.
 
         Examples
         --------
-        >>> Grouping(by="arm").written("g"), Grouping().written("g")
-        ('gr(g, by=arm)', 'g')
+        >>> Grouping(by="arm").written(["g"]), Grouping().written(["g", "h"])
+        ('gr(g, by=arm)', 'g:h')
+        >>> Grouping(several=True, weights=("w1", "w2"), scale=False).written(["g1", "g2"])
+        'mm(g1, g2, weights=cbind(w1, w2), scale=False)'
         """
+        if self.several:
+            weights = [f"weights=cbind({', '.join(self.weights)})"] if self.weights else []
+            scale = [] if self.scale else ["scale=False"]
+            return f"mm({', '.join([*map(quote, columns), *weights, *scale])})"
+        factor = ":".join(map(quote, columns))
         options = [f"{word}={quote(value)}" for word in _OPTIONS if (value := getattr(self, word))]
         return f"gr({', '.join([factor, *options])})" if options else factor
 
@@ -72,8 +91,10 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
     ReadError
         For an option that there isn't, or one that is no column.
     """
-    if not isinstance(item, Call) or item.function != "gr":
+    if not isinstance(item, Call) or item.function not in GROUPINGS:
         return item, Grouping()
+    if item.function == "mm":
+        return _read_members(item)
     if len(item.arguments) != 1:
         raise ReadError(item.position, "gr() takes one grouping factor and then options: gr(g, by=z)")
     for word, value in item.keywords:
@@ -91,6 +112,57 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
     return item.arguments[0], Grouping(
         by=_read_by(by, effects) if by is not None else "", cov=cov.name if isinstance(cov, Name) else ""
     )
+
+
+def _read_members(call: Call) -> tuple[Node, Grouping]:
+    """The columns of ``mm()``, joined, and what it says of the levels that a row has of them."""
+    columns = call.arguments
+    for column in columns:
+        if not isinstance(column, Name):
+            raise ReadError(
+                column.position, "mm() takes columns, each with one of a row's levels: mm(g1, g2)"
+            )
+    names = [column.name for column in columns if isinstance(column, Name)]
+    if len(set(names)) < max(len(names), 2):
+        raise ReadError(
+            call.position, "mm() takes two columns or more, each with one of a row's levels: mm(g1, g2)"
+        )
+    for word, value in call.keywords:
+        if word not in _MEMBER_OPTIONS:
+            near = suggest(word, _MEMBER_OPTIONS)
+            raise ReadError(
+                value.position, f"mm() has no option {word}{near}; there is {_listed(_MEMBER_OPTIONS)}"
+            )
+    options = dict(call.keywords)
+    weights, scale = options.get("weights"), options.get("scale")
+    if scale is not None and not (isinstance(scale, Constant) and scale.text in _TRUTHS):
+        raise ReadError(scale.position, "scale= is True, for weights that are divided by their sum, or False")
+    joined: Node = columns[0]
+    for column in columns[1:]:
+        joined = Binary(":", joined, column, column.position)
+    grouping = Grouping(
+        several=True,
+        weights=() if weights is None else _read_weights(weights, len(columns)),
+        scale=not isinstance(scale, Constant) or _TRUTHS[scale.text],
+    )
+    return joined, grouping
+
+
+def _read_weights(node: Node, count: int) -> tuple[str, ...]:
+    if (
+        not isinstance(node, Call)
+        or node.function != "cbind"
+        or node.keywords
+        or len(node.arguments) != count
+    ):
+        raise ReadError(
+            node.position, f"weights= has a column for each of the {count}: weights=cbind(w1, w2)"
+        )
+    for weight in node.arguments:
+        if not columns_named(weight):
+            raise ReadError(weight.position, "a weight is a column or an expression of columns")
+        check_expression(weight, predictor=True)
+    return tuple(as_term(weight) for weight in node.arguments)
 
 
 def matrix_places(node: Node) -> set[int]:

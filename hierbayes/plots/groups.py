@@ -94,7 +94,9 @@ def plot_groups(
     chosen, note = _choose_levels(spec, posterior, factor, effect, levels, max_levels)
     bound = design.main.factors
     codes = bound[factor.name].codes
-    counting = tuple(name for name, other in bound.items() if is_nested(codes, other.codes))
+    counting = tuple(
+        name for name, other in bound.items() if len(other.memberships) == 1 and is_nested(codes, other.codes)
+    )
     draws = flatten(spec, posterior)
     along = [_axis(data[x], codes == level) for level in chosen]
     own_x = _places(data[x])

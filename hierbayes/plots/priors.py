@@ -169,9 +169,9 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
     if predictor is None:
         return _group_dots(simulation, ax, label)
     x = simulation.frame[predictor].to_numpy(dtype=float)
-    codes = next(iter(factors.values())).codes if factors else np.zeros(len(x), dtype=int)
+    group = _first_group(simulation)
+    codes = factors[group].codes if group else np.zeros(len(x), dtype=int)
     levels = np.unique(codes)[:LINES]
-    group = next(iter(factors), "")
     others = [name for name in _predictors(simulation) if name != predictor]
     for world, (color, style) in enumerate(WORLDS[: len(simulation.means)]):
         for number, level in enumerate(levels):
@@ -199,10 +199,8 @@ def plot_prior_groups(simulation: Simulation, ax: Axes | None = None, *, label: 
 
 
 def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
-    factors = simulation.design.main.factors
     worlds = min(20, len(simulation.means))
-    if factors:
-        group = next(iter(factors))
+    if group := _first_group(simulation):
         values = level_means(simulation, group, shares(simulation))[:worlds, :50]
         title = f"Simulated {group} means"
     else:
@@ -214,6 +212,12 @@ def _group_dots(simulation: Simulation, ax: Axes, label: str) -> Axes:
     ax.locator_params(axis="x", integer=True)
     name_axes(ax, title, "simulated data set", label)
     return ax
+
+
+def _first_group(simulation: Simulation) -> str:
+    """The first grouping factor of which rows have one level each, "" where there is none."""
+    factors = simulation.design.main.factors
+    return next((name for name, factor in factors.items() if len(factor.memberships) == 1), "")
 
 
 def _first_number(simulation: Simulation) -> str | None:

@@ -1,6 +1,6 @@
 """What both engines are asked in common: grouping factors, and priors of standard deviations, as plain arrays."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 import numpy as np
@@ -79,6 +79,8 @@ class Factor:
         The value of every correlation within a block, where it is known; then no correlation is free.
     structured : tuple of Block
         The covariance structures; unless given, `blocks` are unstructured.
+    more : tuple of (array of int (n,), array (n, q))
+        Further levels of each row with their columns, where rows have several.
     """
 
     codes: Ints
@@ -89,15 +91,21 @@ class Factor:
     eta: tuple[float, ...] = ()
     cor: float | None = None
     structured: tuple[Block, ...] = field(default=())
+    more: tuple[tuple[Ints, Floats], ...] = ()
 
     def __post_init__(self) -> None:
         set_fields(self, codes=np.ascontiguousarray(self.codes, dtype=np.int64))
         set_fields(self, Z=np.ascontiguousarray(self.Z, dtype=np.float64))
         set_fields(self, sd_priors=prior_rows(self.sd_priors), n_levels=int(self.n_levels))
-        if self.Z.ndim != 2 or self.codes.shape != self.Z.shape[:1]:
-            raise ValueError(f"codes {self.codes.shape} and Z {self.Z.shape} must share their rows")
-        if self.codes.size and (self.codes.min() < 0 or self.codes.max() >= self.n_levels):
-            raise ValueError(f"codes must lie in 0..{self.n_levels - 1}")
+        more = [
+            (np.ascontiguousarray(c, np.int64), np.ascontiguousarray(Z, np.float64)) for c, Z in self.more
+        ]
+        set_fields(self, more=tuple(more))
+        for codes, Z in self.memberships:
+            if Z.ndim != 2 or codes.shape != Z.shape[:1]:
+                raise ValueError(f"codes {codes.shape} and Z {Z.shape} must share their rows")
+            if codes.size and (codes.min() < 0 or codes.max() >= self.n_levels):
+                raise ValueError(f"codes must lie in 0..{self.n_levels - 1}")
         if self.structured:
             set_fields(self, blocks=tuple(block.effects for block in self.structured))
             set_fields(self, eta=(1.0,) * len(self.blocks))
@@ -115,6 +123,16 @@ class Factor:
             raise ValueError(f"sd_priors must have shape ({self.q}, 4), got {self.sd_priors.shape}")
         # Ascending effects keep Λ lower triangular.
         set_fields(self, blocks=tuple(tuple(sorted(block)) for block in self.blocks))
+
+    @property
+    def memberships(self) -> tuple[tuple[Ints, Floats], ...]:
+        """The level of each row with its columns, (n,) and (n, q), then its further ones."""
+        return ((self.codes, self.Z), *self.more)
+
+    def rows(self, chosen: Ints | slice) -> "Factor":
+        """The same for some of the rows."""
+        more = tuple((codes[chosen], Z[chosen]) for codes, Z in self.more)
+        return replace(self, codes=self.codes[chosen], Z=self.Z[chosen], more=more)
 
     @property
     def q(self) -> int:

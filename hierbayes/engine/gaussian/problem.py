@@ -72,6 +72,8 @@ class GaussianProblem:
                 raise ValueError(f"{name} must have shape ({n},), got {np.shape(getattr(self, name))}")
         if any(f.codes.shape != (n,) for f in self.factors):
             raise ValueError(f"every factor must have {n} rows")
+        if any(f.more for f in self.factors):
+            raise ValueError("a row has one level of each factor here")
         if not np.all(self.prior_precision >= 0) or not np.all(np.isfinite(self.prior_precision)):
             raise ValueError("prior_precision must be finite and not negative")
         if self.weights is not None and not np.all(self.weights >= 0):
@@ -90,7 +92,7 @@ class GaussianProblem:
 
     def rows(self, selection: slice | Ints) -> "GaussianProblem":
         """Return the same model on some of the rows."""
-        factors = tuple(replace(f, codes=f.codes[selection], Z=f.Z[selection]) for f in self.factors)
+        factors = tuple(f.rows(selection) for f in self.factors)
         return replace(
             self,
             y=self.y[selection],

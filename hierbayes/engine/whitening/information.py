@@ -18,12 +18,13 @@ from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, evaluate_all, fill_
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import (
     BEGIN,
-    COLUMN,
     CONDITIONAL,
     DENSE,
+    EFFECT,
     END,
     END_COMPONENT,
     END_PREDICTOR,
+    FACTOR,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
     LEVEL,
@@ -55,6 +56,7 @@ class Pairs:
     pairs : array of int, shape (pairs, 4)
         As in `packing.WhiteningMap`, sorted by level and later level.
     rows : tuple of (factor, later factor, their rows, place of each row's pair among theirs, start in E of each pair)
+        Of rows with several levels of a factor, the places of a row's pairs one after another.
     size : int
         Length of E.
     """
@@ -66,13 +68,18 @@ class Pairs:
 
 
 def split(packed: Packed) -> int:
-    """How many factors are conditional: at least the largest, and all that would make the dense part too wide."""
+    """How many factors are conditional: at least the largest, and all that would make the dense part too wide.
+
+    Where rows have several levels of the largest, these are not independent given all later coefficients; then it too
+    is dense, unless that is too wide.
+    """
     factors = packed.model.factors
     n = packed.model.rows.shape[1]
     limit = max(NARROW, int((ROWS_A_SQUARE * n) ** 0.5))
     sizes = factors[:, LEVELS] * factors[:, Q]
     coefficients = packed.mapping.t.size
-    count = min(1, len(sizes))
+    several = np.bincount(packed.model.memberships[:, FACTOR], minlength=1)[0] > 1
+    count = 0 if several else min(1, len(sizes))
     while count < len(sizes) and sizes[count:].sum() + coefficients > limit:
         count += 1
     return count
@@ -80,7 +87,7 @@ def split(packed: Packed) -> int:
 
 def find_pairs(packed: Packed, conditional: int) -> Pairs:
     """Find the pairs of levels that occur in the rows."""
-    factors, codes = packed.model.factors, packed.model.codes
+    factors = packed.model.factors
     found, rows, at = [], [], 0
     for k in range(conditional):
         for later in range(k + 1, len(factors)):
@@ -88,8 +95,10 @@ def find_pairs(packed: Packed, conditional: int) -> Pairs:
             if chosen is None:
                 continue
             width = int(factors[later, LEVELS])
-            together = codes[k, chosen] * width + codes[later, chosen]
-            cells, inverse = np.unique(together, return_inverse=True)
+            together = [
+                own[chosen] * width + there[chosen] for own, _, there, _ in _met(packed.model, k, later)
+            ]
+            cells, inverse = np.unique(np.concatenate(together), return_inverse=True)
             level, there = np.divmod(cells, width)
             block = int(factors[k, Q] * factors[later, Q])
             starts = at + block * np.arange(len(cells))
@@ -256,25 +265,31 @@ def _gather(
         S[corner + first : corner + end, corner + first : corner + end] = (X * information[j]) @ X.T
     for k, factor in enumerate(model.factors):
         q, levels, at, square = (int(factor[i]) for i in (Q, LEVELS, START, SQUARE))
-        codes, Z = model.codes[k], model.Z[factor[COLUMN] : factor[COLUMN] + q]
         own = np.zeros((levels, q, q))
-        columns = model.columns[factor[COLUMN] : factor[COLUMN] + q]
-        for a, j in enumerate(columns):
-            weighted = Z[a] * information[j]
-            c[at + a : at + levels * q : q] = np.bincount(codes, Z[a] * scores[j], levels)
-            for b in np.flatnonzero(columns[: a + 1] == j):
-                own[:, a, b] = own[:, b, a] = np.bincount(codes, weighted * Z[b], levels)
-            for p in range(*model.predictors[j]):
-                sums = np.bincount(codes, weighted * rises[p], levels) * slopes[p]
-                Eb[at + a : at + levels * q : q, p] = sums
+        columns = model.columns[factor[EFFECT] : factor[EFFECT] + q]
+        for codes, Z in _memberships(model, k):
+            for a, j in enumerate(columns):
+                weighted = Z[a] * information[j]
+                c[at + a : at + levels * q : q] += np.bincount(codes, Z[a] * scores[j], levels)
+                for p in range(*model.predictors[j]):
+                    sums = np.bincount(codes, weighted * rises[p], levels) * slopes[p]
+                    Eb[at + a : at + levels * q : q, p] += sums
+        for codes, Z, others, Z_there in _met(model, k, k):
+            same = slice(None) if others is codes else codes == others
+            for a, b, j in _effect_pairs(model, k, k):
+                weighted = (Z[a] * information[j] * Z_there[b])[same]
+                own[:, a, b] += np.bincount(codes[same], weighted, levels)
         W[square : square + levels * q * q] = own.ravel()
         if k >= conditional:
             here = slice(at - start, at - start + levels * q)
             S[here, corner:] = Eb[at : at + levels * q]
             S[corner:, here] = S[here, corner:].T
-            for g in range(levels):
-                i = at - start + g * q
-                S[i : i + q, i : i + q] = own[g]
+            if len(_memberships(model, k)) > 1:
+                S[here, here] = _cross(model, k, k, information)
+            else:
+                for g in range(levels):
+                    i = at - start + g * q
+                    S[i : i + q, i : i + q] = own[g]
             for later in range(k + 1, len(model.factors)):
                 if _common_rows(model, k, later) is not None:
                     block = _cross(model, k, later, information)
@@ -290,25 +305,42 @@ def _add_pairs(model: Model, pairs: Pairs, information: Floats, E: Floats) -> No
     """Set the cross information of levels that share rows."""
     for k, later, chosen, inverse, starts in pairs.rows:
         width = int(model.factors[later, Q])
-        for a, one, b, two in _column_pairs(model, k, later):
-            weighted = (model.Z[one] * information[model.columns[one]] * model.Z[two])[chosen]
-            E[starts + a * width + b] = np.bincount(inverse, weighted, len(starts))
+        for a, b, j in _effect_pairs(model, k, later):
+            met = _met(model, k, later)
+            weighted = [(Z[a] * information[j] * Z_there[b])[chosen] for _, Z, _, Z_there in met]
+            E[starts + a * width + b] = np.bincount(inverse, np.concatenate(weighted), len(starts))
 
 
-def _column_pairs(model: Model, k: int, later: int) -> list[tuple[int, int, int, int]]:
-    """Effects of two factors on one predictor: each's place among its factor's, and its column."""
+def _memberships(model: Model, k: int) -> list[tuple[Ints, Floats]]:
+    """The levels of a factor that rows have, with their columns: (n,), (q, n)."""
+    q = model.factors[k, Q]
+    return [
+        (model.codes[t], model.Z[column : column + q])
+        for t, (factor, column) in enumerate(model.memberships)
+        if factor == k
+    ]
+
+
+def _met(model: Model, k: int, later: int) -> list[tuple[Ints, Floats, Ints, Floats]]:
+    """The levels of two factors that rows have together, with their columns, each of a row's with each."""
+    own = _memberships(model, k)
+    return [(*one, *two) for one in own for two in (own if later == k else _memberships(model, later))]
+
+
+def _effect_pairs(model: Model, k: int, later: int) -> list[tuple[int, int, int]]:
+    """Effects of two factors on one predictor: each's place among its factor's, and that predictor."""
     one, two = model.factors[k], model.factors[later]
     return [
-        (a, one[COLUMN] + a, b, two[COLUMN] + b)
+        (a, b, int(model.columns[one[EFFECT] + a]))
         for a in range(one[Q])
         for b in range(two[Q])
-        if model.columns[one[COLUMN] + a] == model.columns[two[COLUMN] + b]
+        if model.columns[one[EFFECT] + a] == model.columns[two[EFFECT] + b]
     ]
 
 
 def _common_rows(model: Model, k: int, later: int) -> slice | Ints | None:
     """The rows of the predictors on which both factors have effects, None if there are no such predictors."""
-    common = {int(model.columns[column]) for _, column, _, _ in _column_pairs(model, k, later)}
+    common = {j for _, _, j in _effect_pairs(model, k, later)}
     responses = [
         r for r in model.responses if any(r[FIRST_PREDICTOR] <= j < r[END_PREDICTOR] for j in common)
     ]
@@ -320,14 +352,15 @@ def _common_rows(model: Model, k: int, later: int) -> slice | Ints | None:
 
 
 def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
-    """Cross information of two dense factors."""
+    """Cross information of two dense factors, or of one's levels that rows have together."""
     one, two = model.factors[k], model.factors[later]
     block = np.zeros((one[LEVELS], one[Q], two[LEVELS], two[Q]))
-    cells = model.codes[k] * two[LEVELS] + model.codes[later]
-    for a, here, b, there in _column_pairs(model, k, later):
-        weighted = model.Z[here] * information[model.columns[here]] * model.Z[there]
-        sums = np.bincount(cells, weighted, int(one[LEVELS] * two[LEVELS]))
-        block[:, a, :, b] = sums.reshape(one[LEVELS], two[LEVELS])
+    for codes, Z, others, Z_there in _met(model, k, later):
+        cells = codes * two[LEVELS] + others
+        for a, b, j in _effect_pairs(model, k, later):
+            weighted = Z[a] * information[j] * Z_there[b]
+            sums = np.bincount(cells, weighted, int(one[LEVELS] * two[LEVELS]))
+            block[:, a, :, b] += sums.reshape(one[LEVELS], two[LEVELS])
     return block.reshape(one[LEVELS] * one[Q], two[LEVELS] * two[Q])
 
 
@@ -351,7 +384,7 @@ def _rotation(
             i = int(factor[START]) + g * q - start
             W[square + g * q * q : square + (g + 1) * q * q] = S[i : i + q, i : i + q].ravel()
             root_of(q, lam, W, square + g * q * q, roots)
-            inverse = roots[1, square + g * q * q : square + (g + 1) * q * q].reshape(q, q)
+            inverse = np.tril(roots[1, square + g * q * q : square + (g + 1) * q * q].reshape(q, q))
             scaling[i : i + q, i : i + q] = np.tril(lam[:q, :q]) @ inverse.T
             prior[i : i + q, i : i + q] = inverse @ inverse.T
     precision = scaling.T @ S @ scaling + prior

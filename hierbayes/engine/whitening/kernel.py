@@ -14,10 +14,12 @@ from hierbayes.engine.whitening.packing import (
     ADDRESS,
     BEGIN,
     CHUNK,
-    COLUMN,
+    EFFECT,
     END,
     END_COMPONENT,
     END_PREDICTOR,
+    FACTOR,
+    FIRST_COLUMN,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
     LAST_PREDICTOR,
@@ -139,15 +141,15 @@ def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) 
         if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
             for i in range(first, first + model.steps[k, COUNT]):
                 add(memory.etas[0, j, :size], memory.stepped[COEFFICIENT, i], model.stairs[i, start:end])
-    for k in range(model.factors.shape[0]):
+    for t in range(model.memberships.shape[0]):
+        k = model.memberships[t, FACTOR]
         q, at = model.factors[k, Q], model.factors[k, START]
-        codes = model.codes[k, start:end]
+        codes = model.codes[t, start:end]
         for a in range(q):
-            column = model.factors[k, COLUMN] + a
-            j = model.columns[column]
+            j = model.columns[model.factors[k, EFFECT] + a]
             if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
                 continue
-            eta, z = memory.etas[0, j, :size], model.Z[column, start:end]
+            eta, z = memory.etas[0, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 eta[i] += z[i] * r[at + codes[i] * q + a]
 
@@ -166,15 +168,15 @@ def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory)
         if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
             for i in range(first, first + model.steps[k, COUNT]):
                 memory.stepped[SCORE, i] += dot(memory.etas[1, j, :size], model.stairs[i, start:end])
-    for k in range(model.factors.shape[0]):
+    for t in range(model.memberships.shape[0]):
+        k = model.memberships[t, FACTOR]
         q, at = model.factors[k, Q], model.factors[k, START]
-        codes = model.codes[k, start:end]
+        codes = model.codes[t, start:end]
         for a in range(q):
-            column = model.factors[k, COLUMN] + a
-            j = model.columns[column]
+            j = model.columns[model.factors[k, EFFECT] + a]
             if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
                 continue
-            score, z = memory.etas[1, j, :size], model.Z[column, start:end]
+            score, z = memory.etas[1, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 r_score[at + codes[i] * q + a] += z[i] * score[i]
 

@@ -90,9 +90,10 @@ def _place_square(
 
 @compiled
 def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float:
-    """Set a level's L and L⁻¹; return log|L|.
+    """Set a level's L and L⁻¹, lower triangles; return log|L|.
 
-    In O(q³), as Cholesky's factorization itself: WΛ is formed first, where L⁻¹ comes to lie.
+    In O(q³), as Cholesky's factorization itself: WΛ is formed first, where L⁻¹ comes to lie; what is above its diagonal
+    is left of that.
     """
     L, J = roots[0], roots[1]
     for i in range(q):

@@ -26,13 +26,15 @@ DENSE, CONDITIONAL = 0, 1  # in `sizes`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR = range(7)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
-Q, FIRST_SCALE, LEVELS, START, COLUMN, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR = range(9)
+Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR = range(9)
+FACTOR, FIRST_COLUMN = range(2)  # in a membership's row: whose levels its codes are, its first column of Z
 
 
 class Model(NamedTuple):
     """Rows, priors and structure.
 
-    K factors by falling size, R group effects, P coefficients, M predictors, A own parameters, J components.
+    K factors by falling size with T memberships, one each but where rows have several levels; R group effects, P
+    coefficients, M predictors, A own parameters, J components.
     """
 
     sizes: Ints  # (2,): dense coordinates, conditional factors
@@ -43,15 +45,16 @@ class Model(NamedTuple):
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 9): q, first scale, levels, start in r, column of Z, level, start in W, predictors
-    columns: Ints  # (Σq,): the predictor of each column of Z
+    factors: Ints  # (K, 9): q, first scale, levels, start in r, first effect, level, start in W, predictors
+    columns: Ints  # (Σq,): the predictor of each effect
+    memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
     shapes: Floats
     priors: Floats  # (P, 4): of the coefficients
     predictors: Ints  # (M, 2): first coefficient, end
     X: Floats  # (P, n)
-    Z: Floats  # (Σq, n)
-    codes: Ints  # (K, n)
+    Z: Floats  # (Σq of the memberships, n)
+    codes: Ints  # (T, n)
     offsets: Floats  # (M, n)
     rows: Floats  # (3, n): y, trials, weights
     sets: Ints  # (n,)
@@ -187,6 +190,9 @@ def pack(problem: Question) -> Packed:
             np.array([places[-1][0] for places, _ in found], np.int64),
         ]
     ).reshape(-1, 9)
+    every = [(k, codes, Z) for k, factor in enumerate(factors) for codes, Z in factor.memberships]
+    widths = np.array([Z.shape[1] for _, _, Z in every], np.int64)
+    members = np.column_stack([[k for k, _, _ in every], np.cumsum(widths) - widths])
     own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     scales, arguments = scale_table(own, factors)
     blocks, shapes = block_table(own, factors)
@@ -207,13 +213,14 @@ def pack(problem: Question) -> Packed:
         scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
         columns=np.array(columns, np.int64),
+        memberships=np.ascontiguousarray(members.reshape(-1, 2), np.int64),
         blocks=blocks,
         shapes=shapes,
         priors=priors,
         predictors=np.column_stack([np.append(0, ends[:-1]), ends]).astype(np.int64),
         X=_placed(problem, [p.X.T for p in problem.predictors]),
-        Z=_stack([f.Z.T for f in factors], n),
-        codes=_stack([f.codes[None] for f in factors], n).astype(np.int64),
+        Z=_stack([Z.T for _, _, Z in every], n),
+        codes=_stack([codes[None] for _, codes, _ in every], n).astype(np.int64),
         offsets=_placed(problem, [p.offset[None] for p in problem.predictors]),
         rows=np.hstack([np.vstack([p.y, p.trials, p.weights]) for p in problems_of(problem)]),
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),

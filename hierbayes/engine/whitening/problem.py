@@ -143,7 +143,8 @@ class Problem:
         for predictor in self.predictors:
             found += [*predictor.X.T, predictor.offset]
             for factor in predictor.factors:
-                found += [factor.codes, *factor.Z.T]
+                for codes, Z in factor.memberships:
+                    found += [codes, *Z.T]
             for steps in predictor.steps:
                 found += [*steps.columns.T]
         return found
@@ -155,7 +156,7 @@ class Problem:
                 p,
                 X=p.X[chosen],
                 offset=p.offset[chosen],
-                factors=tuple(replace(f, codes=f.codes[chosen], Z=f.Z[chosen]) for f in p.factors),
+                factors=tuple(factor.rows(chosen) for factor in p.factors),
                 steps=tuple(replace(s, columns=s.columns[chosen]) for s in p.steps),
             )
             for p in self.predictors

@@ -120,6 +120,8 @@ def _over_all_rows(question: Question, places: Sequence[Place], ties: Sequence[T
     parts = [question.predictors[j].factors[k] for j, k in places]
     if len(problems) == 1 and len(parts) == 1:
         return parts[0]
+    if len(parts) == 1:
+        return _over_other_rows(parts[0], slice(*starts[responses[places[0][0]] :][:2]), int(starts[-1]))
     codes = np.zeros(starts[-1], np.int64)
     columns = np.zeros((starts[-1], sum(part.q for part in parts)))
     at = 0
@@ -128,8 +130,6 @@ def _over_all_rows(question: Question, places: Sequence[Place], ties: Sequence[T
         codes[rows] = part.codes
         columns[rows, at : at + part.q] = part.Z
         at += part.q
-    if len(parts) == 1:
-        return replace(parts[0], codes=codes, Z=columns)
     return Factor(
         codes=codes,
         Z=columns,
@@ -137,6 +137,16 @@ def _over_all_rows(question: Question, places: Sequence[Place], ties: Sequence[T
         sd_priors=np.vstack([part.sd_priors for part in parts]),
         structured=tuple(_blocks(places, parts, ties)),
     )
+
+
+def _over_other_rows(factor: Factor, rows: slice, n: int) -> Factor:
+    """A factor of some of n rows, over all of them: its columns are zero in others."""
+    memberships = []
+    for own, Z in factor.memberships:
+        codes, columns = np.zeros(n, np.int64), np.zeros((n, factor.q))
+        codes[rows], columns[rows] = own, Z
+        memberships.append((codes, columns))
+    return replace(factor, codes=memberships[0][0], Z=memberships[0][1], more=tuple(memberships[1:]))
 
 
 def _blocks(places: Sequence[Place], parts: Sequence[Factor], ties: Sequence[Tie]) -> list[Block]:
