@@ -144,7 +144,9 @@ _SHIPPED = {
         "orthodont.csv",
         text=("child", "sex"),
     ),
-    "mammals": _Dataset("Body mass and home range of 49 species of mammals", "mammals.csv", text=("species",)),
+    "mammals": _Dataset(
+        "Body mass and home range of 49 species of mammals", "mammals.csv", text=("species",)
+    ),
     "mammal_tree": _Dataset(
         "The phylogenetic tree of those 49 species, a branch a row",
         "mammal_tree.csv",
