@@ -180,15 +180,9 @@ def _trials_text(response: Response, family: Family, absent: bool) -> str | None
         return stated
     if family.support.columns and not absent:
         return " + ".join(map(quote, response.columns))
-    one = (
-        ""
-        if family.support.columns
-        else ". For a response of zeros and ones, or yes and no, take family='bernoulli'"
-    )
-    raise DataError(
-        f"family {family.name!r} needs the number of trials of each row: write `{_with_trials(response.expression)} ~ …`, "
-        f"the trials a column or a number{one}"
-    )
+    written = f"`{_with_trials(response.expression)} ~ …`, the trials a column or a number"
+    other = "" if absent else ". For a response of zeros and ones, or yes and no, take family='bernoulli'"
+    raise DataError(f"family {family.name!r} needs the number of trials of each row: write {written}{other}")
 
 
 def _check_thresholds(formula: Formula, family: Family) -> None:
@@ -269,26 +263,18 @@ def _check_support(
         return
     rows = np.flatnonzero(~inside)
     if family.support.columns:
-        found, way_out = _numbers(y[rows[0]]), _columns_way_out(y[rows])
+        found = _numbers(y[rows[0]])
     else:
-        values = ", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100]))
-        found, way_out = _shortened(values), _way_out(y, inside, family)
+        found = _shortened(", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100])))
     raise DataError(
         f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
-        f"found {found} in {describe_rows(index[rows])}. {way_out}"
+        f"found {found} in {describe_rows(index[rows])}. {_way_out(y, inside, family)}"
     )
 
 
 def _numbers(response: Array) -> str:
     """One response in figures, of several columns each."""
     return ", ".join(f"{value:g}" for value in np.atleast_1d(response))
-
-
-def _columns_way_out(outside: Array) -> str:
-    """What to do about rows (…, m) that are no counts, or no shares, of several categories."""
-    if not np.isfinite(outside).all() or (outside < 0).any():
-        return "Leave those rows out, or correct them"
-    return "Counts are family='multinomial', shares whose sum is 1 'dirichlet'"
 
 
 def _shortened(values: str, shown: int = 3) -> str:

@@ -17,8 +17,9 @@ COUNTS = Support(
     "counts of at least two categories, whole numbers, 0 or more",
     lambda y, trials: whole(y).all(axis=-1),
     whole=True,
-    columns=True,
     ordered=False,
+    advice="Correct those rows, or leave them out; shares whose sum is 1 are family='dirichlet'",
+    columns=True,
 )
 
 

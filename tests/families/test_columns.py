@@ -273,7 +273,7 @@ def test_empty_categories_and_separation_are_told(counts):
             "trials are not the sums",
         ),
         ("cbind(none, low, high) ~ x", "multinomial", {"low": 0.5}, DataError, "'dirichlet'"),
-        ("cbind(none, low, high) ~ x", "multinomial", {"low": -1}, DataError, "correct them"),
+        ("cbind(none, low, high) ~ x", "multinomial", {"low": -1}, DataError, "Correct those rows"),
         (
             "cbind(none, low, high) ~ x",
             "multinomial",
