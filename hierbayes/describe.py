@@ -41,7 +41,9 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     yield f"Rows: {len(design):,}{where}"
     levels = spec.layout.response.levels
-    if levels and spec.family.support.categories:
+    if levels and spec.family.support.columns:
+        yield f"Response: columns {', '.join(map(str, levels))}"
+    elif levels and spec.family.has_categories:
         between = " < " if spec.family.support.ordered else ", "
         yield f"Response: {spec.layout.response.name} = {between.join(map(str, levels))}"
     elif levels:

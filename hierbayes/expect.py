@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, category_numbers, choose_groups, predict_draws
 from hierbayes.data.design import Design
-from hierbayes.errors import PriorError
+from hierbayes.errors import PriorError, UnsupportedError
 from hierbayes.implied import icc, r2
 from hierbayes.spec import ModelSpec
 
@@ -32,7 +32,7 @@ class Simulation:
     prior : Draws
         S draws of every variable.
     responses, means : ndarray, (S, n)
-        A simulated response and the expected one of every row, for its own levels.
+        A simulated response and the expected one of every row, for its own levels; of several columns (S, n, m).
     """
 
     spec: ModelSpec
@@ -41,6 +41,14 @@ class Simulation:
     prior: Draws
     responses: Array
     means: Array
+
+    def need_numbers(self) -> None:
+        """Refuse what looks at one number a row."""
+        if self.spec.family.support.columns:
+            raise UnsupportedError(
+                f"this looks at one number a row, and a response of family {self.spec.family.name!r} has several "
+                "columns; prior_predictive() has all that are simulated, prior_summary() their shares"
+            )
 
 
 def simulate_all(spec: ModelSpec, design: Design, frame: pd.DataFrame, prior: Draws, seed: int) -> Simulation:
@@ -154,6 +162,7 @@ class Statistic:
 
 def check(simulation: Simulation, expectation: Expectation) -> Verdict:
     """Check one statement. A response that a mean makes impossible (NaN) lies in no interval."""
+    simulation.need_numbers()
     statistic = STATISTICS[expectation.statistic]
     values = statistic.values(simulation, **expectation.options)
     low, high = expectation.interval

@@ -23,7 +23,7 @@ from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
-from hierbayes.spec import ModelSpec, Variable
+from hierbayes.spec import CATEGORY, ModelSpec, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
@@ -196,12 +196,15 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:
         y = y.astype(np.int64)
-    name = _unused(pm, spec.response_name)
+    name, dims = _unused(pm, spec.response_name), [_rows(spec)]
+    if spec.family.support.columns:
+        dims.append(_unused(pm, CATEGORY))
+        pm.modelcontext(None).add_coord(dims[1], spec.layout.response.levels)
     if design.weights is None:
-        distribution(name, **arguments, observed=y, dims=_rows(spec))
+        distribution(name, **arguments, observed=y, dims=dims)
         return
     weights = _data(pm, spec, "weights", design.weights)
-    observed = pm.Data(name, y, dims=_rows(spec))
+    observed = pm.Data(name, y, dims=dims)
     densities = pm.logp(distribution.dist(**arguments), observed)
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
 
@@ -251,9 +254,9 @@ def _predictor(
     tied: Effects,
 ) -> Any:
     layout = spec.layout.predictors[parameter]
-    columns = spec.coefficient_variable(parameter).dims
     x = None
     if layout.coefficients:
+        columns = spec.coefficient_variable(parameter).dims
         x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout)

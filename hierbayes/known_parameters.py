@@ -15,13 +15,14 @@ from hierbayes.answers.predict import Request, choose_groups, predict_chunks, sq
 from hierbayes.answers.summary import level_table
 from hierbayes.data.curves import SCALES
 from hierbayes.data.design import MEAN, Design
+from hierbayes.data.designrows import DesignRows
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
-from hierbayes.formula import Formula, quote
+from hierbayes.formula import Formula
 from hierbayes.spec import SIMPLEX, ModelSpec, Variable
 
 Array = NDArray[np.float64]
@@ -52,22 +53,25 @@ def simulate(
         means that the family cannot have.
     """
     response = spec.layout.response
-    if response.column is None:
+    if not response.columns:
         raise DataError(
             f"the response {response.name!r} is computed from other columns, so its values cannot be put back into "
             "them; write the formula with a plain column on the left"
         )
     draws = known_draws(spec, parameters, seed)
     request = Request("response", choose_groups(spec, "all"), "error", seed)
-    y = np.empty(len(design))
+    columns = spec.family.support.columns
+    y = np.empty((len(design), len(response.columns)) if columns else len(design))
     for places, values in predict_chunks(spec, draws, design, request):
         y[places] = values[0]
-    if np.isnan(y).any():
+    impossible = np.isnan(y).reshape(len(y), -1).any(axis=1)
+    if impossible.any():
         raise DataError(
-            f"{int(np.isnan(y).sum())} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
+            f"{impossible.sum()} of {len(y)} rows have a mean that family {spec.family.name!r} cannot have, "
             f"under link {spec.shown_link!r}; change the parameters, or take another link"
         )
-    return with_columns(frame, {response.column: _in_the_datas_words(spec, y)}), effects_table(spec, draws)
+    parts = [_in_the_datas_words(spec, part) for part in spec.family.support.parts(y)]
+    return with_columns(frame, dict(zip(response.columns, parts, strict=True))), effects_table(spec, draws)
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -85,7 +89,7 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
     """Responses as the column had them: its two values, whole numbers, or numbers."""
     levels = spec.layout.response.levels
-    if levels is not None:
+    if levels is not None and not spec.family.support.columns:
         return np.array(levels, dtype=object)[y.astype(int)]
     return y.astype(np.int64) if spec.family.support.whole else y
 
@@ -291,15 +295,17 @@ def simulate_design(
     """
     response = formulas[MEAN].response
     assert response is not None, "the mean's formula has a response"
-    column = next(
-        (name for name in formulas[MEAN].response_columns if quote(name) == response.expression), None
-    )
-    if column is None:
+    if not response.columns:
         raise DataError(
             f"the response {response.expression!r} is computed; simulation needs a plain column on the left"
         )
-    rows = _with_a_response(data, column, family, parameters)
-    frame = complete_rows(formulas, rows, family)
+    rows = _as_frame(data)
+    if family.support.columns:  # named in the formula, so nothing is learnt from their values
+        rows = rows.drop(columns=list(response.columns), errors="ignore")
+        frame = complete_rows(formulas, DesignRows(rows), family)
+    else:
+        rows = _with_a_response(rows, response.columns[0], family, parameters)
+        frame = complete_rows(formulas, rows, family)
     formulas, family = settle(formulas, frame, family)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name], matrices)
@@ -316,8 +322,8 @@ def _named_categories(parameters: Mapping[str, Any]) -> list[str]:
     return [pair[0] for pair in pairs[:1]] + [pair[-1] for pair in pairs]
 
 
-def _with_a_response(data: Any, column: str, family: Family, parameters: Mapping[str, Any]) -> pd.DataFrame:
-    """The rows with some response that the family may have, so that the layout can be learnt."""
+def _as_frame(data: Any) -> pd.DataFrame:
+    """Rows of a design, in any table."""
     import narwhals.stable.v2 as nw
 
     if isinstance(data, pd.DataFrame | Mapping):
@@ -328,6 +334,13 @@ def _with_a_response(data: Any, column: str, family: Family, parameters: Mapping
         frame = pd.DataFrame({name: eager[name].to_list() for name in eager.columns})
     if not len(frame):
         raise DataError("the design has no rows; give one for each response to simulate")
+    return frame
+
+
+def _with_a_response(
+    frame: pd.DataFrame, column: str, family: Family, parameters: Mapping[str, Any]
+) -> pd.DataFrame:
+    """The rows with some response that the family may have, so that the layout can be learnt."""
     if family.support.categories:
         levels = _named_categories(parameters)
         if column not in frame and len(levels) < 2:

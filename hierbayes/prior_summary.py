@@ -99,12 +99,12 @@ def _quantiles(values: Array) -> Array:
 
 
 def _response_table(simulation: Simulation) -> pd.DataFrame:
-    y = shares(simulation)
-    if simulation.spec.family.support.categories:
+    if simulation.spec.family.has_categories:
         each = {f"share of {level!r}": values for level, values in _category_shares(simulation).items()}
         return pd.DataFrame(
             [_quantiles(values) for values in each.values()], index=list(each), columns=COLUMNS
         )
+    y = shares(simulation)
     rows = {
         "a response": y.ravel(),
         "mean of a data set": y.mean(axis=1),
@@ -125,17 +125,17 @@ def shares(simulation: Simulation) -> Array:
 
 
 def _response_sentences(simulation: Simulation) -> Iterator[str]:
-    spec, y = simulation.spec, shares(simulation)
-    name = spec.layout.response.name
+    spec = simulation.spec
+    if spec.family.has_categories:
+        yield from _category_sentences(simulation)
+        return
+    name, y = spec.layout.response.name, shares(simulation)
     if spec.family.support.two_levels or spec.family.needs_trials:
         proportions = y.mean(axis=1)
         low, middle, high = map(_number, _quantiles(proportions))
         yield f"The proportion in a simulated data set is {middle} at the median; 90 % lie in {low} to {high}."
         extreme = np.mean((simulation.means < 0.01) | (simulation.means > 0.99))
         yield f"{_percent(extreme)} of the probabilities lie below 1 % or above 99 %."
-    elif spec.family.support.categories:
-        yield from _category_sentences(simulation)
-        return
     else:
         low, middle, high = map(_number, _quantiles(y.ravel()))
         yield f"A simulated {name} is {middle} at the median; 90 % lie in {low} to {high}."
@@ -145,10 +145,13 @@ def _response_sentences(simulation: Simulation) -> Iterator[str]:
 
 def _category_shares(simulation: Simulation) -> dict[Any, Array]:
     """Each category's share of a simulated data set: (S,)."""
-    numbers, levels = category_numbers(simulation.spec), simulation.spec.layout.response.levels or ()
+    levels, responses = simulation.spec.layout.response.levels or (), simulation.responses
+    if simulation.spec.family.support.columns:
+        totals = responses.sum(axis=1)
+        return dict(zip(levels, (totals / totals.sum(axis=1, keepdims=True)).T, strict=True))
+    numbers = category_numbers(simulation.spec)
     return {
-        level: np.mean(simulation.responses == number, axis=1)
-        for level, number in zip(levels, numbers, strict=True)
+        level: np.mean(responses == number, axis=1) for level, number in zip(levels, numbers, strict=True)
     }
 
 

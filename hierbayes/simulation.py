@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
-from hierbayes.data.design import OBS, Design
+from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import ModelSpec
 from hierbayes.ties import TiedGroup
 
 Array = NDArray[np.float64]
@@ -201,4 +201,4 @@ def simulate_responses(spec: ModelSpec, draws: Draws, design: Design, seed: int)
     """A response for each row and draw, of the prior or the posterior."""
     request = Request("response", choose_groups(spec, "all"), "sample", seed)
     values: Any = predict_draws(spec, draws, design, request)
-    return xr.Dataset({spec.response_name: ((*CHAIN_DIMS, OBS), values.to_numpy())}, coords=values.coords)
+    return xr.Dataset({spec.response_name: (values.dims, values.to_numpy())}, coords=values.coords)

@@ -25,6 +25,7 @@ from hierbayes.priors import Prior
 from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 
 CHAIN_DIMS = ("chain", "draw")
+CATEGORY = "category"  # the dimension of what each category has a number for
 SIMPLEX = "simo"  # brms's word for the shares of a monotonic effect's steps
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 

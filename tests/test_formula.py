@@ -37,6 +37,9 @@ GOOD: dict[str, tuple] = {
     "y ~ 0 + x + 1": ("1 + x", [], [], "y ~ x"),
     "y ~ +x": ("1 + x", [], [], "y ~ x"),
     "y ~ -(1 - x)": ("0 + x", [], [], "y ~ 0 + x"),
+    # responses of several columns
+    "cbind(a, `b c`) | weights(w) ~ x": ("1 + x", [], []),
+    "c(a, b, c) | trials(n) ~ x": ("1 + x", [], [], "cbind(a, b, c) | trials(n) ~ x"),
     # the algebra of terms
     "y ~ x + z": ("1 + x + z", [], []),
     "y ~ ((x + z))": ("1 + x + z", [], [], "y ~ x + z"),
@@ -391,7 +394,9 @@ BAD = [
     ("y‸[1] ~ x", "no subsets"),
     ("y‸:z ~ x", "no meaning in arithmetic"),
     ("‸cbind(a, n - a) ~ x", r"write a \| trials\(a \+ n - a\) ~"),
-    ("‸cbind(a, b, c) ~ x", r"y \| trials\(n\)"),
+    ("‸cbind(a, b, log(c)) ~ x", r"name the columns of the categories"),
+    ("‸cbind(a) ~ x", r"two or more"),
+    ("‸c(a, b, a) ~ x", r"stands twice"),
     ("‸prop(y, n) ~ x", r"y \| trials\(n\)"),
     ("‸mvbind(y, z) ~ x", "one response"),
     ("‸(y | trials(n)) ~ x", "without parentheses"),

@@ -22,11 +22,10 @@ from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
 from hierbayes.kinds import NOTHING
 from hierbayes.links import LINKS
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import CATEGORY, CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response", "score")
-CATEGORY = "category"
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
 LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
@@ -255,7 +254,8 @@ def predict_table(
     """One row a prediction: mean, sd, lower, upper; the index is that of the rows."""
     levels = categories_of(spec, request)
     if levels:
-        return _category_table(predict_draws(spec, draws, design, request), levels, design.index, interval)
+        values = predict_draws(spec, draws, design, request)
+        return _category_table(values, levels, design.index, interval, bounded=request.kind == "mean")
     columns = {name: np.empty(len(design)) for name in MEASURES}
     for places, values in predict_chunks(spec, draws, design, request):
         for name, numbers in measure(as_scores(spec, request, values), interval).items():
@@ -264,7 +264,7 @@ def predict_table(
 
 
 def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Any:
-    """Every draw of every prediction: a DataArray (chain, draw, row), of probabilities also by category.
+    """Every draw of every prediction: a DataArray (chain, draw, row), of what categories have each also by category.
 
     Simulated responses that are categories are their places, 0, 1, ….
     """
@@ -285,8 +285,9 @@ def predict_draws(spec: ModelSpec, draws: Draws, design: Design, request: Reques
 
 
 def categories_of(spec: ModelSpec, request: Request) -> tuple[Any, ...]:
-    """The categories whose probabilities are predicted, in their order; none where predictions are numbers."""
-    some = request.kind == "mean" and request.parameter is None and spec.family.probabilities is not None
+    """The categories that a prediction has a number for each of, in their order; none where it is one number."""
+    some = request.kind == "mean" and request.parameter is None and spec.family.has_categories
+    some |= request.kind == "response" and spec.family.support.columns
     return spec.layout.response.levels or () if some else ()
 
 
@@ -301,7 +302,7 @@ def scores_of(spec: ModelSpec) -> Array:
     levels, support = spec.layout.response.levels or (), spec.family.support
     if not (support.categories and support.ordered):
         what = "numbers, whose expectation is kind='mean'"
-        if support.categories:
+        if spec.family.has_categories:
             what = (
                 "categories in no order: take kind='mean', their probabilities, or every draw, output='draws'"
             )
@@ -327,12 +328,12 @@ def as_scores(spec: ModelSpec, request: Request, values: Array) -> Array:
 
 
 def _category_table(
-    values: Any, levels: tuple[Any, ...], index: pd.Index, interval: Interval
+    values: Any, levels: tuple[Any, ...], index: pd.Index, interval: Interval, bounded: bool
 ) -> pd.DataFrame:
-    """One row a row and category: mean, sd, lower, upper of its probability."""
+    """One row a row and category: mean, sd, lower, upper of its probability, or of its count or share."""
     flat = values.to_numpy().reshape(-1, len(index) * values.sizes[CATEGORY])
     index = with_categories(index, levels)
-    return labelled(pd.DataFrame(summarise(flat, interval, bounded=True), index=index), interval)
+    return labelled(pd.DataFrame(summarise(flat, interval, bounded=bounded), index=index), interval)
 
 
 def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:
@@ -386,12 +387,12 @@ def _predict_rows(
         return np.broadcast_to(found, eta.shape)
     if request.kind == "linear":
         return eta
-    if request.kind == "score" and spec.family.support.categories:
+    if request.kind == "score" and spec.family.has_categories:
         scores = scores_of(spec)
         found = _probabilities(spec, draws, design, request, eta, aux) @ scores
         return np.asarray(found)
     if request.kind in ("mean", "score"):
-        if spec.family.probabilities is not None:
+        if spec.family.has_categories:
             return _probabilities(spec, draws, design, request, eta, aux)
         if request.new_levels == "average":
             variance = _unknown_variance(spec, draws, design, request)

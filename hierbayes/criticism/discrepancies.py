@@ -28,7 +28,9 @@ class Replicates:
     Attributes
     ----------
     observed : ndarray (n,)
+        Of a response of several columns (n, m).
     simulated : ndarray (S, n)
+        Or (S, n, m).
     trials : ndarray (n,) or None
         Of a binomial response.
     """
@@ -48,7 +50,7 @@ class Replicates:
         if self.trials is None:
             return self
         some = self.trials > 0
-        trials = self.trials[some]
+        trials = self.trials[some].reshape(-1, *[1] * (self.observed.ndim - 1))
         return Replicates(self.observed[some] / trials, self.simulated[:, some] / trials, None)
 
 
@@ -62,7 +64,7 @@ def replicate(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
         )
     flat = flatten(spec, thin(posterior, draws))
     (values,) = simulate_responses(spec, flat, design, seed).data_vars.values()
-    return Replicates(design.y, values.to_numpy().reshape(-1, len(design)), design.trials)
+    return Replicates(design.y, values.to_numpy().reshape(-1, *design.y.shape), design.trials)
 
 
 @dataclass(frozen=True, eq=False)

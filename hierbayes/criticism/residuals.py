@@ -28,6 +28,7 @@ from hierbayes.answers.predict import (
 )
 from hierbayes.criticism.heldout import hold_out, replicate_rows
 from hierbayes.data.design import Design
+from hierbayes.errors import UnsupportedError
 from hierbayes.simulation import thin
 from hierbayes.spec import ModelSpec
 
@@ -86,6 +87,11 @@ def residuals(
     y = design.y
     assert y is not None, "only rows with a response have residuals"
     family = spec.family
+    if family.support.columns:
+        raise UnsupportedError(
+            f"residuals place one number in its distribution, and a response of family {family.name!r} has several "
+            "columns; plot_ppc() has the shares of each beside simulated ones, loo() each row's predictive density"
+        )
     flat = flatten(spec, thin(posterior, draws))
     request = Request("linear", choose_groups(spec, "all"), "error", seed)
     fitted, variance, below, upto, zero, k = (np.empty(len(y)) for _ in range(6))

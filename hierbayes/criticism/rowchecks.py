@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,9 +26,10 @@ def check_rows(spec: ModelSpec, design: Design | Streamed) -> Iterator[Finding]:
     if isinstance(design, Design):
         yield from _check_response(spec, design)
         yield from _check_zeros(spec, design)
-        if spec.family.support.categories and design.y is not None:
-            yield from _check_empty(spec, design.y)
-            yield from _check_separation(spec, design, design.y)
+        if spec.family.has_categories and design.y is not None:
+            amounts = _of_categories(spec, design.y)
+            yield from _check_empty(spec, amounts)
+            yield from _check_separation(spec, design, amounts)
         yield from _check_censoring(spec, design)
         yield from _check_offset(spec, design)
         yield from _check_trials(spec, design)
@@ -59,7 +61,7 @@ def _check_categories(
 def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
     """Nothing but failures, nothing but successes, or no count at all: the mean is bounded by the prior on one side."""
     y, name = design.y, spec.layout.response.name
-    if y is None or spec.family.support.contains(np.array([0.5]), np.ones(1)).all():
+    if y is None or not spec.family.support.whole or spec.family.support.columns:
         return
     most = (
         design.trials
@@ -103,12 +105,24 @@ def _check_censoring(spec: ModelSpec, design: Design) -> Iterator[Finding]:
             )
 
 
-def _check_empty(spec: ModelSpec, y: NDArray[np.float64]) -> Iterator[Finding]:
+def _of_categories(spec: ModelSpec, y: NDArray[np.float64]) -> NDArray[Any]:
+    """How much of each category a row has, (n, K): its columns, or whether it is of that category."""
+    if spec.family.support.columns:
+        return y
+    return y[:, None] == np.arange(len(spec.layout.response.levels or ()))
+
+
+def _check_empty(spec: ModelSpec, amounts: NDArray[Any]) -> Iterator[Finding]:
     """Categories without a row, of those that are stated or, of whole numbers, that lie between others."""
     name, levels = spec.layout.response.name, spec.layout.response.levels or ()
-    counts = np.bincount(y.astype(np.int64), minlength=len(levels))
-    empty = [level for level, count in zip(levels, counts, strict=True) if count == 0]
-    if empty:
+    empty = [level for level, some in zip(levels, amounts.any(axis=0), strict=True) if not some]
+    if empty and spec.family.support.columns:
+        yield Finding(
+            "empty-category",
+            f"no row has any of the category {', '.join(map(repr, empty))}",
+            "What is said of such a category is decided by the prior; leave its column out if it could not occur",
+        )
+    elif empty:
         yield Finding(
             "empty-category",
             f"no row has {name} = {', '.join(map(repr, empty))}",
@@ -126,7 +140,7 @@ def _check_empty(spec: ModelSpec, y: NDArray[np.float64]) -> Iterator[Finding]:
             )
 
 
-def _check_separation(spec: ModelSpec, design: Design, y: NDArray[np.float64]) -> Iterator[Finding]:
+def _check_separation(spec: ModelSpec, design: Design, amounts: NDArray[Any]) -> Iterator[Finding]:
     """A predictor that is told by the category: its coefficient has no finite maximum of the likelihood.
 
     Of ordered categories: all rows where a column is not 0 lie in the first or the last, or the column rises with them
@@ -137,7 +151,7 @@ def _check_separation(spec: ModelSpec, design: Design, y: NDArray[np.float64]) -
     for parameter, layout in spec.layout.predictors.items():
         for place, label in enumerate(layout.coefficients):
             column = design.predictors[parameter].x[:, place]
-            if place != layout.intercept and _separates(column, y, last if ordered else None):
+            if place != layout.intercept and _separates(column, amounts, last if ordered else None):
                 found.append(label)
     for label in dict.fromkeys(found):
         yield Finding(
@@ -147,15 +161,16 @@ def _check_separation(spec: ModelSpec, design: Design, y: NDArray[np.float64]) -
         )
 
 
-def _separates(column: NDArray[np.float64], y: NDArray[np.float64], last: int | None) -> bool:
+def _separates(column: NDArray[np.float64], amounts: NDArray[Any], last: int | None) -> bool:
     values = np.unique(column)
-    if len(values) < 2 or not np.ptp(y):
+    if len(values) < 2 or np.count_nonzero(amounts.any(axis=0)) < 2:
         return False
     if len(values) == 2:
-        sides = [np.unique(y[column == value]) for value in values]
+        sides = [np.flatnonzero(amounts[column == value].any(axis=0)) for value in values]
         return any(len(side) == 1 and (last is None or side[0] in (0, last)) for side in sides)
     if last is None:
         return False
+    y = amounts.argmax(axis=1)
     ends = [(column[y == k].min(), column[y == k].max()) for k in np.unique(y)]
     rising = all(high < low for (_, high), (low, _) in itertools.pairwise(ends))
     falling = all(low > high for (low, _), (_, high) in itertools.pairwise(ends))

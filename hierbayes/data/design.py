@@ -488,7 +488,10 @@ class BoundPredictor:
 
 @dataclass(frozen=True, eq=False)
 class Design:
-    """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,)."""
+    """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
+
+    A response of several columns is (n, m).
+    """
 
     predictors: Mapping[str, BoundPredictor]
     index: pd.Index

@@ -12,7 +12,7 @@ from hierbayes.data.encoding import Encoding, describe_rows, learn_number
 from hierbayes.data.levels import factorize
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
-from hierbayes.formula import Formula, names_in, quote
+from hierbayes.formula import Formula, Response, names_in, quote
 
 Array = NDArray[np.float64]
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -57,14 +57,15 @@ class ResponseLayout:
     ----------
     name : str
         The response as written: ``"Reaction"``, ``"log(y)"``.
-    column : str or None
-        The column it is, None when it is computed.
+    columns : tuple of str
+        The column it is, or the columns of several categories; none when it is computed.
     encoding : Encoding or None
         How it is computed, None when it is a column.
     levels : tuple or None
         The two values that stand for 0 and 1, or the categories in their order.
     trials, weights : Encoding, float or None
-        The additions ``trials(…)`` and ``weights(…)``; a number where they are constant.
+        The additions ``trials(…)`` and ``weights(…)``; a number where they are constant. Of counts of several
+        categories the trials are their sum where nothing else is said.
     location, scale : float
         Centre and spread of the training response on the link's scale.
     spread : float
@@ -79,7 +80,7 @@ class ResponseLayout:
     """
 
     name: str
-    column: str | None
+    columns: tuple[str, ...]
     encoding: Encoding | None
     levels: tuple[Any, ...] | None
     trials: Encoding | float | None
@@ -105,37 +106,26 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     """Learn the left-hand side from complete training rows, and check it against the family's support."""
     response = formula.response
     assert response is not None, "the mean's formula has a response"
-    additions = dict(response.additions)
-    if family.support.categories and not any(
-        quote(name) == response.expression for name in formula.response_columns
-    ):
-        raise DataError(
-            f"the response of family {family.name!r} must be a column; {response.expression!r} is computed"
-        )
-    if family.needs_trials and "trials" not in additions:
-        raise DataError(
-            f"family {family.name!r} needs the number of trials of each row: write "
-            f"`{_with_trials(response.expression)} ~ …`, the trials a column or a number. "
-            "For a response of zeros and ones, or yes and no, take family='bernoulli'"
-        )
-    if "trials" in additions and not family.needs_trials:
-        taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
-        raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
-    _check_thresholds(formula, family)
+    columns = response.columns
+    _check_columns(response, family)
     absent = not set(formula.response_columns) <= set(frame.columns)
+    trials = _trials_text(response, family, absent)
+    _check_thresholds(formula, family)
     if absent and family.support.categories:
         raise DataError(
             f"the categories of {response.expression!r} are learnt from its values, and the rows have none; give the "
             "rows a column of that name with every category in it"
         )
-    column = next((name for name in formula.response_columns if quote(name) == response.expression), None)
+    several = family.support.columns
+    if several and not absent:
+        _check_numbers(frame[list(columns)])
     draft = ResponseLayout(
-        name=column or response.expression,
-        column=column,
-        encoding=None if column or absent else learn_number(response.expression, frame, "the response"),
-        levels=_levels(frame[column], family) if column and not absent else None,
-        trials=_learn_addition(additions.get("trials"), frame, "trials"),
-        weights=_learn_addition(additions.get("weights"), frame, "weights"),
+        name=columns[0] if len(columns) == 1 else response.expression,
+        columns=columns,
+        encoding=None if columns or absent else learn_number(response.expression, frame, "the response"),
+        levels=columns if several else _levels(frame[columns[0]], family) if columns and not absent else None,
+        trials=_learn_addition(trials, frame, "trials"),
+        weights=_learn_addition(dict(response.additions).get("weights"), frame, "weights"),
         location=0.0,
         scale=1.0,
         spread=1.0,
@@ -146,6 +136,53 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         location, scale = family.typical_location_and_scale(link)
         return replace(draft, location=location, scale=scale, spread=np.nan)
     return _with_response_scales(draft, frame, family, link)
+
+
+def _check_columns(response: Response, family: Family) -> None:
+    """Refuse several columns where the response is one, and the reverse."""
+    columns, expression = response.columns, response.expression
+    if family.support.categories and not columns:
+        raise DataError(
+            f"the response of family {family.name!r} must be a column; {expression!r} is computed"
+        )
+    taking = ", ".join(name for name, other in FAMILIES.items() if other.support.columns)
+    if family.support.columns and len(columns) < 2:
+        raise DataError(
+            f"the response of family {family.name!r} has a column for each category, such as cbind(a, b, c) ~ …; "
+            f"{expression!r} is one"
+        )
+    if len(columns) > 1 and not family.support.columns:
+        way = f"responses of several columns are those of {taking}"
+        if family.needs_trials and len(columns) == 2:
+            good, bad = map(quote, columns)
+            way = f"write {good} | trials({good} + {bad}) ~ … of successes and failures; {way}"
+        raise DataError(
+            f"the response of family {family.name!r} is one column, and {expression} are several; {way}"
+        )
+
+
+def _check_numbers(columns: pd.DataFrame) -> None:
+    for name, column in columns.items():
+        if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
+            raise DataError(
+                f"the response's column {name!r} holds {type(column.iloc[0]).__name__} values; each of several columns "
+                "of a response is a column of numbers"
+            )
+
+
+def _trials_text(response: Response, family: Family, absent: bool) -> str | None:
+    """The expression of the trials: as it is stated, or the sum of the columns; None where a family has none."""
+    stated = dict(response.additions).get("trials")
+    if stated is not None and not family.needs_trials:
+        taking = " or ".join(f"family={name!r}" for name, other in FAMILIES.items() if other.needs_trials)
+        raise DataError(f"family {family.name!r} takes no trials(…); use {taking}, or leave it out")
+    if stated is not None or not family.needs_trials:
+        return stated
+    if family.support.columns and not absent:
+        return " + ".join(map(quote, response.columns))
+    written = f"`{_with_trials(response.expression)} ~ …`, the trials a column or a number"
+    other = "" if absent else ". For a response of zeros and ones, or yes and no, take family='bernoulli'"
+    raise DataError(f"family {family.name!r} needs the number of trials of each row: write {written}{other}")
 
 
 def _check_thresholds(formula: Formula, family: Family) -> None:
@@ -172,6 +209,8 @@ def _with_response_scales(
 ) -> ResponseLayout:
     y = response_values(draft, frame)
     assert y is not None, "there is a response to learn from"
+    if family.support.columns:  # before their sums are taken for trials
+        _check_support(draft, y, None, family, frame.index)
     trials = addition_values(draft.trials, frame, "trials")
     weights = addition_values(draft.weights, frame, "weights")
     weights = np.ones(len(frame)) if weights is None else weights
@@ -181,13 +220,12 @@ def _with_response_scales(
         )
     if trials is not None and not trials.any():
         raise DataError("the trials are 0 in every row, so there is nothing to count; check the column")
-    inside = family.support.contains(y, trials)
-    if not inside.all():
-        rows = np.flatnonzero(~inside)
-        values = ", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100]))
+    if not family.support.columns:
+        _check_support(draft, y, trials, family, frame.index)
+    elif trials is not None and (trials != y.sum(axis=1)).any():
         raise DataError(
-            f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
-            f"found {_shortened(values)} in {describe_rows(frame.index[rows])}. {_way_out(y, inside, family)}"
+            f"the trials are not the sums of {draft.name} in {describe_rows(frame.index[trials != y.sum(axis=1)])}. "
+            "Correct those rows, or leave trials(…) out: then the sums are"
         )
     if family.typical_rows is not None and not weights[family.typical_rows(y)].any():
         raise DataError(
@@ -195,10 +233,9 @@ def _with_response_scales(
             f"that counts, which says nothing of {family.first.name}, the {family.first.words}; model whether there is "
             "any at all by family='bernoulli'"
         )
-    continuous = family.support.contains(np.array([0.5]), np.ones(1)).all()
-    if continuous and np.ptp(y) == 0:
+    if not family.support.whole and (y == y[:1]).all():
         raise DataError(
-            f"the response {draft.name!r} is {y[0]:g} in every row; there is nothing to model: check the column"
+            f"the response {draft.name!r} is {_numbers(y[0])} in every row; there is nothing to model: check the column"
         )
     location, scale = family.location_and_scale(y, trials, weights, link)
     return replace(
@@ -216,6 +253,28 @@ def _with_trials(expression: str) -> str:
     """
     share = SHARE.fullmatch(expression)
     return f"{share[1]} | trials({share[2]})" if share else f"{expression} | trials(n)"
+
+
+def _check_support(
+    draft: ResponseLayout, y: Array, trials: Array | None, family: Family, index: pd.Index
+) -> None:
+    inside = family.support.contains(y, trials)
+    if inside.all():
+        return
+    rows = np.flatnonzero(~inside)
+    if family.support.columns:
+        found = _numbers(y[rows[0]])
+    else:
+        found = _shortened(", ".join(f"{value:g}" for value in dict.fromkeys(y[rows].tolist()[:100])))
+    raise DataError(
+        f"the response {draft.name!r} of family {family.name!r} must be {family.support.words}; "
+        f"found {found} in {describe_rows(index[rows])}. {_way_out(y, inside, family)}"
+    )
+
+
+def _numbers(response: Array) -> str:
+    """One response in figures, of several columns each."""
+    return ", ".join(f"{value:g}" for value in np.atleast_1d(response))
 
 
 def _shortened(values: str, shown: int = 3) -> str:
@@ -378,12 +437,14 @@ def _distinct(column: pd.Series) -> list[Any]:
 
 
 def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array | None:
-    """The response of given rows as numbers: (n,), or None for a design without one."""
+    """The response of given rows as numbers: (n,), of several columns (n, m), or None for a design without one."""
     if response.absent:
         return None
     if response.encoding is not None:
         return response.encoding.matrix(frame)[:, 0]
-    column = frame[response.column]
+    if len(response.columns) > 1:
+        return np.ascontiguousarray(frame[list(response.columns)].to_numpy(dtype=np.float64))
+    column = frame[response.columns[0]]
     if response.levels is not None:
         unknown = ~column.isin(response.levels).to_numpy()
         if unknown.any():

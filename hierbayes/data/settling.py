@@ -14,7 +14,7 @@ from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.families.bounds import WORDS, with_bounds
 from hierbayes.families.known import with_rate, with_se
-from hierbayes.formula import Formula, quote
+from hierbayes.formula import Formula
 
 type Formulas = dict[str, Formula]
 
@@ -39,7 +39,7 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
         Where the response has no categories that the family may have, or a formula is no parameter's.
     """
     settled, first = dict(formulas), formulas[MEAN]
-    levels = _levels(first, frame, family) if family.support.categories else ()
+    levels = _levels(first, frame, family)
     assert first.response is not None
     if levels and first.response.thresholds.equidistant:
         family = _equidistant(family, len(levels))
@@ -109,10 +109,13 @@ def _need(family: Family, addition: str, takes: bool, others: Sequence[str]) -> 
 
 
 def _levels(formula: Formula, frame: pd.DataFrame, family: Family) -> tuple[Any, ...]:
-    response = formula.response
-    assert response is not None
-    names = [name for name in formula.response_columns if quote(name) == response.expression]
-    return categories_of(frame[names[0]], family) if names and names[0] in frame else ()
+    """The categories of a response, none where it has none: the values of a column, or several columns' names."""
+    assert formula.response is not None
+    columns = formula.response.columns
+    if family.support.columns:
+        return columns if len(columns) > 1 else ()
+    some = family.support.categories and columns and columns[0] in frame
+    return categories_of(frame[columns[0]], family) if some else ()
 
 
 def _equidistant(family: Family, categories: int) -> Family:

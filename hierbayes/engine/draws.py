@@ -9,7 +9,7 @@ import xarray as xr
 from hierbayes.data.design import OBS, Design
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.spec import CATEGORY, CHAIN_DIMS, ModelSpec
 
 STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
     "depth": "tree_depth",
@@ -71,7 +71,10 @@ def statistics_dataset(statistics: Mapping[str, Any]) -> xr.Dataset:
 
 def observed_dataset(spec: ModelSpec, design: Design) -> xr.Dataset:
     """The training response as a dataset."""
-    return xr.Dataset({spec.response_name: ((OBS,), design.y)}, coords={OBS: design.labels})
+    coords, levels = {OBS: design.labels}, spec.layout.response.levels
+    if spec.family.support.columns:
+        coords |= {CATEGORY: np.array(levels, dtype=object)}
+    return xr.Dataset({spec.response_name: (tuple(coords), design.y)}, coords=coords)
 
 
 def largest_block(counts: np.ndarray) -> tuple[np.ndarray, int]:

@@ -89,7 +89,7 @@ def _correlated(problems: Sequence[Problem], priors: Sequence[Prior]) -> Problem
         for place, one in enumerate(problem.predictors):
             steps = tuple(replace(each, own=each.own + a) for each in one.steps)
             if place == problem.components[0].predictor:
-                one = replace(one, offset=one.offset - problem.y, start=0.0)
+                one = replace(one, offset=one.offset - problem.y[:, 0], start=0.0)
             predictors.append(replace(one, steps=steps))
         own += problem.own
     link = NUMBER.codes["identity"]

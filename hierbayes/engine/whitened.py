@@ -267,7 +267,7 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
     return Problem(
         address=rows.address,
         components=tuple(components),
-        y=family.response(y),
+        y=np.ascontiguousarray(family.response(y), np.float64).reshape(n, -1),
         trials=trials,
         weights=weights,
         categories=family.response(np.arange(_categories(spec), dtype=np.float64)),

@@ -45,6 +45,8 @@ class Support:
         Whether these are in an order.
     advice : str
         What to do about responses elsewhere, for messages; general words unless given.
+    columns : bool
+        Whether a response has a column for each of several categories, the last axis of `y`: counts, or shares.
     """
 
     words: str
@@ -55,11 +57,16 @@ class Support:
     categories: bool = False
     ordered: bool = True
     advice: str = ""
+    columns: bool = False
 
     @property
     def counts(self) -> bool:
         """Whether responses are counts, whose zeros are counted: neither two values nor categories."""
-        return self.whole and not self.two_levels and not self.categories
+        return self.whole and not self.two_levels and not self.categories and not self.columns
+
+    def parts(self, y: Array) -> list[Array]:
+        """The columns of responses (…, m), each (…); responses (…) are one."""
+        return list(np.moveaxis(y, -1, 0)) if self.columns else [y]
 
 
 @dataclass(frozen=True)
@@ -243,7 +250,8 @@ class Family:
         ``known_between(y, **parameters)``: the ends between which responses are known to lie, the lower one excluded;
         both are `y` in rows that are not censored. None where no row is.
     probabilities : callable or None
-        ``probabilities(**parameters)``: of each category, on a last axis; for responses that are categories.
+        ``probabilities(**parameters)``: of each category, on a last axis; for responses that are categories, or counts
+        of several. Of shares of several the expected ones.
     information : callable or None
         ``information([trials,] **parameters)``: expected information of a row about the first parameter's inner
         coordinate. Where it is not known, and for other parameters, curvature does.
@@ -379,6 +387,11 @@ class Family:
         return self.latents[latent], self.latents[latent].chosen_links(given)
 
     @property
+    def has_categories(self) -> bool:
+        """Whether responses are categories, or have a column for each: answers are a number for each of them."""
+        return self.probabilities is not None
+
+    @property
     def first(self) -> Parameter:
         """The one that a bare formula is about."""
         return self.parameters[0]
@@ -434,7 +447,8 @@ class Family:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)
         name = "_".join(part for part in (self.name, self.latent, self.variant) if part)
         name = re.sub(r"\W+", "_", name).strip("_")
-        return Rows(name, self.row, self.shared, kinds, self.needs_trials, self.listed)
+        beside = len(self.parameters) - len(self.components) - 1 if self.support.columns else None
+        return Rows(name, self.row, self.shared, kinds, self.needs_trials, self.listed, beside)
 
     def in_tensors(self, pm: Any, *trials: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
         """PyMC's distribution and its arguments.
@@ -529,7 +543,7 @@ class Family:
         twice. Others: the link of the mean, and what one standard deviation of the response is there; of 1/mu², what
         a mean e times as large is.
         """
-        if self.support.categories:  # whose first parameter is on a scale of its own
+        if self.has_categories:  # the first parameter is on a scale of its own
             return 0.0, 1.0
         y, weights = self.typical(y, weights)
         values = np.log(y) if self.log_response else self.stands_for(y)
@@ -560,7 +574,9 @@ class Family:
         return y[chosen], weights[chosen]
 
     def spread(self, y: Array, weights: Array) -> float:
-        """Standard deviation of the response, or of its logarithm, on whose scale own parameters are."""
+        """Standard deviation of the response, or its logarithm, on whose scale own parameters are; 1 of categories."""
+        if self.has_categories:
+            return 1.0
         y, weights = self.typical(y, weights)
         return response_scale(np.log(y) if self.log_response else y, weights)
 
@@ -569,7 +585,7 @@ class Family:
 
         The middle is a probability of a half, or a mean of 1 under the log link.
         """
-        if self.support.categories:
+        if self.has_categories:
             return 0.0, 1.0
         if LINKS[link].unit is not None:
             return np.nan, np.nan
@@ -611,7 +627,10 @@ class Responses:
         family, y = self.family, np.asarray(y, np.float64)
         counts = [] if trials is None else [np.asarray(trials, np.float64)]
         components = [part for values in self.parameters.values() for part in _components(values)]
-        shape = np.broadcast_shapes(y.shape, *(a.shape for a in (*counts, *(part[0] for part in components))))
+        columns = family.support.parts(family.response(y))
+        shape = np.broadcast_shapes(
+            *(a.shape for a in (*columns, *counts, *(part[0] for part in components)))
+        )
         # in the order in memory of the linear predictors: draws mostly lie side by side
         order: Any = "F" if np.isfortran(components[0][0]) else "C"
 
@@ -621,7 +640,8 @@ class Responses:
         t = np.empty((len(components), math.prod(shape)))
         for place, (inner, _, _) in enumerate(components):
             t[place] = flat(inner)
-        out = family.rows.evaluate(flat(family.response(y)), flat(counts[0]) if counts else None, t)
+        responses = np.stack([flat(column) for column in columns], axis=-1)
+        out = family.rows.evaluate(responses, flat(counts[0]) if counts else None, t)
         value, *scores = (column.reshape(shape, order=order) for column in out)
         value = value + family.constant(y, counts[0] if counts else None, self.parameters)
         for _, _, possible in components:
@@ -637,6 +657,8 @@ class Responses:
         if possible is None:
             return self.family.simulate(rng, *counts, **self.parameters)
         inside = {name: values.possible() for name, values in self.parameters.items()}
+        if self.family.support.columns:
+            possible = possible[..., None]
         return np.where(possible, self.family.simulate(rng, *counts, **inside), np.nan)
 
     def mean(self) -> Array:

@@ -3,10 +3,11 @@
 A row function says what one row's log density is and its scores in the inner coordinates of the parameters. Here it
 becomes one C function over rows, compiled once a family and kept on disk, into whose loop it is inlined:
 
-    void rows(n, J, stride, y (n,), trials (n,), t (J, stride), out (1 + J, stride))
+    void rows(n, J, stride, y (n, m), trials (n,), t (J, stride), out (1 + J, stride))
 
-with J components of parameters: `t` their inner coordinates, `out` the log density and its scores. Engines call it by
-its address, a chunk of rows at a time, so that no family adds to the time that another takes to compile.
+with J components of parameters: `t` their inner coordinates, `out` the log density and its scores. A response has m
+columns, one in most families. Engines call it by its address, a chunk of rows at a time, so that no family adds to the
+time that another takes to compile.
 """
 
 import inspect
@@ -41,6 +42,9 @@ class Rows:
     needs_trials : bool
     listed : int or None
         From which parameter on the row function is given all components as one list: see `Family`.
+    beside_columns : int or None
+        How many components are no column's, of responses that have a column for each of the others: then the row
+        function is given a list of these columns. None of responses that are numbers.
     """
 
     name: str
@@ -49,6 +53,7 @@ class Rows:
     parameters: Sequence[tuple[str, kinds.Kind]]
     needs_trials: bool
     listed: int | None = None
+    beside_columns: int | None = None
 
     @cached_property
     def _function(self) -> Any:
@@ -94,7 +99,11 @@ class Rows:
     @property
     def source(self) -> str:
         """The loop as text."""
-        forms, scores, arguments = [], [], ["y[i]", *(["trials[i]"] if self.needs_trials else [])]
+        response, responses = "y[i]", "carray(y_at, (n,))"
+        if self.beside_columns is not None:
+            m = f"J - {self.beside_columns}"
+            response, responses = f"list_row(y, i, 0, {m})", f"carray(y_at, (n, {m})).T"
+        forms, scores, arguments = [], [], [response, *(["trials[i]"] if self.needs_trials else [])]
         stores = ["out[0, i] = value"]
         for place, (name, kind) in enumerate(self.parameters[: self.listed]):
             arguments.append(name)
@@ -124,7 +133,7 @@ class Rows:
         return "\n".join(
             [
                 f"def {self.name}_rows(n, J, stride, y_at, trials_at, t_at, out_at):",
-                f"    {y}, {trials} = carray(y_at, (n,)), carray(trials_at, (n,))",
+                f"    {y}, {trials} = {responses}, carray(trials_at, (n,))",
                 f"    {t}, {out} = carray(t_at, (J, stride)), carray(out_at, (1 + J, stride))",
                 *(
                     f"    {line}"
@@ -161,14 +170,14 @@ class Rows:
         return ["first = 0", "while first < n:", *_in(run)]
 
     def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
-        """Log density and scores (1 + J, N) of N rows from the inner coordinates (J, N) of their parameters."""
-        y = np.ascontiguousarray(y, np.float64)
-        trials = np.ones_like(y) if trials is None else np.ascontiguousarray(trials, np.float64)
+        """Log density and scores (1 + J, N) of N rows, y (N,) or (N, m), from inner coordinates (J, N)."""
+        n, y = len(y), np.ascontiguousarray(y, np.float64)
+        trials = np.ones(n) if trials is None else np.ascontiguousarray(trials, np.float64)
         t = np.ascontiguousarray(t)
-        out = np.empty((1 + len(t), y.size))
-        if y.size:
+        out = np.empty((1 + len(t), n))
+        if n:
             arrays = [_pointer(array) for array in (y, trials, t, out)]
-            self._function.ctypes(y.size, len(t), y.size, *arrays)
+            self._function.ctypes(n, len(t), n, *arrays)
         return out
 
 

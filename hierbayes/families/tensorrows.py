@@ -59,10 +59,11 @@ class TensorRows:
         return pytensor.function([y, trials, *inner], [value, *scores], mode=mode, on_unused_input="ignore")
 
     def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
-        """Log density and scores (1 + J, N) of N rows from the inner coordinates (J, N) of their parameters."""
+        """Log density and scores (1 + J, N) of N rows, y (N, 1), from inner coordinates (J, N)."""
+        y = y[:, 0]
         out = np.empty((1 + len(t), y.size))
         if y.size:
-            trials = np.ones_like(y) if trials is None else trials
+            trials = np.ones(len(y)) if trials is None else trials
             whole = np.asarray(y, np.int64 if self.whole else np.float64)
             with np.errstate(all="ignore"):
                 out[:] = self._function(whole, np.asarray(trials, np.int64), *t)

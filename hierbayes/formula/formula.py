@@ -36,6 +36,7 @@ from hierbayes.transforms import CATEGORIES
 # Additions that a row states beside its response, with the names of their arguments: each is a known parameter.
 STATED = {"se": ("se", "sigma"), "cens": ("cens", "y2"), "trunc": ("lb", "ub"), "rate": ("rate",)}
 ADDITIONS = ("trials", "weights", *STATED, "thres")
+COLUMNS = "cbind"  # of a response that has several; Bambi's word is c
 _UNSUPPORTED_ADDITIONS = frozenset({"mi", "cat", "dec", "subset", "index", "vreal", "vint"})
 
 
@@ -111,7 +112,7 @@ class Response:
     Attributes
     ----------
     expression : str
-        Canonical text, arithmetic inside ``I()``: ``"y"``, ``"log(y)"``, ``"I(y / 10)"``.
+        Canonical text, arithmetic inside ``I()``: ``"y"``, ``"log(y)"``, ``"I(y / 10)"``, ``"cbind(a, b, c)"``.
     additions : tuple of (str, str)
         Names and arguments in a fixed order: ``(("trials", "n"), ("weights", "w"))``.
     thresholds : Thresholds
@@ -124,6 +125,16 @@ class Response:
     additions: tuple[tuple[str, str], ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
     stated: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The column that it is, or several; none where it is computed."""
+        match read_expression(self.expression):
+            case Name(name):
+                return (name,)
+            case Call(function) as call if function == COLUMNS:
+                return columns_named(call)
+        return ()
 
     def __str__(self) -> str:
         """Canonical text."""
@@ -331,13 +342,26 @@ def _read_response(node: Node) -> Response:
 
 def _read_outcome(node: Node) -> str:
     match node:
-        case Call("cbind", (first, second), (), position):
-            good, bad = render(first), render(second)
-            raise ReadError(position, f"cbind() is not supported; write {good} | trials({good} + {bad}) ~ …")
+        case Call("cbind" | "c"):
+            return _read_columns(node)
     if not columns_named(node):
         raise ReadError(node.position, "the response names no column")
     check_expression(node, predictor=False)
     return as_term(node)
+
+
+def _read_columns(call: Call) -> str:
+    """The canonical text of a response of several columns."""
+    names = columns_named(call)
+    if call.keywords or len(names) < 2 or not all(isinstance(each, Name) for each in call.arguments):
+        way = "name the columns of the categories, two or more: cbind(a, b, c) ~ …"
+        if len(call.arguments) == 2 and names:
+            good, bad = map(render, call.arguments)
+            way = f"of successes and failures write {good} | trials({good} + {bad}) ~ …; otherwise {way}"
+        raise ReadError(call.position, way)
+    if len(names) < len(call.arguments):
+        raise ReadError(call.position, "one of these columns stands twice; leave one out")
+    return f"{COLUMNS}({', '.join(map(quote, names))})"
 
 
 def _read_additions(

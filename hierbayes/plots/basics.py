@@ -10,6 +10,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from hierbayes.answers.predict import scores_of
 from hierbayes.data.design import MEAN, Design
 from hierbayes.spec import ModelSpec
 
@@ -31,7 +32,7 @@ def axis_words(spec: ModelSpec, effect: str, parameter: str = MEAN) -> str:
     response = spec.layout.response
     if spec.family.origin:
         return f"{effect} (latent {response.name})"
-    two = response.levels is not None and not spec.family.support.categories
+    two = response.levels is not None and not spec.family.has_categories
     name = f"{response.name} = {response.levels[1]}" if two and response.levels else response.name
     name = f"log {name}" if spec.family.log_response else name
     return f"{effect} ({spec.link.words.format(name)})"
@@ -40,19 +41,22 @@ def axis_words(spec: ModelSpec, effect: str, parameter: str = MEAN) -> str:
 def response_words(spec: ModelSpec, score: bool = False) -> str:
     """What the expected response is: ``"Reaction"``, ``"probability of use = Y"``, ``"share of incidence"``."""
     response = spec.layout.response
+    if spec.family.has_categories:
+        what = "probability" if spec.family.support.whole else "expected share"
+        return f"{'expected score' if score else what} of {response.name}"
     if spec.family.needs_trials:
         return f"share of {response.name}"
     if spec.family.support.two_levels:
         value = "1" if response.levels is None else response.levels[1]
         return f"probability of {response.name} = {value}"
-    if spec.family.support.categories:
-        return f"{'expected score' if score else 'probability'} of {response.name}"
     return response.name
 
 
-def shares(design: Design) -> Array:
-    """The training responses, those out of trials as shares: (n,)."""
+def scored_shares(spec: ModelSpec, design: Design) -> Array:
+    """The training responses as numbers, those out of trials as shares, categories as scores: (n,)."""
     assert design.y is not None, "training rows have a response"
+    if spec.family.has_categories:
+        return np.asarray(scores_of(spec)[design.y.astype(np.int64)])
     return (
         design.y if design.trials is None else design.y / np.where(design.trials > 0, design.trials, np.nan)
     )

@@ -14,7 +14,7 @@ from hierbayes.answers.draws import flatten
 from hierbayes.answers.effects import as_predictors, is_numeric
 from hierbayes.answers.grids import RESOLUTION, ConditionalEffects, Grid, make_grid
 from hierbayes.answers.intervals import MEASURES, centre, get_interval
-from hierbayes.answers.predict import CATEGORY, categories_of, make_request, scores_of
+from hierbayes.answers.predict import categories_of, make_request
 from hierbayes.data.design import Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
@@ -27,13 +27,13 @@ from hierbayes.plots.basics import (
     new_axes,
     points,
     response_words,
+    scored_shares,
     set_text,
-    shares,
     wrap,
 )
 from hierbayes.plots.categories import category_colours, draw_curves, draw_stacked
 from hierbayes.plots.surfaces import draw_surface, surface_grid
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import CATEGORY, ModelSpec
 
 Array = NDArray[np.float64]
 SHOWN = ("expected", "predictive", "data")
@@ -217,9 +217,7 @@ def _at_held_offset(
 
     None, and why, where the curve's offset cannot be given to them.
     """
-    y, offsets = shares(design), spec.layout.main.offsets
-    if spec.family.support.categories:
-        y = scores_of(spec)[y.astype(np.int64)]
+    y, offsets = scored_shares(spec, design), spec.layout.main.offsets
     names = distinct(names_in(encoding.text) for encoding in offsets)
     held = {name: grid.rows[name].unique() for name in names if name != grid.columns[0]}
     if not held:

@@ -14,14 +14,23 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, predictor_columns
 from hierbayes.answers.intervals import Interval, centre, get_interval
-from hierbayes.answers.predict import Request, choose_groups, predict_table, scores_of
+from hierbayes.answers.predict import Request, choose_groups, predict_table
 from hierbayes.answers.ranks import find_factor, level_numbers
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import is_nested
 from hierbayes.errors import DataError
 from hierbayes.formula import names_in
-from hierbayes.plots.basics import BLUE, GREY, PALE_BLUE, PALE_GREY, response_words, set_text, shares, wrap
+from hierbayes.plots.basics import (
+    BLUE,
+    GREY,
+    PALE_BLUE,
+    PALE_GREY,
+    response_words,
+    scored_shares,
+    set_text,
+    wrap,
+)
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -107,9 +116,7 @@ def plot_groups(
     band = get_interval(prob, interval)
     known = _predicted(spec, draws, rows, counting, band)
     typical = _predicted(spec, draws, rows, (), band)
-    y = shares(design)
-    if spec.family.support.categories:
-        y = scores_of(spec)[y.astype(np.int64)]
+    y = scored_shares(spec, design)
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
     size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
@@ -279,5 +286,5 @@ def _predicted(
     spec: ModelSpec, draws: Draws, rows: pd.DataFrame, groups: tuple[str, ...], band: Interval
 ) -> pd.DataFrame:
     design = spec.layout.bind_new(rows, groups)
-    kind = "score" if spec.family.support.categories else "mean"
+    kind = "score" if spec.family.has_categories else "mean"
     return predict_table(spec, draws, design, Request(kind, groups, "mean", 0), band)

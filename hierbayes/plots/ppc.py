@@ -37,6 +37,7 @@ from hierbayes.plots.basics import (
     set_text,
     wrap,
 )
+from hierbayes.plots.categories import category_colours
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -114,6 +115,8 @@ def _check_kind(spec: ModelSpec, kind: Any) -> None:
         return
     if kind not in PPC_KINDS:
         raise DataError(f"kind must be one of {', '.join(PPC_KINDS)} or a function; got {kind!r}")
+    if kind == "group" and spec.family.support.columns:
+        raise DataError("kind='group' is for responses of one number; this one has several columns")
     if kind in ("rootogram", "zeros") and not counts(spec):
         raise DataError(f"kind={kind!r} is for counts; family {spec.family.name!r} has other responses")
 
@@ -135,7 +138,9 @@ def _group(spec: ModelSpec, group: str | None) -> str:
 def draw_distribution(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
     """All responses together: densities, frequencies, or shares of the trials."""
     name = spec.layout.response.name
-    if replicates.trials is not None:
+    if spec.family.support.columns:
+        _draw_shares(ax, spec, replicates.shares())
+    elif replicates.trials is not None:
         _draw_cumulative(ax, f"share of {name}", replicates.shares())
     elif spec.family.support.whole:
         _draw_frequencies(ax, name, replicates)
@@ -206,6 +211,19 @@ def _draw_cumulative(ax: Axes, name: str, replicates: Replicates) -> None:
         ax.ecdf(row, color=PALE_BLUE, linewidth=0.7, label=label)
     ax.ecdf(replicates.observed, color=VERMILLION, linewidth=2, label="observed")
     ax.set_xlabel(name, parse_math=False)
+    ax.set_ylabel("share of rows not above")
+
+
+def _draw_shares(ax: Axes, spec: ModelSpec, replicates: Replicates) -> None:
+    """The cumulative distribution of each category's share, simulated ones thin."""
+    levels = spec.layout.response.levels or ()
+    simulated = replicates.simulated[: max(1, CURVES // len(levels))]
+    for place, colour in enumerate(category_colours(len(levels), ordered=False)):
+        for row in simulated:
+            ax.ecdf(row[:, place], color=colour, linewidth=0.5, alpha=0.3)
+        label = wrap(str(levels[place]), NAME_WIDTH)
+        ax.ecdf(replicates.observed[:, place], color=colour, linewidth=2, label=label)
+    ax.set_xlabel(f"share of each column (thin: {len(simulated)} simulated sets)")
     ax.set_ylabel("share of rows not above")
 
 

@@ -50,6 +50,7 @@ def plot_prior_predictive(
     ndarray of matplotlib.axes.Axes
         One a panel, in one new figure.
     """
+    simulation.need_numbers()
     label = label or simulation.spec.layout.response.name
     effects = dict(implied_effects(simulation))
     others = dict.fromkeys(name.partition("[")[0] for name in effects)

@@ -19,7 +19,8 @@ a number with the prior listed, in which *s* is the standard deviation of the re
 the mean of that) and *least* its least value. Priors of formulas are told in [Priors](priors.md).
 
 Names, links and parameterisations are brms's; glmmTMB's where brms has no such family. More on [zeros](zeros.md),
-on [categories in order](ordinal.md) and on [mixtures of two of these](mixtures.md).
+on [categories in order](ordinal.md), on [counts and shares of several categories](compositions.md)
+and on [mixtures of two of these](mixtures.md).
 """
 NUMBER, POSITIVE, COUNT, TRIALS, SHARE, CATEGORY = (
     "Numbers",
@@ -34,7 +35,7 @@ NUMBER, POSITIVE, COUNT, TRIALS, SHARE, CATEGORY = (
 def kind_of(family: Family) -> str:
     """Under which heading a family stands."""
     support = family.support
-    if support.categories:
+    if family.has_categories:
         return CATEGORY
     if support.two_levels or family.needs_trials:
         return TRIALS

@@ -156,6 +156,8 @@ class Whitened:
 
     def coefficients(self, spec, parameter, free_values):
         """The coefficients of one formula."""
+        if not spec.layout.predictors[parameter].coefficients:
+            return {}
         layout, own = spec.layout.predictors[parameter], spec.coefficient_variable(parameter).name
         kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
         free = kinds != "Fixed"

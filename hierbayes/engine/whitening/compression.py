@@ -24,7 +24,7 @@ def compress(problem: Problem) -> Problem:
     if not problem.summed:
         return problem.merged(first, problem.y[first], problem.trials[first], weights)
     size = np.where(weights > 0, weights, 1.0)
-    y = np.bincount(cell, problem.weights * problem.y) / size
+    y = np.column_stack([np.bincount(cell, problem.weights * column) / size for column in problem.y.T])
     trials = np.bincount(cell, problem.weights * problem.trials) / size
     return problem.merged(first, y, trials, weights)
 
@@ -39,7 +39,7 @@ def merge(problem: Problem) -> tuple[Ints, Ints] | None:
     """A row of each cell, and the cell of each row; None where it does not pay."""
     columns = problem.columns()
     if not problem.summed:
-        columns += [problem.y, problem.trials]
+        columns += [*problem.y.T, problem.trials]
     key = _keys(columns, len(problem.y))
     _, first, cell = np.unique(key, return_index=True, return_inverse=True)
     if len(first) > WORTH * len(key):

@@ -189,26 +189,25 @@ def row_information(problem: Question, packed: Packed, memory: Memory) -> tuple[
             one,
             response,
             components,
-            np.ascontiguousarray(model.rows[:, rows]),
             etas[predictors, rows],
             values,
             np.ascontiguousarray(inner[parts, rows]),
             slopes[parts, rows],
             out[1:][parts, rows],
         )
-    weights = model.rows[2]
+    weights = model.rows[1]
     information = np.where(np.isfinite(information), information, 0.0).clip(0.0, 1e12) * weights
     scores = np.where(np.isfinite(scores), scores, 0.0).clip(-1e12, 1e12) * weights
     return information, scores
 
 
 def _of_response(
-    problem: Problem, response: Ints, components: Ints, rows: Floats, etas: Floats, own: Floats, inner: Floats,
-    slopes: Floats, out: Floats,
+    problem: Problem, response: Ints, components: Ints, etas: Floats, own: Floats, inner: Floats, slopes: Floats,
+    out: Floats,
 ) -> tuple[Floats, Floats]:  # fmt: skip
     """Information and scores of one response's linear predictors, without weights: (M, n), (M, n)."""
-    n, information, scores = rows.shape[1], np.zeros_like(etas), np.zeros_like(etas)
-    expected = _over_categories(problem, response, rows, inner)
+    n, information, scores = len(problem.y), np.zeros_like(etas), np.zeros_like(etas)
+    expected = _over_categories(problem, response, inner)
     with np.errstate(all="ignore"):
         for c, (j, _, link, _) in enumerate(components):
             if j < 0:
@@ -224,20 +223,19 @@ def _of_response(
             moved[c] = etas[j] + STEP
             if link:
                 apply_link(link, moved[c], slope)
-            evaluate_all(response, rows, moved, there)
+            evaluate_all(response, problem.y, problem.trials, moved, there)
             information[j] = (scores[j] - there[1 + c] * slope) / STEP
     return information, scores
 
 
-def _over_categories(problem: Problem, response: Ints, rows: Floats, inner: Floats) -> Floats:
+def _over_categories(problem: Problem, response: Ints, inner: Floats) -> Floats:
     """Mean squares of the components' scores over the responses that there are: (J, n); (0, n) where not so few."""
     n, found = inner.shape[1], np.zeros_like(inner)
     if not len(problem.categories):
         return np.zeros((0, n))
     for category in problem.categories:
-        imagined, there = rows.copy(), np.zeros((1 + len(inner), n))
-        imagined[0] = category
-        evaluate_all(response, imagined, inner, there)
+        imagined, there = np.full((n, 1), category), np.zeros((1 + len(inner), n))
+        evaluate_all(response, imagined, problem.trials, inner, there)
         with np.errstate(all="ignore"):
             found += np.nan_to_num(np.exp(there[0]) * np.square(there[1:]))
     return found

@@ -247,15 +247,15 @@ def fill_rows(model: Model, memory: Memory, etas: Floats, inner: Floats, slopes:
 
 
 @compiled
-def evaluate_all(response: Ints, rows: Floats, inner: Floats, out: Floats) -> None:
-    """Set log densities and scores (1 + J, n) of all rows of a response, (3, n), from inner coordinates (J, n)."""
+def evaluate_all(response: Ints, y: Floats, trials: Floats, inner: Floats, out: Floats) -> None:
+    """Set log densities and scores (1 + J, n) of rows of a response y (n, m) from inner coordinates (J, n)."""
     call_family(
         response[ADDRESS],
         inner.shape[1],
         inner.shape[0],
         inner.shape[1],
-        rows[0],
-        rows[1],
+        y,
+        trials,
         inner,
         out,
     )

@@ -22,8 +22,8 @@ from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, p
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
 DENSE, CONDITIONAL = 0, 1  # in `sizes`
-# in a response's row: its rows, its family's address, its components, its predictors
-BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR = range(7)
+# in a response's row: its rows, its family's address, its components, its predictors, its columns in `y`
+BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
 Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR = range(9)
@@ -38,7 +38,7 @@ class Model(NamedTuple):
     """
 
     sizes: Ints  # (2,): dense coordinates, conditional factors
-    responses: Ints  # (responses, 7): first row, end, address of the family's rows, components, predictors
+    responses: Ints  # (responses, 9): first row, end, address of the family's rows, components, predictors, y
     constant: Floats  # (1,)
     components: Ints  # (J, 4): predictor (-1: none), own parameter (-1: none), link, step to the next set
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
@@ -56,7 +56,8 @@ class Model(NamedTuple):
     Z: Floats  # (Σq of the memberships, n)
     codes: Ints  # (T, n)
     offsets: Floats  # (M, n)
-    rows: Floats  # (3, n): y, trials, weights
+    y: Floats  # (Σ n m,): of each row its m columns, of each response all rows
+    rows: Floats  # (2, n): trials, weights
     sets: Ints  # (n,)
     steps: Ints  # see steps: predictor, first own number, first column, columns
     combinations: Floats  # (steps, P + 1): what they are shares of, of each coefficient and beside them
@@ -222,7 +223,8 @@ def pack(problem: Question) -> Packed:
         Z=_stack([Z.T for _, _, Z in every], n),
         codes=_stack([codes[None] for _, codes, _ in every], n).astype(np.int64),
         offsets=_placed(problem, [p.offset[None] for p in problem.predictors]),
-        rows=np.hstack([np.vstack([p.y, p.trials, p.weights]) for p in problems_of(problem)]),
+        y=np.concatenate([p.y.ravel() for p in problems_of(problem)]),
+        rows=np.hstack([np.vstack([p.trials, p.weights]) for p in problems_of(problem)]),
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
         **_steps(problem, ends, n),
     )
@@ -233,7 +235,7 @@ def _responses(question: Question) -> tuple[Ints, Ints]:
     """Each response's row, and the components of all, their predictors and own numbers counted through."""
     table: list[list[int]] = []
     components: list[tuple[int, int, int, int]] = []
-    row = predictor = own = 0
+    row = predictor = own = at = 0
     for problem in problems_of(question):
         end, first = row + len(problem.y), len(components)
         components += [
@@ -241,8 +243,9 @@ def _responses(question: Question) -> tuple[Ints, Ints]:
             for c in problem.components
         ]
         last = predictor + len(problem.predictors)
-        table.append([row, end, problem.address, first, len(components), predictor, last])
-        row, predictor, own = end, last, own + len(problem.own)
+        width = problem.y.shape[1]
+        table.append([row, end, problem.address, first, len(components), predictor, last, at, width])
+        row, predictor, own, at = end, last, own + len(problem.own), at + problem.y.size
     return np.array(table, np.int64), np.array(components, np.int64)
 
 

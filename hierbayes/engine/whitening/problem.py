@@ -106,7 +106,9 @@ class Problem:
         Of the family's compiled rows: see `hierbayes.families.rows`.
     components : tuple of Component
         J of them, in the family's order.
-    y, trials, weights : arrays, shape (n,)
+    y : array, shape (n, m)
+        The responses, of most families in one column.
+    trials, weights : arrays, shape (n,)
         A weight multiplies its row's log density.
     categories : array, shape (K,)
         The responses that there are, where they are categories; else none.

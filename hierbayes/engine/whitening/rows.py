@@ -16,12 +16,15 @@ from hierbayes.engine.core.loops import compiled, dot, fill
 from hierbayes.engine.core.problem import Ints
 from hierbayes.engine.whitening.packing import (
     ADDRESS,
+    BEGIN,
     CONSTANT,
     END_COMPONENT,
     FIRST_COMPONENT,
+    FIRST_Y,
     LINK,
     PREDICTOR_OF,
     STEP,
+    WIDTH,
     Memory,
     Model,
 )
@@ -95,14 +98,14 @@ def evaluate_rows(start: int, size: int, response: Ints, model: Model, memory: M
                 inner[i] = eta[i]
             if link != 0:
                 possible &= apply_link(link, inner[:size], memory.slopes[c, :size])
-    end = start + size
+    end, first_y = start + size, response[FIRST_Y] + (start - response[BEGIN]) * response[WIDTH]
     call_family(
         response[ADDRESS],
         size,
         last - first,
         memory.inner.shape[1],
+        model.y[first_y : first_y + size * response[WIDTH]],
         model.rows[0, start:end],
-        model.rows[1, start:end],
         memory.inner[first:last],
         memory.out,
     )
@@ -112,7 +115,7 @@ def evaluate_rows(start: int, size: int, response: Ints, model: Model, memory: M
 @compiled
 def score_rows(start: int, size: int, response: Ints, model: Model, memory: Memory) -> float:
     """Set the scores of the rows' linear predictors, add to those of own parameters; return the log likelihood."""
-    weights = model.rows[2, start : start + size]
+    weights = model.rows[1, start : start + size]
     first = response[FIRST_COMPONENT]
     for c in range(first, response[END_COMPONENT]):
         j, own = model.components[c, PREDICTOR_OF], model.components[c, CONSTANT]

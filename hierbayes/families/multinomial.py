@@ -1,0 +1,81 @@
+"""Counts of several categories: trials of which each is one choice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from scipy.special import gammaln
+
+from hierbayes.compiling import row_function
+from hierbayes.families import softmax
+from hierbayes.families.record import Array, Family, Parameter, Support, whole
+from hierbayes.families.softmax import log_total
+from hierbayes.kinds import ListRow, ParameterValues
+
+COUNTS = Support(
+    "counts of at least two categories, whole numbers, 0 or more",
+    lambda y, trials: whole(y).all(axis=-1),
+    whole=True,
+    ordered=False,
+    advice="Correct those rows, or leave them out; shares whose sum is 1 are family='dirichlet'",
+    columns=True,
+)
+
+
+@row_function
+def row(y: ListRow, trials: float, listed: ListRow, scores: ListRow) -> float:
+    """Return the log density without the orders of the trials; set its scores in all predictors."""
+    value, total = 0.0, log_total(listed)
+    for j in range(listed.size):
+        log_share, count = listed.values[listed.first + j, listed.at] - total, y.values[y.first + j, y.at]
+        value += count * log_share
+        scores.values[scores.first + j, scores.at] = count - trials * np.exp(log_share)
+    return value
+
+
+def log_orders(y: Array, trials: Array) -> Array:
+    """The logarithm of the number of orders in which so many trials give these counts: (…, K) → (…)."""
+    found: Array = gammaln(np.asarray(trials) + 1.0) - gammaln(y + 1.0).sum(axis=-1)
+    return found
+
+
+def graph(pm: Any, trials: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
+    """PyMC's multinomial distribution."""
+    return pm.Multinomial, {"n": trials, "p": pm.math.softmax(softmax.stacked(**parameters), axis=-1)}
+
+
+def simulate(rng: np.random.Generator, trials: Any, **parameters: ParameterValues) -> Array:
+    """Counts (…, K)."""
+    return rng.multinomial(trials, softmax.probabilities(**parameters)).astype(float)
+
+
+def by_category(levels: Sequence[Any]) -> Family:
+    """The family for these categories."""
+    return family(softmax.parameters_of(levels))
+
+
+def family(own: tuple[Parameter, ...]) -> Family:
+    """The family with these predictors beside the first category's."""
+    return Family(
+        "multinomial",
+        parameters=(softmax.MU, *own),
+        support=COUNTS,
+        row=row,
+        of_y_alone=log_orders,
+        graph=graph,
+        simulate=simulate,
+        probabilities=softmax.probabilities,
+        has_variance=False,
+        own_in_mean=tuple(parameter.name for parameter in own),
+        latent="logit",
+        listed=0,
+        needs_trials=True,
+        summed=True,
+        by_category=by_category,
+        components=tuple(parameter.name for parameter in own),
+        equation=f"Multinomial(trials, softmax({', '.join(p.name for p in (softmax.MU, *own))}))",
+    )
+
+
+FAMILY = replace(family(()), latents={"logit": family(())})
