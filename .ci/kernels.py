@@ -22,6 +22,7 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
     "PYTHONHASHSEED": "0",
 }
 VECTORS = "haswell"  # the first with AVX2
+OVER_DRAWS = "answers.rowloops.", "criticism.normalloops.", "criticism.canonicalloops."
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
     "gaussian.nestdraws.draw_nested_conditional",
@@ -39,18 +40,41 @@ SHIPPED = (
     "whitening.elimination.eliminate",
     "whitening.levels.inverse_levels",
     "whitening.sample._expand",
+    "answers.paretoloops.fit_tails",
+    "answers.rowloops.add_effects",
+    "answers.rowloops.set_moments",
+    "criticism.canonicalloops.integrate_one",
+    "criticism.normalloops.linear_predictors",
+    "criticism.normalloops.log_densities",
+    "criticism.normalloops.sum_residuals",
+    "criticism.normalloops.integrate",
+    "criticism.resampling.pick",
+    "criticism.tails.leave_out",
 )
 
 
 def use_all() -> None:
     """Call every kernel of `SHIPPED`, whatever else is called."""
+    import numpy as np
+
     import hierbayes as hb
+    from hierbayes.answers.pareto import fit_pareto
     from hierbayes.engine.collapsed import CHAIN, CROSSED, DENSE, use_kernels
 
     for route in (CHAIN, DENSE, CROSSED):
         use_kernels(route)
-    formula = "incidence | trials(size) ~ period + (1 | herd)"
-    hb.Model(formula, hb.load_dataset("cbpp"), family="binomial").approximate(draws=30, progress=False)
+    fit_pareto(np.linspace(1.0, 2.0, 40)[None])
+    counts = "incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"
+    for formula, dataset, family in (
+        counts,
+        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", "gaussian"),
+    ):
+        model = hb.Model(formula, hb.load_dataset(dataset), family=family)
+        fit = model.fit(draws=50, tune=200, chains=2, progress=False)
+        fit.predict()
+        fit.loo()
+        fit.logo(model.spec.layout.factor_names[0])
+        fit.residuals()
 
 
 def make() -> dict[str, bytes]:
@@ -65,7 +89,7 @@ def make() -> dict[str, bytes]:
     def record(kind: str, kernel: Callable[..., Any], values: Any) -> str:
         text = make_entry(kind, kernel, values)
         key = machine.key_of(kind, kernel, values)
-        made[key[0].removeprefix("hierbayes.engine.")] = key, llvm.parse_assembly(text)
+        made[key[0].removeprefix("hierbayes.").removeprefix("engine.")] = key, llvm.parse_assembly(text)
         return text
 
     entry.make_entry = record
@@ -76,9 +100,8 @@ def make() -> dict[str, bytes]:
     for name in SHIPPED:
         (kernel, kind, layout), module = made[name]
         file = f"{name}.bc.xz"
-        files[file] = lzma.compress(
-            portable(module, kind == arguments.DENSITY), preset=9 | lzma.PRESET_EXTREME
-        )
+        often = kind == arguments.DENSITY or name.startswith(OVER_DRAWS)
+        files[file] = lzma.compress(portable(module, often), preset=9 | lzma.PRESET_EXTREME)
         sources = machine.sources_of(kernel.rpartition(".")[0])
         kernels[kernel] = {"kind": kind, "layout": layout, "sources": sources, "file": file}
     contents = {
@@ -93,8 +116,9 @@ def make() -> dict[str, bytes]:
 def portable(module: Any, often: bool) -> bytes:
     """Return a module's bitcode with nothing in it but its entry and what that calls, under short names.
 
-    In code that is called often, loops fill registers of four numbers, which most machines have; elsewhere LLVM takes
-    two registers of two numbers for each. Such code takes twice as long to be turned into a machine's.
+    In code that is called often, or of every row and draw, loops fill registers of four numbers, which most machines
+    have; elsewhere LLVM takes two registers of two numbers for each. Such code takes twice as long to be turned into a
+    machine's.
     """
     import llvmlite.binding as llvm
 

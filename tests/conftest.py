@@ -17,7 +17,8 @@ PACKAGE = ROOT / "hierbayes"
 SOURCES = sorted(
     path for part in ("engine", "families", "structures") for path in (PACKAGE / part).rglob("*.py")
 ) + [
-    PACKAGE / f"{name}.py" for name in ("compiling", "kinds", "special", "incomplete", "answers/paretoloops")
+    PACKAGE / f"{name}.py"
+    for name in ("compiling", "kinds", "special", "incomplete", "answers/pareto", "answers/paretoloops")
 ]
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".numba_cache" / VERSION)

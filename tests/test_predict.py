@@ -1,6 +1,7 @@
 """Predictions: a known level uses its own draws, a new one is drawn from the population, memory stays bounded."""
 
 import json
+import os
 import subprocess
 import sys
 import tracemalloc
@@ -13,7 +14,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import hierbayes as hb
 from hierbayes.answers import predict
-from hierbayes.answers.draws import flatten
+from hierbayes.answers.draws import flatten, population_coefficients
+from hierbayes.data.design import linear_predictor
 from hierbayes.engine.draws import to_tree
 from hierbayes.links import LINKS
 from hierbayes.simulation import sample_prior
@@ -415,6 +417,32 @@ def test_chunks_do_not_show(family, monkeypatch):
         scores = z_score(draws_of(fit, rows, kind="response") - whole["response"])
     assert np.isfinite(scores).sum() >= 6
     assert np.nanmax(np.abs(scores)) < LIMIT
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_cores_do_not_show(slopes, cores, monkeypatch):
+    rows = pd.DataFrame({"x": np.linspace(-1, 1, 40), "g": np.tile(["a", "p", None, "b", "q"], 8)})
+    monkeypatch.setattr(predict, "CHUNK_ENTRIES", 3 * slopes.posterior["b"].sizes["draw"])
+    tables = {kind: slopes.predict(rows, kind=kind) for kind in OF_NUMBERS}
+    monkeypatch.setattr(
+        os, "process_cpu_count" if hasattr(os, "process_cpu_count") else "cpu_count", lambda: cores
+    )
+    for kind, table in tables.items():
+        pd.testing.assert_frame_equal(slopes.predict(rows, kind=kind), table, check_exact=True)
+
+
+def test_draws_have_the_designs_linear_predictor():
+    """By loops of their own, with an offset and two factors."""
+    fit = tame_fit(hb.Model("y ~ x + kind + offset(positive) + (x | g) + (1 | h)", D))
+    draws, bound = flatten(fit.spec, fit.posterior), fit.design.main
+    factors = [
+        (bound.factors[f.name].codes, bound.factors[f.name].z, draws.values[f"r_{f.name}"])
+        for f in fit.spec.layout.main.factors
+    ]
+    b = population_coefficients(fit.spec, "mu", draws.values)
+    expected = linear_predictor(bound.columns, bound.offset, b, factors)
+    found = fit.predict(kind="linear", output="draws").values.reshape(expected.shape)
+    assert_allclose(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_blocks_of_levels_are_as_few_as_their_effects_allow(monkeypatch):

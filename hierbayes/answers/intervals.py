@@ -9,11 +9,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.answers.pareto import tail_shapes, unknown_moments
+from hierbayes.engine.core.routine import run
 
 Array = NDArray[np.float64]
 KINDS = ("eti", "hdi")
 TOGETHER = 16  # columns whose draws are sorted at a time: those of 4,000 draws fit into a processor's cache
 ROWS = 256  # copied at a time
+SET_MOMENTS = "hierbayes.answers.rowloops.set_moments"
 MEASURES = ("mean", "sd", "lower", "upper", "median", "pareto_k")
 
 
@@ -115,9 +117,8 @@ def _measure(draws: Array, interval: Interval, tails: Array, bounded: bool) -> d
     values = np.empty(draws.shape[::-1])
     for row in range(0, len(draws), ROWS):
         values[:, row : row + ROWS] = draws[row : row + ROWS].T
-    with np.errstate(invalid="ignore", over="ignore"):  # of draws whose tails are beyond numbers
-        mean = values.mean(axis=1)
-        sd = values.std(axis=1, ddof=1) if len(draws) > 1 else np.full(len(values), np.nan)
+    mean, sd = np.empty(len(values)), np.empty(len(values))
+    run(SET_MOMENTS, values, mean, sd)
     values.sort(axis=1)
     ordered = values.T
     lower, upper = interval.of_ordered(ordered)

@@ -10,8 +10,12 @@ Technometrics 51(3), with Vehtari et al.'s weak prior.
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.engine.core.routine import run
+
 Array = NDArray[np.float64]
+FIT_TAILS = "hierbayes.answers.paretoloops.fit_tails"
 Truths = NDArray[np.bool_]
+MOST_GRID = 30  # points of the fit's grid beside the root of how many excesses there are
 FEWEST = 30  # draws: a fifth of so few are the tail
 NO_MEAN, NO_SD = 0.7, 0.5  # k from which on draws don't say what it is, in any number that there are
 ERRORS = 2.0  # sampling errors that k must be above the value below which the moment's own error exists
@@ -89,15 +93,11 @@ def fit_pareto(x: Array) -> tuple[Array, Array]:
 
     The shape is NaN where a quarter of the excesses are the same, so that no such distribution is near.
     """
-    from hierbayes.answers import paretoloops  # compiled
-
     shapes, scales = np.empty(len(x)), np.empty(len(x))
-    paretoloops.fit_tails(x, shapes, scales, memory(x.shape[1]))
+    run(FIT_TAILS, x, shapes, scales, memory(x.shape[1]))
     return shapes, scales
 
 
 def memory(size: int) -> Array:
     """Working memory of a fit to so many excesses."""
-    from hierbayes.answers.paretoloops import MOST_GRID
-
     return np.empty((4, MOST_GRID + int(size**0.5)))

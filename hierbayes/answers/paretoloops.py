@@ -2,10 +2,10 @@
 
 import numpy as np
 
+from hierbayes.answers.pareto import MOST_GRID
 from hierbayes.engine.core.loops import compiled, fill
 from hierbayes.engine.core.problem import Floats
 
-MOST_GRID = 30  # points of the grid beside the root of how many excesses there are
 AT_ONCE = 64  # factors of a product whose logarithm is taken
 B, PRODUCT, MEAN_LOG, PROFILE = range(4)  # rows of the memory of a fit
 

@@ -1,7 +1,7 @@
 """Predictions from draws: known levels, new levels, missing levels, in bounded memory."""
 
 import hashlib
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Number
 from typing import Any
@@ -15,9 +15,11 @@ from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.related import conditional_levels
-from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, linear_predictor
+from hierbayes.answers.threads import side_by_side
+from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
+from hierbayes.engine.core.routine import run
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
 from hierbayes.kinds import NOTHING
@@ -29,7 +31,8 @@ KINDS = ("linear", "mean", "response", "score")
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
 LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
-FEW_COLUMNS = 8
+FEW_COLUMNS = 32  # of which a loop takes the product: NumPy's threads wait for each other on a busy machine
+ADD_EFFECTS = "hierbayes.answers.rowloops.add_effects"
 type Effects = Mapping[
     tuple[str, str], tuple[Codes, Array]
 ]  # by parameter and factor: levels (L,), (S, L, q)
@@ -148,17 +151,39 @@ def predict_chunks(
     A new level's effects are drawn once per posterior draw and shared by all its rows, whichever chunk they fall in;
     a row whose level is missing has effects of its own.
     """
+    return of_chunks(lambda values: values, spec, draws, design, request)
+
+
+def of_chunks[T](
+    found: Callable[[Array], T], spec: ModelSpec, draws: Draws, design: Design, request: Request
+) -> Iterator[tuple[Codes, T]]:
+    """What is found in the predictions of each chunk, on all cores, beside the places of its rows."""
     _check_request(spec, design, request)
-    for number, (places, rows, effects) in enumerate(row_chunks(spec, draws, design, request)):
-        rng = _noise(spec, request, number)
-        weights = spec.residual_weights(draws.values) if request.kind == "response" else None
-        if weights is None:
-            yield places, _predict_rows(spec, draws, rows, request, rng, effects)
-        else:
-            eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
-            given = spec.family.given(eta, aux, spec.link)
-            z = _residuals(weights, places, request)
-            yield places, given[MEAN].value + given["sigma"].value * z
+
+    def work(chunk: tuple[int, tuple[Codes, Design, Effects]]) -> tuple[Codes, T]:
+        number, (places, rows, effects) = chunk
+        return places, found(_predict_chunk(spec, draws, request, number, places, rows, effects))
+
+    return side_by_side(work, enumerate(row_chunks(spec, draws, design, request)))
+
+
+def _predict_chunk(
+    spec: ModelSpec,
+    draws: Draws,
+    request: Request,
+    number: int,
+    places: Codes,
+    rows: Design,
+    effects: Effects,
+) -> Array:
+    """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number."""
+    weights = spec.residual_weights(draws.values) if request.kind == "response" else None
+    if weights is None:
+        return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
+    eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+    given = spec.family.given(eta, aux, spec.link)
+    z = _residuals(weights, places, request)
+    return np.asarray(given[MEAN].value + given["sigma"].value * z)
 
 
 def _residuals(weights: Array, places: Codes, request: Request) -> Array:
@@ -257,8 +282,12 @@ def predict_table(
         values = predict_draws(spec, draws, design, request)
         return _category_table(values, levels, design.index, interval, bounded=request.kind == "mean")
     columns = {name: np.empty(len(design)) for name in MEASURES}
-    for places, values in predict_chunks(spec, draws, design, request):
-        for name, numbers in measure(as_scores(spec, request, values), interval).items():
+
+    def measured(values: Array) -> Mapping[str, Array]:
+        return measure(as_scores(spec, request, values), interval)
+
+    for places, found in of_chunks(measured, spec, draws, design, request):
+        for name, numbers in found.items():
             columns[name][places] = numbers
     return labelled(pd.DataFrame(when_needed(columns), index=design.index), interval)
 
@@ -423,29 +452,29 @@ def linear_predictor_of(
 ) -> Array:
     """A parameter's linear predictor in every draw, with those effects of levels: (S, n)."""
     layout = spec.layout.predictors[parameter]
-    b = population_coefficients(spec, parameter, draws.values)
-    factors = []
+    eta = _population_part(bound, population_coefficients(spec, parameter, draws.values), len(draws))
     for factor in layout.factors:
         if (parameter, factor.name) in effects:
             levels, r = effects[parameter, factor.name]
-            factors += bound.factors[factor.name].terms(r, levels)
-    base = _population_part(bound, b, len(draws))
-    return np.asarray(linear_predictor(bound.x, base, None, factors))
+            for codes, z, own in bound.factors[factor.name].terms(r, levels):
+                _add_products(eta, codes, z, own.transpose(1, 2, 0))
+    return eta.T
 
 
 def _population_part(bound: BoundPredictor, b: Array | None, draws: int) -> Array:
-    """offset + X b and the smooths in every draw, (S, n), with the draws side by side in memory, as group effects are.
-
-    Sums of arrays that lie differently take several times as long.
-    """
-    base = np.empty((len(bound.offset), draws))
-    base[:] = bound.offset[:, None]
-    if b is not None and b.shape[1] <= FEW_COLUMNS:  # a product of thin matrices is slower than its terms
-        for j in range(b.shape[1]):
-            base += np.multiply.outer(bound.columns[:, j], b[:, j])
+    """offset + X b and the smooths in every draw: (n, S)."""
+    eta = np.empty((len(bound.offset), draws))
+    eta[:] = bound.offset[:, None]
+    if b is not None and b.shape[1] <= FEW_COLUMNS:
+        _add_products(eta, np.zeros(len(eta), np.int64), bound.columns, b.T[None])
     elif b is not None:
-        base += bound.columns @ b.T
-    return base.T
+        eta += bound.columns @ b.T
+    return eta
+
+
+def _add_products(eta: Array, codes: Codes, z: Array, r: Array) -> None:
+    """Add z · r[level], as `linear_predictor` does, to rows (n, S): codes (n,), z (n, q), r (L, q, S)."""
+    run(ADD_EFFECTS, codes, np.ascontiguousarray(z), np.ascontiguousarray(r), eta)
 
 
 def gather_effects(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Effects:

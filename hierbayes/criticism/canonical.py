@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
-from hierbayes.criticism import canonicalloops, normalloops
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.marginal import quadrature_rules
 from hierbayes.criticism.normal import TABLE_ENTRIES, sums_of
 from hierbayes.criticism.products import columns_of_rows, effects_of, integrated_effects
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.levels import Codes
+from hierbayes.engine.core.routine import run
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+LINEAR_PREDICTORS = "hierbayes.criticism.normalloops.linear_predictors"
+INTEGRATE_ONE = "hierbayes.criticism.canonicalloops.integrate_one"
 LANES = 256  # draws that are gone through at a time
 LINKS = {"bernoulli": "logit", "binomial": "logit", "poisson": "log"}
 
@@ -71,7 +73,7 @@ def _integrate(
     trials = weights if rows.trials is None else weights * rows.trials
     sums = sums_of(spec, draws, rows, {name: each[:, 0] >= 0 for name, each in own.items()})
     eta = np.empty((len(rows), len(draws)))
-    normalloops.linear_predictors(bound.offset, sums.places, sums.coefficients, sums.table, eta)
+    run(LINEAR_PREDICTORS, bound.offset, sums.places, sums.coefficients, sums.table, eta)
     here = columns_of_rows(bound, own) >= 0
     z = (sums.coefficients[:, sums.places.shape[1] - here.shape[1] :] * here).sum(axis=1)
     # what a row's log density has beside y η − m b(η): their difference where η is 0
@@ -86,8 +88,8 @@ def _integrate(
     sds = [draws.values[spec.factor_variables(MEAN, factor)["sd"].name][:, 0] for factor in factors]
     fine, coarse = (np.stack([points[:, 0], logs]) for points, logs in quadrature_rules(1))
     values, halved = (np.empty((len(starts) - 1, len(draws))) for _ in range(2))
-    canonicalloops.integrate_one(
-        logit, starts, weights * rows.y, trials, z, eta, which.argmax(axis=0), np.stack(sds),
+    run(
+        INTEGRATE_ONE, logit, starts, weights * rows.y, trials, z, eta, which.argmax(axis=0), np.stack(sds),
         np.add.reduceat(rest, starts[:-1]), fine, coarse, values, halved, np.empty((8, min(LANES, len(draws)))),
     )  # fmt: skip
     return values, halved

@@ -15,14 +15,15 @@ from hierbayes.answers.predict import scores_of
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.criticism.psis import largest, smooth
-from hierbayes.criticism.resampling import pick
 from hierbayes.data.design import Design
+from hierbayes.engine.core.routine import run
 from hierbayes.families import Values
 from hierbayes.kinds import ParameterValues
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 Places = NDArray[np.int64]
+PICK = "hierbayes.criticism.resampling.pick"
 EVEN = 0.7  # weights with so large a share of effective draws need no smoothing
 
 
@@ -166,5 +167,5 @@ def _draw_places(weights: Array, replicates: int, rng: np.random.Generator) -> P
     columns = weights.shape[1]
     places = np.empty((columns, replicates), dtype=np.int64)
     turns = rng.integers(replicates, size=(columns,))
-    pick(np.ascontiguousarray(weights.T), rng.uniform(size=(columns,)), turns, places)
+    run(PICK, np.ascontiguousarray(weights.T), rng.uniform(size=(columns,)), turns, places)
     return places

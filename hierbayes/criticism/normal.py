@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, LEVEL_ENTRIES, choose_groups, level_blocks
-from hierbayes.criticism import normalloops
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.levels import Codes
+from hierbayes.engine.core.routine import run
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
+LOG_DENSITIES = "hierbayes.criticism.normalloops.log_densities"
 TABLE_ENTRIES = 20_000_000  # draws × effects that groups share: gathered anew for each part of the groups
 
 
@@ -29,8 +30,8 @@ def density_chunks(
         for start in range(0, len(block), step):
             some = slice(start, start + step)
             values = np.empty((len(block[some]), len(draws)))
-            normalloops.log_densities(
-                sums.y[some], sums.weights[some], sums.constants[some], sums.places[some],
+            run(
+                LOG_DENSITIES, sums.y[some], sums.weights[some], sums.constants[some], sums.places[some],
                 sums.coefficients[some], sums.table, logs, precision, values,
             )  # fmt: skip
             yield block[some], values.T
@@ -96,8 +97,8 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     weights = np.ones(len(rows)) if rows.weights is None else rows.weights
     return Sums(
         table,
-        np.concatenate(places, axis=1),
-        np.concatenate(columns, axis=1),
+        np.ascontiguousarray(np.concatenate(places, axis=1)),
+        np.ascontiguousarray(np.concatenate(columns, axis=1)),
         y - bound.offset,
         weights,
         -weights * y if spec.family.log_response else np.zeros(len(rows)),

@@ -15,17 +15,20 @@ from scipy import sparse
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import CHUNK_ENTRIES, distinct, square_roots
-from hierbayes.criticism import normalloops
 from hierbayes.criticism.likelihood import has_one_scale
 from hierbayes.criticism.normal import TABLE_ENTRIES, logs_and_precision, sums_of
 from hierbayes.data.design import MEAN, BoundPredictor, Design
 from hierbayes.data.levels import Codes
+from hierbayes.engine.core.routine import run
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 type Columns = Mapping[
     str, Codes
 ]  # by factor (L, q): numbers of the integrated effects, −1 of those that stay
+SUM_RESIDUALS, INTEGRATE = (
+    f"hierbayes.criticism.normalloops.{name}" for name in ("sum_residuals", "integrate")
+)
 LANES = 64  # draws that are gone through at a time,
 LANE_ENTRIES = 2_000_000  # fewer where M has so many entries in them: 16 MB
 
@@ -158,9 +161,10 @@ def _log_marginals(
     groups = np.repeat(np.arange(len(sizes)), sizes)
     squares, products = np.zeros((len(sizes), len(draws))), np.zeros((count, len(draws)))
     none = np.full((len(rows), sums.places.shape[1] - places.shape[1]), -1)
-    normalloops.sum_residuals(
-        sums.y, sums.weights, sums.places, sums.coefficients, np.concatenate([none, places], axis=1), groups,
-        sums.table, np.empty(len(draws)), squares, products,
+    run(
+        SUM_RESIDUALS, sums.y, sums.weights, sums.places, sums.coefficients,
+        np.ascontiguousarray(np.concatenate([none, places], axis=1)), groups, sums.table,
+        np.empty(len(draws)), squares, products,
     )  # fmt: skip
     starts, below = _fill(_pattern(places, count))
     z = _sparse(places, sums.coefficients[:, none.shape[1] :], count)
@@ -174,8 +178,8 @@ def _log_marginals(
     widest, most = int(np.diff(inside).max()), int(np.diff(starts[inside]).max())
     terms = _terms((z.multiply(sums.weights[:, None]).T @ z).tocoo(), scales, starts, below)
     ups = np.searchsorted(scales.targets[by_target], np.arange(count + 1))
-    normalloops.integrate(
-        inside, starts, below, *terms, ups, scales.sources[by_target], scales.rows[by_target], scales.values,
+    run(
+        INTEGRATE, inside, starts, below, *terms, ups, scales.sources[by_target], scales.rows[by_target], scales.values,
         constants, *logs_and_precision(draws), products, squares, np.empty((most, lanes)),
         np.empty((widest, lanes)), np.empty((widest, lanes)), np.empty((2, lanes)),
     )  # fmt: skip

@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.answers.pareto import memory, tail_size
-from hierbayes.criticism import tails
+from hierbayes.engine.core.routine import run
 
 Array = NDArray[np.float64]
+LEAVE_OUT, SMOOTH_TAILS = (f"hierbayes.criticism.tails.{name}" for name in ("leave_out", "smooth_tails"))
 
 
 def leave_one_out(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]:
@@ -23,9 +24,9 @@ def leave_one_out(log_likelihood: Array, efficiency: float) -> tuple[Array, Arra
     lowest = np.partition(log_likelihood, size, axis=1)[:, : size + 1]
     elpd, shapes, lppd = (np.empty(len(log_likelihood)) for _ in range(3))
     high = log_likelihood.max(axis=1)
-    tails.leave_out(
-        np.ascontiguousarray(log_likelihood), np.sort(lowest, axis=1), high, elpd, shapes, lppd, _remaining(size),
-        memory(size), np.empty(size),
+    run(
+        LEAVE_OUT, np.ascontiguousarray(log_likelihood), np.sort(np.ascontiguousarray(lowest), axis=1), high, elpd,
+        shapes, lppd, _remaining(size), memory(size), np.empty(size),
     )  # fmt: skip
     return elpd, shapes, lppd
 
@@ -66,7 +67,7 @@ def smooth(weights: Array, cutoffs: Array) -> tuple[Array, Array]:
     """
     size = weights.shape[1]
     smoothed, shapes = np.array(weights, order="C"), np.empty(len(weights))
-    tails.smooth_tails(smoothed, np.ascontiguousarray(cutoffs), shapes, _remaining(size), memory(size))
+    run(SMOOTH_TAILS, smoothed, np.ascontiguousarray(cutoffs), shapes, _remaining(size), memory(size))
     return smoothed, shapes
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hierbayes.answers import rowloops
 from hierbayes.engine.core import machine
-from hierbayes.engine.core.arguments import layout_of, make_table, words_of
+from hierbayes.engine.core.arguments import ROUTINE, layout_of, make_table, words_of
 from hierbayes.engine.core.density import FUNCTION, Evaluator
+from hierbayes.engine.core.routine import run
 from tests.core.kernels import Shape, gamma_density, log_gamma, triangle, triangle_density
 
 
@@ -63,6 +65,7 @@ def folder(monkeypatch, tmp_path):
     """An empty place for machine code, and a process that has none."""
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
     monkeypatch.setattr(machine, "_loaded", {})
+    monkeypatch.setattr(machine, "_absent", set())
     return tmp_path / "hierbayes"
 
 
@@ -139,3 +142,29 @@ def test_rows_are_lines_apart():
     assert table.words.shape[1] % 16 == 0
     assert table.words[0, :2].tolist() == list(table.words.shape)
     assert table.words[2, 2] == table.arguments[1][0].ctypes.data
+
+
+def test_a_routine_takes_any_arrays_and_names(folder):
+    """By its function or by its name, ready or not, and arrays with gaps as any."""
+    name = "hierbayes.answers.rowloops.add_effects"
+    codes, z, r = np.array([1, 0, 1]), np.arange(6.0).reshape(3, 2), np.arange(16.0).reshape(2, 2, 4)
+    expected = np.einsum("ij,ijs->is", z, r[codes])
+    gaps = np.asfortranarray(z), np.asfortranarray(r)
+    for kernel, arrays in ((name, (z, r)), (name, gaps), (rowloops.add_effects, (z, r))):
+        for _ in range(2):
+            out = np.zeros((3, 4))
+            run(kernel, codes, *arrays, out)
+            np.testing.assert_array_equal(out, expected)
+            machine.address_of(ROUTINE, name, (codes, z, r, out))
+
+
+def test_moments_are_numpys():
+    values = np.random.default_rng(1).normal(1e6, 1.0, (5, 101))
+    values[3, 7], values[4, 2] = np.inf, np.nan
+    means, sds = np.empty(5), np.empty(5)
+    rowloops.set_moments(values, means, sds)
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(means, values.mean(axis=1), rtol=1e-14)
+        np.testing.assert_allclose(sds, values.std(axis=1, ddof=1), rtol=1e-9)
+    rowloops.set_moments(values[:, :1].copy(), means, sds)
+    assert np.isnan(sds).all()

@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from threading import RLock
@@ -31,13 +32,17 @@ CALLERS = {
 GATHERED = "structures.registry"  # imports every module of its folder, by name
 
 type Key = tuple[str, str, str]  # kernel, kind, layout of its arguments
+type Kernel = (
+    Callable[..., Any] | str
+)  # compiled by numba; or where it is, so that neither need be imported yet
 
 _loaded: dict[Key, int] = {}
+_absent: set[Key] = set()  # neither on disk nor in the package: routines are called too often to look again
 _engines: list[Any] = []  # own the machine code that addresses point to
 _lock = RLock()
 
 
-def address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> int:
+def address_of(kind: str, kernel: Kernel, arguments: Sequence[Argument]) -> int:
     """Return the address of the C function of a kernel (`entry`), compiled if it never was on this machine."""
     key = key_of(kind, kernel, arguments)
     with _lock:
@@ -48,7 +53,7 @@ def address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argume
                     make_entry,  # numba's compiler: only where it is needed
                 )
 
-                module = llvm.parse_assembly(make_entry(kind, kernel, arguments))
+                module = llvm.parse_assembly(make_entry(kind, imported(kernel), arguments))
                 code = machine_code(module)
                 if (
                     set(missing_from(module)) <= LIBRARY
@@ -58,21 +63,32 @@ def address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argume
         return _loaded[key]
 
 
-def ready_address_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> int | None:
+def ready_address_of(kind: str, kernel: Kernel, arguments: Sequence[Argument]) -> int | None:
     """Return the address of the C function of a kernel, None where numba would have to compile it."""
     key = key_of(kind, kernel, arguments)
     with _lock:
-        if key not in _loaded:
+        if key not in _loaded and key not in _absent:
             code = ready_code(key)
             if code is None:
-                return None
-            _loaded[key] = link(code)
-        return _loaded[key]
+                _absent.add(key)
+            else:
+                _loaded[key] = link(code)
+        return _loaded.get(key)
 
 
-def key_of(kind: str, kernel: Callable[..., Any], arguments: Sequence[Argument]) -> Key:
+def key_of(kind: str, kernel: Kernel, arguments: Sequence[Argument]) -> Key:
     """Return what tells C functions apart."""
-    return f"{kernel.__module__}.{kernel.__qualname__}", kind, layout_of(arguments)
+    name = kernel if isinstance(kernel, str) else f"{kernel.__module__}.{kernel.__qualname__}"
+    return name, kind, layout_of(arguments)
+
+
+def imported(kernel: Kernel) -> Callable[..., Any]:
+    """Return the kernel itself, numba's function."""
+    if not isinstance(kernel, str):
+        return kernel
+    module, _, name = kernel.rpartition(".")
+    function: Callable[..., Any] = getattr(import_module(module), name)
+    return function
 
 
 def ready_code(key: Key) -> bytes | None:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import blocks_of
 from hierbayes.engine.core.problem import Block, Factor, Floats
 from hierbayes.engine.whitening.problem import Own, Predictor, Problem
 
@@ -151,6 +150,8 @@ def _over_other_rows(factor: Factor, rows: slice, n: int) -> Factor:
 
 def _blocks(places: Sequence[Place], parts: Sequence[Factor], ties: Sequence[Tie]) -> list[Block]:
     """The covariance structures of tied factors: those of the ties, and each one's own of the effects left over."""
+    from hierbayes.engine.core.hyperparameters import blocks_of  # compiled
+
     effect = dict(zip(places, np.cumsum([0, *(part.q for part in parts)])[:-1].tolist(), strict=True))
     scale = dict(zip(places, np.cumsum([0, *(len(p.sd_priors) for p in parts)])[:-1].tolist(), strict=True))
     scale_of = {place: part.scale_of for place, part in zip(places, parts, strict=True)}
