@@ -13,7 +13,7 @@ means unless `center` is False. A bare name is a default in another shape, and s
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import SIMPLEX, ResolvedPrior, location_and_scale
+from hierbayes.spec import SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie, tie_of, ties_within
 
@@ -87,9 +87,39 @@ def resolve_priors(
     """
     targets = tuple(_targets(layout, family, links))
     _check_addresses(targets, user)
+    user = _settled_joint(layout, family, user)
     _check_complete(targets, user)
     stated = family.origin != "" and user.get(family.origin) is not None
     return tuple(_resolve(target, user, center, stated and not center) for target in targets)
+
+
+def _settled_joint(layout: Layout, family: Family, user: PriorSet) -> PriorSet:
+    """The user's entries, in joint priors of coefficients what depends on the model as a number.
+
+    That is whether they follow the residuals' standard deviation, which there must be one of, and the global scale
+    that ``par_ratio`` stands for (Piironen & Vehtari 2017, equation 3.12).
+    """
+
+    def settled(address: str, prior: Prior) -> Prior:
+        arguments = dict(prior.args)
+        follows = address == "b" and SIGMA in [
+            own.name for own in family.own if own.name not in layout.predictors
+        ]
+        arguments["autoscale"] = float(bool(arguments["autoscale"]) and follows)
+        ratio = arguments.pop("par_ratio", None)
+        if ratio is not None:
+            if layout.rows is None:
+                raise PriorError(
+                    f"{address}: par_ratio is for a known number of rows, and they are read in parts; give scale_global"
+                )
+            arguments["scale_global"] = ratio / layout.rows**0.5
+        return Prior(prior.name, **arguments)
+
+    entries = tuple(
+        (address, settled(address, prior) if prior.support == "coefficients" else prior)
+        for address, prior in user.entries
+    )
+    return replace(user, entries=entries)
 
 
 def resolve_targets(targets: Sequence[Target], user: PriorSet) -> tuple[ResolvedPrior, ...]:
@@ -156,6 +186,14 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
     if target.support == BOUNDED:
         _check_bounded(prior, target, address)
         return
+    if prior.support == "coefficients":
+        if target.kind == "b" and address == target.addresses[-1]:
+            return
+        own = f"{prefix_of(target.parameter, '.')}b"
+        raise PriorError(
+            f"{address} cannot have the prior {prior.name}, which is a joint one of all coefficients of a formula; "
+            f"give it to {own!r}, and to single ones that are to stay out of it, as {own}[x], a prior of their own"
+        )
     allowed = {
         "real": ("real", "positive", "unit"),
         "positive": ("positive", "unit"),

@@ -11,7 +11,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
-from hierbayes.spec import SIMPLEX, ModelSpec, ResolvedPrior
+from hierbayes.spec import SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}
@@ -101,9 +101,10 @@ def equations(spec: ModelSpec) -> list[str]:
         link = spec.parameter_link(parameter).name
         left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
         lines.append(f"{left} = {_predictor_words(layout)}")
+        prefix = prefix_of(parameter, ".")
+        lines += _shrunk_lines(spec, parameter, prefix)
         for factor in layout.factors:
             lines += _factor_lines(parameter, factor)
-        prefix = prefix_of(parameter, ".")
         for curve in layout.curves:
             name = f"{prefix}{curve.label}"
             lines.append(
@@ -115,6 +116,18 @@ def equations(spec: ModelSpec) -> list[str]:
                 f"{name} counts steps of {count}·{prefix}{SIMPLEX}[{effect.label}, j], j = 1, …, {count}"
             )
     return lines
+
+
+def _shrunk_lines(spec: ModelSpec, parameter: str, prefix: str) -> list[str]:
+    """The distribution of coefficients that have a joint prior."""
+    shrunk = spec.shrunk(parameter)
+    if not shrunk.places.size:
+        return []
+    labels = [spec.layout.predictors[parameter].coefficients[place] for place in shrunk.places]
+    which = ", ".join(labels if len(labels) <= SHOWN_TERMS else [*labels[:3], "…", labels[-1]])
+    scale = "" if shrunk.scale is None else f"{SIGMA}·"
+    sd = shrunk.shrinkage.equation.format(prefix=prefix, scale=scale, **shrunk.arguments)
+    return [f"{prefix}b[j] ~ Normal(0, s_j), s_j = {sd}, j = {which}"]
 
 
 def _column_sd(prefix: str, curve: Curve) -> str:
@@ -202,8 +215,15 @@ def prior_name(prior: ResolvedPrior) -> str:
 
 
 def _prior_lines(spec: ModelSpec) -> list[str]:
-    priors = stated(spec)
-    names = [prior_name(prior) for prior in priors]
+    told, lines = set[str](), list[tuple[str, ResolvedPrior]]()
+    for prior in stated(spec):
+        if prior.prior.support != "coefficients":
+            lines.append((prior_name(prior), prior))
+        elif prior.parameter not in told:  # for all of them
+            told.add(prior.parameter)
+            size = len(spec.shrunk(prior.parameter).places)
+            lines.append((f"{prefix_of(prior.parameter, '.')}b, {size} of them", prior))
+    names, priors = zip(*lines, strict=True) if lines else ((), ())
     width = max(map(len, names), default=0)
     return [
         f"  {name:<{width}}  ~ {prior.prior}" + _prior_notes(spec, prior)

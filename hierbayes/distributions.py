@@ -18,7 +18,7 @@ from hierbayes.spelling import meant
 
 type Array = NDArray[np.float64]
 type Size = int | tuple[int, ...] | None
-type Support = Literal["real", "positive", "unit", "correlation", "simplex"]
+type Support = Literal["real", "positive", "unit", "correlation", "simplex", "coefficients"]
 SEVERAL = ("correlation", "simplex")  # supports of several numbers together
 
 # Words that users try for a parameter of each role. Domains and defaults follow from roles too: check, bind.
@@ -37,7 +37,9 @@ class Distribution:
 
     name: str  # PyMC's
     parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order (Fixed is none of PyMC's)
-    roles: tuple[str, ...]  # of the parameters: keys of _WORDS, "lower", "upper", "factor" or "value"
+    roles: tuple[
+        str, ...
+    ]  # of the parameters: keys of _WORDS, "lower", "upper", "factor", "value", "share", "switch"
     support: Support  # of a Uniform it depends on the arguments: see Prior.support
     code: int  # for compiled kernels; never reused
     density: Callable[..., Any] = field(repr=False)  # (x, *arguments): log density inside the support
@@ -47,6 +49,7 @@ class Distribution:
     closed: bool = True  # False: the density is 0 at the lower end itself
     tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
     each: bool = False  # True: its one parameter may be given for each element, a1, a2, …
+    defaults: Mapping[str, float | None] = field(default_factory=dict, repr=False)  # None: may be absent
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
@@ -57,6 +60,12 @@ class Distribution:
     def check(self, **args: Any) -> None:
         """Raise PriorError unless the arguments are finite numbers in the parameters' domain."""
         for name, role in zip(self.parameters, self.roles, strict=True):
+            if name not in args:  # may be absent
+                continue
+            if role == "switch":
+                if args[name] not in (0, 1):
+                    raise PriorError(f"{self.name}: {name} must be True or False, not {args[name]!r}.")
+                continue
             if isinstance(args[name], bool) or not isinstance(args[name], numbers.Real):
                 raise PriorError(f"{self.name}: {name} must be one number, not {args[name]!r}.")
             value = float(args[name])
@@ -64,6 +73,8 @@ class Distribution:
                 raise PriorError(f"{self.name}: {name} must be finite, not {value}.")
             if value <= 0 and role not in ("location", "lower", "upper", "value"):
                 raise PriorError(f"{self.name}: {name} must be positive, not {value}.")
+            if value >= 1 and role == "share":
+                raise PriorError(f"{self.name}: {name} must lie between 0 and 1, not {value}.")
         lower, upper = self.bounds(**args)
         if not lower < upper:
             raise PriorError(f"{self.name}: lower must be below upper, but {lower} >= {upper}.")
@@ -84,13 +95,17 @@ class Distribution:
             given[word] = value
         if not given and self.scaled is not None:
             return {}
+        given = {name: value for name, value in self.defaults.items() if value is not None} | given
         for name, role in zip(self.parameters, self.roles, strict=True):
-            if name not in given and role != "location":
+            if name not in given and role != "location" and name not in self.defaults:
                 way_out = f" Write {self.name} alone for a default scale." if self.scaled else ""
                 raise PriorError(f"{takes}; {name} is missing.{way_out}")
-            given.setdefault(name, 0.0)
+            if name not in self.defaults:
+                given.setdefault(name, 0.0)
         self.check(**given)
-        return {name: float(given[name]) + 0.0 for name in self.parameters}  # -0.0 becomes 0.0
+        return {
+            name: float(given[name]) + 0.0 for name in self.parameters if name in given
+        }  # -0.0 becomes 0.0
 
     def _bind_each(self, values: tuple[object, ...]) -> dict[str, float]:
         """Checked arguments of the one parameter, an element each."""
@@ -250,7 +265,46 @@ DISTRIBUTIONS = {record.name: record for record in (
         ("constant", "delta", "dirac")),
 )}
 # fmt: on
-_NAMES = {word: name for name, record in DISTRIBUTIONS.items() for word in (name.lower(), *record.aliases)}
+
+
+def _of_several(x: Any, *arguments: Any, **more: Any) -> Any:
+    raise PriorError("a joint prior of coefficients says nothing of one of them: see structures.shrinkage")
+
+
+# Joint priors of coefficients, with brms's arguments and defaults: what they say is in `structures.shrinkage`
+JOINT = {
+    record.name: record
+    for record in (
+        Distribution(
+            "Horseshoe",
+            ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale"),
+            ("df", "scale", "df", "scale", "df", "shape", "switch"),
+            "coefficients",
+            19,
+            _of_several,
+            _of_several,
+            None,
+            ("hs", "regularisedhorseshoe", "regularizedhorseshoe"),
+            defaults={
+                "df": 1.0, "scale_global": 1.0, "df_global": 1.0, "scale_slab": 2.0, "df_slab": 4.0, "par_ratio": None,
+                "autoscale": 1.0,
+            },
+        ),
+        Distribution(
+            "R2D2",
+            ("mean_R2", "prec_R2", "cons_D2", "autoscale"),
+            ("share", "shape", "shape", "switch"),
+            "coefficients",
+            20,
+            _of_several,
+            _of_several,
+            None,
+            defaults={"mean_R2": 0.5, "prec_R2": 2.0, "cons_D2": 0.5, "autoscale": 1.0},
+        ),
+    )
+}  # fmt: skip
+RECORDS = {**DISTRIBUTIONS, **JOINT}
+_NAMES = {word: name for name, record in RECORDS.items() for word in (name.lower(), *record.aliases)}
 
 
 def find_distribution(name: str) -> Distribution:
@@ -258,6 +312,6 @@ def find_distribution(name: str) -> Distribution:
     word = re.sub(r"[_\s-]", "", str(name)).lower()
     if word not in _NAMES:
         near = dict.fromkeys(_NAMES[match] for match in meant(word, _NAMES))
-        names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(DISTRIBUTIONS)}"
+        names = f"the nearest: {', '.join(near) or 'none'}; all: {', '.join(RECORDS)}"
         raise PriorError(f"No prior distribution {name!r} ({names}).")
-    return DISTRIBUTIONS[_NAMES[word]]
+    return RECORDS[_NAMES[word]]

@@ -96,6 +96,8 @@ def _same_from_both_ends(spec: ModelSpec, share: str) -> bool:
 def _symmetric(prior: Prior, middle: float, away: Array) -> bool:
     if prior.fixed is not None:
         return prior.fixed == middle
+    if prior.support == "coefficients":
+        return middle == 0.0
     return bool(np.allclose(prior.logpdf(middle - away), prior.logpdf(middle + away)))
 
 
@@ -112,6 +114,7 @@ def _variables(spec: ModelSpec, parameter: str) -> list[Variable]:
     if layout is None:
         return [spec.own_variable(spec.family.parameter(parameter))]
     found = [spec.coefficient_variable(parameter)] if layout.coefficients else []
+    found += spec.shrunk(parameter).variables
     for factor in layout.factors:
         found += [
             *spec.factor_variables(parameter, factor).values(),

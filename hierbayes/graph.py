@@ -23,7 +23,7 @@ from hierbayes.kinds import ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
-from hierbayes.spec import CATEGORY, ModelSpec, Variable
+from hierbayes.spec import CATEGORY, SIGMA, ModelSpec, Shrunk, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
@@ -150,6 +150,8 @@ def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     prior = spec.prior(parameter.name, parameter=parameter.name)
     moved, variable = parameter.name == spec.family.origin and spec.moving, spec.own_variable(parameter)
     name = f"{variable.name}{AT_MEANS if moved else ''}"
+    if name in pm.modelcontext(None).named_vars:  # what coefficients' scales follow is there before
+        return pm.modelcontext(None)[name]
     if not parameter.kind.vector:
         return _free(pm, prior, name)
     if parameter.size:
@@ -259,7 +261,7 @@ def _predictor(
         columns = spec.coefficient_variable(parameter).dims
         x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
-    b, users = _coefficients(pm, spec, parameter, layout)
+    b, users = _coefficients(pm, spec, parameter, layout, centered)
     factors = []
     for factor in layout.factors:
         r = tied.get((spec.response, parameter, factor.name))
@@ -305,7 +307,9 @@ class _Columns:
         return self._z[item]
 
 
-def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout) -> tuple[Any, Any]:
+def _coefficients(
+    pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLayout, centered: bool
+) -> tuple[Any, Any]:
     """Coefficients of the inner columns, and `b`, those of the user's columns."""
     import pytensor.tensor as pt
 
@@ -319,12 +323,37 @@ def _coefficients(pm: Any, spec: ModelSpec, parameter: str, layout: PredictorLay
     if intercept is not None:
         name = _unused(pm, f"{variable.name}_intercept")
         inner = inner[intercept].set(_free(pm, priors[intercept], name))
+    shrunk = spec.shrunk(parameter)
+    if shrunk.places.size:
+        slopes = [place for place in slopes if place not in shrunk.places]
+        inner = inner[shrunk.places].set(_shrunk(pm, spec, shrunk, f"{variable.name}_shrunk", centered))
     if slopes:
         name = _unused(pm, f"{variable.name}_slopes")
         inner = inner[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
     b = inner if layout.map.identity else pt.dot(layout.map.matrix, inner)
     pm.Deterministic(f"{variable.name}{_at_means(spec, parameter)}", b, dims=variable.dims)
     return inner, b
+
+
+def _shrunk(pm: Any, spec: ModelSpec, shrunk: Shrunk, name: str, centered: bool) -> Any:
+    """The coefficients that have a joint prior, with its parameters."""
+    import pytensor.tensor as pt
+
+    size, values = len(shrunk.places), dict[str, Any]()
+    for one, variable, prior in shrunk.parts:
+        if one.support == "simplex":
+            found = _simplex(pm, prior, variable, size)
+        elif one.each:
+            found = _free_vector(pm, [prior] * size, variable.name, variable.dims)
+        else:
+            found = _free(pm, prior, variable.name)
+        values[variable.name] = found
+    if shrunk.scale is not None:
+        values[shrunk.scale.name] = _own(pm, spec, spec.family.parameter(SIGMA))
+    sds, shape = shrunk.sds(pt, values), {"shape": size}
+    if centered:
+        return pm.Normal(_unused(pm, name), 0.0, sds, **shape)
+    return pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, **shape) * sds
 
 
 def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
@@ -493,7 +522,9 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
-    """Shares, of a monotonic effect's steps or of a parameter's own (D,)."""
+    """Shares, of a monotonic effect's steps, of a parameter's own or of a joint prior (D,); a single one is all."""
+    if size == 1:
+        return pm.Deterministic(variable.name, np.ones(1), dims=variable.dims)
     concentration = np.broadcast_to([value for _, value in prior.args], (size,)).astype(np.float64)
     return pm.Dirichlet(variable.name, concentration, dims=variable.dims)
 

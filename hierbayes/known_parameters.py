@@ -178,6 +178,9 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
         if layout.coefficients:
             variable = spec.coefficient_variable(parameter)
             values[variable.name] = _given(spec, variable, given)[None]
+        shrunk = spec.shrunk(parameter)
+        for _, joint, _ in shrunk.parts:  # nothing follows from these where coefficients are known
+            values[joint.name] = np.full((1, *([len(shrunk.places)] if joint.dims else [])), np.nan)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]

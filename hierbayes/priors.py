@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from hierbayes.distributions import (
-    DISTRIBUTIONS,
+    RECORDS,
     Array,
     Distribution,
     Size,
@@ -24,6 +24,8 @@ from hierbayes.distributions import (
     find_distribution,
 )
 from hierbayes.errors import PriorError
+
+SWITCHES = {"true": True, "false": False}
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -51,7 +53,7 @@ class Prior:
     @property
     def distribution(self) -> Distribution:
         """Record of the prior's distribution."""
-        return DISTRIBUTIONS[self.name]
+        return RECORDS[self.name]
 
     @property
     def bare(self) -> bool:
@@ -65,7 +67,10 @@ class Prior:
 
     @property
     def support(self) -> Support:
-        """ "real", "positive", "unit", "correlation", "simplex"; of a Uniform or a Fixed it depends on the numbers."""
+        """ "real", "positive", "unit", "correlation", "simplex"; of a Uniform or a Fixed it depends on the numbers.
+
+        Of a joint prior "coefficients".
+        """
         args = dict(self.args)
         if args.get("lower", -1.0) >= 0 and args.get("upper", 2.0) <= 1:
             return "unit"
@@ -108,7 +113,11 @@ class Prior:
 
     def to_text(self, spec: str = "") -> str:
         """Text that `parse_prior` reads back to the same prior; `spec` may shorten the numbers, as ".3g"."""
-        numbers = [(name, format(value, spec).removesuffix(".0")) for name, value in self.args]
+        roles = dict(zip(self.distribution.parameters, self.distribution.roles, strict=True))
+        numbers = [
+            (name, str(value > 0) if roles.get(name) == "switch" else format(value, spec).removesuffix(".0"))
+            for name, value in self.args
+        ]
         each = self.distribution.each and len(numbers) > 1
         arguments = ", ".join(number if each else f"{name}={number}" for name, number in numbers)
         return self.name if self.bare else f"{self.name}({arguments})"
@@ -143,7 +152,7 @@ def parse_prior(text: "str | Prior") -> Prior:
         if named and (not equals or word in named):
             raise PriorError(f"Cannot read the prior {text!r}: {argument.strip()!r} needs a name of its own.")
         try:
-            number = float(digits)
+            number = SWITCHES[digits.lower()] if digits.lower() in SWITCHES else float(digits)
         except ValueError:
             raise PriorError(f"Cannot read the prior {text!r}: {digits!r} is not a number.") from None
         named |= {word: number} if equals else {}

@@ -20,7 +20,7 @@ from hierbayes.defaults import correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Variable, tie_variables
+from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Shrunk, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 RESCOR = "rescor"
@@ -282,6 +282,11 @@ class NamedSpec(ModelSpec):
     def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
         """As a `ModelSpec`'s."""
         return self.names[super().simplex_variable(parameter, effect)]
+
+    def shrunk(self, parameter: str) -> Shrunk:
+        """As a `ModelSpec`'s."""
+        own = super().shrunk(parameter)
+        return replace(own, variables=tuple(self.names[variable] for variable in own.variables))
 
     def own_variable(self, parameter: Parameter) -> Variable:
         """As a `ModelSpec`'s."""

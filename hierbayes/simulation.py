@@ -56,6 +56,7 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             # elements in an order are alike and independent but for it: sorted, they are in it
             ordered = own.kind.support == "ordered"
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
+        _add_shrunk(spec, values, draws, rng)
         values = in_order(spec, spec.about_zero(values))
     return Draws(values, 1, draws)
 
@@ -93,9 +94,31 @@ def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) ->
 
 
 def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.random.Generator) -> Array:
-    layout = spec.layout.predictors[parameter]
-    inner = [prior.sample(rng, (draws,)) for prior in spec.coefficient_priors(parameter)]
-    return layout.map.to_user(np.column_stack(inner))
+    """All coefficients, those of a joint prior 0 for now."""
+    layout, shrunk = spec.layout.predictors[parameter], spec.shrunk(parameter)
+    inner = np.zeros((draws, len(layout.coefficients)))
+    for place, prior in enumerate(spec.coefficient_priors(parameter)):
+        if place not in shrunk.places:
+            inner[:, place] = prior.sample(rng, (draws,))
+    return layout.map.to_user(inner)
+
+
+def _add_shrunk(spec: ModelSpec, values: dict[str, Array], draws: int, rng: np.random.Generator) -> None:
+    """Put in coefficients that have a joint prior: their scales may follow the response's own parameters."""
+    for parameter, layout in spec.layout.predictors.items():
+        shrunk = spec.shrunk(parameter)
+        size = len(shrunk.places)
+        if not size:
+            continue
+        for one, variable, prior in shrunk.parts:
+            if one.support == "simplex":
+                values[variable.name] = prior.sample(rng, (draws,), dimension=size)
+            else:
+                values[variable.name] = prior.sample(rng, (draws, size) if one.each else (draws,))
+        sds, name = shrunk.sds(np, values), spec.coefficient_variable(parameter).name
+        inner = np.array(layout.map.to_inner(values[name]))
+        inner[:, shrunk.places] = rng.normal(size=sds.shape) * sds
+        values[name] = layout.map.to_user(inner)
 
 
 def _sample_factor(

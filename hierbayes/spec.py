@@ -1,7 +1,7 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -22,11 +22,15 @@ from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
+from hierbayes.structures import INDEPENDENT, SHRINKAGES, Shrinkage, ShrinkageParameter
 from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 
 CHAIN_DIMS = ("chain", "draw")
 CATEGORY = "category"  # the dimension of what each category has a number for
 SIMPLEX = "simo"  # brms's word for the shares of a monotonic effect's steps
+SIGMA = (
+    "sigma"  # the parameter of a family whose residuals have a standard deviation, which joint priors follow
+)
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
 
@@ -71,7 +75,7 @@ class Variable:
         Beside chain and draw.
     kind : str
         ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, or the name
-        of a structure's parameter: ``"rho"``.
+        of a structure's or a joint prior's parameter: ``"rho"``, ``"hs_global"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
@@ -91,6 +95,53 @@ class Variable:
     def address(self) -> str:
         """What tables and priors call a structure's parameter: ``"rho[g]"``."""
         return f"{self.kind}[{', '.join(part for part in (self.factor, self.label) if part)}]"
+
+
+@dataclass(frozen=True, eq=False)
+class Shrunk:
+    """The coefficients of one formula that have a joint prior; none where each has its own.
+
+    Attributes
+    ----------
+    shrinkage : Shrinkage
+    arguments : mapping of str to float
+        Of the joint prior.
+    origin : str
+        Who stated it.
+    places : ndarray of int
+        Theirs among the formula's coefficients.
+    variables : tuple of Variable
+        Of the joint prior's parameters, in its order.
+    scale : Variable or None
+        The standard deviation of the residuals that theirs are multiples of.
+    """
+
+    shrinkage: Shrinkage
+    arguments: Mapping[str, float]
+    origin: str
+    places: NDArray[np.intp]
+    variables: tuple[Variable, ...]
+    scale: Variable | None
+
+    @cached_property
+    def priors(self) -> tuple[Prior, ...]:
+        """Of its parameters, independent of each other."""
+        stated = (parameter.prior(self.arguments) for parameter in self.shrinkage.parameters)
+        return tuple(Prior(name, **own) for name, own in stated)
+
+    @property
+    def parts(self) -> Iterator[tuple[ShrinkageParameter, Variable, Prior]]:
+        """Its parameters, each with its variable and its prior."""
+        return zip(self.shrinkage.parameters, self.variables, self.priors, strict=True)
+
+    def sds(self, m: Any, values: Mapping[str, Any]) -> Any:
+        """The coefficients' standard deviations (…, p) from values by variable, with `m` NumPy or tensors' module."""
+        own = [
+            values[variable.name] if parameter.each else values[variable.name][..., None]
+            for parameter, variable, _ in self.parts
+        ]
+        sigma = 1.0 if self.scale is None else values[self.scale.name][..., None]
+        return self.shrinkage.sds(m, self.arguments, sigma, *own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,7 +468,13 @@ class ModelSpec:
 
     @cached_property
     def _prior_index(self) -> Mapping[tuple[str, str, str, str], ResolvedPrior]:
-        return {(p.parameter, p.kind, p.coefficient, p.group): p for p in self.priors}
+        found = {(p.parameter, p.kind, p.coefficient, p.group): p for p in self.priors}
+        for parameter in self.layout.predictors if self.priors else ():
+            shrunk = self.shrunk(parameter)
+            for own, _, prior in shrunk.parts:
+                resolved = ResolvedPrior(own.name, "", "", parameter, prior, shrunk.origin, True)
+                found[parameter, own.name, "", ""] = resolved
+        return found
 
     def prior(self, kind: str, *, coefficient: str = "", group: str = "", parameter: str = MEAN) -> Prior:
         """The prior of one quantity."""
@@ -453,6 +510,29 @@ class ModelSpec:
             else self.prior("b", coefficient=label, parameter=parameter)
             for place, label in enumerate(layout.coefficients)
         )
+
+    def shrunk(self, parameter: str) -> Shrunk:
+        """The coefficients of one formula that have a joint prior."""
+        return self._shrunk[parameter]
+
+    @cached_property
+    def _shrunk(self) -> Mapping[str, Shrunk]:
+        names, found = self._names_of_factors, {}
+        for parameter, layout in self.layout.predictors.items():
+            own = [p for p in self.priors if (p.parameter, p.prior.support) == (parameter, "coefficients")]
+            places = np.array([layout.coefficients.index(prior.coefficient) for prior in own], np.intp)
+            shrinkage = SHRINKAGES[own[0].prior.name] if own else INDEPENDENT
+            arguments = dict(own[0].prior.args) if own else {}
+            suffix, variables = "" if parameter == MEAN else f"_{parameter}", []
+            dim = free_name(f"{prefix_of(parameter, '_')}shrunk", names)
+            for one in shrinkage.parameters:
+                name = free_name(f"{one.name}{suffix}", names)
+                names |= {name, dim}
+                variables.append(Variable(name, (dim,) if one.each else (), one.name, parameter))
+            scale = self.own_variable(self.family.parameter(SIGMA)) if arguments.get("autoscale") else None
+            origin = own[0].origin if own else ""
+            found[parameter] = Shrunk(shrinkage, arguments, origin, places, tuple(variables), scale)
+        return found
 
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
         """The variables of one grouping factor of one parameter's formula, by kind: sd, cor (if it has any), r."""
@@ -688,6 +768,9 @@ class ModelSpec:
             for place, label in enumerate(layout.coefficients):
                 if not (parameter in self.moving and place == layout.intercept):
                     add(f"{prefix}{label}", self.coefficient_variable(parameter), place)
+            for variable in self.shrunk(parameter).variables:
+                if not variable.dims:
+                    add(f"{prefix}{variable.kind}", variable)
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 for label, places in factor.scales:
@@ -739,6 +822,7 @@ class ModelSpec:
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
                 found.append(self.coefficient_variable(parameter))
+            found += self.shrunk(parameter).variables
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
                 found += self.shape_variables(parameter, factor)
@@ -769,9 +853,10 @@ class ModelSpec:
                     coords[set_dimension(own)] = sets.labels.to_numpy()
         for parameter, layout in self.layout.predictors.items():
             if layout.coefficients:
-                coords[self.coefficient_variable(parameter).dims[0]] = np.array(
-                    layout.coefficients, dtype=object
-                )
+                labels = np.array(layout.coefficients, dtype=object)
+                coords[self.coefficient_variable(parameter).dims[0]] = labels
+                shrunk = self.shrunk(parameter)
+                coords |= {dim: labels[shrunk.places] for v in shrunk.variables for dim in v.dims}
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 levels, effect = variables["r"].dims

@@ -37,6 +37,7 @@ TINY = float(np.finfo(float).tiny)
 DRAWS_A_COORDINATE = 10  # in half the draws, or effects follow without shrinkage
 NOISES = np.geomspace(1e-6, 1e4, 21)  # tried, over the effects' own variance
 NOISE_LEVELS = 50  # of a factor, that they are tried on
+LIMITS = {"positive": (0.0, np.inf), "unit": (0.0, 1.0)}  # of a joint prior's parameters
 
 
 @dataclass(frozen=True, eq=False)
@@ -277,6 +278,9 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
             for block, matrix in _free_blocks(spec, parameter, factor):
                 w, powers = matrix.partials_of(cor[:, block][:, :, block]), matrix.powers(len(block), 1.0)
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
+        for name, support in _joint_prior(spec, parameter):
+            low, high = LIMITS[support]
+            total += _log_slope(draws.values[name], low, high).reshape(len(draws), -1).sum(axis=1)
         for name in _free_smooths(spec, parameter):
             total += _log(draws.values[name])
         for name in _simplexes(spec, parameter):
@@ -307,6 +311,9 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
                 columns.append(np.arctanh(matrix.partials_of(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
             columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
+        for name, support in _joint_prior(spec, parameter):
+            unbounded = _unbounded(draws.values[name], *LIMITS[support])
+            columns.append(unbounded.reshape(len(draws), -1))
         columns += [_log(draws.values[name])[:, None] for name in _free_smooths(spec, parameter)]
         columns += [SHARES.free(draws.values[name]) for name in _simplexes(spec, parameter)]
     for name in _free_auxiliaries(spec):
@@ -351,6 +358,9 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             r = values[variables["r"].name].copy()
             r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
             values[variables["r"].name] = r
+        for name, support in _joint_prior(spec, parameter):
+            unbounded = take(values[name][0].size).reshape(values[name].shape)
+            values[name] = _bounded(unbounded, *LIMITS[support])
         for name in _free_smooths(spec, parameter):
             values[name] = np.exp(take(1)[:, 0])
         for name in _simplexes(spec, parameter):
@@ -422,9 +432,18 @@ def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
 
 
 def _simplexes(spec: ModelSpec, parameter: str) -> list[str]:
-    """The variables of the shares of monotonic effects' steps: their coordinates are log ratios to the last."""
+    """The variables of shares, of monotonic effects' steps or of a joint prior: their coordinates are log ratios."""
     effects = spec.layout.predictors[parameter].monotonic
-    return [spec.simplex_variable(parameter, effect).name for effect in effects]
+    found = [spec.simplex_variable(parameter, effect).name for effect in effects]
+    return found + [name for name, support in _joint_prior(spec, parameter, ("simplex",))]
+
+
+def _joint_prior(
+    spec: ModelSpec, parameter: str, supports: tuple[str, ...] = tuple(LIMITS)
+) -> list[tuple[str, str]]:
+    """The variables of a joint prior's parameters that are of these supports, with the support."""
+    parts = spec.shrunk(parameter).parts
+    return [(variable.name, one.support) for one, variable, _ in parts if one.support in supports]
 
 
 def _free_blocks(

@@ -74,6 +74,11 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     inner = layout.map.inner_columns(bound.x + _rises(spec, draw, bound, parameter))
     columns = [sparse.csr_matrix(np.hstack([inner, bound.penalised]))]
     precision = [_precision(prior) for prior in spec.coefficient_priors(parameter)]
+    shrunk = spec.shrunk(parameter)
+    for place, sd in zip(
+        shrunk.places, np.broadcast_to(shrunk.sds(np, draw.values), (1, len(shrunk.places)))[0], strict=True
+    ):
+        precision[place] = max(sd, 1e-6) ** -2.0
     for curve in layout.curves:
         sds = spec.curve_sds(parameter, curve, draw.values)[0]
         precision += (np.maximum(sds, 1e-6) ** -2.0).tolist()

@@ -49,8 +49,15 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
             b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
+            shrunk = spec.shrunk(parameter)
             for place, prior in enumerate(spec.coefficient_priors(parameter)):
-                add("b", prior, b[:, place])
+                if place not in shrunk.places:
+                    add("b", prior, b[:, place])
+            for variable, prior in (
+                () if shrunk is None else zip(shrunk.variables, shrunk.priors, strict=True)
+            ):
+                if not variable.dims:
+                    add(variable.kind, prior, draws.values[variable.name])
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             for (_, places), prior in zip(factor.scales, spec.sd_priors(parameter, factor), strict=True):
@@ -94,10 +101,17 @@ def inner_covariance(spec: ModelSpec, draws: Draws, parameter: str, factor: Fact
 def log_effects(spec: ModelSpec, draws: Draws) -> Array:
     """Log density of all group effects given their standard deviations and correlations, in each draw: (S,).
 
-    The penalised coefficients of smooths are among them.
+    The penalised coefficients of smooths are among them, and the coefficients of a joint prior with their own scales.
     """
     total = np.zeros(len(draws))
     for parameter, layout in spec.layout.predictors.items():
+        shrunk = spec.shrunk(parameter)
+        if shrunk.places.size:
+            b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])[:, shrunk.places]
+            total += _log_normal(b, shrunk.sds(np, draws.values))
+            for _, variable, prior in shrunk.parts:
+                if variable.dims:
+                    total += prior.logpdf(draws.values[variable.name]).reshape(len(draws), -1).sum(axis=1)
         for factor in layout.factors:
             variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
             sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
@@ -114,9 +128,15 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
             total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + r.shape[1] * size)
         for curve in layout.curves:
             s = draws.values[spec.curve_variables(parameter, curve)["s"].name]
-            sds = np.maximum(spec.curve_sds(parameter, curve, draws.values), np.finfo(float).tiny)
-            total -= (0.5 * np.square(s / sds) + np.log(sds) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
+            total += _log_normal(s, spec.curve_sds(parameter, curve, draws.values))
     return total
+
+
+def _log_normal(values: Array, sds: Array) -> Array:
+    """Log density of independent normal values (S, m) about 0: (S,)."""
+    sds = np.maximum(sds, np.finfo(float).tiny)
+    density: Array = -(0.5 * np.square(values / sds) + np.log(sds) + 0.5 * np.log(2 * np.pi)).sum(axis=1)
+    return density
 
 
 def prior_sensitivity(

@@ -127,6 +127,8 @@ class Layout:
         What each predictor's column holds: ``"numbers"``, ``"text"``, ``"categories of numbers"``, …
     ranges : mapping of str to Range
         Where each number among the predictors lies.
+    rows : int or None
+        How many training rows there are; None of rows that are read in parts.
     """
 
     formulas: Mapping[str, Formula]
@@ -134,6 +136,7 @@ class Layout:
     response: ResponseLayout
     kinds: Mapping[str, str]
     ranges: Mapping[str, Range]
+    rows: int | None = None
 
     @property
     def unstated(self) -> Mapping[str, tuple[str, ...]]:

@@ -222,7 +222,7 @@ def learn(
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
         settled[name] = learn_columns(predictor, x, z, offset_of(predictor.offsets, frame), weights)
-    return replace(layout, predictors=MappingProxyType(settled))
+    return replace(layout, predictors=MappingProxyType(settled), rows=len(frame))
 
 
 def learn_columns(

@@ -1,7 +1,7 @@
 """Several responses drawn together, by the strategies that can."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import xarray as xr
 from hierbayes.correlated_residuals import ROWS, partial_priors, roots
 from hierbayes.data.design import Design
 from hierbayes.engine import nuts
+from hierbayes.engine.core.shapes import with_own_from
 from hierbayes.engine.draws import observed_dataset, statistics_dataset, to_dataset
 from hierbayes.engine.registry import Plan, Strategy
 from hierbayes.engine.settings import Settings
@@ -66,13 +67,25 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
 
 def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
     """All responses and their rows as the engine takes them, equal rows of each merged."""
-    problems = tuple(to_problem(own, designs[name]) for name, own in spec.responses.items())
+    problems = tuple(_counted_through(to_problem(own, designs[name]) for name, own in spec.responses.items()))
     if spec.rescor is None:
         problems = tuple(compress(problem) for problem in problems)
     else:
         problems = (_correlated(problems, partial_priors(spec.rescor.prior, len(problems))),)
     ties = tuple(to_tie(tie, spec.tie_prior(tie), spec.predictors) for tie in spec.ties)
     return Stacked(problems, ties)
+
+
+def _counted_through(problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Responses whose coefficients follow their own numbers, which are counted through all of them."""
+    first = 0
+    for problem in problems:
+        predictors = (
+            replace(p, factors=tuple(with_own_from(factor, first) for factor in p.factors))
+            for p in problem.predictors
+        )
+        yield replace(problem, predictors=tuple(predictors))
+        first += len(problem.own)
 
 
 def _correlated(problems: Sequence[Problem], priors: Sequence[Prior]) -> Problem:

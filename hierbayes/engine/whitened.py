@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hierbayes.data.design import Design
 from hierbayes.data.encoding import INTERCEPT
@@ -21,6 +22,8 @@ from hierbayes.engine.core.shapes import matrix_rows
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, notify, notify_if_slow
+from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
+from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
@@ -61,7 +64,12 @@ class Whitened:
             return f"its rows stay in {design.source.words}"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
+        for parameter in spec.layout.predictors:
+            if found := obstacle(spec, parameter):
+                return found
         for prior in spec.priors:
+            if prior.prior.support == "coefficients":
+                continue
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
@@ -194,9 +202,13 @@ def posterior_arrays(
             arrays[own.name] = _own_values(spec, own, drawn.own[..., first : first + size])
             first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items(), start=predictor):
+        shrunk = spec.shrunk(parameter)
         if layout.coefficients:
-            b = all_coefficients(drawn.b[j], layout, known_values(spec, parameter))
-            arrays[spec.coefficient_variable(parameter).name] = b
+            known, b = known_values(spec, parameter), drawn.b[j]
+            if shrunk.places.size:
+                arrays |= joint_arrays(spec, parameter, drawn.shapes[j][-1])
+                b = _with_shrunk(b, drawn.r[j][-1][..., 0, :], shrunk.places, np.isnan(known))
+            arrays[spec.coefficient_variable(parameter).name] = all_coefficients(b, layout, known)
         for k, factor in enumerate(layout.factors):
             shapes = own_shapes(factor, drawn.shapes[j][k])
             sd, cor, r = level_draws(factor, drawn.sd[j][k], drawn.cor[j][k], drawn.r[j][k])
@@ -204,7 +216,7 @@ def posterior_arrays(
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
         for effect in layout.monotonic:
             broken = drawn.own[..., first : first + len(effect.steps) - 1]
-            arrays[spec.simplex_variable(parameter, effect).name] = _simplex(broken)
+            arrays[spec.simplex_variable(parameter, effect).name] = shares_of(broken)
             first += len(effect.steps) - 1
     places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors, start=predictor)}
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
@@ -215,17 +227,19 @@ def posterior_arrays(
 def _own_values(spec: ModelSpec, parameter: Parameter, numbers: Floats) -> Floats:
     """A parameter without a formula, (…) or (…, elements), from the engine's numbers (…, as many as say it)."""
     if parameter.size:
-        return _simplex(numbers)
+        return shares_of(numbers)
     if not parameter.kind.vector:
         return numbers[..., 0]
     return numbers.reshape(*numbers.shape[:-1], *np.shape(spec.typical(parameter)))
 
 
-def _simplex(broken: Floats) -> Floats:
-    """The shares (…, m) of a stick from which these parts of what is left are broken one after another, (…, m − 1)."""
-    whole = np.ones((*broken.shape[:-1], 1))
-    left = np.concatenate([whole, np.cumprod(1.0 - broken, axis=-1)], axis=-1)
-    return left * np.concatenate([broken, whole], axis=-1)
+def _with_shrunk(b: Floats, shrunk: Floats, places: Ints, free: NDArray[np.bool_]) -> Floats:
+    """Draws of all free coefficients, from those that have their own priors and those that have a joint one."""
+    whole = np.empty((*b.shape[:-1], len(free)))
+    own = free.copy()
+    own[places] = False
+    whole[..., own], whole[..., places] = b, shrunk
+    return whole[..., free]
 
 
 def own_numbers(spec: ModelSpec) -> int:
@@ -327,13 +341,15 @@ def _steps(
     layout, stairs = spec.layout.predictors[parameter], design.predictors[parameter].stairs
     known = known_values(spec, parameter)
     free = np.isnan(known)
+    free[spec.shrunk(parameter).places] = False  # which have no part in the effects': see `obstacle`
+    stated = ~np.isnan(known)
     found: list[Steps] = []
     own: list[Own] = []
     column = 0
     for effect in layout.monotonic:
         count, row = len(effect.steps), layout.map.matrix[effect.place]
         columns = stairs[:, column : column + count]
-        found.append(Steps(columns, row[free], float(row[~free] @ known[~free]), first + len(own)))
+        found.append(Steps(columns, row[free], float(row[stated] @ known[stated]), first + len(own)))
         column += count
         own += _broken(spec.simplex_prior(parameter, effect), count)
     return tuple(found), own
@@ -357,16 +373,19 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     location, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
-    free = [p for p, value in zip(spec.coefficient_priors(parameter), known, strict=True) if np.isnan(value)]
+    priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter).places
+    free = np.flatnonzero(np.isnan(known))
+    own = ~np.isin(free, shrunk)
     return Predictor(
-        X=X,
+        X=np.ascontiguousarray(X[:, own]),
         offset=bound.offset + added,
-        factors=to_factors(spec, design, parameter),
-        priors=np.array([coefficient_row(prior) for prior in free]).reshape(-1, 4),
+        factors=(*to_factors(spec, design, parameter), *shrunk_factors(spec, design, parameter)),
+        priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
         start=location + spec.family.parameter(parameter).start * scale,
         sds=(
             *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
             *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
+            *([np.ones(1)] if len(shrunk) else []),
         ),
         steps=steps,
     )

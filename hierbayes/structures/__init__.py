@@ -2,14 +2,19 @@
 
 from hierbayes.structures.record import BOUNDED, POSITIVE, FreeCorrelations, Structure, StructureParameter
 from hierbayes.structures.registry import STRUCTURES
+from hierbayes.structures.shrinkage import INDEPENDENT, SHRINKAGES, Shrinkage, ShrinkageParameter
 from hierbayes.structures.spectra import SPECTRA, Spectrum
 
 __all__ = [
     "BOUNDED",
+    "INDEPENDENT",
     "POSITIVE",
+    "SHRINKAGES",
     "SPECTRA",
     "STRUCTURES",
     "FreeCorrelations",
+    "Shrinkage",
+    "ShrinkageParameter",
     "Spectrum",
     "Structure",
     "StructureParameter",

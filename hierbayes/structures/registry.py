@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.structures.record import Structure
+from hierbayes.structures.shrinkage import SHRINKAGES, Shrinkage
 from hierbayes.structures.spectra import SPECTRA, Spectrum
 
 
@@ -21,5 +22,9 @@ STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in _
 DIGEST = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()
-KERNELS: dict[str, Structure | Spectrum] = {**STRUCTURES, **SPECTRA}  # what has a root
+KERNELS: dict[str, Structure | Spectrum | Shrinkage] = {
+    **STRUCTURES,
+    **SPECTRA,
+    **SHRINKAGES,
+}  # what has a root
 CODES = {name: code for code, name in enumerate(KERNELS)}  # what the kernels know them by

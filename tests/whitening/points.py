@@ -12,7 +12,7 @@ from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
 from hierbayes.engine.whitening.rows import VALUE
 from hierbayes.several import JointSpec
-from hierbayes.structures import BOUNDED, POSITIVE
+from hierbayes.structures import BOUNDED, POSITIVE, SHRINKAGES
 from tests.test_graph import REAL
 
 
@@ -160,20 +160,23 @@ class Whitened:
             return {}
         layout, own = spec.layout.predictors[parameter], spec.coefficient_variable(parameter).name
         kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
-        free = kinds != "Fixed"
+        free = ~np.isin(kinds, ["Fixed", *SHRINKAGES])
         t = np.full(len(kinds), np.nan)
         t[free] = free_values
         apart = np.arange(len(kinds)) == layout.intercept
+        joint = np.isin(kinds, list(SHRINKAGES))
         found = {}
         if (apart & free).any():
             found |= named(f"{own}_intercept", list(kinds[apart]), t[apart].reshape(()))
         if (~apart & free).any():
-            found |= named(f"{own}_slopes", list(kinds[~apart]), t[~apart & free])
+            found |= named(f"{own}_slopes", list(kinds[~apart & ~joint]), t[~apart & free])
         return found
 
     def curve(self, theta, number, spec, parameter, k, first_sd, start):
         """A smooth's variables; then where the next factor's begin."""
         layout, packed = spec.layout.predictors[parameter], self.packed
+        if k == len(layout.factors) + len(layout.curves):
+            return self.shrunk(theta, number, spec, parameter, first_sd, start)
         curve = layout.curves[k - len(layout.factors)]
         variables = spec.curve_variables(parameter, curve)
         (variable, prior), *shapes = spec.curve_priors(parameter, curve)
@@ -190,6 +193,27 @@ class Whitened:
                 found |= named(variable.name, [prior.name], theta[int(of_shape[0])] + origin)
         found[f"{variables['s'].name}_z"] = self.memory.effects[U, start : start + curve.width]
         return found, first_sd + 1, start + curve.width
+
+    def shrunk(self, theta, number, spec, parameter, first_sd, start):
+        """The variables of coefficients that have a joint prior; then where the next factor's begin."""
+        packed, shrunk = self.packed, spec.shrunk(parameter)
+        size = len(shrunk.places)
+        row = next(r for r in packed.model.blocks if r[0] == number)
+        places = packed.model.shapes[row[FIRST_SHAPE] + 1 : row[END_SHAPE], 0].astype(int)
+        found, first = {}, 0
+        for one, variable, prior in shrunk.parts:
+            if one.support == "simplex":
+                shares = np.log(_shares(1 / (1 + np.exp(-theta[places[first : first + size - 1]]))))
+                found[f"{variable.name}_simplex__"] = shares[:-1] - shares.mean()
+                continue
+            count = size if one.each else 1
+            values, first = theta[places[first : first + count]], first + count
+            if one.support == "positive":  # counted from the scale of their prior
+                values = values + np.log(dict(prior.args).get("sigma", 1.0))
+            found |= named(variable.name, [prior.name], values if one.each else values.reshape(()))
+        name = spec.coefficient_variable(parameter).name
+        found[f"{name}_shrunk_z"] = self.memory.effects[U, start : start + size]
+        return found, first_sd + 1, start + size
 
     def factor(self, theta, number, spec, parameter, k, first_sd, start):
         """A grouping factor's variables; then where the next one's begin."""

@@ -17,6 +17,7 @@ from hierbayes.engine.core.shapes import (
     BOUNDED,
     KIND,
     LOWER,
+    OWN,
     PARTIAL,
     POSITIVE,
     UPPER,
@@ -91,6 +92,8 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
             own_rows = block.shapes.copy()
             free = own_rows[:, AT] >= 0
             own_rows[free, AT] = at + np.arange(free.sum())
+            for place in np.flatnonzero(own_rows[:, KIND] == OWN):
+                own_rows[place, AT] = count_free(own[: int(own_rows[place, A])])
             shapes.append(own_rows)
             at, first, corner = at + int(free.sum()), first + count, corner + q
     return np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest), np.concatenate(shapes)
@@ -301,6 +304,10 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
         out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), score
         out[RATIO] = slope / x
         return value
+    if kind == OWN:  # exp(t), as own numbers of the model above 0 are; they have their priors elsewhere
+        x = np.exp(t)
+        out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), 0.0
+        return 0.0
     out[VALUE], out[BELOW], out[ABOVE] = row[A], row[A] - row[LOWER], min(row[UPPER] - row[A], 1e300)
     out[ROOT], out[PRIOR] = np.sqrt(max(out[BELOW], 0.0)) * np.sqrt(max(out[ABOVE], 0.0)), 0.0
     return 0.0
@@ -335,7 +342,10 @@ def add_scores(
     lams: Floats,
     grad: Floats,
 ) -> None:
-    """Set grad to the gradient in theta, from the likelihood's in log sigma and in each Λ."""
+    """Set grad to the gradient in theta, from the likelihood's in log sigma and in each Λ.
+
+    To that of own numbers which a structure follows its part is added.
+    """
     for i in range(scales.shape[0]):
         if scales[i, 0] >= 0:
             grad[scales[i, 0]] = scale[SCALE_SCORE, i]
@@ -346,7 +356,9 @@ def add_scores(
         _decorrelate(blocks[i], scale, factors[factor, FIRST_SCALE], shaped, lams[:, factor], scales, grad)
     for i in range(shapes.shape[0]):
         at = int(shapes[i, AT])
-        if at >= 0:
+        if at >= 0 and int(shapes[i, KIND]) == OWN:
+            grad[at] += shaped[SCORE, i]
+        elif at >= 0:
             grad[at] = shaped[RATIO, i] * shaped[SCORE, i] + shaped[PRIOR, i]
 
 

@@ -1,17 +1,18 @@
 """Parameters and constants of covariance structures as rows of numbers that the kernels read."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from math import log
 
 import numpy as np
 
-from hierbayes.engine.core.problem import Block, Floats
+from hierbayes.engine.core.problem import Block, Factor, Floats
 from hierbayes.structures.record import Structure
 from hierbayes.structures.registry import STRUCTURES
 
 # columns of a shape's row: index in theta, kind, four numbers of its prior, its bounds
 AT, KIND, A, B, C, D, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
-PARTIAL, BOUNDED, POSITIVE, CONSTANT = 0, 1, 2, 3  # kinds of shapes
+PARTIAL, BOUNDED, POSITIVE, CONSTANT, OWN = 0, 1, 2, 3, 4  # kinds of shapes
 
 
 def partial_rows(powers: Sequence[float] | Floats) -> Floats:
@@ -37,6 +38,21 @@ def bounded_row(low: float, high: float, alpha: float, beta: float, lower: float
 def positive_row(prior: Floats, typical: float) -> Floats:
     """Return the row of a positive parameter with a prior as `PriorCode` has it; theta counts from a typical value."""
     return np.array([[0, POSITIVE, prior[1], prior[2], prior[0], log(typical), 0.0, np.inf]])
+
+
+def follow_row(place: int) -> Floats:
+    """Return the row of a positive own number of the model, by its place, which a structure follows."""
+    return np.array([[-1, OWN, place, 0.0, 0.0, 0.0, 0.0, np.inf]])
+
+
+def with_own_from(factor: Factor, first: int) -> Factor:
+    """Return the factor where the model's own numbers that it follows are counted from another one on."""
+    blocks = []
+    for block in factor.structured:
+        shapes = block.shapes.copy()
+        shapes[shapes[:, KIND] == OWN, A] += first
+        blocks.append(replace(block, shapes=shapes))
+    return replace(factor, structured=tuple(blocks))
 
 
 def matrix_rows(structure: Structure, q: int, eta: float, cor: float | None) -> Floats:

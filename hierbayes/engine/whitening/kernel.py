@@ -213,12 +213,12 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         add(tail[i:], white[SCORES, plain + i], mapping.rotation[i, i:])
     if n_theta > 0:
         score = memory.theta[SCORES]
+        score_own(model.own_places, memory.own, score)
         if model.scales.shape[0] > 0:
             add_scores(
                 0.0, model.scales, model.factors, model.blocks, model.shapes, memory.scale, memory.shaped,
                 memory.lams, score,
             )  # fmt: skip
-        score_own(model.own_places, memory.own, score)
         for i in range(mapping.shifts.shape[0]):
             score[i] += dot(white[SCORES], mapping.shifts[i])
         fill(gradient[:n_theta], 0.0)
