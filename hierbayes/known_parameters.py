@@ -345,7 +345,8 @@ def _with_a_response(
 ) -> pd.DataFrame:
     """The rows with some response that the family may have, so that the layout can be learnt."""
     if family.support.categories:
-        levels = _named_categories(parameters)
+        # a category behind a hurdle has no threshold that names it
+        levels = _named_categories(parameters) if family.support.fewest == 2 else []
         if column not in frame and len(levels) < 2:
             raise DataError(
                 f"the categories of {column!r} are not known; give the design a column of that name with every "

@@ -460,10 +460,10 @@ class ModelSpec:
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
-        """Labels of a vector's elements: of shares their numbers, of others the two categories: ``"low|medium"``."""
+        """Labels of a vector's elements: of shares their numbers, of others the last categories, by twos: ``"1|2"``."""
         if parameter.size:
             return tuple(str(k) for k in range(1, parameter.size + 1))
-        levels = self.layout.response.levels or ()
+        levels = (self.layout.response.levels or ())[-1 - np.shape(self.typical(parameter))[-1] :]
         return tuple(f"{below}|{above}" for below, above in itertools.pairwise(levels))
 
     @cached_property

@@ -467,7 +467,6 @@ FORMULAS = [
     *(
         bad(name, model("y ~ x", family=name), hb.UnsupportedError, f"no family {name!r}; {words}")
         for name, words in {
-            "dirichlet": "brms and Bambi have it; the families are",
             "quasipoisson": "for counts that vary more than a Poisson's take 'negbinomial'",
             "truncated_poisson": "the families are",
             "halfnormal": "the families are",

@@ -413,6 +413,11 @@ def categories_of(column: pd.Series, family: Family) -> tuple[Any, ...]:
         raise DataError(
             f"the response {column.name!r} of family {family.name!r} is {values[0]!r} in every row"
         )
+    if len(values) < family.support.fewest:
+        raise DataError(
+            f"the response {column.name!r} has {len(values)} values; one of family {family.name!r} is "
+            f"{family.support.words}"
+        )
     if len(values) > MOST_CATEGORIES:
         raise DataError(
             f"the response {column.name!r} has {len(values)} values; family {family.name!r} takes each for a category. "

@@ -45,6 +45,8 @@ class Support:
         Whether these are in an order.
     advice : str
         What to do about responses elsewhere, for messages; general words unless given.
+    fewest : int
+        How many categories there are at least.
     columns : bool
         Whether a response has a column for each of several categories, the last axis of `y`: counts, or shares.
     """
@@ -57,6 +59,7 @@ class Support:
     categories: bool = False
     ordered: bool = True
     advice: str = ""
+    fewest: int = 2
     columns: bool = False
 
     @property

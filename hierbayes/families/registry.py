@@ -35,7 +35,6 @@ ELSEWHERE = {
         ("zip", "zinb"), "counts with more zeros are 'zero_inflated_poisson' and 'zero_inflated_negbinomial'"
     ),
     "survival": "times, censored too, are 'cox', 'weibull', 'lognormal' or 'exponential': time | cens(status)",
-    "dirichlet": "brms and Bambi have it",
     "logistic": "for a yes/no response take 'bernoulli'",
     "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
     "compois": "glmmTMB has it",

@@ -31,6 +31,14 @@ def log_total(listed: ListRow) -> float:
     return largest + np.log(total)
 
 
+@row_function
+def centre_scores(total: float, every: float, listed: ListRow, scores: ListRow) -> None:
+    """Take off each score, in the logarithm of a share, the share times the sum of all: then it is in its predictor."""
+    for j in range(listed.size):
+        share = np.exp(listed.values[listed.first + j, listed.at] - total)
+        scores.values[scores.first + j, scores.at] -= share * every
+
+
 def probabilities(**predictors: ParameterValues) -> Array:
     """Of every category: (…, K)."""
     etas = np.broadcast_arrays(*(np.asarray(one.value) for one in predictors.values()))

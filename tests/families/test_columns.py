@@ -78,6 +78,97 @@ def test_multinomial_counts_are_drawn_by_their_probabilities():
         assert stats.chisquare(seen, 20_000 * p[:, row]).pvalue > 1e-4
 
 
+# -- dirichlet, dirichlet_multinomial ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("phi", [0.3, 4.0, 60.0, 2000.0])
+def test_dirichlet_densities_are_scipys(phi):
+    a = phi * special.softmax(ETAS, axis=1)
+    y = np.random.default_rng(2).dirichlet([0.8, 2.0, 1.5], size=3)
+    found = at("dirichlet", ETAS, phi=phi).log_density(y)
+    assert_allclose(
+        found, [stats.dirichlet(own).logpdf(each) for own, each in zip(a, y, strict=True)], rtol=1e-8
+    )
+    counts = partitions(5)[:, None]
+    found = at("dirichlet_multinomial", ETAS, phi=phi).log_density(counts, np.full(3, 5.0))
+    assert_allclose(
+        found, stats.dirichlet_multinomial(a, 5).logpmf(counts.astype(int)), rtol=1e-8, atol=1e-10
+    )
+    assert_allclose(np.exp(found).sum(axis=0), 1.0, rtol=1e-10)
+
+
+def test_a_large_phi_leaves_a_multinomial():
+    y = partitions(4)[:, None]
+    multinomial = at("multinomial", ETAS).log_density(y, np.full(3, 4.0))
+    found = at("dirichlet_multinomial", ETAS, phi=1e12).log_density(y, np.full(3, 4.0))
+    assert_allclose(found, multinomial, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("eta", [-40.0, 40.0])
+def test_dirichlet_tails_keep_their_digits(eta):
+    """Where a shape a vanishes, log Γ(a) is −log a and ψ(a) is −1/a."""
+    phi, etas = 3.0, np.array([[0.0, eta, 0.0]])
+    log_p = np.array([-40.0, 0.0, -40.0]) if eta > 0 else np.array([-np.log(2), eta - np.log(2), -np.log(2)])
+    a = phi * np.exp(log_p)
+    log_gamma = np.where(a > 1e-10, special.gammaln(a), -np.log(phi) - log_p)
+    y = np.array([[0.2, 0.5, 0.3]])
+    value, scores = at("dirichlet", etas, phi=phi).evaluate(y)
+    expected = special.gammaln(phi) - log_gamma.sum() + ((a - 1) * np.log(y)).sum()
+    assert_allclose(value, expected, rtol=1e-8)
+    slopes = np.where(a > 1e-10, a * (np.log(y[0]) - special.digamma(a)), 1.0)
+    in_etas = slopes - np.exp(log_p) * slopes.sum()
+    assert_allclose([scores[0][0], *(score[0] for score in scores[2:])], in_etas, rtol=1e-8, atol=1e-8)
+
+
+def test_dirichlet_responses_are_drawn_by_their_densities():
+    """Moments of shares: mean p, variance p (1 − p) / (1 + phi); counts by their probabilities."""
+    p, phi, count = special.softmax(ETAS, axis=1), 2.5, 40_000
+    many = np.tile(ETAS, (count, 1, 1))
+    y = at("dirichlet", many, phi=phi).simulate(np.random.default_rng(1))
+    assert_allclose(y.sum(axis=-1), 1.0, rtol=1e-12)
+    variance = p * (1 - p) / (1 + phi)
+    assert np.all(abs(y.mean(axis=0) - p) < 4.5 * np.sqrt(variance / count))
+    squares = np.square(y - p)
+    assert np.all(abs(squares.mean(axis=0) - variance) < 4.5 * squares.std(axis=0) / np.sqrt(count))
+    for row in range(3):  # a share alone is beta
+        uniform = stats.beta(phi * p[row, 1], phi * (1 - p[row, 1])).cdf(y[:4000, row, 1])
+        assert stats.kstest(uniform, "uniform").pvalue > 1e-4
+    counts = at("dirichlet_multinomial", many, phi=phi).simulate(np.random.default_rng(1), np.full(3, 3))
+    every = partitions(3)
+    expected = np.exp(at("dirichlet_multinomial", ETAS, phi=phi).log_density(every[:, None], np.full(3, 3.0)))
+    for row in range(3):
+        seen = (counts[:, row][:, None] == every).all(axis=2).sum(axis=0)
+        assert stats.chisquare(seen, count * expected[:, row] / expected[:, row].sum()).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("name", ["dirichlet", "dirichlet_multinomial"])
+def test_estimates_with_a_precision_are_near_the_truth(counts, name):
+    trials = "" if name == "dirichlet" else " | trials(n)"
+    formula = f"cbind(none, low, high){trials} ~ x + (1 | g)"
+    design, truth = counts[["x", "g", "n"]].assign(n=20), TRUTH | {"phi": 6.0}
+    data = hb.simulate(formula, design, truth, seed=1, family=name)
+    model = hb.Model(formula, data, family=name)
+    assert_kernel_is_the_graph(model)
+    fit = model.fit(seed=1, progress=False)
+    summary = fit.summary()
+    for quantity, value in truth.items():
+        assert abs(summary.loc[quantity, "mean"] - value) < 4 * summary.loc[quantity, "sd"], quantity
+    assert summary["ess_bulk"].min() > 1000
+    y = fit.predict(data.iloc[:3], kind="response", output="draws")
+    assert_allclose(y.sum("category"), 1.0 if name == "dirichlet" else 20.0)
+    assert np.isfinite(fit.loo().elpd)
+
+
+def test_compositions_that_are_none_are_refused(counts):
+    data = counts.assign(none=0.2, low=0.3, high=np.where(counts["x"] > 0, 0.5, 0.4))
+    with pytest.raises(DataError, match=r"whose sum is 1; found 0\.2, 0\.3, 0\.4"):
+        hb.Model("cbind(none, low, high) ~ x", data, family="dirichlet")
+    with pytest.raises(DataError, match=r"0\.2, 0\.3, 0\.5 in every row"):
+        hb.Model("cbind(none, low, high) ~ x", data.assign(high=0.5), family="dirichlet")
+    with pytest.raises(DataError, match="'dirichlet' takes no trials"):
+        hb.Model("cbind(none, low, high) | trials(n) ~ x", data, family="dirichlet")
+
+
 # -- models ------------------------------------------------------------------------------------------------------
 
 
