@@ -448,7 +448,7 @@ class ModelSpec:
     def typical(self, parameter: Parameter) -> Any:
         """A typical value of a parameter, or of each element of a vector."""
         response, sets = self.layout.response, self.sets_of(parameter)
-        of = len(response.levels or ()) if parameter.kind.vector else response.measure(parameter.of)
+        of = response.shares if parameter.kind.vector else response.measure(parameter.of)
         found = parameter.typical(parameter.size or of)
         return found if sets is None else np.tile(found, (len(sets.labels), 1))
 

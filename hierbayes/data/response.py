@@ -1,7 +1,7 @@
 """The left-hand side: the response, what stands for 0 and 1, its trials and weights."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -72,6 +72,8 @@ class ResponseLayout:
         Standard deviation of the training response (of its logarithm where the family says so).
     least : float
         The least of the training responses.
+    shares : array (K,)
+        The categories' shares of the training rows, each with half a row more so that none is 0.
     absent : bool
         Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
         but for links to a scale of their own, where they are those of the middle and 1.
@@ -89,6 +91,7 @@ class ResponseLayout:
     scale: float
     spread: float
     least: float = np.nan
+    shares: Array = field(default_factory=lambda: np.empty(0))
     absent: bool = False
     sets: ThresholdSets | None = None
 
@@ -239,7 +242,12 @@ def _with_response_scales(
         )
     location, scale = family.location_and_scale(y, trials, weights, link)
     return replace(
-        draft, location=location, scale=scale, spread=family.spread(y, weights), least=float(y.min())
+        draft,
+        location=location,
+        scale=scale,
+        spread=family.spread(y, weights),
+        least=float(y.min()),
+        shares=_shares(y, weights, draft.levels) if family.support.categories else draft.shares,
     )
 
 
@@ -275,6 +283,12 @@ def _check_support(
 def _numbers(response: Array) -> str:
     """One response in figures, of several columns each."""
     return ", ".join(f"{value:g}" for value in np.atleast_1d(response))
+
+
+def _shares(y: Array, weights: Array, levels: tuple[Any, ...] | None) -> Array:
+    counted = np.bincount(y.astype(np.int64), weights, minlength=len(levels or ())) + 0.5
+    found: Array = counted / counted.sum()
+    return found
 
 
 def _shortened(values: str, shown: int = 3) -> str:

@@ -72,4 +72,12 @@ def tensor(pt: Any, below: Any, above: Any) -> Any:
     return up * down / (up * down).sum(axis=-1, keepdims=True)
 
 
-FAMILY = Steps("acat", "AdjacentCategory(mu, disc, thresholds)", row_of, log_weights, slopes, tensor).family()
+def between(shares: Array) -> Array:
+    """Thresholds of a logistic variable at which neighbours have these shares."""
+    found: Array = np.log(shares[:-1] / shares[1:])
+    return found
+
+
+FAMILY = Steps(
+    "acat", "AdjacentCategory(mu, disc, thresholds)", row_of, log_weights, slopes, tensor, between
+).family()

@@ -75,6 +75,12 @@ def evenly_row_of(code: int) -> Deferred:
     return row
 
 
+def between(shares: Array) -> Array:
+    """Thresholds of a logistic variable between categories of these shares."""
+    found: Array = special.logit(np.cumsum(shares)[:-1])
+    return found
+
+
 class Spaced(NamedTuple):
     """Thresholds as a vector, of a first one and the distance between them."""
 
@@ -129,7 +135,7 @@ def family(latent: str, categories: int = 0) -> Family:
         edge = pt.zeros_like(inside[..., :1])
         return pm.Categorical, {"p": pt.diff(pt.concatenate([edge, inside, edge + 1.0], axis=-1), axis=-1)}
 
-    thresholds: tuple[Parameter, ...] = (ordinal.thresholds_of(ORDERED, ordinal.evenly),)
+    thresholds: tuple[Parameter, ...] = (ordinal.thresholds_of(ORDERED, between),)
     code = LATENTS[latent].code
     if categories:
         thresholds = (FIRST, DELTA)

@@ -37,7 +37,7 @@ DISC = Parameter(
 
 
 def thresholds_of(kind: Kind, start: Callable[[Any], Array]) -> Parameter:
-    """The thresholds between categories, with brms' default prior, at their start for a number of categories."""
+    """The thresholds between categories, with brms' default prior, at their start for the categories' shares."""
     return Parameter(
         "thresholds",
         kind,
@@ -46,12 +46,6 @@ def thresholds_of(kind: Kind, start: Callable[[Any], Array]) -> Parameter:
         lambda spread: Prior("StudentT", nu=3.0, mu=0.0, sigma=2.5),
         start,
     )
-
-
-def evenly(categories: int) -> Array:
-    """Thresholds of a latent logistic variable between equally frequent categories."""
-    found: Array = special.logit(np.arange(1, categories) / categories)
-    return found
 
 
 def specific(place: int) -> Parameter:
@@ -169,6 +163,8 @@ class Steps:
         ``slopes(latent, x, p)``: the log probabilities' derivatives in mu, at disc 1: (…, K).
     tensor : callable
         ``tensor(pt, below, above)``: the probabilities as a tensor (…, K), of F(x) and F(−x).
+    between : callable
+        ``between(shares)``: the thresholds (K − 1,) at which categories have these shares (K,), by the logit.
     """
 
     name: str
@@ -177,6 +173,7 @@ class Steps:
     log_weights: Callable[[str, Array], Array]
     slopes: Callable[[str, Array, Array], Array]
     tensor: Callable[[Any, Any, Any], Any]
+    between: Callable[[Array], Array]
 
     def family(self) -> Family:
         """The family under the default link, which knows those under all links."""
@@ -210,7 +207,7 @@ class Steps:
         cs = tuple(specific(place + 1) for place in range(thresholds))
         return Family(
             self.name,
-            parameters=(MU, DISC, *cs, thresholds_of(VECTOR, evenly)),
+            parameters=(MU, DISC, *cs, thresholds_of(VECTOR, self.between)),
             support=CATEGORIES,
             row=self.row_of(LATENTS[latent].code, bool(cs)),
             graph=graph,
@@ -227,6 +224,13 @@ class Steps:
             specific=None if cs else lambda count: self.under(latent, count),
             equation=self.equation,
         )
+
+
+def stages(shares: Array) -> Array:
+    """Thresholds of a logistic variable at which so many of those who come to a category stop there."""
+    beyond = np.cumsum(shares[::-1])[::-1]
+    found: Array = np.log(shares[:-1] / beyond[1:])
+    return found
 
 
 def ahead(steps: Array) -> Array:

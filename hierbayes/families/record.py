@@ -91,7 +91,7 @@ class Parameter:
         deviation. None for the first parameter, which always has one.
     typical : callable
         ``typical(spread)``: a typical value, where the intercept of its own formula is centred. Of a vector
-        ``typical(categories)``, its elements for a response of so many categories.
+        ``typical(shares)``, its elements for a response whose categories have these shares of the rows.
     intercept : Prior or None
         The default prior of its formula's intercept, where it is none of the usual ones: Fixed at 0 where other
         parameters say where the response lies.

@@ -4,7 +4,16 @@ import numpy as np
 
 from hierbayes.compiling import Deferred, row_function
 from hierbayes.families.latent import log_odds_row
-from hierbayes.families.ordinal import Steps, ahead, distance, hazards, log_tails, put_score, tensor_products
+from hierbayes.families.ordinal import (
+    Steps,
+    ahead,
+    distance,
+    hazards,
+    log_tails,
+    put_score,
+    stages,
+    tensor_products,
+)
 from hierbayes.families.record import Array
 from hierbayes.kinds import ListRow, NumberRow, PositiveRow
 
@@ -64,4 +73,5 @@ FAMILY = Steps(
     log_weights,
     slopes,
     lambda pt, below, above: tensor_products(pt, 1.0 - below, below),
+    stages,
 ).family()

@@ -13,6 +13,7 @@ from hierbayes.kinds import PROBABILITY
 from hierbayes.links import LINKS
 
 CATEGORIES, TRIALS, SPREAD = 4, 6.0, 1.3
+CATEGORY_SHARES = np.array([0.15, 0.35, 0.35, 0.15])
 MODERATE = {
     "identity": np.array([0.4, 1.1, 2.3]),
     "inverse": np.array([0.5, 0.9, 1.6]),
@@ -43,7 +44,7 @@ def etas_of(name: str, link: str) -> np.ndarray:
 def own_values(family: Family) -> dict:
     """Ordinary values of the other parameters."""
     return {
-        p.name: np.asarray(p.typical(CATEGORIES if p.kind.vector else SPREAD), float)
+        p.name: np.asarray(p.typical(CATEGORY_SHARES if p.kind.vector else SPREAD), float)
         * (0.6 if p.kind is PROBABILITY else 1.0)
         for p in family.own
     }
@@ -214,5 +215,5 @@ def test_a_record_is_complete(name):
         if prior.fixed is not None:  # what it is unless it has a formula
             assert prior.fixed == parameter.typical(SPREAD)
             continue
-        typical = np.ravel(parameter.typical(CATEGORIES if parameter.kind.vector else SPREAD))
+        typical = np.ravel(parameter.typical(CATEGORY_SHARES if parameter.kind.vector else SPREAD))
         assert all(0.02 < (prior.sample(rng, (2000,)) < value).mean() < 0.98 for value in typical)

@@ -29,6 +29,14 @@ ETA, DISC, THRESHOLDS = np.array([-1.2, 0.3, 0.9]), 1.4, np.array([-0.8, 0.1, 1.
 EVERY = list(itertools.product(FAMILIES, CDF))
 
 
+@pytest.mark.parametrize("name", FAMILIES)
+def test_thresholds_begin_where_categories_have_their_shares(name):
+    shares = np.array([0.6, 0.35, 0.04, 0.01])
+    family, _ = get_family(name, "logit")
+    thresholds = next(one for one in family.own if one.name == "thresholds").typical(shares)
+    assert_allclose(by_hand(name, "logit", thresholds[None]), shares[None], rtol=1e-12)
+
+
 def by_hand(family: str, link: str, distances: np.ndarray) -> np.ndarray:
     """Probabilities as brms's vignette "Estimating Distributional Models" and ?brmsfamily define them: (…, K)."""
     below, above = CDF[link](distances), CDF[link](-distances)

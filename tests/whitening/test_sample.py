@@ -82,3 +82,10 @@ def test_positions_and_statistics_are_of_the_same_draws():
     wanted = [[evaluate(position)[0] for position in chain] for chain in found.positions]
     np.testing.assert_allclose(found.statistics["logp"], wanted, rtol=1e-9)
     assert len(np.unique(found.positions[:, 0], axis=0)) == 4
+
+
+def test_the_search_arrives_where_two_of_four_categories_are_rare() -> None:
+    """Thresholds begin at the categories' shares: from evenly spread ones `disc` ran away before they could move."""
+    formulas = {"mu": "rating ~ treat + period + (1 | subject)", "disc": "~ treat"}
+    model = hb.Model(formulas, hb.load_dataset("inhaler"), family="cumulative")
+    assert laplace_start(compress(to_problem(model.spec, model.design))).converged
