@@ -117,7 +117,8 @@ def joint_factors(question: Question) -> list[tuple[tuple[Place, ...], Factor]]:
 
 def is_wide(factor: Factor) -> bool:
     """Whether a factor has many independent effects of one level."""
-    diagonal = all(len(block.effects) == 1 or block.structure in DIAGONAL for block in blocks_of(factor))
+    spectral = [block.effects for block in factor.structured if block.structure in DIAGONAL]
+    diagonal = all(len(block) == 1 or block in spectral for block in factor.blocks)
     return factor.n_levels == 1 and factor.q >= WIDE and diagonal
 
 
