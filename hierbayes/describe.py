@@ -170,7 +170,8 @@ def _factor_lines(parameter: str, factor: Factor) -> list[str]:
     name = prefix_of(parameter, ".") + factor.name
     if factor.relations is not None:
         labels = [f"{name}, {effect}" if len(factor.effects) > 1 else name for effect in factor.effects]
-        return [f"r[{label}] ~ MvNormal(0, sd[{label}]² {factor.relations.name})" for label in labels]
+        covariance = factor.relations.kind.equation.format(name=factor.relations.name, rho=f"rho[{name}]")
+        return [f"r[{label}] ~ MvNormal(0, sd[{label}]² {covariance})" for label in labels]
     if len(factor.effects) == 1:
         return [f"r[{name}] ~ Normal(0, sd[{name}])"]
     plain = {"us", "diag"}

@@ -367,14 +367,19 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     variables, moved = spec.factor_variables(parameter, factor), not factor.map.identity
     free = "_centred" if moved else ""
     sd = _sds(pm, spec, parameter, factor)
-    shape = (len(factor.levels), len(factor.effects))
+    shape = (factor.width, len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
         if centered and factor.relations is None:
             return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
         z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
-        related = z if factor.relations is None else pt.dot(factor.root, z)
-        return pm.Deterministic(name, related * sd, dims=variables["r"].dims)
+        shapes = [
+            _free(pm, prior, variable.name)
+            for variable, prior in zip(
+                spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
+            )
+        ]
+        return pm.Deterministic(name, factor.related(z, shapes, pt) * sd, dims=variables["r"].dims)
     chol = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled

@@ -186,7 +186,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
             shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
             cor = _correlations(spec, factor, variables, shapes, given)
-            z = factor.related(rng.normal(size=(len(factor.levels), len(sd))))
+            z = factor.related(rng.normal(size=(factor.width, len(sd))), shapes)
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
             names = [variable.name for variable in spec.shape_variables(parameter, factor)]

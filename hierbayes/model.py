@@ -76,7 +76,7 @@ class Model(PriorSimulation):
         makes it literal, about 0 of all columns, as all other priors that are given.
     data2 : mapping of str to pandas.DataFrame, optional
         The matrices that the formula names: ``{"A": frame}`` for ``(1 | gr(g, cov=A))``, with the levels as index and
-        columns.
+        columns; for ``(1 | gr(g, car=W, type="bym2"))`` alike, or two columns with pairs of neighbours.
 
     Attributes
     ----------

@@ -8,6 +8,7 @@ from hierbayes.answers.posterior import Posterior
 from hierbayes.data.design import MEAN
 
 if TYPE_CHECKING:
+    from geopandas import GeoDataFrame
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
@@ -340,6 +341,50 @@ class Pictures(Posterior):
             max_levels=max_levels,
             parameter=parameter,
         )
+
+    def plot_map(
+        self,
+        geometry: "GeoDataFrame",
+        group: str | None = None,
+        *,
+        on: str | None = None,
+        effects: str | Sequence[str] | None = None,
+        figsize: tuple[float, float] | None = None,
+    ) -> "NDArray[Any]":
+        """Posterior means and standard deviations of the levels' effects, each on a map.
+
+        Areas of the geometry that are no levels are grey.
+
+        Parameters
+        ----------
+        geometry : geopandas.GeoDataFrame
+            The shapes, with the levels as index. Several shapes of one level are alike. Needs the extra ``geo``:
+            ``pip install 'hierbayes[geo]'``.
+        group : str, optional
+            A grouping factor of the mean's formula; the first unless given.
+        on : str, optional
+            The column of `geometry` with the levels, where its index hasn't them.
+        effects : str or list of str, optional
+            The varying effects to show; all unless given.
+        figsize : tuple of float, optional
+            Width and height in inches.
+
+        Returns
+        -------
+        ndarray of matplotlib.axes.Axes, (effects, 2)
+            Means on the left, centred at 0, and standard deviations on the right.
+
+        Raises
+        ------
+        DataError
+            For a geometry that is none or that levels are missing from, a model without grouping factors, or an
+            unknown factor or effect.
+        ImportError
+            Where GeoPandas isn't installed.
+        """
+        from hierbayes.plots.map import plot_map
+
+        return plot_map(self.spec, self.posterior, geometry, group, on=on, effects=effects, figsize=figsize)
 
     def plot_ppc(
         self,

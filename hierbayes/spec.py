@@ -549,6 +549,12 @@ class ModelSpec:
         """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`."""
         return self._shape_variables[parameter, factor.name]
 
+    def shape_values(
+        self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
+    ) -> list[NDArray[np.float64]]:
+        """The values (…) of a grouping factor's `shapes`, from values by variable."""
+        return [values[variable.name] for variable in self.shape_variables(parameter, factor)]
+
     def shape_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
         """The priors of the parameters of a grouping factor's structures, in the order of its `shapes`."""
         return tuple(
@@ -566,7 +572,7 @@ class ModelSpec:
             return matrix
         if not factor.correlated:
             return np.eye(len(factor.effects))[None]
-        shapes = [values[variable.name] for variable in self.shape_variables(parameter, factor)]
+        shapes = self.shape_values(parameter, factor, values)
         found: NDArray[np.float64] = factor.correlations(shapes, matrix)
         return found
 

@@ -197,6 +197,17 @@ SCHEMAS = {
             "statusquo": "float",
         },
     ),
+    "sids": (
+        200,
+        {
+            "county": "text",
+            "period": ["1974-78", "1979-84"],
+            "births": "int",
+            "deaths": "int",
+            "nonwhite": "int",
+        },
+    ),
+    "sids_neighbours": (246, {"county": "text", "neighbour": "text"}),
 }
 
 # The reference's population-level parts, and the data they are about.

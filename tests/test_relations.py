@@ -121,7 +121,7 @@ def test_default_priors_go_by_the_size_of_the_matrix():
         ("y ~ (1 | gr(g, by=z, cov=A))", MATRIX, "not both"),
         ("y ~ (1 |p| gr(g, cov=A))", MATRIX, "an ID"),
         ("y ~ (1 | gr(g, cov=A)) + (0 + x | g)", MATRIX, "says something else"),
-        ("y ~ (1 | gr(g, cov=A))", MATRIX.to_numpy(), "pandas DataFrame with the levels of 'g'"),
+        ("y ~ (1 | gr(g, cov=A))", MATRIX.to_numpy(), "pandas DataFrame with the levels as index"),
         ("y ~ (1 | gr(g, cov=A))", MATRIX.iloc[:8, :8], "no row for 's8'"),
         ("y ~ (1 | gr(g, cov=A))", MATRIX.iloc[:, :8], "other levels as columns"),
         ("y ~ (1 | gr(g, cov=A))", MATRIX.rename(index={"s1": "s2"}), "'s2' twice"),
@@ -212,9 +212,9 @@ def test_new_levels_are_drawn_given_their_relatives(fit, matrix):
 
 def test_an_unknown_level_is_related_to_none(fit):
     (factor,) = fit.spec.layout.main.factors
-    weights, covariance = conditional_levels(factor, [None, ("s60",)])
-    assert not weights[0].any()
-    assert covariance[0].tolist() == [pytest.approx(factor.relations.size), 0.0]
+    weights, covariance = conditional_levels(factor, [None, ("s60",)], [])
+    assert not weights[0, 0].any()
+    assert covariance[0, 0].tolist() == [pytest.approx(factor.relations.size), 0.0]
 
 
 def test_answers_know_related_levels(fit, tmp_path):

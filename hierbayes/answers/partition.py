@@ -93,7 +93,7 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
     columns: list[tuple[Array, Array, Array]] = []
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            moments = second_moments(design, parameter, factor, weights / weights.sum())
+            moments = second_moments(spec, draws, design, parameter, factor, weights / weights.sum())
             divisor = total if parameter == MEAN else np.full(len(draws), np.nan)
             for first, second, column in _estimates(spec, parameter, factor, draws, moments, divisor):
                 labels.append((parameter, factor.name, first, second))
@@ -127,16 +127,20 @@ def _estimates(
     found = []
     for label, places in factor.scales:
         value = sd[:, places[0]]
-        shared = sum(moments[place, place] for place in places)
+        shared = sum(moments[:, place, place] for place in places)
         found.append((label, "", (value, value**2, value**2 * shared / total)))
     for block in factor.structures:
         pairs = block.pairs if block.every_pair else []
         for i, j in pairs:
             value = draws.values[variables["cor"].name][:, i, j]
-            share = 2 * covariance[:, i, j] * moments[i, j] / total
+            share = 2 * covariance[:, i, j] * moments[:, i, j] / total
             found.append((factor.effects[i], factor.effects[j], (value, covariance[:, i, j], share)))
         if block.correlated and not block.every_pair:
             found += _structured(spec, parameter, factor, block, draws, covariance, moments, total)
+    if factor.relations is not None:
+        nothing = np.full(len(draws), np.nan)
+        for variable in spec.shape_variables(parameter, factor):
+            found.append((factor.effects[0], variable.kind, (draws.values[variable.name], nothing, nothing)))
     return found
 
 
@@ -158,7 +162,7 @@ def _structured(
         cor = draws.values[spec.factor_variables(parameter, factor)["cor"].name]
         names += [(factor.effects[i], factor.effects[j], cor[:, i, j]) for i, j in block.pairs]
     pairs = [(i, j) for i in block.effects for j in block.effects if i < j]
-    shares = sum(2 * covariance[:, i, j] * moments[i, j] for i, j in pairs) / total
+    shares = sum(2 * covariance[:, i, j] * moments[:, i, j] for i, j in pairs) / total
     nothing = np.full(len(draws), np.nan)
     return [
         (first, second, (value, nothing, shares if place == 0 else nothing))

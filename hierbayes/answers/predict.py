@@ -507,9 +507,10 @@ def _effects(
         )
     if factor.relations is not None and len(levels) > len(known):
         new = [rows.new[level - len(factor.levels)] for level in levels[len(known) :]]
-        weights, covariance = conditional_levels(factor, new)
-        r[len(known) :] = np.tensordot(_eigenroot(covariance), r[len(known) :], 1)
-        r[len(known) :] += np.tensordot(weights, draws.values[variable.name].transpose(1, 2, 0), 1)
+        shapes = spec.shape_values(parameter, factor, draws.values)
+        weights, covariance = conditional_levels(factor, new, shapes)
+        apart = _eigenroot(covariance) @ r[len(known) :].transpose(2, 0, 1)
+        r[len(known) :] = (apart + weights @ draws.values[variable.name]).transpose(1, 2, 0)
     if rows.beyond:
         whose = f"{_whose(spec.response, parameter)} at new times"
         tuples = [*factor.levels.tuples, *rows.new]
@@ -524,9 +525,9 @@ def _effects(
 
 
 def _eigenroot(covariance: Array) -> Array:
-    """A square root, also where some levels' effects are known from others'."""
+    """Square roots (…, L, L), also where some levels' effects are known from others'."""
     values, vectors = np.linalg.eigh(covariance)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0.0)) @ vectors.T)
+    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
 def _draw_levels(
@@ -603,9 +604,11 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             columns = _unknown_columns(factor, rows)
             if parameter == MEAN:
                 covariance = covariances(spec, parameter, rows.reaching(factor), draws)
-                for z in columns:
-                    total += effect_variance(covariance, z)
-            elif parameter in spec.family.own_in_mean and any(z.any() for z in columns):
+                of_levels = _new_variances(spec, parameter, factor, draws, rows)
+                for codes, z in columns:
+                    own = of_levels[:, np.maximum(codes - len(factor.levels), 0)]
+                    total += effect_variance(covariance, z) * own
+            elif parameter in spec.family.own_in_mean and any(z.any() for _, z in columns):
                 raise UnsupportedError(
                     f"the mean of family {spec.family.name!r} depends on {parameter}, which varies by {factor.name!r}: "
                     "only over effects on the first parameter are averages taken, and of some others there are none. "
@@ -614,16 +617,20 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
     return total
 
 
-def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[Array]:
-    """The effects' columns (n, q) of levels that are new, 0 of others; of each of a row's different levels in turn."""
-    found = []
-    for each in rows.different_levels:
-        z = each.z * (each.codes >= len(factor.levels))[:, None]
-        if factor.relations is not None and rows.new:
-            sds = np.sqrt(np.maximum(np.diagonal(conditional_levels(factor, rows.new)[1]), 0.0))
-            z = z * sds[np.maximum(each.codes - len(factor.levels), 0)][:, None]
-        found.append(z)
-    return found
+def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[tuple[Codes, Array]]:
+    """Level numbers (n,) and the effects' columns (n, q), 0 but for new levels; of each of a row's levels in turn."""
+    return [
+        (each.codes, each.z * (each.codes >= len(factor.levels))[:, None]) for each in rows.different_levels
+    ]
+
+
+def _new_variances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor) -> Array:
+    """The variances of new levels' effects in units of sd², given known ones to which they are related: (S or 1, L)."""
+    if factor.relations is None or not rows.new:
+        return np.ones((1, max(len(rows.new), 1)))
+    shapes = spec.shape_values(parameter, factor, draws.values)
+    _, covariance = conditional_levels(factor, rows.new, shapes)
+    return np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
 
 
 def _level_generator(

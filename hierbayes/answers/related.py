@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.data.factors import Factor
+from hierbayes.structures.related import NOTHING
 
 Array = NDArray[np.float64]
 
 
-def conditional_levels(factor: Factor, new: Sequence[Any]) -> tuple[Array, Array]:
+def conditional_levels(factor: Factor, new: Sequence[Any], shapes: Sequence[Array]) -> tuple[Array, Array]:
     """The conditional distribution of new levels' effects given the known ones', in units of their sd.
 
     A level of which nothing is known, None, is related to no other, and has the mean of the variances.
@@ -22,12 +23,14 @@ def conditional_levels(factor: Factor, new: Sequence[Any]) -> tuple[Array, Array
         Whose G levels are related.
     new : sequence
         L labels, each a tuple of the columns' values or None.
+    shapes : sequence of ndarray, (S,)
+        Draws of the parameters of the covariance between levels; where there are none, all draws share one.
 
     Returns
     -------
-    weights : ndarray, (L, G)
+    weights : ndarray, (S or 1, L, G)
         The conditional mean is their product with the known levels' effects.
-    covariance : ndarray, (L, L)
+    covariance : ndarray, (S or 1, L, L)
 
     Raises
     ------
@@ -37,10 +40,26 @@ def conditional_levels(factor: Factor, new: Sequence[Any]) -> tuple[Array, Array
     relations = factor.relations
     assert relations is not None, "levels are independent"
     stated = [place for place, label in enumerate(new) if label is not None]
-    weights, covariance = np.zeros((len(new), len(factor.levels))), relations.size * np.eye(len(new))
     known = relations.places(factor.levels.labels, factor.name)
     places = relations.places([new[place][0] for place in stated], factor.name)
-    half = np.linalg.solve(factor.root, relations.matrix[np.ix_(known, places)])
-    weights[stated] = np.linalg.solve(factor.root.T, half).T
-    covariance[np.ix_(stated, stated)] = relations.matrix[np.ix_(places, places)] - half.T @ half
+    basis, constants = relations.columns
+    variances = np.atleast_2d(relations.kind.variances(constants, *(shape[:, None] for shape in shapes)))
+    weights = np.zeros((len(variances), len(new), len(factor.levels)))
+    unknown = np.broadcast_to(np.atleast_1d(relations.mean_variance(shapes)), len(variances))
+    covariance = unknown[:, None, None] * np.eye(len(new))
+    if stated:
+        for draw, own in enumerate(variances):
+            across = (basis[known] * own) @ basis[places].T
+            weights[draw, stated] = _solve((basis[known] * own) @ basis[known].T, across).T
+            alone = (basis[places] * own) @ basis[places].T
+            covariance[draw][np.ix_(stated, stated)] = alone - weights[draw, stated] @ across
     return weights, covariance
+
+
+def _solve(covariance: Array, across: Array) -> Array:
+    """The covariance's inverse times columns that it reaches, also where it has none: effects that sum to 0."""
+    try:
+        root = np.linalg.cholesky(covariance)
+    except np.linalg.LinAlgError:
+        return np.asarray(np.linalg.pinv(covariance, rcond=NOTHING, hermitian=True) @ across)
+    return np.asarray(np.linalg.solve(root.T, np.linalg.solve(root, across)))

@@ -106,9 +106,9 @@ def latent_components(
     share = weights / weights.sum()
     every = {
         factor.name: np.einsum(
-            "sij,ij->s",
+            "sij,sij->s",
             covariances(spec, MEAN, factor, draws),
-            second_moments(design, MEAN, factor, share),
+            second_moments(spec, draws, design, MEAN, factor, share),
         )
         for factor in layout.factors
     }
@@ -130,18 +130,23 @@ def latent_components(
     return Components(groups, between, fixed, residual, own)
 
 
-def second_moments(design: Design | Streamed, parameter: str, factor: Factor, share: Array) -> Array:
-    """Σ share · z z' over the rows, z the columns of a factor's effects: (q, q).
+def second_moments(
+    spec: ModelSpec, draws: Draws, design: Design | Streamed, parameter: str, factor: Factor, share: Array
+) -> Array:
+    """Σ share · z z' over the rows, z the columns of a factor's effects, in every draw: (S, q, q).
 
     Times the variance of the row's level, where levels are related.
     """
+    q = len(factor.effects)
     if isinstance(design, Streamed):
-        return design.second_moments(factor)
-    moments: Array = np.zeros((len(factor.effects),) * 2)
+        return np.broadcast_to(design.second_moments(factor), (len(draws), q, q))
+    of_levels = np.zeros((len(factor.levels), q * q))
     for each in design.predictors[parameter].factors[factor.name].different_levels:
-        z = each.z * np.sqrt(factor.level_variances)[each.codes][:, None]
-        moments += (z.T * share) @ z
-    return moments
+        products = each.z[:, :, None] * each.z[:, None, :] * share[:, None, None]
+        np.add.at(of_levels, each.codes, products.reshape(len(each.z), q * q))
+    variances = factor.level_variances(spec.shape_values(parameter, factor, draws.values))
+    moments: Array = (variances @ of_levels).reshape(-1, q, q)
+    return np.broadcast_to(moments, (len(draws), q, q))
 
 
 def _distribution_variance(
@@ -287,6 +292,9 @@ def each_rows(
     factors = spec.layout.predictors[MEAN].factors
     reached = design.predictors[MEAN].factors
     matrices = {f.name: covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
+    of_levels = {
+        f.name: np.atleast_2d(f.level_variances(spec.shape_values(MEAN, f, draws.values))) for f in factors
+    }
     step = max(1, CHUNK_ENTRIES // len(draws))
     for start in range(0, len(design), step):
         part = slice(start, min(start + step, len(design)))
@@ -297,7 +305,10 @@ def each_rows(
         bound = rows.predictors[MEAN].factors
         variances = {
             name: sum(
-                (effect_variance(matrix, each.z) for each in bound[name].different_levels),
+                (
+                    effect_variance(matrix, each.z) * of_levels[name][:, each.codes]
+                    for each in bound[name].different_levels
+                ),
                 start=np.zeros(eta.shape),
             )
             for name, matrix in matrices.items()

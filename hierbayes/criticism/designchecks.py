@@ -15,6 +15,7 @@ from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.likeness import alike
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.spec import ModelSpec
+from hierbayes.structures import AREAS
 
 Codes = NDArray[np.int64]
 FEW_LEVELS = 5
@@ -35,6 +36,7 @@ def check_design(spec: ModelSpec, design: Design | Streamed) -> tuple[Finding, .
         for factor in layout.factors:
             facts = _facts(design, parameter, factor)
             findings += _check_factor(spec, factor, facts)
+            findings += _check_areas(factor)
             findings += _check_slopes(spec, factor, facts, parameter)
             findings += _check_amount(spec, factor, facts, parameter)
             if isinstance(design, Design):
@@ -167,6 +169,23 @@ def _check_factor(spec: ModelSpec, factor: Factor, facts: FactorFacts) -> Iterat
                 f"every level of {factor.name!r} has one row",
                 "One 0 or 1 says nothing of how levels differ; leave the term out or collect replicates",
             )
+
+
+def _check_areas(factor: Factor) -> Iterator[Finding]:
+    """Areas without neighbours, which an island is, and one whose name is spelt in two ways."""
+    if factor.relations is None or factor.relations.kind.name not in AREAS:
+        return
+    weights = factor.relations.table.to_numpy()
+    places = factor.relations.places(factor.levels.labels, factor.name)
+    alone = [factor.levels.texts[level] for level in np.flatnonzero(~weights[places].any(axis=1))]
+    if alone:
+        shown = ", ".join(map(repr, alone[:5])) + (", …" if len(alone) > 5 else "")
+        yield Finding(
+            "isolated-areas",
+            f"{factor.name!r} has {len(alone)} area{'s' if len(alone) > 1 else ''} without neighbours: {shown}",
+            f"What others are says nothing of them; give them neighbours in {factor.relations.name} if they have any",
+            question=True,
+        )
 
 
 def _spread_unknown(spec: ModelSpec) -> bool:

@@ -182,7 +182,13 @@ def level_scores(
     """
     variables, place = spec.factor_variables(parameter, factor), factor.effects.index(effect)
     r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()
-    r = factor.unrelated(r)[..., factor.has[:, place], place]
+    shapes = [
+        posterior[variable.name].transpose("chain", "draw").to_numpy()
+        for variable in spec.shape_variables(parameter, factor)
+    ]
+    r = factor.unrelated(r, shapes)[0][..., place]
+    if factor.kinds is not None:
+        r = r[..., factor.has[:, place]]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])
     ordered = np.sort(scores, axis=1)

@@ -95,7 +95,10 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]
         tiny = 1e-10 * max(float(np.trace(covariance)), 1e-10)
-        levels = sparse.eye(len(factor.levels)) if factor.relations is None else factor.level_precision
+        levels = sparse.eye(len(factor.levels))
+        if factor.relations is not None:
+            shapes = spec.shape_values(parameter, factor, draw.values)
+            levels = factor.level_precision([values[0] for values in shapes])
         blocks.append(sparse.kron(levels, np.linalg.inv(covariance + tiny * np.eye(q))))
     a = sparse.hstack(columns).tocsc()
     whole = (a.T @ sparse.diags(information) @ a + sparse.block_diag(blocks)).tocsc()

@@ -115,17 +115,17 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
         for factor in layout.factors:
             variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
             sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
-            scaled = factor.unrelated(r) / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
+            z, log_root = factor.unrelated(r, spec.shape_values(parameter, factor, draws.values))
+            scaled = z / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
             size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
-            if factor.relations is not None:
-                total -= q * np.log(np.diagonal(factor.root)).sum()
+            total -= q * log_root
             if factor.correlated:
                 # eigenvalues kept above 0: a correlation that rounds to 1 is a density as large as rounding allows
                 values, vectors = np.linalg.eigh(spec.correlations(parameter, factor, draws.values))
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
-            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + r.shape[1] * size)
+            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + scaled.shape[1] * size)
         for curve in layout.curves:
             s = draws.values[spec.curve_variables(parameter, curve)["s"].name]
             total += _log_normal(s, spec.curve_sds(parameter, curve, draws.values))

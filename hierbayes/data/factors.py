@@ -11,6 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
+from hierbayes.data.areas import read_areas
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
@@ -22,7 +23,7 @@ from hierbayes.data.relations import Relations, read_relations
 from hierbayes.data.tables import free_name
 from hierbayes.errors import FormulaError, UnsupportedError
 from hierbayes.formula import Formula, GroupTerm, caret
-from hierbayes.structures import STRUCTURES, FreeCorrelations, Structure, StructureParameter
+from hierbayes.structures import AREAS, STRUCTURES, FreeCorrelations, Structure, StructureParameter
 
 Array = NDArray[np.float64]
 MOST_EFFECTS = 200  # of a level, that are correlated
@@ -97,7 +98,7 @@ class Factor:
     kinds : LevelKinds or None
         Of which kind each level and each effect is, where kinds of levels have effects of their own.
     relations : Relations or None
-        The known covariance between levels; None where they are independent.
+        Where the covariance between levels comes from; None where they are independent.
     told_by_others : bool
         Whether an ID correlates its effects with some on other responses, whose rows then say something of them.
     members : Members or None
@@ -153,34 +154,75 @@ class Factor:
         return self.levels.near_matches(frame)
 
     @cached_property
-    def root(self) -> Array:
-        """The Cholesky factor of the known covariance between levels: (G, G)."""
+    def _directions(self) -> tuple[Array, Array]:
         assert self.relations is not None, "levels are independent"
         places = self.relations.places(self.levels.labels, self.name)
-        return np.linalg.cholesky(self.relations.matrix[np.ix_(places, places)])
-
-    def related(self, z: Array) -> Array:
-        """Numbers of independent levels (…, G, q) as those of related ones."""
-        return z if self.relations is None else np.asarray(self.root @ z)
-
-    def unrelated(self, r: Array) -> Array:
-        """Effects of related levels (…, G, q) as those of independent ones: the inverse of `related`."""
-        if self.relations is None:
-            return r
-        return np.asarray(np.linalg.inv(self.root) @ r)
+        return self.relations.kind.columns(self.relations.matrix, places)
 
     @property
-    def level_precision(self) -> Array:
-        """The inverse of the known covariance between levels: (G, G)."""
-        inverse = np.linalg.inv(self.root)
-        return np.asarray(inverse.T @ inverse)
+    def root(self) -> Array:
+        """What effects of related levels are made of independent ones by, but for the variances of these: (G, m)."""
+        return self._directions[0]
 
-    @cached_property
-    def level_variances(self) -> Array:
-        """The variances of levels' effects in units of sd²: (G,)."""
+    @property
+    def direction_constants(self) -> Array:
+        """What the variances of the independent ones come from, beside parameters: (m,)."""
+        return self._directions[1]
+
+    def direction_variances(self, shapes: Sequence[Any]) -> Any:
+        """The variances (…, m) of the independent ones, given the parameters (…) of their covariance."""
+        assert self.relations is not None, "levels are independent"
+        return self.relations.kind.variances(
+            self.direction_constants, *(shape[..., None] for shape in shapes)
+        )
+
+    @property
+    def width(self) -> int:
+        """How many independent effects make those of all levels, for each of a level's: m, or G."""
+        return len(self.levels) if self.relations is None else self.root.shape[1]
+
+    def related(self, z: Any, shapes: Sequence[Any], m: Any = np) -> Any:
+        """Standard normal numbers (…, m, q) as numbers of related levels (…, G, q), NumPy's or PyTensor's.
+
+        Parameters
+        ----------
+        shapes : sequence of array (…)
+            The parameters of the covariance between levels.
+        m : module
+        """
+        if self.relations is None:
+            return z
+        return m.matmul(self.root, m.sqrt(self.direction_variances(shapes))[..., None] * z)
+
+    def unrelated(self, r: Array, shapes: Sequence[Array]) -> tuple[Array, Array]:
+        """Effects of levels (…, G, q) as independent ones (…, m, q), and the log determinant of what they are made by.
+
+        The inverse of `related`; where there are more directions than levels, of another root of the covariance.
+        """
+        if self.relations is None:
+            return r, np.zeros(())
+        variances = self.direction_variances(shapes)
+        levels, width = self.root.shape
+        if width > levels:
+            root = np.linalg.cholesky((self.root * variances[..., None, :]) @ self.root.T)
+            determinant = np.log(np.diagonal(root, axis1=-2, axis2=-1)).sum(axis=-1)
+            return np.linalg.solve(root, r), determinant
+        sizes = np.sqrt(np.maximum(variances, np.finfo(float).tiny))
+        own = 0.5 * np.linalg.slogdet(self.root.T @ self.root).logabsdet
+        z = (np.linalg.pinv(self.root) @ r) / sizes[..., None]
+        return z, own + np.log(sizes).sum(axis=-1)
+
+    def level_precision(self, shapes: Sequence[Array]) -> Array:
+        """The inverse of the covariance between levels: (G, G); huge in directions in which it has no variance."""
+        covariance = (self.root * self.direction_variances(shapes)) @ self.root.T
+        tiny = 1e-10 * float(np.trace(covariance)) / len(covariance)
+        return np.linalg.inv(covariance + tiny * np.eye(len(covariance)))
+
+    def level_variances(self, shapes: Sequence[Array]) -> Array:
+        """The variances of levels' effects in units of sd²: (…, G)."""
         if self.relations is None:
             return np.ones(len(self.levels))
-        return np.square(self.root).sum(axis=1)
+        return np.asarray(self.direction_variances(shapes) @ np.square(self.root).T)
 
     @property
     def name(self) -> str:
@@ -295,8 +337,10 @@ class Factor:
 
     @property
     def shapes(self) -> list[tuple[Block, StructureParameter]]:
-        """The numbers of all structures, each with its block."""
-        return [(block, parameter) for block in self.structures for parameter in block.parameters]
+        """The numbers of all structures, each with its block; then those of the covariance between levels."""
+        own = [(block, parameter) for block in self.structures for parameter in block.parameters]
+        between = self.relations.kind.parameters if self.relations is not None else ()
+        return own + [(self.structures[0], parameter) for parameter in between]
 
     @property
     def shape_labels(self) -> list[str]:
@@ -405,7 +449,7 @@ def learn_factors(
 ) -> tuple[Factor, ...]:
     """The grouping factors of a formula, terms on one factor merged, in order of appearance, not measured as yet.
 
-    `matrices` are the known covariances between levels, by their names.
+    `matrices` are what covariances between levels come from, by their names.
     """
     terms: dict[tuple[tuple[str, ...], bool], list[GroupTerm]] = {}
     for term in formula.groups:
@@ -427,8 +471,9 @@ def learn_factors(
 
 
 def _relate(formula: Formula, term: GroupTerm, factor: Factor, matrices: Mapping[str, Any]) -> Factor:
-    """The factor with the known covariance between its levels, if its terms name one."""
-    if not term.grouping.cov:
+    """The factor with the covariance between its levels, if its terms say where that comes from."""
+    grouping = term.grouping
+    if not (grouping.cov or grouping.car):
         return factor
     reason = ""
     if factor.correlated:
@@ -438,9 +483,18 @@ def _relate(formula: Formula, term: GroupTerm, factor: Factor, matrices: Mapping
         )
     elif len(term.factor) > 1:
         reason = "related levels are those of one column; make one of the levels' labels"
+    elif grouping.car and AREAS[grouping.type].parameters and len(factor.effects) > 1:
+        reason = (
+            f"areas of type={grouping.type!r} have one effect each; make a copy of the column under another name for "
+            "each further one"
+        )
     if reason:
         raise FormulaError(caret(formula.text, term.position, reason))
-    relations = read_relations(term.grouping.cov, matrices, factor.name)
+    relations = (
+        read_relations(grouping.cov, matrices, factor.name)
+        if grouping.cov
+        else read_areas(grouping.car, grouping.type, matrices, factor.name)
+    )
     relations.places(factor.levels.labels, factor.name)
     return replace(factor, relations=relations)
 

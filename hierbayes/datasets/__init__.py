@@ -158,6 +158,17 @@ _SHIPPED = {
         text=("region", "sex"),
         levels={"education": ("primary", "secondary", "post-secondary")},
     ),
+    "sids": _Dataset(
+        "Sudden infant deaths in the 100 counties of North Carolina, over two periods",
+        "sids.csv",
+        text=("county",),
+        levels={"period": ("1974-78", "1979-84")},
+    ),
+    "sids_neighbours": _Dataset(
+        "The pairs of counties of North Carolina that border on each other",
+        "sids_neighbours.csv",
+        text=("county", "neighbour"),
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -484,6 +495,24 @@ def load_dataset(name: str) -> "pd.DataFrame":
 
     FLACSO/Chile, in Fox, J. and Weisberg, S. (2019). *An R Companion to Applied Regression*, 3rd ed. Sage. ``Chile``
     of the R package carData, without its rows in which something is missing.
+
+    **sids**, 200 rows: sudden infant deaths in North Carolina.
+
+    - ``county``: 100 counties, text
+    - ``period``: ``1974-78`` (reference), ``1979-84``, categorical: from July to June
+    - ``births``: live births
+    - ``deaths``: sudden infant deaths
+    - ``nonwhite``: live births to nonwhite mothers
+
+    Cressie, N. and Read, T. R. C. (1985). Do sudden infant deaths come in clusters? *Statistics and Decisions*,
+    Supplement 2, 333-349; the second period by Cressie, N. (1993). *Statistics for Spatial Data*. Wiley. ``nc.sids`` of
+    the R package spData.
+
+    **sids_neighbours**, 246 rows: the counties of ``sids`` that border on each other, each pair once.
+
+    - ``county``, ``neighbour``: text
+
+    ``ncCR85.nb`` of the R package spData, by Cressie and Read (1985).
 
     Examples
     --------

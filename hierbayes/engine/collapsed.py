@@ -239,8 +239,8 @@ def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
 
 def _size(factor: FactorLayout) -> tuple[int, int]:
     """Levels and effects of a factor as the engine has it: see `to_factor`."""
-    levels, q = len(factor.levels), len(factor.effects)
-    return (levels, q) if factor.relations is None else (1, levels * q)
+    q = len(factor.effects)
+    return (len(factor.levels), q) if factor.relations is None else (1, factor.width * q)
 
 
 def takes_prior(kind: str, prior: Prior) -> bool:
@@ -376,28 +376,40 @@ def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
 def _related(spec: ModelSpec, factor: FactorLayout, bound: BoundFactor, parameter: str) -> Factor:
     """A factor whose levels are related: one level with an independent effect for each column of their root.
 
-    A level's effects are r = L u · sd, L the root of the known covariance, so that a row has L's own row for columns.
+    A level's effects are r = B √v u · sd, B the root of their covariance, so that a row has B's own row for columns.
     """
     z = factor.map.inner_columns(bound.z)
-    columns = factor.root[bound.codes][:, :, None] * z[:, None, :]  # (n, G, q)
-    scales = np.tile(factor.scale_of, len(factor.levels))
+    columns = factor.root[bound.codes][:, :, None] * z[:, None, :]  # (n, m, q)
     return Factor(
         codes=np.zeros(len(z), np.int64),
         Z=columns.reshape(len(z), -1),
         n_levels=1,
         sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
-        structured=tuple(
-            Block("diag", (place,), (int(scale),), np.zeros((0, 8))) for place, scale in enumerate(scales)
-        ),
+        structured=tuple(_related_blocks(spec, factor, parameter)),
     )
+
+
+def _related_blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[Block]:
+    """The independent effects: each by itself, or together where their variances come from parameters."""
+    assert factor.relations is not None, "levels are related"
+    kind, scales = factor.relations.kind, tuple(np.tile(factor.scale_of, factor.width).tolist())
+    places = tuple(range(len(scales)))
+    if not kind.parameters:
+        for place, scale in zip(places, scales, strict=True):
+            yield Block("diag", (place,), (scale,), np.zeros((0, 8)))
+        return
+    none, priors = np.empty(0), spec.shape_priors(parameter, factor)
+    rows = [shape_row(shape, 1, none, prior) for shape, prior in zip(kind.parameters, priors, strict=True)]
+    rows.append(constant_rows(factor.direction_constants))
+    yield Block(kind.name, places, scales, np.concatenate(rows))
 
 
 def level_draws(factor: FactorLayout, sd: Floats, cor: Floats, r: Floats) -> tuple[Floats, Floats, Floats]:
     """Draws of sds (…, q), correlations (…, q, q) and effects (…, G, q), from those of the factor of `to_factor`."""
     if factor.relations is None:
         return sd, cor, r
-    q, levels = len(factor.effects), len(factor.levels)
-    effects = factor.related(r.reshape(*r.shape[:-2], levels, q))
+    q = len(factor.effects)
+    effects = factor.root @ r.reshape(*r.shape[:-2], factor.width, q)
     return sd[..., :q], np.broadcast_to(np.eye(q), (*sd.shape[:-1], q, q)), effects
 
 
@@ -439,7 +451,7 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
         if q > 1:
             first += len(block.matrix.pairs(q)) if block.matrix else 0
             first += len(block.structure.constants(block.positions))
-    return found
+    return found + [shapes[..., first + place] for place in range(len(factor.shapes) - len(found))]
 
 
 def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
-from hierbayes.formula.grouping import GROUPINGS, Grouping, matrix_places, read_grouping
+from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -462,13 +462,14 @@ def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str,
                 _read_group(item, groups)
             case Call("offset"):
                 offsets.append(_read_offset(item))
-            case Call("s") if is_of_groups(item):
+            case Call("s" | "car") if item.function == "car" or is_of_groups(item):
                 if sign < 0:
                     raise ReadError(
                         item.position, "this cannot be subtracted; leave it out of the formula instead"
                     )
-                for _, group in summands(read_expression(group_text(item))):
-                    assert isinstance(group, Group), "group_text has nothing else"
+                written = area_text(item) if item.function == "car" else group_text(item)
+                for _, group in summands(read_expression(written)):
+                    assert isinstance(group, Group), "it is written in group terms"
                     _read_group(replace(group, position=item.position), groups)
             case Call("cs", (argument,), ()):
                 _read_specific(argument, specific)

@@ -1,16 +1,20 @@
 """What ``gr()`` and ``mm()`` say of the levels of a grouping factor: ``(x | gr(g, by=z))``, ``(x | mm(g1, g2))``."""
 
-from collections.abc import Iterable, Sequence
+from ast import literal_eval
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hierbayes.formula.calls import as_term, check_expression, suggest
+from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.syntax import Binary, Call, Constant, Name, Node, columns_named, render, walk
 from hierbayes.formula.terms import Terms, read_terms
 from hierbayes.formula.tokens import ReadError, quote
+from hierbayes.structures import AREAS
 
 GROUPINGS = ("gr", "mm")
-_OPTIONS = ("by", "cov")
 _MEMBER_OPTIONS = ("weights", "scale")
+_OPTIONS = ("by", "cov", "car", "type")
+_MATRICES = ("cov", "car")
+_NAMES_MATRIX = {*(("gr", word) for word in _MATRICES), ("car", "M")}
 _UNSUPPORTED = ("dist", "id", "pw", "cor")
 _TRUTHS = {"True": True, "False": False}
 
@@ -24,7 +28,11 @@ class Grouping:
     by : str
         The column for each of whose values the effects have a covariance of their own; ``""`` for none.
     cov : str
-        The name of the known covariance between levels; ``""`` where they are independent.
+        The name of the known covariance between levels; ``""`` where there is none.
+    car : str
+        The name of what says which levels are neighbours, as areas are; ``""`` where they are none.
+    type : str
+        The covariance of neighbours: ``"icar"``, ``"bym2"`` or ``"car"``.
     several : bool
         Whether a row has several levels, one in each of the factor's columns: ``mm(g1, g2)``.
     weights : tuple of str
@@ -35,6 +43,8 @@ class Grouping:
 
     by: str = ""
     cov: str = ""
+    car: str = ""
+    type: str = ""
     several: bool = False
     weights: tuple[str, ...] = ()
     scale: bool = True
@@ -46,6 +56,8 @@ class Grouping:
         --------
         >>> Grouping(by="arm").written(["g"]), Grouping().written(["g", "h"])
         ('gr(g, by=arm)', 'g:h')
+        >>> Grouping(car="W", type="bym2").written(["county"])
+        'gr(county, car=W, type="bym2")'
         >>> Grouping(several=True, weights=("w1", "w2"), scale=False).written(["g1", "g2"])
         'mm(g1, g2, weights=cbind(w1, w2), scale=False)'
         """
@@ -54,7 +66,8 @@ class Grouping:
             scale = [] if self.scale else ["scale=False"]
             return f"mm({', '.join([*map(quote, columns), *weights, *scale])})"
         factor = ":".join(map(quote, columns))
-        options = [f"{word}={quote(value)}" for word in _OPTIONS if (value := getattr(self, word))]
+        named = [f"{word}={quote(value)}" for word in ("by", *_MATRICES) if (value := getattr(self, word))]
+        options = [*named, *([f'type="{self.type}"'] if self.type else [])]
         return f"gr({', '.join([factor, *options])})" if options else factor
 
     def encoded(self, effects: str) -> str:
@@ -104,13 +117,15 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
             near = suggest(word, _OPTIONS)
             raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
     options = dict(item.keywords)
-    if len(options) == len(_OPTIONS):
-        raise ReadError(item.position, "gr() takes by= or cov=, not both")
-    by, cov = (options.get(word) for word in _OPTIONS)
-    if cov is not None and not isinstance(cov, Name):
-        raise ReadError(cov.position, "cov= names a matrix of data2: gr(g, cov=A) with data2={'A': …}")
+    chosen = [word for word in _OPTIONS if word in options and word != "type"]
+    if len(chosen) > 1:
+        raise ReadError(item.position, f"gr() takes {chosen[0]}= or {chosen[1]}=, not both")
+    by = options.get("by")
     return item.arguments[0], Grouping(
-        by=_read_by(by, effects) if by is not None else "", cov=cov.name if isinstance(cov, Name) else ""
+        by=_read_by(by, effects) if by is not None else "",
+        cov=_read_matrix("cov", options),
+        car=_read_matrix("car", options),
+        type=_read_type(item, options),
     )
 
 
@@ -165,10 +180,76 @@ def _read_weights(node: Node, count: int) -> tuple[str, ...]:
     return tuple(as_term(weight) for weight in node.arguments)
 
 
+def _read_matrix(word: str, options: Mapping[str, Node]) -> str:
+    node = options.get(word)
+    if node is None:
+        return ""
+    if not isinstance(node, Name):
+        raise ReadError(
+            node.position, f"{word}= names a matrix of data2: gr(g, {word}=A) with data2={{'A': …}}"
+        )
+    return node.name
+
+
+def _read_type(item: Call, options: Mapping[str, Node]) -> str:
+    kinds = _quoted(AREAS)
+    node = options.get("type")
+    if "car" not in options:
+        if node is not None:
+            raise ReadError(node.position, 'type= goes with car=: gr(g, car=W, type="bym2")')
+        return ""
+    if node is None:
+        raise ReadError(
+            item.position, f"gr(…, car=) needs type=, how effects follow their neighbours': {kinds}"
+        )
+    if _string(node) not in AREAS:
+        raise ReadError(node.position, f"there is no type {render(node)}; there is {kinds}")
+    return _string(node)
+
+
+def _string(node: Node) -> str:
+    """The text of a string constant, "" of anything else."""
+    return str(literal_eval(node.text)) if isinstance(node, Constant) and node.kind == "string" else ""
+
+
+def _quoted(words: Iterable[str]) -> str:
+    return ", ".join(f'"{word}"' for word in words)
+
+
+def area_text(call: Call) -> str:
+    """The group term that brms's term of areas stands for.
+
+    Examples
+    --------
+    >>> from hierbayes.formula.syntax import read_expression
+    >>> area_text(read_expression('car(W, gr=county, type="bym2")'))
+    '(1 | gr(county, car=W, type="bym2"))'
+
+    Raises
+    ------
+    ReadError
+        For an argument that it doesn't have.
+    """
+    given = arguments_by_name(call, ("M", "gr", "type"))
+    matrix, group, kind = (given.get(word) for word in ("M", "gr", "type"))
+    if not isinstance(matrix, Name) or not isinstance(group, Name):
+        raise ReadError(
+            call.position, "car() names a matrix of data2 and a column of areas: car(W, gr=county)"
+        )
+    named = dict.fromkeys(AREAS, "") | {"escar": "car", "esicar": "icar"}
+    written = "escar" if kind is None else _string(kind)
+    if kind is not None and written not in named:
+        raise ReadError(kind.position, f"there is no type {render(kind)}; there is {_quoted(named)}")
+    grouping = Grouping(car=matrix.name, type=named[written] or written)
+    return f"(1 | {grouping.written([group.name])})"
+
+
 def matrix_places(node: Node) -> set[int]:
-    """Where in the text the names stand that are no columns: those of known covariances."""
-    calls = [part for part in walk(node) if isinstance(part, Call) and part.function == "gr"]
-    return {value.position for call in calls for word, value in call.keywords if word == "cov"}
+    """Where in the text the names stand that are no columns: those of matrices of levels."""
+    calls = [part for part in walk(node) if isinstance(part, Call)]
+    options = [(call.function, *option) for call in calls for option in call.keywords]
+    found = {value.position for function, word, value in options if (function, word) in _NAMES_MATRIX}
+    return found | {call.arguments[0].position for call in calls if call.function == "car" and call.arguments}
 
 
 def _listed(words: Iterable[str]) -> str:

@@ -2,17 +2,21 @@
 
 from hierbayes.structures.record import BOUNDED, POSITIVE, FreeCorrelations, Structure, StructureParameter
 from hierbayes.structures.registry import STRUCTURES
+from hierbayes.structures.related import AREAS, KNOWN, LevelCovariance
 from hierbayes.structures.shrinkage import INDEPENDENT, SHRINKAGES, Shrinkage, ShrinkageParameter
 from hierbayes.structures.spectra import SPECTRA, Spectrum
 
 __all__ = [
+    "AREAS",
     "BOUNDED",
     "INDEPENDENT",
+    "KNOWN",
     "POSITIVE",
     "SHRINKAGES",
     "SPECTRA",
     "STRUCTURES",
     "FreeCorrelations",
+    "LevelCovariance",
     "Shrinkage",
     "ShrinkageParameter",
     "Spectrum",

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 
 from hierbayes.structures.record import Structure
+from hierbayes.structures.related import AREAS, LevelCovariance
 from hierbayes.structures.shrinkage import SHRINKAGES, Shrinkage
 from hierbayes.structures.spectra import SPECTRA, Spectrum
 
@@ -22,9 +23,11 @@ STRUCTURES: dict[str, Structure] = {structure.name: structure for structure in _
 DIGEST = hashlib.sha256(
     b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
 ).hexdigest()
-KERNELS: dict[str, Structure | Spectrum | Shrinkage] = {
+KERNELS: dict[str, Structure | Spectrum | Shrinkage | LevelCovariance] = {  # what has a root
     **STRUCTURES,
     **SPECTRA,
     **SHRINKAGES,
-}  # what has a root
+    **{name: one for name, one in AREAS.items() if one.parameters},
+}
+DIAGONAL = {*SPECTRA, *AREAS}  # whose root is diagonal: effects are independent, with variances of their own
 CODES = {name: code for code, name in enumerate(KERNELS)}  # what the kernels know them by

@@ -220,7 +220,7 @@ class Whitened:
         packed, memory = self.packed, self.memory
         factor = spec.layout.predictors[parameter].factors[k]
         variables = {kind: own.name for kind, own in spec.factor_variables(parameter, factor).items()}
-        q, levels, found = len(factor.effects), len(factor.levels), {}
+        q, found = len(factor.effects), {}
         kinds = [prior.name for prior in spec.sd_priors(parameter, factor)]
         free = "" if factor.map.identity else "_centred"
         free = free if len(kinds) == q else "_scales"
@@ -242,8 +242,15 @@ class Whitened:
             if block.every_pair and (of_shapes >= 0).any():
                 chol = memory.lams[CHOL, number][np.ix_(block.effects, block.effects)]
                 found[f"{variables['cor']}_chol{number_of}_cholesky_corr__"] = spiral(chol)
-        found[f"{variables['r']}_z"] = memory.effects[U, start : start + levels * q].reshape(levels, q)
-        return found, first_sd + len(kinds), start + levels * q
+        if factor.relations is not None:
+            row = next(r for r in packed.model.blocks if r[0] == number)
+            of_shapes = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE], 0].astype(int)
+            for (_, shape), at in zip(factor.shapes, of_shapes, strict=False):
+                assert shape.kind == BOUNDED
+                found[f"{next(shapes).name}_interval__"] = theta[at]
+        width = factor.width
+        found[f"{variables['r']}_z"] = memory.effects[U, start : start + width * q].reshape(width, q)
+        return found, first_sd + len(kinds), start + width * q
 
     def tied(self, theta, number, members, first_sd, start):
         """The same of effects that are correlated across formulas."""

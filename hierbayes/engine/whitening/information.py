@@ -2,7 +2,8 @@
 
 Factors lie by falling size. The leading ones, *conditional*, are eliminated one after another: of each level the map
 keeps its own information W given all later coefficients, and its cross information E with those. What remains, the
-small factors and the population-level coefficients, is *dense*: there the map is one triangular matrix.
+small factors, wide ones (`wide`) and the population-level coefficients, is *dense*: there the map is one triangular
+matrix.
 """
 
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from hierbayes.engine.whitening.packing import (
     FACTOR,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
+    IS_WIDE,
     LEVEL,
     LEVELS,
     SQUARE,
@@ -40,6 +42,7 @@ from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
 from hierbayes.engine.whitening.stacked import Question, problems_of
 from hierbayes.engine.whitening.steps import effective_columns
+from hierbayes.engine.whitening.wide import Turn, turned
 
 NARROW = 400  # dense coordinates that are always worth a matrix
 ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
@@ -71,7 +74,7 @@ def split(packed: Packed) -> int:
     """How many factors are conditional: at least the largest, and all that would make the dense part too wide.
 
     Where rows have several levels of the largest, these are not independent given all later coefficients; then it too
-    is dense, unless that is too wide.
+    is dense, unless that is too wide. Wide factors are none of them.
     """
     factors = packed.model.factors
     n = packed.model.rows.shape[1]
@@ -79,8 +82,9 @@ def split(packed: Packed) -> int:
     sizes = factors[:, LEVELS] * factors[:, Q]
     coefficients = packed.mapping.t.size
     several = np.bincount(packed.model.memberships[:, FACTOR], minlength=1)[0] > 1
-    count = 0 if several else min(1, len(sizes))
-    while count < len(sizes) and sizes[count:].sum() + coefficients > limit:
+    most = int((factors[:, IS_WIDE] == 0).sum())
+    count = 0 if several else min(1, most)
+    while count < most and sizes[count:].sum() + coefficients > limit:
         count += 1
     return count
 
@@ -149,7 +153,8 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
         np.zeros((2, len(W))),
         np.zeros((3, int(model.factors[:, Q].max(initial=1)), _widest(packed, pairs))),
     )
-    rotation = _rotation(packed, conditional, start, memory, S, curvature, W)
+    rotation, turns = _rotation(packed, conditional, start, memory, S, curvature, W)
+    spread = np.zeros_like(c)
     r = memory.effects[R].copy()
     for k, factor in enumerate(model.factors):
         q, levels, at, square = factor[Q], factor[LEVELS], factor[START], factor[SQUARE]
@@ -159,8 +164,12 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
         ).ravel()
         if k >= conditional:
             Eb[at : at + levels * q] = 0.0
+        if factor[IS_WIDE]:
+            c[at : at + q] = turns[k].vectors.T @ (turns[k].relative * c[at : at + q])
+            W[square : square + q * q] = turns[k].vectors.ravel()
+            spread[at : at + q] = turns[k].spread
     return packed.mapped(
-        origin=memory.theta[0].copy(), W=W, c=c, Eb=Eb, first=pairs.first, pairs=pairs.pairs, E=E, r=r,
+        origin=memory.theta[0].copy(), W=W, c=c, spread=spread, Eb=Eb, first=pairs.first, pairs=pairs.pairs, E=E, r=r,
         t=coefs[T].copy(), rotation=rotation,
     )  # fmt: skip
 
@@ -364,9 +373,12 @@ def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
 
 def _rotation(
     packed: Packed, conditional: int, start: int, memory: Memory, S: Floats, curvature: Floats, W: Floats
-) -> Floats:
-    """Dense coordinates that are independent at the start: C⁻ᵀ, with C C' the precision of the levels' own."""
-    model = packed.model
+) -> tuple[Floats, dict[int, Turn]]:
+    """Dense coordinates that are independent at the start: C⁻ᵀ, with C C' the precision of the levels' own.
+
+    And how wide factors are turned, by their number.
+    """
+    model, turns = packed.model, {}
     P = packed.mapping.t.size
     dense = len(S)
     roots = np.zeros((2, len(W)))
@@ -381,6 +393,11 @@ def _rotation(
         for g in range(factor[LEVELS]):
             i = int(factor[START]) + g * q - start
             W[square + g * q * q : square + (g + 1) * q * q] = S[i : i + q, i : i + q].ravel()
+            if factor[IS_WIDE]:
+                turns[k] = turned(lam[:q, :q], S[i : i + q, i : i + q])
+                scaling[i : i + q, i : i + q] = np.diagonal(lam)[:q, None] * turns[k].vectors * turns[k].roots
+                prior[range(i, i + q), range(i, i + q)] = np.square(turns[k].roots)
+                continue
             root_of(q, lam, W, square + g * q * q, roots)
             inverse = np.tril(roots[1, square + g * q * q : square + (g + 1) * q * q].reshape(q, q))
             scaling[i : i + q, i : i + q] = np.tril(lam[:q, :q]) @ inverse.T
@@ -392,4 +409,4 @@ def _rotation(
     if values.min(initial=1.0) < 1e-10:
         scaled = (vectors * values.clip(1e-10)) @ vectors.T
     inverse = np.linalg.inv(np.linalg.cholesky((scaled + scaled.T) / 2))
-    return np.ascontiguousarray(np.triu(inverse.T / size[:, None]))
+    return np.ascontiguousarray(np.triu(inverse.T / size[:, None])), turns

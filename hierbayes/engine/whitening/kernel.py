@@ -22,6 +22,7 @@ from hierbayes.engine.whitening.packing import (
     FIRST_COLUMN,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
+    IS_WIDE,
     LAST_PREDICTOR,
     PREDICTOR,
     START,
@@ -33,6 +34,7 @@ from hierbayes.engine.whitening.packing import (
 from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
 from hierbayes.engine.whitening.steps import COEFFICIENT, COUNT, FIRST, SCORE, place_steps, score_steps
 from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
+from hierbayes.engine.whitening.wide import forward_wide, vjp_wide
 
 VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
@@ -100,6 +102,18 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     for k in range(model.factors.shape[0] - 1, -1, -1):
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
+        if factor[IS_WIDE]:
+            total += forward_wide(
+                factor,
+                memory.lams[LAM, k],
+                mapping.W,
+                mapping.c,
+                mapping.spread,
+                white,
+                memory.effects,
+                memory.roots,
+            )
+            continue
         total += forward_levels(
             factor, memory.lams[LAM, k], first, end, mapping.W, mapping.c, mapping.Eb, mapping.first,
             mapping.pairs, mapping.E, mapping.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
@@ -195,6 +209,12 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         lam_score = memory.lams[LAM_SCORE, k]
         for i in range(lam_score.shape[0]):
             fill(lam_score[i], 0.0)
+        if factor[IS_WIDE]:
+            vjp_wide(
+                factor, memory.lams[LAM, k], mapping.W, mapping.c, mapping.spread, white[SCORES], memory.effects,
+                memory.roots, memory.small, lam_score,
+            )  # fmt: skip
+            continue
         vjp_levels(
             factor, memory.lams[LAM, k], first, end, mapping.W, mapping.Eb, mapping.first, mapping.pairs,
             mapping.E, white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles,

@@ -19,8 +19,9 @@ from hierbayes.engine.whitening.kernel import U, forward, log_density
 from hierbayes.engine.whitening.leaning import lean
 from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
-from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, LEVELS, Memory, Packed, Q, pack
+from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, IS_WIDE, LEVELS, Memory, Packed, Q, pack
 from hierbayes.engine.whitening.stacked import Question
+from hierbayes.engine.whitening.wide import inverse_wide
 
 COEFFICIENT_ROUNDS, ROUNDS = 4, 12  # rounds with theta fixed; rounds in all
 STEPS = 12  # of a round
@@ -103,6 +104,9 @@ def _position(packed: Packed, memory: Memory) -> Floats:
     u = memory.effects[U].copy()
     for k, factor in enumerate(model.factors):
         lam = memory.lams[LAM, k]
+        if factor[IS_WIDE]:
+            run(inverse_wide, factor, lam, mapping.W, mapping.c, mapping.spread, u, white)
+            continue
         run(inverse_levels, factor, lam, mapping.W, mapping.c, u, memory.roots, white)
     dense = len(mapping.rotation)
     if dense:

@@ -18,7 +18,14 @@ from hierbayes.engine.core.hyperparameters import (
 )
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.coefficients import coefficient_constant
-from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, problems_of, response_of
+from hierbayes.engine.whitening.stacked import (
+    Place,
+    Question,
+    is_wide,
+    joint_factors,
+    problems_of,
+    response_of,
+)
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
 DENSE, CONDITIONAL = 0, 1  # in `sizes`
@@ -26,7 +33,7 @@ DENSE, CONDITIONAL = 0, 1  # in `sizes`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
-Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR = range(9)
+Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE = range(10)
 FACTOR, FIRST_COLUMN = range(2)  # in a membership's row: whose levels its codes are, its first column of Z
 
 
@@ -45,7 +52,7 @@ class Model(NamedTuple):
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 9): q, first scale, levels, start in r, first effect, level, start in W, predictors
+    factors: Ints  # (K, 10): q, first scale, levels, start in r, first effect, level, start in W, predictors, is wide
     columns: Ints  # (Σq,): the predictor of each effect
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
@@ -69,8 +76,9 @@ class WhiteningMap(NamedTuple):
 
     origin: Floats  # (T,): theta at the start
     scale_tril: Floats  # (T, T), lower triangular
-    W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known
-    c: Floats  # (R,): information times the effects at the start, plus the score there
+    W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known; of a wide factor V
+    c: Floats  # (R,): information times the effects at the start, plus the score there; of a wide factor V'D times it
+    spread: Floats  # (R,): ω of wide factors' effects, see wide
     Eb: Floats  # (R, P): cross information with the coefficients
     first: Ints  # (Σ levels + 1,): each level's first entry of `pairs`
     pairs: Ints  # (pairs, 4): start in r and number of a later level's effects, start in E, that level
@@ -91,7 +99,7 @@ class Memory(NamedTuple):
     shaped: Floats  # (7, shapes): the structures' parameters and constants
     lams: Floats  # (5, K, q, q)
     white: Floats  # (2, R + P): coordinates after the rotation, their scores
-    effects: Floats  # (4, R): r, u, what W sees of them, score of r
+    effects: Floats  # (5, R): r, u, what W sees of them, score of r, u of wide factors turned by V
     coefs: Floats  # (5, P): t, coefficient, slope, score of the prior, score of t
     roots: Floats  # (2, Σ levels q²): L and L⁻¹
     small: Floats  # (6, q): of a level
@@ -139,7 +147,7 @@ class Packed:
             np.zeros((7, len(self.model.shapes))),
             np.zeros((5, n_factors, q, q)),
             np.zeros((2, effects + coefs)),
-            np.zeros((4, effects)),
+            np.zeros((5, effects)),
             np.zeros((5, coefs)),
             np.zeros((2, self.mapping.W.size)),
             np.zeros((6, q)),
@@ -189,8 +197,9 @@ def pack(problem: Question) -> Packed:
             np.cumsum(levels * q * q) - levels * q * q,
             np.array([places[0][0] for places, _ in found], np.int64),
             np.array([places[-1][0] for places, _ in found], np.int64),
+            np.array([is_wide(f) for f in factors], np.int64),
         ]
-    ).reshape(-1, 9)
+    ).reshape(-1, 10)
     every = [(k, codes, Z) for k, factor in enumerate(factors) for codes, Z in factor.memberships]
     widths = np.array([Z.shape[1] for _, _, Z in every], np.int64)
     members = np.column_stack([[k for k, _, _ in every], np.cumsum(widths) - widths])
@@ -304,6 +313,7 @@ def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> W
         scale_tril=np.eye(n_theta),
         W=np.zeros(int((factors[:, LEVELS] * factors[:, Q] ** 2).sum())),
         c=np.zeros(n_effects),
+        spread=np.zeros(n_effects),
         Eb=np.zeros((n_effects, len(priors))),
         first=np.zeros(n_levels + 1, np.int64),
         pairs=np.zeros((0, 4), np.int64),

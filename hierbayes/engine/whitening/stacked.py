@@ -11,7 +11,11 @@ import numpy as np
 
 from hierbayes.engine.core.problem import Block, Factor, Floats
 from hierbayes.engine.whitening.problem import Own, Predictor, Problem
+from hierbayes.structures.registry import DIAGONAL
 
+WIDE = (
+    40  # effects of one level from which on a factorization of their precision in each evaluation is too slow
+)
 Place = tuple[int, int]  # a predictor among all responses', and one of its factors
 
 
@@ -89,9 +93,9 @@ def tied_effects(ties: Sequence[Tie]) -> set[tuple[int, int, int]]:
 
 
 def joint_factors(question: Question) -> list[tuple[tuple[Place, ...], Factor]]:
-    """All grouping factors with their places, those with the most coefficients first; tied ones are one.
+    """All grouping factors with their places, those with the most coefficients first and wide ones last.
 
-    The columns of a tied factor are zero in rows of other responses.
+    Tied ones are one. The columns of a tied factor are zero in rows of other responses.
     """
     ties = ties_of(question)
     together: dict[Place, list[Place]] = {}
@@ -108,7 +112,14 @@ def joint_factors(question: Question) -> list[tuple[tuple[Place, ...], Factor]]:
                 own = tuple(sorted(together.get((j, k), [(j, k)])))
                 seen |= set(own)
                 found.append((own, _over_all_rows(question, own, ties_of(question, own))))
-    return sorted(found, key=lambda each: -each[1].n_levels * each[1].q)
+    return sorted(found, key=lambda each: (is_wide(each[1]), -each[1].n_levels * each[1].q))
+
+
+def is_wide(factor: Factor) -> bool:
+    """Whether a factor has many independent effects of one level."""
+    spectral = [block.effects for block in factor.structured if block.structure in DIAGONAL]
+    diagonal = all(len(block) == 1 or block in spectral for block in factor.blocks)
+    return factor.n_levels == 1 and factor.q >= WIDE and diagonal
 
 
 def _over_all_rows(question: Question, places: Sequence[Place], ties: Sequence[Tie]) -> Factor:

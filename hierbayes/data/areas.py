@@ -1,0 +1,107 @@
+"""Areas and which of them are neighbours, ``(1 | gr(county, car=W, type="bym2"))``: read and checked."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hierbayes.data.relations import Relations, find_table, read_square, texts_of
+from hierbayes.errors import DataError
+from hierbayes.structures import AREAS
+
+Array = NDArray[np.float64]
+
+
+def read_areas(name: str, kind: str, data2: Mapping[str, Any], group: str) -> Relations:
+    """The covariance of areas of a kind that follows from a matrix or from pairs of neighbours.
+
+    Raises
+    ------
+    DataError
+        For a matrix that isn't there, or says of no areas whether they are neighbours.
+    """
+    table = find_table(name, data2, f"gr({group}, car={name}) needs {name}, which areas are neighbours")
+    labels, weights = _read_neighbours(name, table)
+    alone = labels[weights.sum(axis=1) == 0]
+    if len(alone) == len(labels):
+        raise DataError(f"data2[{name!r}] has no neighbours at all; independent areas are (1 | {group})")
+    if kind == "car" and len(alone):
+        raise DataError(
+            f"data2[{name!r}] has areas without neighbours, such as {alone[0]!r}, whose effects have no variance in "
+            "type='car'; give each a neighbour, or take type='bym2' or 'icar', where they are independent of others"
+        )
+    matrix = weights if kind == "car" else scaled_inverse(weights)
+    return Relations(name, labels, matrix, AREAS[kind], pd.DataFrame(weights, labels, labels))
+
+
+def _read_neighbours(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
+    """Labels, and the weight of each two areas: 0 where they are no neighbours."""
+    if table.shape[1] == 2 and set(texts_of(table.index)) != set(texts_of(table.columns)):
+        return _read_pairs(name, table)
+    labels, weights = read_square(name, table)
+    if (weights < 0).any():
+        i, j = np.argwhere(weights < 0)[0]
+        raise DataError(
+            f"data2[{name!r}] is {weights[i, j]:g} for {labels[i]!r} and {labels[j]!r}; neighbours have a 1, or a "
+            "positive weight, and others a 0"
+        )
+    own = np.flatnonzero(np.diagonal(weights))
+    if len(own):
+        raise DataError(
+            f"data2[{name!r}] has {labels[own[0]]!r} as a neighbour of itself; the diagonal must be 0"
+        )
+    return labels, weights
+
+
+def _read_pairs(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
+    """The same of two columns with a pair of neighbours in each row; an area with none stands beside a gap."""
+    first, second = table.iloc[:, 0], table.iloc[:, 1]
+    if first.isna().any():
+        raise DataError(
+            f"data2[{name!r}] has a pair without a first area; an area without neighbours stands in the first column, "
+            "beside a gap"
+        )
+    paired = second.notna().to_numpy()
+    a, b = texts_of(first), texts_of(second[paired])
+    labels = a.append(b).unique()
+    weights = np.zeros((len(labels), len(labels)))
+    i, j = labels.get_indexer(a[paired]), labels.get_indexer(b)
+    if (i == j).any():
+        raise DataError(f"data2[{name!r}] has {labels[i[i == j][0]]!r} as a neighbour of itself")
+    weights[i, j] = weights[j, i] = 1.0
+    return labels, weights
+
+
+def scaled_inverse(weights: Array) -> Array:
+    """The generalised inverse of D − W, by which effects sum to 0 within each connected part of the map: (M, M).
+
+    Scaled within each part, so that variances have the geometric mean 1; an area without neighbours has the variance 1
+    (Freni-Sterrantino, Ventrucci & Rue 2018, Spatial and Spatio-temporal Epidemiology 26).
+
+    Examples
+    --------
+    >>> scaled_inverse(np.array([[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
+    array([[ 1., -1.,  0.],
+           [-1.,  1.,  0.],
+           [ 0.,  0.,  1.]])
+    """
+    found = np.zeros_like(weights)
+    for part in connected_parts(weights):
+        own = np.ix_(part, part)
+        mean = np.full((len(part), len(part)), 1 / len(part))
+        laplacian = np.diag(weights[own].sum(axis=1)) - weights[own]
+        inverse = np.linalg.inv(laplacian + mean) - mean if len(part) > 1 else np.ones((1, 1))
+        inverse = (inverse + inverse.T) / 2
+        found[own] = inverse / np.exp(np.log(np.diagonal(inverse)).mean())
+    return found
+
+
+def connected_parts(weights: Array) -> list[NDArray[np.int64]]:
+    """The places of the areas of each connected part of a map."""
+    from scipy.sparse import csr_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count, of = connected_components(csr_matrix(weights), directed=False)
+    return [np.flatnonzero(of == part) for part in range(count)]
