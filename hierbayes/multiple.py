@@ -159,10 +159,7 @@ def _pooled(fits: tuple[Fit, ...]) -> "xr.DataTree":
     """The draws of all fits, one's chains after another's."""
     import xarray as xr
 
-    groups = {
-        name: xr.concat([fit.tree[name].to_dataset().drop_vars("chain") for fit in fits], "chain")
-        for name in DRAWN
-    }
+    groups = {name: xr.concat([fit.tree[name].to_dataset() for fit in fits], "chain") for name in DRAWN}
     chains = np.arange(groups[DRAWN[0]].sizes["chain"])
     tree = xr.DataTree.from_dict({name: group.assign_coords(chain=chains) for name, group in groups.items()})
     tree.attrs.update({**fits[0].tree.attrs, "tables": len(fits)})

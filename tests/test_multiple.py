@@ -68,7 +68,7 @@ def test_a_fit_of_one_table_is_that_of_the_same_model(fit):
 
 
 def test_priors_and_encodings_are_the_first_tables_in_all():
-    fit = hb.fit_multiple("y ~ center(x) + (1 | g)", TABLES[:2], draws=100, chains=2, progress=False)
+    fit = hb.fit_multiple("y ~ center(x) + (1 | g)", TABLES[:2], draws=1000, chains=2, progress=False)
     assert fit.fits[0].spec is fit.fits[1].spec
     X = fit.fits[1].design.main.x
     np.testing.assert_allclose(X[:, 1], TABLES[1]["x"] - TABLES[0]["x"].mean())
