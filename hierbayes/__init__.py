@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from hierbayes.joint import JointFit, JointModel
     from hierbayes.model import Fit, Model, fit, load
     from hierbayes.model_comparison import compare_models
+    from hierbayes.multiple import MultipleFit, fit_multiple
     from hierbayes.prior_simulation import simulate
     from hierbayes.priorfile import PriorFile, read_prior_file
     from hierbayes.priors import Prior, PriorSet
@@ -42,6 +43,7 @@ _HOMES = {
     "JointFit": "joint",
     "JointModel": "joint",
     "Model": "model",
+    "MultipleFit": "multiple",
     "Prior": "priors",
     "PriorError": "errors",
     "PriorFile": "priorfile",
@@ -56,6 +58,7 @@ _HOMES = {
     "elicit": "elicitation",
     "elicit_groups": "elicitation",
     "fit": "model",
+    "fit_multiple": "multiple",
     "hurdle": "families.registry",
     "load": "model",
     "load_dataset": "datasets",
@@ -77,6 +80,7 @@ __all__ = [
     "JointFit",
     "JointModel",
     "Model",
+    "MultipleFit",
     "Prior",
     "PriorError",
     "PriorFile",
@@ -91,6 +95,7 @@ __all__ = [
     "elicit",
     "elicit_groups",
     "fit",
+    "fit_multiple",
     "hurdle",
     "load",
     "load_dataset",
