@@ -448,7 +448,7 @@ def test_residuals_of_censored_rows_are_quantiles_alone(catheters):
     assert table["quantile"].between(0, 1).all()
     with pytest.raises(hb.UnsupportedError, match="never censored"):
         catheters.plot_ppc()
-    assert len(catheters.plot_check()) == 4  # of the residuals, and the patients' effects
+    assert len(catheters.plot_check()) == 5  # survival, the residuals, and the patients' effects
 
 
 def test_the_same_status_in_other_words_is_the_same_model():
