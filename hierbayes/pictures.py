@@ -400,11 +400,12 @@ class Pictures(Posterior):
 
         Parameters
         ----------
-        kind : {"density", "group", "rootogram", "zeros"} or callable
+        kind : {"density", "group", "rootogram", "zeros", "survival"} or callable
             The distribution of all responses (of discrete ones the frequency of each value, of binomial ones the
             cumulative distribution of the shares); the mean of each level; for counts the hanging rootogram
-            (Kleiber & Zeileis 2016, American Statistician 70(3)) or the share of zeros; or any statistic of a set
-            of responses, ``function(y)`` that returns a number, such as ``numpy.max``.
+            (Kleiber & Zeileis 2016, American Statistician 70(3)) or the share of zeros; the share of responses above
+            each time, by Kaplan and Meier where some are censored, beside what the model expects of the same rows; or
+            any statistic of a set of responses, ``function(y)`` that returns a number, such as ``numpy.max``.
         group : str, optional
             The grouping factor for ``"group"``; the first unless given.
         draws : int
@@ -423,6 +424,9 @@ class Pictures(Posterior):
         ------
         DataError
             For an unknown kind, a rootogram or zeros of a response that is not counts, a model without groups.
+        UnsupportedError
+            For simulated beside censored responses: take ``"survival"``. For survival of responses that are truncated,
+            or censored but on the right.
         """
         from hierbayes.plots.ppc import plot_ppc
 
@@ -522,8 +526,9 @@ class Pictures(Posterior):
         """One page of all that can be seen of a model's fit.
 
         Simulated beside observed responses: their distribution, for counts a rootogram and the share of zeros, the
-        means of the first factor's levels; quantile residuals with their tests, residuals against fitted means and
-        scale–location; level effects against their distribution, up to four. What is left out is named at the foot.
+        means of the first factor's levels; of censored responses the survival instead, by Kaplan and Meier. Quantile
+        residuals with their tests, residuals against fitted means and scale–location; level effects against their
+        distribution, up to four. What is left out is named at the foot.
 
         Parameters
         ----------

@@ -11,6 +11,7 @@ from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predict import Request
 from hierbayes.answers.quantities import Output, view
+from hierbayes.answers.survival import Survival, check_times
 from hierbayes.data.design import Design
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.spec import ModelSpec
@@ -136,6 +137,52 @@ class Predictions(Posterior):
                 return design
         rows = self.data if rows is None else rows
         return self.spec.layout.bind_new(rows, request.groups, request.unknown)
+
+    def survival(
+        self,
+        times: Any,
+        rows: Any = None,
+        groups: Any = "all",
+        new_levels: Literal["sample", "mean", "error"] = "sample",
+        output: Output = "table",
+        prob: float | None = None,
+        interval: str | None = None,
+        seed: int = 0,
+    ) -> Any:
+        """The probability that the response is more than some times: survival curves.
+
+        Parameters
+        ----------
+        times : number or sequence of numbers
+            T of them, on the response's scale.
+        rows : data frame or mapping, optional
+            n rows, as in `predict`; the training rows unless given.
+        groups, new_levels, output, prob, interval, seed
+            As in `predict`. A group that training hadn't is drawn from the population in every draw, so that means over
+            the draws are averages over groups; ``groups="none"`` is the curve of a group whose effects are 0.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            mean, sd, lower, upper of each row and time, the last part of the index; or draws (chain, draw, __obs__,
+            time).
+
+        Raises
+        ------
+        UnsupportedError
+            For categories, yes or no, and successes out of trials.
+        DataError
+            For times that are no numbers, and rows as in `predict`.
+
+        Notes
+        -----
+        Of a response that is censored it is that of the response itself. Beyond the last knot of a Cox model's baseline
+        nothing is known: there it is missing.
+        """
+        found = check_times(self.spec.family, times)
+        request = predict.make_request(self.spec, "linear", groups, new_levels, seed)
+        wanted = view(output, prob, interval)
+        return wanted.of(Survival(self.spec, self._draws(), self._bind(rows, request), request, found))
 
     def compare(
         self,

@@ -59,8 +59,9 @@ def replicate(spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
     assert design.y is not None, "only rows with a response can be checked"
     if spec.family.known_between is not None:
         raise UnsupportedError(
-            "simulated responses are never censored, so the observed ones cannot be laid beside them; residuals() and "
-            "plot_residuals() know what is censored"
+            "simulated responses are never censored, so the observed ones cannot be laid beside them; "
+            "plot_ppc('survival') lays their survival beside the expected, and residuals() and plot_residuals() know "
+            "what is censored"
         )
     flat = flatten(spec, thin(posterior, draws))
     (values,) = simulate_responses(spec, flat, design, seed).data_vars.values()

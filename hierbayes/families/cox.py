@@ -204,7 +204,7 @@ def simulate(rng: np.random.Generator, **parameters: ParameterValues) -> Array:
     """None: what lies beyond the last knot has no time."""
     raise UnsupportedError(
         "a response of family 'cox' cannot be simulated: nothing is known of its hazard beyond the last time. "
-        "residuals(), loo() and kind='linear' need no simulated times; families whose times can be are weibull, "
+        "survival(), residuals() and loo() need no simulated times; families whose times can be are weibull, "
         "lognormal, gamma and exponential"
     )
 

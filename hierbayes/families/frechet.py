@@ -1,5 +1,6 @@
 """Largest values whose tail is a power: the Fréchet distribution. mu is the mean, nu the tail's power, above 1."""
 
+from collections.abc import Callable
 from math import lgamma
 from typing import Any
 
@@ -15,11 +16,12 @@ from hierbayes.families.record import (
     Array,
     Family,
     Parameter,
+    Tails,
     first_value,
 )
 from hierbayes.kinds import POSITIVE, Positive, PositiveRow
 from hierbayes.priors import Prior
-from hierbayes.special import digamma, exp_lane, log_lane
+from hierbayes.special import digamma, exp_lane, exponential_tails, log_lane
 
 
 @deferred
@@ -40,6 +42,51 @@ def row(y: float, mu: PositiveRow, nu: PositiveRow, once: tuple[float, float]) -
     w = -nu.value * (log_lane(y) - mu.log + log_mean)
     excess = exp_lane(w) - 1.0
     return nu.log + w - excess - 1.0, -nu.value * excess, 1.0 - excess * (w - slope)
+
+
+@deferred
+def tails(
+    y: float, mu: PositiveRow, nu: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores in log mu and log nu."""
+    log_mean, slope = once
+    if y <= 0.0 or not log_mean < np.inf:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    w = -nu.value * (np.log(y) - mu.log + log_mean)
+    above, rise, below, fall = exponential_tails(w)
+    by_nu = w - slope
+    return below, nu.value * fall, fall * by_nu, above, nu.value * rise, rise * by_nu
+
+
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: Positive, nu: Positive
+) -> tuple[Array, Array]:
+    """Mean and variance between two ends, infinite where there is none.
+
+    (y / scale)^−nu is a standard exponential variable, of which these are powers −1/nu and −2/nu.
+    """
+    unit, power = scale(mu, nu), 1 / np.asarray(nu.value)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        low, high = (upper / unit) ** -nu.value, (np.maximum(lower, 0.0) / unit) ** -nu.value
+        once, twice = (_power_between(low, high, -k * power) for k in (1, 2))
+        return unit * once, np.square(unit) * np.maximum(twice - np.square(once), 0.0)
+
+
+def _power_between(low: Array, high: Array, power: Array) -> Array:
+    """Expectation of a power above −2 of a standard exponential variable, given that it lies between two ends.
+
+    Γ(a, x) for an a below 0 is (Γ(a + 1, x) − x^a exp(−x)) / a.
+    """
+    a = 1.0 + power
+    inside = np.where(a > 0, a, a + 1.0)
+
+    def above(x: Array) -> Array:
+        direct = special.gammaincc(inside, x) * special.gamma(inside)
+        edge = np.where(np.isinf(x), 0.0, x**a * np.exp(-np.where(np.isinf(x), 0.0, x)))
+        return np.asarray(np.where(a > 0, direct, (direct - edge) / a))
+
+    mass = np.exp(-low) * -np.expm1(low - high)
+    return np.asarray((above(low) - above(high)) / mass)
 
 
 def scale(mu: Positive, nu: Positive) -> Array:
@@ -72,13 +119,33 @@ def cdf(y: Array, mu: Positive, nu: Positive) -> Array:
     return value
 
 
+def _log_over_scale(y: Any, mean: Any, power: Any) -> Any:
+    """The logarithm of a response over the scale, in tensors."""
+    import pytensor.tensor as pt
+
+    return pt.log(y) - pt.log(mean) + pt.gammaln(1 - 1 / pt.maximum(power, 1.0))
+
+
+def tensor_below(y: Any, mean: Any, power: Any) -> Any:
+    """The logarithm of the probability below y, in tensors."""
+    import pytensor.tensor as pt
+
+    return -pt.exp(-power * _log_over_scale(y, mean, power))
+
+
+def tensor_above(y: Any, mean: Any, power: Any) -> Any:
+    """The logarithm of the probability above y, in tensors."""
+    import pytensor.tensor as pt
+
+    return pt.log(-pt.expm1(tensor_below(y, mean, power)))
+
+
 def graph(pm: Any, mu: Any, nu: Any) -> tuple[Any, dict[str, Any]]:
     """Its density by scale and power."""
     import pytensor.tensor as pt
 
     def log_density(y: Any, mean: Any, power: Any) -> Any:
-        inside = pt.maximum(power, 1.0)
-        z = pt.log(y) - pt.log(mean) + pt.gammaln(1 - 1 / inside)
+        z = _log_over_scale(y, mean, power)
         value = pt.log(power) - pt.log(y) - power * z - pt.exp(-power * z)
         return pt.switch(power > 1, value, -np.inf)
 
@@ -107,6 +174,7 @@ FAMILY = Family(
     mean=first_value,
     variance=variance,
     cdf=cdf,
+    tails=Tails(tails, moments, tensor_above, tensor_below),
     information=lambda mu, nu: np.square(nu.value) + 0 * mu.value,
     equation="Frechet(nu, scale mu/Γ(1 − 1/nu))",
     has_variance=False,

@@ -1,18 +1,22 @@
 """Times that begin after a shift: what lies beyond it is lognormal, as reaction times after a non-decision time."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from hierbayes.compiling import row_function
+from hierbayes.compiling import deferred, row_function
+from hierbayes.families import lognormal
 from hierbayes.families.densities import ByDensity
 from hierbayes.families.gaussian import LOG_2PI
 from hierbayes.families.gaussian import simulate as simulate_normal
-from hierbayes.families.record import ABOVE_ZERO, OWN_LINKS, Array, Family, Parameter, sigma
+from hierbayes.families.gaussian import tails as normal_tails
+from hierbayes.families.record import ABOVE_ZERO, OWN_LINKS, Array, Family, Parameter, Tails, sigma
 from hierbayes.kinds import NUMBER, POSITIVE, NumberRow, ParameterValues, Positive, PositiveRow
 from hierbayes.priors import Prior
 from hierbayes.special import log_lane
+from hierbayes.tensormath import tensor_math
 
 
 @row_function
@@ -25,6 +29,46 @@ def row(y: float, mu: NumberRow, sigma: PositiveRow, ndt: PositiveRow) -> tuple[
     z = (log - mu.value) / sigma.value
     value = -0.5 * z * z - sigma.log - log
     return value, z / sigma.value, z * z - 1.0, ndt.value / beyond * (1.0 + z / sigma.value)
+
+
+@deferred
+def tails(
+    y: float, mu: NumberRow, sigma: PositiveRow, ndt: PositiveRow
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores."""
+    beyond = y - ndt.value
+    if beyond <= 0.0:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    below, rise, by_sigma, above, fall, down_sigma = normal_tails(np.log(beyond), mu, sigma)
+    later = ndt.value / beyond  # moves log(y − ndt) down, as mu moves it up
+    return below, rise, by_sigma, rise * later, above, fall, down_sigma, fall * later
+
+
+def moments(
+    log_mass: Callable[..., Array],
+    lower: Array,
+    upper: Array,
+    mu: ParameterValues,
+    sigma: Positive,
+    ndt: Positive,
+) -> tuple[Array, Array]:
+    """Mean and variance between two ends."""
+
+    def of_rest(low: Array, high: Array, **own: ParameterValues) -> Array:
+        return log_mass(low, high, **own, ndt=ndt)
+
+    mean, variance = lognormal.moments(of_rest, lower, upper, mu, sigma)
+    return ndt.value + mean, variance
+
+
+def tensor_tails(y: Any, mu: Any, sigma: Any, ndt: Any) -> tuple[Any, Any]:
+    """The logarithms of the probabilities below and above y, in tensors."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    inside, log_ndtr = y > ndt, tensor_math(pm).log_ndtr
+    z = (pt.log(pt.switch(inside, y - ndt, 1.0)) - mu) / sigma
+    return pt.switch(inside, log_ndtr(z), -np.inf), pt.switch(inside, log_ndtr(-z), 0.0)
 
 
 def beyond(mu: ParameterValues, sigma: Positive) -> Array:
@@ -81,6 +125,12 @@ FAMILY = Family(
     own_in_mean=("sigma", "ndt"),
     variance=lambda mu, sigma, ndt: np.expm1(np.square(sigma.value)) * beyond(mu, sigma) ** 2,
     cdf=cdf,
+    tails=Tails(
+        tails,
+        moments,
+        lambda y, **given: tensor_tails(y, **given)[1],
+        lambda y, **given: tensor_tails(y, **given)[0],
+    ),
     equation="ndt + LogNormal(mu, sigma)",
     log_response=True,
     place=30,

@@ -10,12 +10,15 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hierbayes.answers.intervals import get_interval
 from hierbayes.criticism.discrepancies import replicate, share_of_zeros, statistic
 from hierbayes.criticism.residuals import residuals
+from hierbayes.criticism.survival import only_right, survival_beside
 from hierbayes.data.design import Design
 from hierbayes.plots.basics import wrap
 from hierbayes.plots.ppc import counts, draw_distribution, draw_group, draw_rootogram, draw_statistic
 from hierbayes.plots.residuals import draw_fitted, draw_levels, draw_quantile, draw_scale
+from hierbayes.plots.survival import draw_survival
 from hierbayes.spec import ModelSpec
 
 EFFECTS_ON_PAGE = 4
@@ -34,8 +37,9 @@ def plot_check(
     """One page of all that can be seen of a model's fit.
 
     Simulated beside observed responses: their distribution, for counts a rootogram and the share of zeros, the means
-    of the first factor's levels; quantile residuals with their tests, residuals against fitted means and
-    scale–location; level effects against their distribution, up to four. What is left out is named at the foot.
+    of the first factor's levels; of censored responses the survival instead, by Kaplan and Meier. Quantile residuals
+    with their tests, residuals against fitted means and scale–location; level effects against their distribution, up to
+    four. What is left out is named at the foot.
 
     Parameters
     ----------
@@ -62,7 +66,10 @@ def plot_check(
     ]
     names = list(dict.fromkeys(factor.name for _, factor, _ in effects))
     censored = spec.family.known_between is not None
-    panels = [] if censored else _simulated(spec, design, posterior, min(draws, 200), seed, names)
+    if censored:
+        panels = _survival(spec, design, posterior, min(draws, 200))
+    else:
+        panels = _simulated(spec, design, posterior, min(draws, 200), seed, names)
     panels.append(partial(draw_quantile, found=found))
     if found.have_means:
         panels.append(partial(draw_fitted, found=found, spec=spec))
@@ -82,6 +89,17 @@ def plot_check(
     if left_out:
         figure.supxlabel(wrap(left_out, 40 * columns), fontsize="small", parse_math=False)
     return np.asarray(axes.flat[: len(panels)])
+
+
+def _survival(
+    spec: ModelSpec, design: Design, posterior: xr.Dataset, draws: int
+) -> list[Callable[[Axes], None]]:
+    """The panel of censored responses, which no simulated ones can be laid beside."""
+    if not only_right(spec, design):
+        return []
+    interval = get_interval()
+    found = survival_beside(spec, design, posterior, draws, interval)
+    return [partial(draw_survival, spec=spec, found=found, interval=interval)]
 
 
 def _simulated(

@@ -22,6 +22,7 @@ from hierbayes.criticism.discrepancies import (
     share_of_zeros,
     statistic,
 )
+from hierbayes.criticism.survival import survival_beside
 from hierbayes.data.design import Design
 from hierbayes.data.levels import value_texts
 from hierbayes.errors import DataError
@@ -38,10 +39,11 @@ from hierbayes.plots.basics import (
     wrap,
 )
 from hierbayes.plots.categories import category_colours
+from hierbayes.plots.survival import draw_survival
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
-PPC_KINDS = ("density", "group", "rootogram", "zeros")
+PPC_KINDS = ("density", "group", "rootogram", "zeros", "survival")
 CURVES = 50  # simulated densities drawn
 NAMED = 30  # up to so many levels are named at the axis
 LINE = 75  # characters along an axis
@@ -68,11 +70,12 @@ def plot_ppc(
     design : Design
         The training rows.
     posterior : xarray.Dataset
-    kind : {"density", "group", "rootogram", "zeros"} or callable
+    kind : {"density", "group", "rootogram", "zeros", "survival"} or callable
         The distribution of all responses (of discrete ones the frequency of each value, of binomial ones the
         cumulative distribution of the shares); the mean of each level; for counts the hanging rootogram
-        (Kleiber & Zeileis 2016, American Statistician 70(3)) or the share of zeros; or any statistic of a set
-        of responses, ``function(y)`` that returns a number, such as ``numpy.max``.
+        (Kleiber & Zeileis 2016, American Statistician 70(3)) or the share of zeros; the share of responses above each
+        time, by Kaplan and Meier where some are censored, beside what the model expects of the same rows; or any
+        statistic of a set of responses, ``function(y)`` that returns a number, such as ``numpy.max``.
     group : str, optional
         The grouping factor for ``"group"``; the first unless given.
     draws : int
@@ -91,8 +94,17 @@ def plot_ppc(
     ------
     DataError
         For an unknown kind, a rootogram or zeros of a response that is not counts, a model without groups.
+    UnsupportedError
+        For simulated beside censored responses: take ``"survival"``. For survival of responses that are truncated, or
+        censored but on the right.
     """
     _check_kind(spec, kind)
+    if kind == "survival":
+        interval = get_interval()
+        beside = survival_beside(spec, design, posterior, draws, interval)
+        ax = ax or new_axes(figsize or (6.4, 4.2))
+        draw_survival(ax, spec, beside, interval)
+        return ax
     replicates = replicate(spec, design, posterior, draws, seed)
     if spec.family.support.categories and kind != "density":
         replicates = replicates.scored(scores_of(spec))

@@ -26,6 +26,10 @@ OWN = {
     "poisson": {},
     "negbinomial": {"shape": 1.7},
     "student": {"sigma": 1.2, "nu": 4.5},
+    "geometric": {},
+    "shifted_lognormal": {"sigma": 0.8, "ndt": 0.1},
+    "asym_laplace": {"sigma": 0.5, "quantile": 0.3},
+    "frechet": {"nu": 4.5},
 }
 # test_cox.py has the one whose knots are learnt
 TAILED = [name for name, one in FAMILIES.items() if one.tails is not None and one.known_from is None]
@@ -53,6 +57,17 @@ def scipys(name: str, eta: np.ndarray, **own):
             return stats.poisson(np.exp(eta))
         case "negbinomial":
             return stats.nbinom(own["shape"], own["shape"] / (own["shape"] + np.exp(eta)))
+        case "geometric":
+            return stats.nbinom(1.0, 1 / (1 + np.exp(eta)))
+        case "shifted_lognormal":
+            return stats.lognorm(own["sigma"], own["ndt"], np.exp(eta))
+        case (
+            "asym_laplace"
+        ):  # whose tails fall by the quantile over sigma above and the rest over sigma below
+            p, q = own["quantile"], 1 - own["quantile"]
+            return stats.laplace_asymmetric(np.sqrt(p / q), eta, own["sigma"] / np.sqrt(p * q))
+        case "frechet":
+            return stats.invweibull(own["nu"], scale=np.exp(eta) / special.gamma(1 - 1 / own["nu"]))
     raise AssertionError(f"what is the distribution of family {name}?")
 
 
@@ -77,7 +92,8 @@ def likelihood_of(fit, name: str) -> np.ndarray:
 
 ETA = np.array([-0.4, 0.3, 1.1])
 Y = np.array([0.6, 1.2, 3.0])
-WHOLE = ("poisson", "negbinomial")
+WHOLE = ("poisson", "negbinomial", "geometric")
+REAL = ("gaussian", "student", "asym_laplace")
 
 
 def responses(name: str) -> np.ndarray:
@@ -120,7 +136,7 @@ def test_densities_are_scipys(name, status, bounds):
 def test_scores_are_differences(name, link, status, bounds):
     additions = " + ".join(part for part in ("cens(c, b)", BOUNDS[bounds]) if part)
     family = family_of(name, additions)
-    eta, y = np.array([0.6, 1.1, 1.7]), responses(name)
+    eta, y = np.array([0.65, 1.1, 1.7]), responses(name)  # none on a response, where asym_laplace has an edge
     stated = {"cens": np.full(3, status), "y2": y + 1.7, "lb": ENDS["l"], "ub": ENDS["u"]}
     known = {p.name: stated[p.name] for p in family.known}
 
@@ -142,8 +158,9 @@ def test_scores_are_differences(name, link, status, bounds):
 
 def exact_tails(name: str, y: float, eta: float) -> tuple[float, float]:
     """Logarithms of the probabilities below and above."""
-    if name in ("gaussian", "lognormal"):
-        z = ((y if name == "gaussian" else np.log(y)) - eta) / OWN[name]["sigma"]
+    if name in ("gaussian", "lognormal", "shifted_lognormal"):
+        rest = y if name == "gaussian" else np.log(y - OWN[name].get("ndt", 0.0))
+        z = (rest - eta) / OWN[name]["sigma"]
         return stats.norm.logcdf(z), stats.norm.logsf(z)
     if name in WHOLE:
         below = special.logsumexp(scipys(name, eta).logpmf([0, 1]))
@@ -155,6 +172,13 @@ def exact_tails(name: str, y: float, eta: float) -> tuple[float, float]:
         below = np.log(special.gammainc(a, x))
         above = np.log(special.hyperu(1 - a, 1 - a, x)) - x - special.gammaln(a)
         return (below, np.log1p(-np.exp(below))) if x < 1 else (np.log1p(-np.exp(above)), above)
+    if name == "asym_laplace":
+        x, p = (y - eta) / OWN[name]["sigma"], OWN[name]["quantile"]
+        less, more = np.log(p) + (1 - p) * x, np.log(1 - p) - p * x
+        return (less, np.log1p(-np.exp(less))) if x < 0 else (np.log1p(-np.exp(more)), more)
+    if name == "frechet":
+        passed = (y / np.exp(eta) * special.gamma(1 - 1 / OWN[name]["nu"])) ** -OWN[name]["nu"]
+        return -passed, np.log1p(-np.exp(-passed)) if passed > 1 else np.log(-np.expm1(-passed))
     if name == "student":
         z = (y - eta) / OWN[name]["sigma"]
         below, above = (np.log(stats.t.cdf(t, OWN[name]["nu"])) for t in (z, -z))
@@ -214,7 +238,7 @@ def test_moments_between_bounds_are_integrals(name, bounds):
     stated = {"lb": ENDS["l"], "ub": ENDS["u"]}
     truncated = at(name, BOUNDS[bounds], ETA, **(stated if bounds == "both" else {bounds: stated[bounds]}))
     for place, eta in enumerate(ETA):
-        low = ENDS["l"][place] if bounds != "ub" else (-np.inf if name in ("gaussian", "student") else 0.0)
+        low = ENDS["l"][place] if bounds != "ub" else (-np.inf if name in REAL else 0.0)
         high = ENDS["u"][place] if bounds != "lb" else np.inf
         mass, first, second = (between(scipys(name, eta), k, low, high) for k in range(3))
         assert_allclose(truncated.mean()[place], first / mass, rtol=1e-7)
@@ -448,7 +472,7 @@ def test_residuals_of_censored_rows_are_quantiles_alone(catheters):
     assert table["quantile"].between(0, 1).all()
     with pytest.raises(hb.UnsupportedError, match="never censored"):
         catheters.plot_ppc()
-    assert len(catheters.plot_check()) == 4  # of the residuals, and the patients' effects
+    assert len(catheters.plot_check()) == 5  # survival, the residuals, and the patients' effects
 
 
 def test_the_same_status_in_other_words_is_the_same_model():
