@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, gammaln, xlog1py, xlogy
+from scipy.special import betaln, gammaln, log_ndtr, xlog1py, xlogy
 
 from hierbayes.errors import PriorError
 from hierbayes.spelling import meant
@@ -126,7 +126,7 @@ class Distribution:
     def logpdf(self, x: ArrayLike, **args: Any) -> Array:
         """Log density at `x` (for LKJ, matrices (..., q, q), for Dirichlet (..., q)), -inf outside; broadcasts."""
         x = np.asarray(x, dtype=float)
-        values = [np.array(list(args.values()))] if self.each else [args[name] for name in self.parameters]
+        values = self._values(args)
         if self.support in SEVERAL:
             return np.asarray(self.density(x, *values))[()]
         lower, upper = self.bounds(**args)
@@ -135,13 +135,17 @@ class Distribution:
             value = self.density(np.where(inside, x, np.nan), *values)
         return np.where(inside | np.isnan(x), value, -np.inf)[()]
 
+    def _values(self, args: Mapping[str, Any]) -> list[Any]:
+        """What the density and the draws are given: one that may be absent as None, where it is."""
+        return [np.array(list(args.values()))] if self.each else [args.get(name) for name in self.parameters]
+
     def sample(self, rng: Generator, size: Size = None, *, dimension: int = 0, **args: Any) -> Array:
         """Draws of shape `size`; LKJ and Dirichlet, and they alone, need ``dimension=q`` and add two axes or one."""
         if self.draw is None:
             raise PriorError(f"{self.name}() is improper, so it cannot be simulated; give a proper prior.")
         if (dimension > 0) != (self.support in SEVERAL):
             raise PriorError(f"{self.name}: dimension goes with LKJ and Dirichlet, and with them alone.")
-        given = [np.array(list(args.values()))] if self.each else [args[name] for name in self.parameters]
+        given = self._values(args)
         values = given + [dimension] * (dimension > 0)
         with np.errstate(divide="ignore", over="ignore"):  # a tiny alpha of InverseGamma: beyond any float
             return np.asarray(self.draw(rng, *values, size=size), dtype=float)[()]
@@ -154,6 +158,29 @@ def _normal(x: Array, mu: Any, sigma: Any) -> Any:
 def _student_t(x: Array, nu: Any, mu: Any, sigma: Any) -> Any:
     constant = -betaln(nu / 2, 0.5) - 0.5 * np.log(nu) - np.log(sigma)  # gammaln cancels for large nu
     return constant - (nu + 1) / 2 * np.log1p(((x - mu) / sigma) ** 2 / nu)
+
+
+def _truncated_normal(x: Array, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
+    """Density between the bounds, of which either may be absent: None."""
+    below, above = _standard_bounds(mu, sigma, lower, upper)
+    if below > 0:  # where tails keep their digits
+        below, above = -above, -below
+    log_below, log_above = log_ndtr(below), log_ndtr(above)
+    return _normal(x, mu, sigma) - log_above - np.log1p(-np.exp(log_below - log_above))
+
+
+def _draw_truncated_normal(rng: Generator, mu: Any, sigma: Any, lower: Any, upper: Any, size: Size) -> Array:
+    from scipy.stats import truncnorm
+
+    below, above = _standard_bounds(mu, sigma, lower, upper)
+    return np.asarray(truncnorm.rvs(below, above, mu, sigma, size=size, random_state=rng))
+
+
+def _standard_bounds(
+    mu: float, sigma: float, lower: float | None, upper: float | None
+) -> tuple[float, float]:
+    below, above = -math.inf if lower is None else lower, math.inf if upper is None else upper
+    return (below - mu) / sigma, (above - mu) / sigma
 
 
 def _lkj(x: Array, eta: Any) -> Any:
@@ -214,6 +241,8 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, lower, upper: 0.0 * x - np.log(upper - lower), Generator.uniform, None),
     Distribution("Normal", ("mu", "sigma"), ("location", "scale"), "real", 3, _normal, Generator.normal,
         lambda location, scale: {"mu": location, "sigma": scale}, ("gaussian",)),
+    Distribution("TruncatedNormal", ("mu", "sigma", "lower", "upper"), ("location", "scale", "lower", "upper"), "real",
+        19, _truncated_normal, _draw_truncated_normal, None, defaults={"lower": None, "upper": None}),
     Distribution("StudentT", ("nu", "mu", "sigma"), ("df", "location", "scale"), "real", 4, _student_t,
         lambda rng, nu, mu, sigma, size: mu + sigma * rng.standard_t(nu, size),
         lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student"),
@@ -280,7 +309,7 @@ JOINT = {
             ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale"),
             ("df", "scale", "df", "scale", "df", "shape", "switch"),
             "coefficients",
-            19,
+            20,
             _of_several,
             _of_several,
             None,
@@ -295,7 +324,7 @@ JOINT = {
             ("mean_R2", "prec_R2", "cons_D2", "autoscale"),
             ("share", "shape", "shape", "switch"),
             "coefficients",
-            20,
+            21,
             _of_several,
             _of_several,
             None,

@@ -551,13 +551,17 @@ def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) 
     """One variable a distribution, with an argument an element; several distributions make several variables."""
     import pytensor.tensor as pt
 
-    kinds = list(dict.fromkeys(prior.name for prior in priors))
+    kinds: dict[str, list[int]] = {}
+    for place, prior in enumerate(priors):
+        stated = [word for word, _ in prior.args if word in prior.distribution.defaults]  # what may be absent
+        kinds.setdefault("_".join([prior.name.lower(), *stated]), []).append(place)
     if len(kinds) == 1:
         return _vector(pm, priors, name, dims)
     vector = pt.zeros(len(priors))
-    for kind in kinds:
-        places = np.array([place for place, prior in enumerate(priors) if prior.name == kind])
-        vector = vector[places].set(_vector(pm, [priors[j] for j in places], f"{name}_{kind.lower()}", None))
+    for kind, places in kinds.items():
+        vector = vector[np.array(places)].set(
+            _vector(pm, [priors[j] for j in places], f"{name}_{kind}", None)
+        )
     return pm.Deterministic(name, vector, dims=dims) if dims else vector
 
 

@@ -847,3 +847,36 @@ def test_a_mean_outside_the_domain_has_density_zero():
     graph = hb.Model("positive ~ x", FRAME, family="gamma", link="identity").graph()
     point = graph.initial_point() | {"b_intercept": np.array(-3.0)}
     assert compile_quickly(graph, graph.logp(), "fast_compile")(**point) == -np.inf
+
+
+def test_coefficients_between_bounds_are_scipys():
+    """Bounds differ from one to the next, and so do the variables that they are drawn as."""
+    bounds = {"u": "lower=0", "v": "upper=1", "w": "lower=-1, upper=2"}
+    priors = {f"b[{name}]": f"TruncatedNormal(0.2, 1.5, {text})" for name, text in bounds.items()}
+    priors |= {"Intercept": "Normal(0, 1)", "sigma": "Fixed(1.5)"}
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({name: rng.normal(size=12) for name in "uvwy"})
+    model = hb.Model("y ~ u + v + w", frame, priors=priors, center=False)
+    assert "strategy 'nuts'" in repr(model)
+    graph, b = model.graph(), {"u": 0.4, "v": -0.7, "w": 1.1}
+    place = {"b_intercept": 0.3}
+    for name, text in bounds.items():
+        words = "_".join(["truncatednormal", *(part.split("=")[0].strip() for part in text.split(","))])
+        place[f"b_slopes_{words}"] = np.array([b[name]])
+    values = {}
+    for variable in graph.free_RVs:
+        transform, value = graph.rvs_to_transforms[variable], np.asarray(place[variable.name])
+        if transform is not None:
+            value = transform.forward(value, *variable.owner.inputs).eval()
+        values[graph.rvs_to_values[variable].name] = value
+    found = float(graph.compile_logp(jacobian=False, mode="FAST_COMPILE")(values))
+    ends = {"u": (0, np.inf), "v": (-np.inf, 1), "w": (-1, 2)}
+    wanted = (
+        stats.norm.logpdf(0.3)
+        + stats.norm.logpdf(
+            frame["y"], 0.3 + frame[list("uvw")].to_numpy() @ np.array(list(b.values())), 1.5
+        ).sum()
+    )
+    for name, (low, high) in ends.items():
+        wanted += stats.truncnorm.logpdf(b[name], (low - 0.2) / 1.5, (high - 0.2) / 1.5, 0.2, 1.5)
+    assert found == pytest.approx(wanted, rel=1e-8)

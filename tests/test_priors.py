@@ -34,6 +34,10 @@ UNIVARIATE = [
     (Prior("InverseGamma", 0.7, 0.2), st.invgamma(0.7, scale=0.2)),
     (Prior("LogNormal", 1, 0.5), st.lognorm(0.5, scale=math.e)),
     (Prior("Beta", 2, 3), st.beta(2, 3)),
+    (Prior("TruncatedNormal", 0.5, 2.5, lower=0), st.truncnorm(-0.2, np.inf, 0.5, 2.5)),
+    (Prior("TruncatedNormal", 1, 2, -2, 3), st.truncnorm(-1.5, 1, 1, 2)),
+    (Prior("TruncatedNormal", sigma=2, upper=-1), st.truncnorm(-np.inf, -0.5, 0, 2)),
+    (Prior("TruncatedNormal", 0, 1, lower=6), st.truncnorm(6, np.inf)),
 ]
 GRID = np.r_[-40, np.linspace(-5, 9, 113), 1e-300, 40, np.nan]
 
@@ -86,7 +90,7 @@ def test_logpdf_far_out(prior: Prior) -> None:
     assert np.all(prior.logpdf([-np.inf, np.inf]) == -np.inf)
     if prior.support == "unit":
         assert np.all(prior.logpdf(x) == -np.inf)
-    elif prior.name != "Uniform":
+    elif "upper" not in dict(prior.args):
         assert np.all(np.isfinite(prior.logpdf(x)))
         assert np.all(np.diff(prior.logpdf(x)) < 0)
     if prior.support == "positive":
@@ -271,6 +275,9 @@ def test_arguments_are_pymcs(record) -> None:
     positional = [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     if record.name == "StudentT":
         positional.append("sigma")  # keyword-only in PyMC
+    if record.name == "TruncatedNormal":
+        assert set(record.parameters) <= set(theirs)  # PyMC has a precision between them
+        return
     assert tuple(positional[: len(record.parameters)]) == record.parameters
 
 
@@ -532,8 +539,8 @@ def test_support(prior: str, support: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, record in DISTRIBUTIONS.items() if record.parameters])
 def test_bare_names(name: str) -> None:
-    if name in ("Uniform", "Fixed"):
-        with pytest.raises(PriorError, match=r"(lower|value) is missing"):
+    if name in ("Uniform", "Fixed", "TruncatedNormal"):
+        with pytest.raises(PriorError, match=r"(lower|value|sigma) is missing"):
             Prior(name)
         return
     prior = Prior(name)
@@ -608,6 +615,12 @@ def priors(draw: some.DrawFn) -> Prior:
     if record.name == "Uniform":
         lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
         return Prior("Uniform", lower, upper)
+    if record.name == "TruncatedNormal":
+        lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
+        bounds = draw(
+            some.sampled_from([{}, {"lower": lower}, {"upper": upper}, {"lower": lower, "upper": upper}])
+        )
+        return Prior("TruncatedNormal", draw(finite), draw(positive), **bounds)
     return Prior(record.name, *(draw(finite if role == "location" else positive) for role in record.roles))
 
 
