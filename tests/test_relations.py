@@ -11,6 +11,7 @@ from hierbayes.criticism.sensitivity import log_effects
 from hierbayes.engine.collapsed import to_problem
 from hierbayes.engine.gaussian.collapsed import arrange, density_of, route_of
 from hierbayes.engine.gaussian.moments import moments
+from hierbayes.engine.gaussian.rotation import can_rotate, rotate
 from hierbayes.formula import parse
 from hierbayes.simulation import sample_prior
 from tests.families.fits import assert_kernel_is_the_graph
@@ -81,6 +82,52 @@ def test_collapsed_density_is_that_of_the_dense_normal():
         found.append(evaluate(theta)[0])
         expected.append(normal + prior)
     np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+@pytest.mark.parametrize("each", [1, 2, 6])
+def test_rotated_rows_have_the_density_of_the_dense_normal(each):
+    """And the effects that they leave, turned back, the dense conditional's mean."""
+    data = rows_of(MATRIX, 9, each).assign(known=lambda d: 0.1 * np.arange(len(d)))
+    model = hb.Model("y ~ x + offset(known) + (1 | gr(g, cov=A))", data, data2={"A": MATRIX})
+    problem = to_problem(model.spec, model.design)
+    assert can_rotate(problem)
+    rotated = rotate(problem)
+    evaluate = density_of(
+        arrange(rotated.problem, moments(rotated.problem), route_of(rotated.problem))
+    ).evaluator()
+    X = problem.X
+    sds = problem.prior_precision**-0.5
+    related = MATRIX.loc[data["g"], data["g"]].to_numpy()
+    (factor,) = model.spec.layout.main.factors
+    (sd_prior,) = model.spec.sd_priors("mu", factor)
+    rates = [dict(p.args)["lam"] for p in (model.spec.prior("sigma", parameter="sigma"), sd_prior)]
+    y = (data["y"] - data["known"]).to_numpy()
+    for theta in np.random.default_rng(2).normal(scale=0.4, size=(4, 2)):
+        sigma, sd = np.exp(theta)
+        covariance = related * sd**2 + sigma**2 * np.eye(len(data))
+        normal = stats.multivariate_normal(X @ problem.prior_mean, covariance + (X * sds**2) @ X.T).logpdf(y)
+        prior = stats.expon.logpdf([sigma, sd], scale=1 / np.array(rates)).sum() + theta.sum()
+        np.testing.assert_allclose(evaluate(theta)[0], normal + prior, rtol=1e-8)
+        # w's conditional mean, of rotated rows one by one, turned back into that of the levels' effects
+        z, e = (
+            rotated.problem.factors[0].Z[:, 0],
+            rotated.problem.y - rotated.problem.X @ ([1.0, 0.5] - rotated.fitted),
+        )
+        w = sd**2 * z[:9] * e[:9] / (sd**2 * z[:9] ** 2 + sigma**2)
+        found = factor.root @ (w @ rotated.back)
+        across = MATRIX.loc[MATRIX.index[:9], data["g"]].to_numpy()
+        expected = sd**2 * across @ np.linalg.solve(covariance, y - X @ [1.0, 0.5])
+        np.testing.assert_allclose(found, expected, rtol=1e-8)
+
+
+def test_only_related_levels_alone_are_rotated():
+    for formula in (
+        "y ~ x + (x || gr(g, cov=A))",
+        "y ~ x + (1 | gr(g, cov=A)) + (1 | x)",
+        "y | weights(n) ~ (1 | gr(g, cov=A))",
+    ):
+        model = model_of(formula)
+        assert not can_rotate(to_problem(model.spec, model.design))
 
 
 def test_effects_have_the_density_of_the_known_covariance():

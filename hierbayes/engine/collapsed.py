@@ -27,6 +27,7 @@ from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParamet
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
     from hierbayes.engine.gaussian.moments import Moments
+    from hierbayes.engine.gaussian.rotation import Rotated
 
 SD_PRIORS = {  # our distributions → the kernels' densities of a standard deviation
     "Exponential": "EXPONENTIAL",
@@ -97,11 +98,11 @@ class Collapsed:
 
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
-        route = route_for(spec, design)
+        problem, route, rotated = _asked(spec, design, rows)
         _load_kernels(settings, route)
         ready = time.perf_counter()
         drawn = sample(
-            to_problem(spec, rows),
+            problem,
             m=summed,
             draws=settings.draws,
             tune=settings.tune,
@@ -112,6 +113,7 @@ class Collapsed:
             target_accept=settings.target_accept,
             route=route,
         )
+        drawn = drawn if rotated is None else rotated.unrotated(drawn)
         attributes = {
             "strategy": self.name,
             "sampler": "nutpie",
@@ -128,10 +130,9 @@ class Collapsed:
 
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
-        route = route_for(spec, design)
+        problem, route, rotated = _asked(spec, design, rows)
         _load_kernels(settings, route)
         ready, threads = time.perf_counter(), settings.threads
-        problem = to_problem(spec, rows)
         model, m = prepare(problem, summed, route)
         positions, log_ratio = draw_normal(
             density_of(model), np.zeros(model.dim), settings.draws, settings.seed, threads
@@ -139,6 +140,7 @@ class Collapsed:
         statistics = {"log_ratio": log_ratio + log_volume(model)}  # NUTS has no use for that constant
         points = unframe(model, positions)
         drawn = complete(problem, model, m.reference, points, statistics, settings.seed, threads)
+        drawn = drawn if rotated is None else rotated.unrotated(drawn)
         attributes = {
             "strategy": self.name,
             "compile_seconds": ready - start,
@@ -152,6 +154,21 @@ def _rows(spec: ModelSpec, design: Design | Streamed) -> tuple[Design, "Moments 
     if isinstance(design, Streamed):
         return design.no_rows, design.inner_moments(spec.layout)
     return design, None
+
+
+def _asked(
+    spec: ModelSpec, design: Design | Streamed, rows: Design
+) -> tuple[GaussianProblem, Route, "Rotated | None"]:
+    """The problem and its route: that of rotated rows, and the way back, where related levels are all there is."""
+    problem = to_problem(spec, rows)
+    if isinstance(design, Design) and any(f.relations is not None for f in spec.layout.main.factors):
+        from hierbayes.engine.gaussian.collapsed import route_of
+        from hierbayes.engine.gaussian.rotation import can_rotate, rotate
+
+        if can_rotate(problem):
+            rotated = rotate(problem)
+            return rotated.problem, route_of(rotated.problem), rotated
+    return problem, route_for(spec, design), None
 
 
 def has_one_sigma(spec: ModelSpec) -> bool:
