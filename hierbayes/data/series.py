@@ -101,7 +101,7 @@ def _times(term: Residuals, frame: pd.DataFrame) -> Array:
     if bad.any() and term.kind == "cosy":  # whose times only tell rows apart
         return factorize(frame[term.time])[1].astype(np.float64)
     if bad.any():
-        value = frame[term.time].iloc[int(np.flatnonzero(bad)[0])]
+        value = frame[term.time].astype(object).iloc[int(np.flatnonzero(bad)[0])]
         raise DataError(
             f"the times {term.time!r} of {term} are whole numbers, and {value!r} is none; number them, or leave time= "
             "out for the order of the rows"
