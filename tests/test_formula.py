@@ -362,7 +362,7 @@ BAD = [
     ("y ~ ar(t, p=‸2)", "one autoregressive term"),
     ("y ~ ar(t) + ‸cosy(gr=g)", "says already how residuals are correlated"),
     ("y ~ ‸me(x, z)", "not supported"),
-    ("y ~ ‸gr(x)", "not supported"),
+    ("y ~ ‸gr(x)", "right of a bar"),
     ("y ~ ‸as.factor(x)", r"write factor\(x\)"),
     ("y ~ ‸binary(f)", r'I\(x == "level"\)'),
     ("y ~ ‸trials(n) + x", "belongs to the response"),
