@@ -250,7 +250,7 @@ def solve(sigma: float, prior: Floats, H: Floats, squares: Floats, vectors: Floa
     p = prior.shape[1]
     is2 = 1.0 / (sigma * sigma)
     S, mode, right = squares[A], vectors[0], vectors[1]
-    square: float = is2 * H[p, p]
+    square = float(is2 * H[p, p])
     for i in range(p):
         for j in range(i + 1):
             S[i, j] = is2 * H[i, j]
