@@ -28,6 +28,8 @@ SHIPPED = (
     "gaussian.nestdraws.draw_nested_conditional",
     "gaussian.kernels.log_density",
     "gaussian.conditional.draw_conditional",
+    "gaussian.serial.serial_log_density",
+    "gaussian.serial.draw_serial_conditional",
     "gaussian.crossed.crossed_log_density",
     "gaussian.crossed.draw_crossed_conditional",
     "core.loops.add_gram",
@@ -59,9 +61,9 @@ def use_all() -> None:
 
     import hierbayes as hb
     from hierbayes.answers.pareto import fit_pareto
-    from hierbayes.engine.collapsed import CHAIN, CROSSED, DENSE, use_kernels
+    from hierbayes.engine.collapsed import CHAIN, CROSSED, DENSE, SERIAL, use_kernels
 
-    for route in (CHAIN, DENSE, CROSSED):
+    for route in (CHAIN, DENSE, CROSSED, SERIAL):
         use_kernels(route)
     fit_pareto(np.linspace(1.0, 2.0, 40)[None])
     counts = "incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"

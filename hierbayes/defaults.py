@@ -276,7 +276,9 @@ def _own_target(own: Parameter, spread: float) -> Target:
     assert own.prior is not None, "a parameter that needs no formula has a default prior"
     scale = WIDTH if own.kind.vector else float(own.typical(spread))
     default = own.prior(spread) if np.isfinite(scale) else None
-    return Target(name, "", "", name, (name,), 0.0, scale, default, own.kind.support, own.size)
+    limits = own.kind.domains.get("identity", (-np.inf, np.inf))
+    support, size = own.kind.support, own.size
+    return Target(name, "", "", name, (name,), 0.0, scale, default, support, size, limits)
 
 
 def _normal(location: float, width: float) -> Prior | None:

@@ -19,6 +19,7 @@ import numpy as np
 from hierbayes.compiling import deferred, row_function
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.special import exp_lane, log1p_lane, log_ndtr
+from hierbayes.structures.record import BOUNDED, INSIDE
 
 TINY = float(np.finfo(float).tiny)
 FARTHEST = 1e300  # of log odds, which stay finite: 0 times them must be 0
@@ -328,7 +329,7 @@ class Kind:
     ----------
     name : str
     support : str
-        Which priors its values may have: ``"real"``, ``"positive"``, ``"unit"`` or ``"ordered"``.
+        Which priors its values may have: ``"real"``, ``"positive"``, ``"unit"``, ``"ordered"`` or ``"bounded"``.
     codes : mapping of str to int
         Its links, the canonical one first, and their numbers in compiled code.
     inner : mapping of str to callable
@@ -466,6 +467,19 @@ POWER = Kind(
     lambda free: 1 + NUMPY_MATH.sigmoid(free),
     lambda power: np.log(np.maximum(power - 1, TINY)) + np.log(np.maximum(2 - power, TINY)),
     domains={"identity": (1.0, 2.0)},
+)
+# a number from −1 to 1
+CORRELATION = Kind(
+    "correlation",
+    BOUNDED,
+    {"identity": 0},
+    {"identity": lambda eta, m: eta},
+    ParameterValues,
+    "number_row",
+    lambda cor: np.arctanh(np.clip(cor, -INSIDE, INSIDE)),
+    np.tanh,
+    lambda cor: np.log1p(-np.square(np.clip(cor, -INSIDE, INSIDE))),
+    domains={"identity": (-1.0, 1.0)},
 )
 
 

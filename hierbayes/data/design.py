@@ -27,6 +27,7 @@ from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
+from hierbayes.data.series import SeriesRows
 from hierbayes.data.stated import Stated, Unstated
 from hierbayes.data.tables import read_columns
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
@@ -220,6 +221,7 @@ class Layout:
             trials=addition_values(self.response.trials, data, "trials"),
             weights=addition_values(self.response.weights, data, "weights"),
             sets=None if self.response.sets is None else self.response.sets.codes(data),
+            series=None if self.response.series is None else self.response.series.rows(data),
         )
 
     def columns_for(
@@ -493,7 +495,8 @@ class BoundPredictor:
 class Design:
     """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
 
-    A response of several columns is (n, m).
+    A response of several columns is (n, m). Rows with a response whose residuals are correlated have the series and the
+    time of each.
     """
 
     predictors: Mapping[str, BoundPredictor]
@@ -502,6 +505,7 @@ class Design:
     trials: Array | None
     weights: Array | None
     sets: Codes | None = None
+    series: SeriesRows | None = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -521,7 +525,8 @@ class Design:
         predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
-        return Design(predictors, self.index[part], y, trials, weights, sets)
+        series = None if self.series is None else SeriesRows(*(each[part] for each in self.series))
+        return Design(predictors, self.index[part], y, trials, weights, sets, series)
 
 
 def prefix_of(parameter: str, mark: str) -> str:

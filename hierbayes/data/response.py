@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.encoding import Encoding, describe_rows, learn_number
 from hierbayes.data.levels import factorize
+from hierbayes.data.series import Series, learn_series
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.formula import Formula, Response, names_in, quote
@@ -79,6 +80,8 @@ class ResponseLayout:
         but for links to a scale of their own, where they are those of the middle and 1.
     sets : ThresholdSets or None
         Whose rows have thresholds of their own; None where all share them.
+    series : Series or None
+        Within which residuals are correlated; None where they are independent.
     """
 
     name: str
@@ -94,6 +97,7 @@ class ResponseLayout:
     shares: Array = field(default_factory=lambda: np.empty(0))
     absent: bool = False
     sets: ThresholdSets | None = None
+    series: Series | None = None
 
     def measure(self, name: str) -> float:
         """Its `spread`, or the `least` of it."""
@@ -134,6 +138,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         spread=1.0,
         absent=absent,
         sets=_learn_sets(response.thresholds.group, frame) if response.thresholds.group else None,
+        series=learn_series(formula.residuals, frame) if formula.residuals else None,
     )
     if absent:
         location, scale = family.typical_location_and_scale(link)

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN
 from hierbayes.data.response import categories_of, learn_response, response_values
-from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.families.bounds import WORDS, with_bounds
 from hierbayes.families.known import with_rate, with_se
-from hierbayes.formula import Formula
+from hierbayes.families.serial import with_series
+from hierbayes.formula import Formula, caret
 
 type Formulas = dict[str, Formula]
 
@@ -54,7 +55,31 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
     _check_names(settled, family)
     if family.known and all(p.name in settled for p in family.known):
         return settled, family
-    return _with_known(settled, frame, family)
+    settled, family = _with_known(settled, frame, family)
+    return settled, _with_series(settled, family)
+
+
+def _with_series(formulas: Formulas, family: Family) -> Family:
+    """The family with the correlation of residuals within series, where the response's formula has one."""
+    first = formulas[MEAN]
+    term = first.residuals
+    if term is None or family.variant == term.kind:
+        return family
+    reason = ""
+    if not family.normal or family.log_response:
+        reason = f"residuals of family {family.name!r} cannot be correlated; those of 'gaussian' can"
+    elif len(formulas) > 1:
+        reason = "it goes with one sigma for all rows; leave se(…) or the formula of sigma out"
+    elif first.groups:
+        reason = (
+            "it goes with no group effects; those of a level may be correlated in time beside others: "
+            f"{first.groups[0]} + ar1(0 + time | {':'.join(first.groups[0].factor)})"
+        )
+    elif first.response is not None and "weights" in dict(first.response.additions):
+        reason = "it goes with no weights(…); leave them out"
+    if reason:
+        raise FormulaError(caret(first.text, term.position, reason))
+    return with_series(family, term)
 
 
 def _with_known(formulas: Formulas, frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:

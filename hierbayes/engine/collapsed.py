@@ -11,6 +11,7 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, BoundFactor, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
+from hierbayes.data.series import STRUCTURE_OF
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row
 from hierbayes.engine.draws import to_tree
@@ -44,6 +45,7 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
+SHAPES |= dict.fromkeys(STRUCTURE_OF, BOUNDED)
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -74,7 +76,8 @@ class Collapsed:
             return "each row has a standard error beside sigma"
         if any(parameter.known in WORDS for parameter in spec.family.known):
             return "the response is censored or truncated"
-        if not spec.is_normal:
+        series = spec.layout.response.series
+        if not (spec.is_normal or series):
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
             )
@@ -83,6 +86,8 @@ class Collapsed:
         several = next((factor for factor in spec.layout.main.factors if factor.members is not None), None)
         if several is not None:
             return f"each row has several levels of {several.name}"
+        if series and spec.layout.main.curves:
+            return "there are smooths beside correlated residuals"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -99,7 +104,7 @@ class Collapsed:
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
         problem, route, rotated = _asked(spec, design, rows)
-        _load_kernels(settings, route)
+        _load_kernels(settings, spec, route)
         ready = time.perf_counter()
         drawn = sample(
             problem,
@@ -131,7 +136,7 @@ class Collapsed:
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
         problem, route, rotated = _asked(spec, design, rows)
-        _load_kernels(settings, route)
+        _load_kernels(settings, spec, route)
         ready, threads = time.perf_counter(), settings.threads
         model, m = prepare(problem, summed, route)
         positions, log_ratio = draw_normal(
@@ -194,42 +199,50 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     for factor, sd, cor, shapes, r in parts:
         own = level_draws(factor, sd, cor, r)
         arrays |= spec.factor_arrays(MEAN, factor, *own[:2], own_shapes(factor, shapes), own[2])
+    if spec.layout.response.series:
+        arrays[spec.layout.response.series.term.kind] = drawn.series[..., 0]
     return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.shapes, drawn.r)
 
 
 CROSSED, CHAIN, DENSE = Route(0, (1,), 1, 0.0), Route(0, (), 1, inf, chained=0.0), Route(0, (), 1, 0.0)
+SERIAL = None  # residuals correlated within series know one way
 
 
-def _load_kernels(settings: Settings, route: Route) -> None:
+def _load_kernels(settings: Settings, spec: ModelSpec, route: Route) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
-    kinds = [CROSSED] if route.sampled else []
+    kinds: list[Route | None] = [CROSSED] if route.sampled else []
     if route.chained < inf:
         kinds.append(CHAIN)
     if (
         not route.sampled and route.seconds < route.chained
     ):  # levels may yet turn out too different to be merged
         kinds.append(DENSE)
+    if spec.layout.response.series:
+        kinds = [SERIAL]
     with notify_if_slow(settings, "Compiling the kernels, once on this machine …"):
         for kind in kinds:
             use_kernels(kind)
 
 
-def use_kernels(route: Route) -> None:
-    """Call every kernel of a route, `CROSSED`, `CHAIN` or `DENSE`, with a tiny model."""
+def use_kernels(route: Route | None) -> None:
+    """Call every kernel of a route, `CROSSED`, `CHAIN`, `DENSE` or `SERIAL`, with a tiny model."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
     y, x, rows = np.arange(8.0), np.ones((8, 1)), np.arange(8)
     factors = [Factor(codes, x, 4, ((0,),), prior[None], (1.0,)) for codes in (rows // 2, rows % 4)]
+    known = np.array([[PriorCode.FIXED, 1.0, 0.0, 0.0]])
+    times = Block("homdiag", (0, 1), (0, 0), np.zeros((0, 8)))
     tiny = GaussianProblem(
         y,
         x,
-        factors[: 1 + len(route.sampled)],
+        factors[: 1 + len(route.sampled)] if route else (),
         np.zeros(1),
         np.ones(1),
         prior,
         centre=np.zeros(1),
         intercept=0,
+        series=None if route else Factor(rows // 2, np.eye(2)[rows % 2], 4, (), known, structured=(times,)),
     )
     model, moments = prepare(tiny, route=route)
     complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
@@ -302,6 +315,28 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
         centre=np.zeros(X.shape[1]),
         offset=offset,
         weights=weights,
+        series=_series(spec, design),
+    )
+
+
+def _series(spec: ModelSpec, design: Design) -> Factor | None:
+    """The series as a factor, whose effects would be the residuals over sigma."""
+    series = spec.layout.response.series
+    if series is None:
+        return None
+    assert design.series is not None, "rows with a response have theirs"
+    q, kind = len(series.times), series.term.kind
+    (parameter,) = series.structure.parameters
+    row = shape_row(parameter, q, series.times, spec.prior(kind, parameter=kind))
+    constants = constant_rows(series.structure.constants(series.times))
+    return Factor(
+        codes=design.series.codes,
+        Z=np.eye(q)[design.series.places],
+        n_levels=int(design.series.codes.max()) + 1,
+        sd_priors=sd_row(Prior("Fixed", value=1.0))[None],
+        structured=(
+            Block(series.structure.name, tuple(range(q)), (0,) * q, np.concatenate([row, constants])),
+        ),
     )
 
 

@@ -63,7 +63,7 @@ class Whitened:
         if isinstance(design, Streamed):
             return f"its rows stay in {design.source.words}"
         if spec.family.row is None:
-            return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
+            return f"family {spec.family.name!r} has no row function"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found

@@ -10,6 +10,7 @@ from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
+from hierbayes.formula.residuals import RESIDUALS, Residuals, read_residuals
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -160,6 +161,8 @@ class Formula:
         Arguments of ``offset()``, arithmetic inside ``I()``: ``("log(e)",)``.
     specific : str
         Terms in ``cs()``, whose effects differ by the threshold, the intercept explicit: ``"1 + x"``; "" for none.
+    residuals : Residuals or None
+        How residuals are correlated within a series; None where they are independent.
     text : str
         The source text.
     columns : tuple of (str, int)
@@ -171,6 +174,7 @@ class Formula:
     groups: tuple[GroupTerm, ...]
     offsets: tuple[str, ...]
     specific: str = ""
+    residuals: Residuals | None = None
     text: str = field(default="", compare=False)
     columns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
@@ -214,7 +218,8 @@ class Formula:
         """Canonical text."""
         offsets = [f"offset({argument})" for argument in self.offsets]
         specific = [f"cs({_implicit(self.specific)})"] if self.specific else []
-        right = " + ".join([_implicit(self.common), *specific, *offsets, *map(str, self.groups)])
+        residuals = [str(self.residuals)] if self.residuals else []
+        right = " + ".join([_implicit(self.common), *specific, *offsets, *map(str, self.groups), *residuals])
         return f"{self.response} ~ {right}" if self.response else f"~ {right}"
 
 
@@ -312,14 +317,16 @@ def _formula(text: str, has_response: bool) -> Formula:
         start = len(text) - len(text.lstrip())
         raise ReadError(start, "the formula of a parameter has no response; begin it with `~`")
     response = _read_response(left) if left else None
-    common, groups, offsets, specific = _read_predictors(right)
+    common, groups, offsets, specific, residuals = _read_predictors(right)
+    if residuals and not has_response:
+        raise ReadError(residuals.position, "correlated residuals stand in the formula of the response")
     names = [part for side in (left, right) if side for part in walk(side) if isinstance(part, Name)]
     matrices = matrix_places(right)
     columns: dict[str, int] = {}
     for part in sorted(names, key=lambda part: part.position):
         if part.position not in matrices:
             columns.setdefault(part.name, part.position)
-    return Formula(response, common, groups, offsets, specific, text, tuple(columns.items()))
+    return Formula(response, common, groups, offsets, specific, residuals, text, tuple(columns.items()))
 
 
 # -- left side ----------------------------------------------------------------------------------------------
@@ -447,14 +454,17 @@ def _read_thresholds(call: Call) -> Thresholds:
 # -- right side ---------------------------------------------------------------------------------------------
 
 
-def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str, ...], str]:
-    """The population-level part, the group terms, the offsets and the category-specific part of the right side."""
+def _read_predictors(
+    node: Node,
+) -> tuple[str, tuple[GroupTerm, ...], tuple[str, ...], str, Residuals | None]:
+    """The population-level part, the group terms, the offsets, the category-specific part, correlated residuals."""
     common, specific = Terms(), Terms()
     groups: dict[Any, GroupTerm] = {}
     offsets: list[str] = []
+    residuals: Residuals | None = None
     for sign, item in summands(node):
         match item:
-            case Group() | Call("offset" | "cs") if sign < 0:
+            case Group() | Call("offset" | "cs" | "ar" | "cosy") if sign < 0:
                 raise ReadError(
                     item.position, "this cannot be subtracted; leave it out of the formula instead"
                 )
@@ -477,9 +487,19 @@ def _read_predictors(node: Node) -> tuple[str, tuple[GroupTerm, ...], tuple[str,
                 raise ReadError(
                     item.position, "cs() takes one argument, terms whose effects differ: cs(x + z)"
                 )
+            case Call(function) if function in RESIDUALS:
+                if residuals:
+                    raise ReadError(item.position, f"{residuals} says already how residuals are correlated")
+                residuals = read_residuals(item)
             case _:
                 common.put(sign, item)
-    return common.text, tuple(groups.values()), tuple(offsets), specific.text if specific.present else ""
+    return (
+        common.text,
+        tuple(groups.values()),
+        tuple(offsets),
+        specific.text if specific.present else "",
+        residuals,
+    )
 
 
 def _read_specific(node: Node, terms: Terms) -> None:

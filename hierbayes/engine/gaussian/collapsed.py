@@ -24,6 +24,7 @@ from hierbayes.engine.gaussian.packing import Packed, pack
 from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
 from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
+from hierbayes.engine.gaussian.serial import Serial, draw_serial, serial_log_density, serialise
 
 TUNE, TUNE_SAMPLED = (
     500,
@@ -50,6 +51,7 @@ class Draws:
     shapes: tuple[Floats, ...]
     cor: tuple[Floats, ...]
     r: tuple[Floats, ...]
+    series: Floats  # (chain, draw, P): parameters and constants of the residuals' structure
     theta: Floats  # (chain, draw, n_theta)
     statistics: dict[str, np.ndarray]
 
@@ -63,7 +65,7 @@ def route_of(problem: GaussianProblem) -> Route:
 
 def prepare(
     problem: GaussianProblem, m: Moments | None = None, route: Route | None = None
-) -> tuple[Packed | Nested | Crossed, Moments]:
+) -> tuple[Packed | Nested | Crossed | Serial, Moments]:
     """Return a problem ready for evaluation, standardised: in coordinates in which the posterior is about N(0, I).
 
     Parameters
@@ -82,8 +84,10 @@ def prepare(
     return standardise(model, model.constants.scales, lambda model: density_of(model).evaluator(), mode), m
 
 
-def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed:
+def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed | Serial:
     """Return a problem's moments as the arrays of its route, in theta's own coordinates."""
+    if problem.series is not None:
+        return serialise(problem, m)
     if route.sampled:
         return cross(problem, m, route.primary, route.sampled)
     if route.chained < inf and seconds_of(problem, m) <= route.seconds:
@@ -91,12 +95,12 @@ def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nest
     return pack(problem, m, route.primary)
 
 
-def density_of(model: Packed | Nested | Crossed) -> Density:
+def density_of(model: Packed | Nested | Crossed | Serial) -> Density:
     """Return the log density of a model's coordinates."""
     if isinstance(model, Crossed):
         return crossed_density(model)
-    kernel = nested_log_density if isinstance(model, Nested) else log_density
-    return Density(kernel, model.dim, model.constants, model.memory)
+    kernels: dict[type, Any] = {Nested: nested_log_density, Serial: serial_log_density, Packed: log_density}
+    return Density(kernels[type(model)], model.dim, model.constants, model.memory)
 
 
 def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
@@ -179,7 +183,7 @@ def sample(
     return complete(problem, model, m.reference, points, found.statistics, seed, cores or available, effects)
 
 
-def unframe(model: Packed | Nested | Crossed, positions: Floats) -> Floats:
+def unframe(model: Packed | Nested | Crossed | Serial, positions: Floats) -> Floats:
     """Return positions (…, dim) with theta itself in place of its coordinates."""
     packed = model.packed if isinstance(model, Crossed) else model
     n, constants = packed.n_theta, packed.constants
@@ -187,7 +191,7 @@ def unframe(model: Packed | Nested | Crossed, positions: Floats) -> Floats:
     return np.concatenate([theta, positions[..., n:]], axis=-1)
 
 
-def log_volume(model: Packed | Nested | Crossed) -> float:
+def log_volume(model: Packed | Nested | Crossed | Serial) -> float:
     """Return the logarithm of the volume in theta of a unit of its coordinates' volume."""
     packed = model.packed if isinstance(model, Crossed) else model
     return float(np.log(np.diagonal(packed.constants.scale_tril)).sum())
@@ -195,7 +199,7 @@ def log_volume(model: Packed | Nested | Crossed) -> float:
 
 def complete(
     problem: GaussianProblem,
-    model: Packed | Nested | Crossed,
+    model: Packed | Nested | Crossed | Serial,
     about: Reference,
     points: Floats,
     statistics: dict[str, np.ndarray],
@@ -212,6 +216,8 @@ def complete(
         drawn = draw_crossed(model, flat, (seed, 1), threads, keep)
     elif isinstance(model, Nested):
         drawn = draw_nested(model, flat, (seed, 1), threads, keep)
+    elif isinstance(model, Serial):
+        drawn = draw_serial(model, flat, (seed, 1), threads, keep)
     else:
         drawn = draw_coefficients(model, flat, (seed, 1), threads, keep)
     values = drawn.values.reshape(*shape, -1)
@@ -222,7 +228,8 @@ def complete(
         b[..., problem.intercept] -= b @ problem.centre
     sds, shapes, cors, rs = [], [], [], []
     at, first = p, 1
-    start = first + sum(len(f.sd_priors) for f in problem.factors)
+    series = (problem.series,) if problem.series else ()
+    start = first + sum(len(f.sd_priors) for f in (*problem.factors, *series))
     for k, f in enumerate(problem.factors):
         sds.append(scale[..., first + f.scale_of])
         count = sum(len(block.shapes) for block in blocks_of(f))
@@ -238,6 +245,7 @@ def complete(
         tuple(shapes),
         tuple(cors),
         tuple(rs),
+        scale[..., start:],
         points[..., : problem.n_theta],
         statistics,
     )

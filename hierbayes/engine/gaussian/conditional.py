@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,10 +28,21 @@ from hierbayes.engine.gaussian.elimination import (
     solve_dense,
 )
 from hierbayes.engine.gaussian.kernels import gain, level_mode, level_residual, set_effect
-from hierbayes.engine.gaussian.nested import Nested
 from hierbayes.engine.gaussian.packing import Packed
 
 BATCH = 2_000_000  # numbers drawn together
+
+
+class Arranged(Protocol):
+    """A model whose coefficients are all integrated out."""
+
+    @property
+    def constants(self) -> Any:
+        """What an evaluation reads."""
+
+    @property
+    def n_coefficients(self) -> int:
+        """How many coefficients there are."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ def draw_coefficients(
 
 
 def in_batches(
-    packed: Packed | Nested,
+    packed: Arranged,
     draws: int,
     draw_batch: Callable[[slice, Floats, Floats, Floats], None],
     seed: Sequence[int] | int,

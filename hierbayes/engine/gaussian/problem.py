@@ -31,6 +31,10 @@ class GaussianProblem:
         Column of ones that takes up the centring; needed when ``centre`` is not zero.
     offset, weights : arrays, shape (n,), optional
         A weight multiplies its row's log density: 2 is the row twice.
+    series : Factor, optional
+        Where residuals are correlated within the levels of a factor: an effect for each time, its column of Z the
+        rows of that time, and of standard deviation 1; their correlations are the residuals'. There are no factors
+        and no weights then.
 
     Examples
     --------
@@ -52,6 +56,7 @@ class GaussianProblem:
     intercept: int | None = None
     offset: Floats | None = None
     weights: Floats | None = None
+    series: Factor | None = None
 
     def __post_init__(self) -> None:
         X = np.asarray(self.X, dtype=np.float64)
@@ -88,13 +93,15 @@ class GaussianProblem:
     @property
     def n_theta(self) -> int:
         """Number of unconstrained hyperparameters."""
-        return count_free(self.sigma_prior[None]) + sum(f.n_scales + f.n_correlations for f in self.factors)
+        factors = (*self.factors, *([self.series] if self.series else []))
+        return count_free(self.sigma_prior[None]) + sum(f.n_scales + f.n_correlations for f in factors)
 
     def rows(self, selection: slice | Ints) -> "GaussianProblem":
         """Return the same model on some of the rows."""
         factors = tuple(f.rows(selection) for f in self.factors)
         return replace(
             self,
+            series=self.series.rows(selection) if self.series else None,
             y=self.y[selection],
             X=self.X[selection],
             factors=factors,
