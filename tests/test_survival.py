@@ -122,6 +122,23 @@ def test_pictures_of_censored_responses(weibull):
         weibull.plot_ppc()
 
 
+def test_points_of_censored_responses_say_to_which_side_they_are(weibull):
+    seen = int((KIDNEY["status"] == 1).sum())
+    ax = weibull.plot_conditional_effects("age")
+    drawn = {line.get_label(): line for line in ax.lines}
+    assert len(drawn["data"].get_xdata()) == seen
+    censored = drawn["data: more than this"]
+    assert sorted(censored.get_ydata()) == sorted(KIDNEY.loc[KIDNEY["status"] == 0, "time"])
+    assert censored.get_marker() == "^"
+    axes = weibull.plot_groups("patient", "age", levels=["1", "2"])
+    for panel, patient in zip(axes, ("1", "2"), strict=True):
+        own = KIDNEY[KIDNEY["patient"].astype(str) == patient]
+        lines = {line.get_label(): line for line in panel.lines}
+        assert len(lines["data"].get_xdata()) == (own["status"] == 1).sum()
+        assert len(lines["data: more than this"].get_xdata()) == (own["status"] == 0).sum()
+    plt.close("all")
+
+
 def test_survival_of_what_is_left_censored_or_truncated_is_refused():
     rows = KIDNEY.assign(how=np.where(KIDNEY["time"] < 20, "left", "none"))
     for response in ("time | cens(how)", "time | trunc(lb=1)"):

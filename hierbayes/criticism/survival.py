@@ -115,10 +115,9 @@ def survival_beside(
 
 def only_right(spec: ModelSpec, design: Design) -> bool:
     """Whether all that is known of responses is that they are equal to, or more than, a number."""
-    stated = {parameter.known for parameter in spec.family.known}
-    if stated & {"lb", "ub"}:
+    if {parameter.known for parameter in spec.family.known} & {"lb", "ub"}:
         return False
-    return "cens" not in stated or bool(np.isin(_status(design), (NONE, RIGHT)).all())
+    return bool(np.isin(censoring(design), (NONE, RIGHT)).all())
 
 
 def _right(spec: ModelSpec, design: Design) -> NDArray[np.bool_]:
@@ -129,10 +128,11 @@ def _right(spec: ModelSpec, design: Design) -> NDArray[np.bool_]:
             "are truncated, or censored on the left or between two ends; residuals() and plot_residuals() know what "
             "is known of them"
         )
-    if "cens" not in {parameter.known for parameter in spec.family.known}:
-        return np.zeros(len(design), np.bool_)
-    return _status(design) == RIGHT
+    return censoring(design) == RIGHT
 
 
-def _status(design: Design) -> Array:
+def censoring(design: Design) -> Array:
+    """How the response of each training row is censored, by brms's numbers: (n,)."""
+    if "cens" not in design.predictors:
+        return np.full(len(design), NONE)
     return np.asarray(design.predictors["cens"].offset)

@@ -1,6 +1,7 @@
 """What the pictures have in common: colours, words, axes, titles, marks."""
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.predict import scores_of
 from hierbayes.data.design import MEAN, Design
+from hierbayes.families.bounds import INTERVAL, LEFT, NONE, RIGHT
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -21,6 +23,12 @@ BLUE, PALE_BLUE, VERMILLION, GREY, PALE_GREY = "#0072B2", "#A8CCE3", "#D55E00", 
 OWN: dict[str, Any] = {"marker": "o", "color": VERMILLION, "markerfacecolor": "white", "linestyle": "none"}
 POOLED: dict[str, Any] = {"marker": "o", "color": BLUE, "markeredgecolor": "white", "linestyle": "none"}
 OKABE_ITO = (BLUE, VERMILLION, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+MARKS = {  # of responses, by how they are censored
+    NONE: ("o", ""),
+    RIGHT: ("^", ": more than this"),
+    LEFT: ("v", ": this or less"),
+    INTERVAL: ("D", ": from this to a later end"),
+}
 CROWD = 1000  # from so many points on they are drawn small and see-through
 
 
@@ -105,6 +113,29 @@ def points(n: int, colour: str = BLUE) -> dict[str, Any]:
         "alpha": 0.25 if crowd else 0.6,
         "rasterized": crowd,
     }
+
+
+def draw_responses(
+    ax: Axes, x: Array, y: Array, status: Array, kinds: Sequence[float], words: str, style: dict[str, Any]
+) -> None:
+    """Responses as points; of a censored one an open mark where it was last seen, which says to which side it is.
+
+    Parameters
+    ----------
+    x, y, status : ndarray (n,)
+        Where they are, and how each is censored.
+    kinds : sequence of float
+        The kinds of censoring that the legend has.
+    words : str
+        What they are, for the legend.
+    style : dict
+        Of points that are known exactly.
+    """
+    for kind in kinds:
+        marker, beside = MARKS[kind]
+        own = {} if kind == NONE else {"marker": marker, "markerfacecolor": "none", "markeredgewidth": 0.8}
+        here = status == kind
+        ax.plot(x[here], y[here], **(style | own), label=f"{words}{beside}")
 
 
 def finish(ax: Axes, title: str, corner: Any = "best") -> None:

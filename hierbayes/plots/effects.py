@@ -15,6 +15,7 @@ from hierbayes.answers.effects import as_predictors, is_numeric
 from hierbayes.answers.grids import RESOLUTION, ConditionalEffects, Grid, make_grid
 from hierbayes.answers.intervals import MEASURES, centre, get_interval
 from hierbayes.answers.predict import categories_of, make_request
+from hierbayes.criticism.survival import censoring
 from hierbayes.data.design import Design, distinct, offset_of
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
@@ -23,6 +24,7 @@ from hierbayes.plots.basics import (
     GREY,
     OKABE_ITO,
     PALE_GREY,
+    draw_responses,
     head,
     new_axes,
     points,
@@ -154,7 +156,7 @@ def plot_conditional_effects(
         if y is None:
             notes.append(words)
         else:
-            _draw_data(ax, along, data, y, words)
+            _draw_data(ax, along, data, y, censoring(design), words)
     for place, (words, part) in enumerate(curves):
         bands = [name for name in BANDS if name in show]
         beside = 0.12 * (place - (len(curves) - 1) / 2)
@@ -276,9 +278,10 @@ def _split(table: pd.DataFrame, others: Sequence[str]) -> list[tuple[str, pd.Dat
     return curves
 
 
-def _draw_data(ax: Axes, along: _Along, data: pd.DataFrame, y: Array, words: str) -> None:
+def _draw_data(ax: Axes, along: _Along, data: pd.DataFrame, y: Array, status: Array, words: str) -> None:
     beside = 0.24 * (np.random.default_rng(0).uniform(size=len(data)) - 0.5)
-    ax.plot(along.at(data, beside), y, **points(len(data), GREY), zorder=1, label=words)
+    style = points(len(data), GREY) | {"zorder": 1}
+    draw_responses(ax, along.at(data, beside), y, status, np.unique(status).tolist(), words, style)
 
 
 def _draw_curve(

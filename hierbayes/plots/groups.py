@@ -16,6 +16,7 @@ from hierbayes.answers.effects import as_predictors, is_numeric, levels_of, pred
 from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.predict import Request, choose_groups, predict_table
 from hierbayes.answers.ranks import find_factor, level_numbers
+from hierbayes.criticism.survival import censoring
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import is_nested
@@ -26,6 +27,7 @@ from hierbayes.plots.basics import (
     GREY,
     PALE_BLUE,
     PALE_GREY,
+    draw_responses,
     response_words,
     scored_shares,
     set_text,
@@ -117,6 +119,8 @@ def plot_groups(
     known = _predicted(spec, draws, rows, counting, band)
     typical = _predicted(spec, draws, rows, (), band)
     y = scored_shares(spec, design)
+    status = censoring(design)
+    kinds = np.unique(status).tolist()
     columns = min(len(chosen), MOST_COLUMNS)
     height = -(-len(chosen) // columns)
     size = figsize or (max(PANEL[0] * columns, 4.2) + 1.5, PANEL[1] * height + 1.0)
@@ -130,7 +134,7 @@ def plot_groups(
         draw = _draw_lines if is_numeric(data[x]) and len(values) > 1 else _draw_points
         draw(ax, places, known.iloc[part], centre(typical).iloc[part], str(band))
         _finish_panel(ax, None if is_numeric(data[x]) else values)
-        _draw_data(ax, own_x[own], y[own])
+        _draw_data(ax, own_x[own], y[own], status[own], kinds)
         ax.set_title(wrap(texts[level], NAME_WIDTH), fontsize="small", pad=3, parse_math=False)
     _leave_out(axes, len(chosen))
     title = f"{response_words(spec, score=True)} by {factor.name}" + (f": {note}" if note else "")
@@ -157,11 +161,11 @@ def _label(figure: Figure, first: Axes, x: str, y: str, title: str) -> None:
     figure.legend(*first.get_legend_handles_labels(), loc="outside right upper", **style)
 
 
-def _draw_data(ax: Axes, x: Array, y: Array) -> None:
+def _draw_data(ax: Axes, x: Array, y: Array, status: Array, kinds: Sequence[float]) -> None:
     """A level's own rows, smaller where they crowd."""
     style: dict[str, Any] = {"marker": "o", "linestyle": "none", "color": "black", "markeredgewidth": 0}
-    size = 1.5 if len(x) >= CROWD else 3
-    ax.plot(x, y, **style, markersize=size, alpha=0.6, zorder=2, label="data")
+    style |= {"markersize": 1.5 if len(x) >= CROWD else 3, "alpha": 0.6, "zorder": 2}
+    draw_responses(ax, x, y, status, kinds, "data", style)
 
 
 def _draw_lines(ax: Axes, x: Array, band: pd.DataFrame, population: pd.Series, words: str) -> None:
