@@ -90,7 +90,7 @@ def family(latent: str) -> Family:
         parameters=(
             *others,
             hu,
-            ordinal.thresholds_of(ORDERED, lambda categories: ordinal.evenly(categories - 1)),
+            ordinal.thresholds_of(ORDERED, lambda shares: cumulative.between(shares[1:] / shares[1:].sum())),
         ),
         support=CATEGORIES,
         row=row_of(LATENTS[latent].code),

@@ -120,7 +120,7 @@ class Parameter:
     links: tuple[str, ...]
     words: str = ""
     prior: Callable[[float], Prior] | None = None
-    typical: Callable[[float], Any] = lambda spread: 1.0
+    typical: Callable[[Any], Any] = lambda spread: 1.0
     intercept: Prior | None = None
     formula: bool = True
     moves: int | None = None
