@@ -76,7 +76,7 @@ FAMILY = Family(
             POSITIVE,
             OWN_LINKS,
             "mean of the exponential part",
-            lambda spread: Prior("Gamma", alpha=1.0, beta=0.1),
+            lambda spread: Prior("Exponential", lam=1 / spread),
             lambda spread: spread,
         ),
     ),
