@@ -809,11 +809,11 @@ def test_labels_keep_their_type():
 def test_a_level_number_out_of_range_is_refused(code):
     model = hb.Model("real ~ x + (1 | g)", FRAME)
     predictor = model.design.predictors["mu"]
-    codes = predictor.factors["g"].codes.copy()
+    factor = predictor.factors["g"]
+    codes = factor.codes.copy()
     codes[7] = code
-    wrong = dataclasses.replace(
-        predictor, factors={"g": dataclasses.replace(predictor.factors["g"], codes=codes)}
-    )
+    own = dataclasses.replace(factor.memberships[0], codes=codes)
+    wrong = dataclasses.replace(predictor, factors={"g": dataclasses.replace(factor, memberships=(own,))})
     with pytest.raises(DataError, match="'g' has rows whose level is not one of its 6"):
         build_graph(model.spec, dataclasses.replace(model.design, predictors={"mu": wrong}))
 
