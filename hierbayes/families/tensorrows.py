@@ -59,8 +59,8 @@ class TensorRows:
         return pytensor.function([y, trials, *inner], [value, *scores], mode=mode, on_unused_input="ignore")
 
     def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
-        """Log density and scores (1 + J, N) of N rows, y (N, 1), from inner coordinates (J, N)."""
-        y = y[:, 0]
+        """Log density and scores (1 + J, N) of N rows, y (N,) or (N, 1), from inner coordinates (J, N)."""
+        y = np.ravel(y)
         out = np.empty((1 + len(t), y.size))
         if y.size:
             trials = np.ones(len(y)) if trials is None else trials
