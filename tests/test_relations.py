@@ -123,10 +123,10 @@ def test_rotated_rows_have_the_density_of_the_dense_normal(each):
 def test_only_related_levels_alone_are_rotated():
     for formula in (
         "y ~ x + (x || gr(g, cov=A))",
-        "y ~ x + (1 | gr(g, cov=A)) + (1 | x)",
+        "y ~ x + (1 | gr(g, cov=A)) + (1 | h)",
         "y | weights(n) ~ (1 | gr(g, cov=A))",
     ):
-        model = model_of(formula)
+        model = hb.Model(formula, DATA.assign(h=np.arange(27) % 7), data2={"A": MATRIX})
         assert not can_rotate(to_problem(model.spec, model.design))
 
 
@@ -293,6 +293,6 @@ def test_simulated_rows_have_the_covariance():
 
 
 def test_a_thorough_check_says_what_it_left_out():
-    fit = model_of().fit(draws=200, chains=2, seed=1, progress=False)
+    fit = model_of().fit(seed=1, progress=False)
     findings = {finding.code: finding.found for finding in fit.check(thorough=True)}
     assert "logo() doesn't know that yet" in findings["left-out"]

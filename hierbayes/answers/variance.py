@@ -204,7 +204,7 @@ def check_variance(spec: ModelSpec, what: str) -> None:
     """
     if spec.family.mean is None and spec.family.latent_variance is None:
         family, link = spec.family, spec.shown_link
-        if not family.support.categories:
+        if not family.has_categories:
             why = "they have no mean to vary about"
         elif link == "cauchit":
             why = "its latent variable has no variance"
