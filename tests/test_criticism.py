@@ -235,7 +235,11 @@ def test_the_group_plot_counts_levels_outside():
     [
         ("gaussian", "rootogram", "is for counts; family 'gaussian'"),
         ("bernoulli", "zeros", "is for counts"),
-        ("poisson", "histogram", "kind must be one of density, group, rootogram, zeros or a function"),
+        (
+            "poisson",
+            "histogram",
+            "kind must be one of density, group, rootogram, zeros, survival or a function",
+        ),
     ],
 )
 def test_kinds_that_do_not_fit(family, kind, message):

@@ -35,11 +35,11 @@ def no_factor(spec: ModelSpec, parameter: str = MEAN) -> str:
             f"ranef() has the effects on {', '.join(others)}, and rank(), contrasts() and plot_ranef() take "
             f"parameter={others[0]!r}"
         )
-    return f"the formula of {_whose(parameter)} has no grouping factor; {way}"
+    return f"{_whose(parameter)} formula has no grouping factor; {way}"
 
 
 def _whose(parameter: str) -> str:
-    return "the mean" if parameter == MEAN else parameter
+    return "the mean's" if parameter == MEAN else f"{parameter}'s"
 
 
 def find_factor(spec: ModelSpec, group: str | None = None, parameter: str = MEAN) -> Factor:
@@ -62,7 +62,7 @@ def find_factor(spec: ModelSpec, group: str | None = None, parameter: str = MEAN
         if factor.name == group:
             return factor
     have = ", ".join(map(repr, layout.factor_names))
-    raise DataError(f"{group!r} is no grouping factor of the formula of {_whose(parameter)}; it has {have}")
+    raise DataError(f"{group!r} is no grouping factor of {_whose(parameter)} formula; it has {have}")
 
 
 def level_numbers(factor: Factor, labels: Sequence[Any], word: str) -> list[int]:
