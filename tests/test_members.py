@@ -9,6 +9,7 @@ import hierbayes as hb
 from hierbayes.answers.variance import second_moments
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.formula import parse
+from hierbayes.simulation import sample_prior
 from tests.families.fits import assert_kernel_is_the_graph
 from tests.test_graph import compile_quickly
 
@@ -78,8 +79,9 @@ def test_rows_have_the_weights_of_the_definition(scale, weighted):
         np.add.at(found, (np.arange(N), each.codes), each.z[:, 0])
     expected = membership(DATA, factor.levels.labels, scale, weighted)
     np.testing.assert_allclose(found, expected)
-    variance = second_moments(model.design, "mu", factor, np.full(N, 1 / N))
-    np.testing.assert_allclose(variance[0, 0], np.square(expected).sum(axis=1).mean())
+    draws = sample_prior(model.spec, 2, seed=1)
+    variance = second_moments(model.spec, draws, model.design, "mu", factor, np.full(N, 1 / N))
+    np.testing.assert_allclose(variance[0, 0, 0], np.square(expected).sum(axis=1).mean())
 
 
 @pytest.mark.parametrize(

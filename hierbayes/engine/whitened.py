@@ -62,8 +62,10 @@ class Whitened:
         """Why this model cannot be whitened, in words; None where it can."""
         if isinstance(design, Streamed):
             return f"its rows stay in {design.source.words}"
+        if spec.layout.response.series is not None:
+            return "residuals are correlated within series"
         if spec.family.row is None:
-            return f"family {spec.family.name!r} has no row function"
+            return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found
