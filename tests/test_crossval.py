@@ -145,7 +145,8 @@ def test_rows_are_integrated_or_matched_only_where_that_is_better(slopes, monkey
 
     monkeypatch.setattr(crossval, "match_rows", lambda *arguments: iter([(int(doubtful[0]), 5.0, 9.0)]))
     plain = crossval.psis(
-        np.stack(list(values_of_rows(slopes)), axis=1), crossval.efficiency(slopes.spec, slopes.posterior)
+        np.stack(list(values_of_rows(slopes)), axis=1),
+        crossval.efficiency(slopes.spec.variables, slopes.posterior),
     )
     monkeypatch.setattr(crossval, "_integrated_rows", fake(wild))
     worse = slopes.loo()

@@ -311,7 +311,7 @@ def test_matched_rows_are_those_of_refits(formula, data, family):
     assert len(rows) > 0
     values = next(iter(fit.log_likelihood()["log_likelihood"].to_dataset().values()))
     values = values.to_numpy().reshape(-1, len(frame))
-    plain = crossval.psis(values, crossval.efficiency(fit.spec, fit.posterior))[0]
+    plain = crossval.psis(values, crossval.efficiency(fit.spec.variables, fit.posterior))[0]
     wanted = np.array([refitted(fit, int(row)) for row in rows])
     elpd = found.elpd_i.to_numpy()[rows]
     assert (found.pareto_k.to_numpy()[rows] < found.influence_pareto_k.to_numpy()[rows]).all()
