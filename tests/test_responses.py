@@ -305,6 +305,9 @@ def test_methods_ask_for_a_response(fit):
         fit.logo("g")
 
 
+@pytest.mark.filterwarnings(
+    "ignore::hierbayes.errors.DataWarning", "ignore::hierbayes.errors.SamplingWarning"
+)
 def test_rows_are_left_out_with_all_their_responses(fit, data):
     own = {
         name: fit.response(name).log_likelihood()["log_likelihood"][name].stack(s=("chain", "draw"))

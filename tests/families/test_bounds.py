@@ -33,6 +33,10 @@ OWN = {
 # test_cox.py has the one whose knots are learnt
 TAILED = [name for name, one in FAMILIES.items() if one.tails is not None and one.known_from is None]
 each_family = pytest.mark.parametrize("name", TAILED)
+LONG = ("student", "negbinomial", "gamma", "frechet")  # whose tails take most time
+each_fit = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]
+)
 BOUNDS = {"": "", "lb": "trunc(lb=l)", "ub": "trunc(ub=u)", "both": "trunc(lb=l, ub=u)"}
 
 
@@ -388,7 +392,7 @@ def test_the_kernel_is_the_graph(name, response):
     assert_kernel_is_the_graph(hb.Model(f"{response} ~ x + (1 | g)", rows, family=name))
 
 
-@each_family
+@each_fit
 def test_censored_responses_are_fitted_and_answered(name):
     model = hb.Model("y | cens(status, end) ~ x + (1 | g)", times(name, 900), family=name)
     assert "not collapsed: the response is censored" in repr(model)
@@ -417,7 +421,7 @@ def probabilities_of(fit, name: str, rows: pd.DataFrame) -> np.ndarray:
     )
 
 
-@each_family
+@each_fit
 def test_truncated_responses_are_fitted_and_answered(name):
     rows = times(name, 1500)
     rows = rows.assign(y=rows["exact"])[(rows["exact"] >= rows["low"]) & (rows["exact"] <= 8)]

@@ -244,6 +244,7 @@ def test_marginal_density_is_glmmtmbs_and_at_its_maximum(name, loglik, mean, sig
             assert marginal(model, (mean,), sigma, sd, own | {parameter: value * factor}) < found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["gaussian", "poisson"])
 def test_truth_is_found(family):
     rng = np.random.default_rng(6)
