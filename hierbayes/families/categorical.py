@@ -1,14 +1,12 @@
 """Categories in no order: one choice a row."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hierbayes.compiling import row_function
 from hierbayes.families import ordinal, softmax
-from hierbayes.families.record import Array, Family, Parameter, Support
+from hierbayes.families.record import Array, Family, Support
 from hierbayes.families.softmax import log_total
 from hierbayes.kinds import ListRow, ParameterValues
 
@@ -41,30 +39,17 @@ def graph(pm: Any, **parameters: Any) -> tuple[Any, dict[str, Any]]:
     return pm.Categorical, {"logit_p": softmax.stacked(**parameters)}
 
 
-def by_category(levels: Sequence[Any]) -> Family:
-    """The family for these categories."""
-    return family(softmax.parameters_of(levels))
-
-
-def family(own: tuple[Parameter, ...]) -> Family:
-    """The family with these predictors beside the first category's."""
-    return Family(
+FAMILY = softmax.of_categories(
+    Family(
         "categorical",
-        parameters=(softmax.MU, *own),
+        parameters=(softmax.MU,),
         support=CATEGORIES,
         row=row,
         graph=graph,
         simulate=lambda rng, **parameters: ordinal.draw(rng, below(parameters)),
         cdf=lambda y, **parameters: ordinal.up_to(y, below(parameters)),
         probabilities=softmax.probabilities,
-        has_variance=False,
-        own_in_mean=tuple(parameter.name for parameter in own),
-        latent="logit",
         listed=0,
-        by_category=by_category,
-        components=tuple(parameter.name for parameter in own),
-        equation=f"Categorical(softmax({', '.join(p.name for p in (softmax.MU, *own))}))",
+        equation="Categorical(softmax({}))",
     )
-
-
-FAMILY = replace(family(()), latents={"logit": family(())})
+)

@@ -1,7 +1,5 @@
 """Shares of several categories, whose sum is 1: compositions."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from math import lgamma
 from typing import Any
 
@@ -9,7 +7,7 @@ import numpy as np
 
 from hierbayes.compiling import deferred, row_function
 from hierbayes.families import softmax
-from hierbayes.families.record import PHI, TINY, Array, Family, Parameter, Support
+from hierbayes.families.record import PHI, TINY, Array, Family, Support
 from hierbayes.families.softmax import centre_scores, log_total
 from hierbayes.kinds import ListRow, NumberRow, ParameterValues, Positive, PositiveRow
 from hierbayes.special import LOG_ROOT_2PI, STIRLING, digamma, digamma_rest, lgamma_rest
@@ -90,16 +88,10 @@ def simulate(rng: np.random.Generator, phi: Positive, **predictors: ParameterVal
     return np.maximum(found, TINY)
 
 
-def by_category(levels: Sequence[Any]) -> Family:
-    """The family for these categories."""
-    return family(softmax.parameters_of(levels))
-
-
-def family(own: tuple[Parameter, ...]) -> Family:
-    """The family with these predictors beside the first category's."""
-    return Family(
+FAMILY = softmax.of_categories(
+    Family(
         "dirichlet",
-        parameters=(softmax.MU, PHI, *own),
+        parameters=(softmax.MU, PHI),
         support=SHARES,
         row=row,
         of_y_alone=lambda y: -np.log(y).sum(axis=-1),
@@ -107,14 +99,7 @@ def family(own: tuple[Parameter, ...]) -> Family:
         graph=graph,
         simulate=simulate,
         probabilities=lambda phi, **predictors: softmax.probabilities(**predictors),
-        has_variance=False,
-        own_in_mean=tuple(parameter.name for parameter in own),
-        latent="logit",
         listed=2,
-        by_category=by_category,
-        components=tuple(parameter.name for parameter in own),
-        equation=f"Dirichlet(phi·softmax({', '.join(p.name for p in (softmax.MU, *own))}))",
+        equation="Dirichlet(phi·softmax({}))",
     )
-
-
-FAMILY = replace(family(()), latents={"logit": family(())})
+)

@@ -1,6 +1,5 @@
 """Counts of several categories whose probabilities vary from row to row, as a Dirichlet variable."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 from hierbayes.compiling import deferred, row_function
 from hierbayes.families import dirichlet, softmax
 from hierbayes.families.multinomial import COUNTS, log_orders
-from hierbayes.families.record import PHI, Array, Family, Parameter
+from hierbayes.families.record import PHI, Array, Family
 from hierbayes.families.softmax import centre_scores, log_total
 from hierbayes.kinds import ListRow, NumberRow, ParameterValues, Positive, PositiveRow
 from hierbayes.special import lgamma_rise
@@ -58,31 +57,18 @@ def simulate(rng: np.random.Generator, trials: Any, phi: Positive, **predictors:
     return rng.multinomial(trials, p / p.sum(axis=-1, keepdims=True)).astype(float)
 
 
-def by_category(levels: Sequence[Any]) -> Family:
-    """The family for these categories."""
-    return family(softmax.parameters_of(levels))
-
-
-def family(own: tuple[Parameter, ...]) -> Family:
-    """The family with these predictors beside the first category's."""
-    return Family(
+FAMILY = softmax.of_categories(
+    Family(
         "dirichlet_multinomial",
-        parameters=(softmax.MU, replace(PHI, endless=True), *own),
+        parameters=(softmax.MU, replace(PHI, endless=True)),
         support=COUNTS,
         row=row,
         of_y_alone=log_orders,
         graph=graph,
         simulate=simulate,
         probabilities=lambda phi, **predictors: softmax.probabilities(**predictors),
-        has_variance=False,
-        own_in_mean=tuple(parameter.name for parameter in own),
-        latent="logit",
         listed=2,
         needs_trials=True,
-        by_category=by_category,
-        components=tuple(parameter.name for parameter in own),
-        equation=f"DirichletMultinomial(trials, phi·softmax({', '.join(p.name for p in (softmax.MU, *own))}))",
+        equation="DirichletMultinomial(trials, phi·softmax({}))",
     )
-
-
-FAMILY = replace(family(()), latents={"logit": family(())})
+)

@@ -1,7 +1,5 @@
 """Counts of several categories: trials of which each is one choice."""
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +7,7 @@ from scipy.special import gammaln
 
 from hierbayes.compiling import row_function
 from hierbayes.families import softmax
-from hierbayes.families.record import Array, Family, Parameter, Support, whole
+from hierbayes.families.record import Array, Family, Support, whole
 from hierbayes.families.softmax import log_total
 from hierbayes.kinds import ListRow, ParameterValues
 
@@ -50,32 +48,19 @@ def simulate(rng: np.random.Generator, trials: Any, **parameters: ParameterValue
     return rng.multinomial(trials, softmax.probabilities(**parameters)).astype(float)
 
 
-def by_category(levels: Sequence[Any]) -> Family:
-    """The family for these categories."""
-    return family(softmax.parameters_of(levels))
-
-
-def family(own: tuple[Parameter, ...]) -> Family:
-    """The family with these predictors beside the first category's."""
-    return Family(
+FAMILY = softmax.of_categories(
+    Family(
         "multinomial",
-        parameters=(softmax.MU, *own),
+        parameters=(softmax.MU,),
         support=COUNTS,
         row=row,
         of_y_alone=log_orders,
         graph=graph,
         simulate=simulate,
         probabilities=softmax.probabilities,
-        has_variance=False,
-        own_in_mean=tuple(parameter.name for parameter in own),
-        latent="logit",
         listed=0,
         needs_trials=True,
         summed=True,
-        by_category=by_category,
-        components=tuple(parameter.name for parameter in own),
-        equation=f"Multinomial(trials, softmax({', '.join(p.name for p in (softmax.MU, *own))}))",
+        equation="Multinomial(trials, softmax({}))",
     )
-
-
-FAMILY = replace(family(()), latents={"logit": family(())})
+)

@@ -5,6 +5,7 @@ The predictor of a category called B is ``muB``, as in brms: log(P(B) / P(first)
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy import special
 
 from hierbayes.compiling import row_function
 from hierbayes.errors import DataError
-from hierbayes.families.record import Array, Parameter
+from hierbayes.families.record import Array, Family, Parameter
 from hierbayes.kinds import NUMBER, ListRow, ParameterValues
 from hierbayes.priors import Prior
 
@@ -83,3 +84,35 @@ def parameters_of(levels: Sequence[Any]) -> tuple[Parameter, ...]:
         )
         for name, level in zip(names_of(levels), levels[1:], strict=True)
     )
+
+
+def of_categories(base: Family) -> Family:
+    """A family whose responses are of categories in no order, from what it is but for their predictors.
+
+    Parameters
+    ----------
+    base : Family
+        With `MU` and whatever other parameters stand before the predictors; its equation has ``{}`` in the place of all
+        predictors' names.
+
+    Returns
+    -------
+    Family
+        Its `by_category` adds the predictors once the categories are known.
+    """
+
+    def with_predictors(own: tuple[Parameter, ...]) -> Family:
+        names = tuple(parameter.name for parameter in own)
+        return replace(
+            base,
+            parameters=(*base.parameters, *own),
+            has_variance=False,
+            own_in_mean=names,
+            latent="logit",
+            by_category=lambda levels: with_predictors(parameters_of(levels)),
+            components=names,
+            equation=base.equation.format(", ".join((MU.name, *names))),
+        )
+
+    unsettled = with_predictors(())
+    return replace(unsettled, latents={"logit": unsettled})
