@@ -34,38 +34,18 @@ def plot_map(
     effects: str | Sequence[str] | None = None,
     figsize: tuple[float, float] | None = None,
 ) -> NDArray[Any]:
-    """Posterior means and standard deviations of the levels' effects, each on a map.
-
-    Areas of the geometry that are no levels are grey.
+    """Posterior means and standard deviations of the levels' effects, each on a map: ``Fit.plot_map`` says more.
 
     Parameters
     ----------
     spec : ModelSpec
     posterior : xarray.Dataset
-    geometry : geopandas.GeoDataFrame
-        The shapes, with the levels as index. Several shapes of one level are alike. Needs the extra ``geo``:
-        ``pip install 'hierbayes[geo]'``.
-    group : str, optional
-        A grouping factor of the mean's formula; the first unless given.
-    on : str, optional
-        The column of `geometry` with the levels, where its index hasn't them.
-    effects : str or list of str, optional
-        The varying effects to show; all unless given.
-    figsize : tuple of float, optional
-        Width and height in inches.
+    geometry, group, on, effects, figsize
+        As in ``Fit.plot_map``.
 
     Returns
     -------
     ndarray of matplotlib.axes.Axes, (effects, 2)
-        Means on the left, centred at 0, and standard deviations on the right.
-
-    Raises
-    ------
-    DataError
-        For a geometry that is none or that levels are missing from, a model without grouping factors, or an unknown
-        factor or effect.
-    ImportError
-        Where GeoPandas isn't installed.
     """
     try:
         import geopandas
