@@ -57,9 +57,8 @@ def use_all() -> None:
     for route in (CHAIN, DENSE, CROSSED):
         use_kernels(route)
     fit_pareto(np.linspace(1.0, 2.0, 40)[None])
-    counts = "incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"
     for formula, dataset, family in (
-        counts,
+        ("incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"),
         ("Reaction ~ Days + (Days | Subject)", "sleepstudy", "gaussian"),
     ):
         model = hb.Model(formula, hb.load_dataset(dataset), family=family)

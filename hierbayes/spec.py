@@ -28,9 +28,7 @@ from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 CHAIN_DIMS = ("chain", "draw")
 CATEGORY = "category"  # the dimension of what each category has a number for
 SIMPLEX = "simo"  # brms's word for the shares of a monotonic effect's steps
-SIGMA = (
-    "sigma"  # the parameter of a family whose residuals have a standard deviation, which joint priors follow
-)
+SIGMA = "sigma"  # a family's parameter that residuals' standard deviation is, which joint priors follow
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
 
@@ -193,10 +191,20 @@ def location_and_scale(
     return own.location_and_scale(links[parameter], response.measure(own.of))
 
 
+def suffix_of(parameter: str) -> str:
+    """What variables of a parameter's formula end with: nothing in the main formula.
+
+    Examples
+    --------
+    >>> suffix_of("mu"), suffix_of("sigma")
+    ('', '_sigma')
+    """
+    return "" if parameter == MEAN else f"_{parameter}"
+
+
 def coefficient_variable(parameter: str) -> Variable:
     """The population-level coefficients of one parameter's formula."""
-    suffix = "" if parameter == MEAN else f"_{parameter}"
-    return Variable(f"b{suffix}", (f"{prefix_of(parameter, '_')}coef",), "b", parameter)
+    return Variable(f"b{suffix_of(parameter)}", (f"{prefix_of(parameter, '_')}coef",), "b", parameter)
 
 
 def tie_variables(ties: Sequence[Tie], taken: Iterable[str]) -> tuple[Variable, ...]:
@@ -523,7 +531,7 @@ class ModelSpec:
             places = np.array([layout.coefficients.index(prior.coefficient) for prior in own], np.intp)
             shrinkage = SHRINKAGES[own[0].prior.name] if own else INDEPENDENT
             arguments = dict(own[0].prior.args) if own else {}
-            suffix, variables = "" if parameter == MEAN else f"_{parameter}", []
+            suffix, variables = suffix_of(parameter), []
             dim = free_name(f"{prefix_of(parameter, '_')}shrunk", names)
             for one in shrinkage.parameters:
                 name = free_name(f"{one.name}{suffix}", names)
