@@ -39,7 +39,7 @@ def draw_positive_negbinomial(rng: np.random.Generator, mu: Array, shape: Array)
     none = np.expm1(-shape * np.log1p(mu / shape))  # the probability of none, less 1
     first = rate * np.expm1(-np.log1p(rng.random(np.shape(mu)) * none) / shape)
     first = np.clip(first, 0.0, 1.0)
-    return 1 + draw_counts(rng, rng.gamma(shape + 1, (1 - first) / (rate + first)))
+    return 1 + draw_counts(rng, rng.gamma(shape + 1, (1 - first) / np.maximum(rate + first, 1e-300)))
 
 
 def poisson_cdf(y: Array, mu: Array) -> Array:
