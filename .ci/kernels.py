@@ -102,7 +102,7 @@ def make() -> dict[str, bytes]:
 
 
 def portable(module: Any, often: bool) -> bytes:
-    """Return a module's bitcode with nothing in it but its entry and what that calls, under short names.
+    """Return a module's bitcode with nothing in it but its entry and what that calls, and no names but the entry's.
 
     In code that is called often, or of every row and draw, loops fill registers of four numbers, which most machines
     have; elsewhere LLVM takes two registers of two numbers for each. Such code takes twice as long to be turned into a
@@ -110,8 +110,7 @@ def portable(module: Any, often: bool) -> bytes:
     """
     import llvmlite.binding as llvm
 
-    from hierbayes.engine.core.arguments import ENTRY
-    from hierbayes.engine.core.machine import strip
+    from hierbayes.engine.core.machine import strip, target
     from hierbayes.engine.core.shipped import LIBRARY, missing_from
 
     strip(module)
@@ -124,9 +123,9 @@ def portable(module: Any, often: bool) -> bytes:
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
         strip(module)
-    values = [*module.functions, *module.global_variables]
-    for number, value in enumerate(v for v in values if not v.is_declaration and v.name != ENTRY):
-        value.name = f"part{number}"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_strip_symbols_pass()  # more than half of the bytes
+    passes.run(module, llvm.create_pass_builder(target(), llvm.create_pipeline_tuning_options(speed_level=0)))
     declared = {function.name for function in module.functions if function.is_declaration}
     unknown = {name for name in declared if name.startswith("llvm.x86")} | set(missing_from(module)) - LIBRARY
     if unknown:
