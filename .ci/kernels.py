@@ -22,7 +22,7 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
     "PYTHONHASHSEED": "0",
 }
 VECTORS = "haswell"  # the first with AVX2
-OVER_DRAWS = "answers.rowloops."
+OVER_DRAWS = ("answers.rowloops.", "criticism.")
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
     "gaussian.nestdraws.draw_nested_conditional",
@@ -43,6 +43,14 @@ SHIPPED = (
     "answers.paretoloops.fit_tails",
     "answers.rowloops.add_effects",
     "answers.rowloops.set_moments",
+    "criticism.tails.leave_out",
+    "criticism.tails.smooth_tails",
+    "criticism.resampling.pick",
+    "criticism.normalloops.log_densities",
+    "criticism.normalloops.linear_predictors",
+    "criticism.normalloops.sum_residuals",
+    "criticism.normalloops.integrate",
+    "criticism.canonicalloops.integrate_one",
 )
 
 
@@ -57,12 +65,16 @@ def use_all() -> None:
     for route in (CHAIN, DENSE, CROSSED):
         use_kernels(route)
     fit_pareto(np.linspace(1.0, 2.0, 40)[None])
-    for formula, dataset, family in (
-        ("incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"),
-        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", "gaussian"),
+    for formula, group, dataset, family in (
+        ("incidence | trials(size) ~ period + (1 | herd)", "herd", "cbpp", "binomial"),
+        ("Reaction ~ Days + (Days | Subject)", "Subject", "sleepstudy", "gaussian"),
     ):
         model = hb.Model(formula, hb.load_dataset(dataset), family=family)
-        model.fit(draws=50, tune=200, chains=2, progress=False).predict()
+        fit = model.fit(draws=50, tune=200, chains=2, progress=False)
+        fit.predict()
+        fit.loo()
+        fit.logo(group)
+        fit.residuals()
 
 
 def make() -> dict[str, bytes]:
