@@ -218,7 +218,7 @@ def _correlated_likelihood(
     variable: Variable,
     prior: Prior,
 ) -> None:
-    """A potential of normal responses of the same rows, whose residuals are correlated."""
+    """A potential of responses of the same rows, whose residuals are correlated."""
     import pytensor.tensor as pt
 
     size = len(responses)
@@ -234,8 +234,10 @@ def _correlated_likelihood(
         sigma = given["sigma"].value
         z.append((y - given["mu"].value) / sigma)
         log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
-    normal = pm.MvNormal.dist(mu=np.zeros(size), chol=chol)
-    densities = pm.logp(normal, pt.stack(z, axis=1)).sum()
+    correlated = responses[0][0].family.correlated
+    assert correlated is not None
+    shared = (parameters[0][name].value for name in correlated.shared)
+    densities = pm.logp(correlated.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
     pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 

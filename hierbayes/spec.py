@@ -1,7 +1,7 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -349,10 +349,13 @@ class ModelSpec:
         """The specifications of the model's responses, by name."""
         return {self.response: self}
 
-    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[np.float64] | None:
-        """What residuals that are correlated across K responses are made of, in every draw: (S, K); None elsewhere.
+    def correlated_residuals(
+        self, values: Mapping[str, Any]
+    ) -> Callable[[np.random.Generator], NDArray[np.float64]] | None:
+        """How a row's residual over its sigma is drawn, in every draw: (S,), where it is correlated with others'.
 
-        A row's residual over its sigma is the sum of K standard normal numbers, which the responses share, times these.
+        From a generator in the same state those of all responses belong together. None where it is no response's but
+        this one's.
         """
         return None
 

@@ -177,22 +177,15 @@ def _predict_chunk(
     effects: Effects,
 ) -> Array:
     """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number."""
-    weights = spec.residual_weights(draws.values) if request.kind == "response" else None
-    if weights is None:
+    draw = spec.correlated_residuals(draws.values) if request.kind == "response" else None
+    if draw is None:
         return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
     eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
     given = spec.family.given(eta, aux, spec.link)
-    z = _residuals(weights, places, request)
+    seed = [request.seed, request.side]
+    rows_z = [draw(np.random.default_rng([*seed, int(place), len(spec.siblings)])) for place in places]
+    z = np.stack(rows_z, axis=-1)
     return np.asarray(given[MEAN].value + given["sigma"].value * z)
-
-
-def _residuals(weights: Array, places: Codes, request: Request) -> Array:
-    """Standardised residuals (S, n) that are correlated across responses: a row's come from the same numbers in all."""
-    found = np.empty((len(weights), len(places)))
-    for column, place in enumerate(places):
-        rng = np.random.default_rng([request.seed, request.side, int(place), weights.shape[1]])
-        found[:, column] = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
-    return found
 
 
 def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:
