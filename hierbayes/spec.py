@@ -692,6 +692,18 @@ class ModelSpec:
         """The prior of the shares of a monotonic effect's steps."""
         return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
 
+    def with_steps(self, parameter: str, factor: Factor, values: Mapping[str, Any], r: Any) -> Any:
+        """Effects of a factor (…, q) with those of the columns of its monotonic effects' steps behind: (…, q + l).
+
+        Of effects at new times behind the q known ones too. `values` are draws, or their means, by variable.
+        """
+        parts = [r]
+        for effect in factor.monotonic:
+            shares = values[self.simplex_variable(parameter, effect).name]
+            inner = (1,) * (r.ndim - shares.ndim)
+            parts.append(effect.coefficients(r, shares.reshape(*shares.shape[:-1], *inner, shares.shape[-1])))
+        return np.concatenate(parts, axis=-1) if len(parts) > 1 else r
+
     def curve_sds(
         self, parameter: str, curve: Curve, values: Mapping[str, NDArray[np.float64]]
     ) -> NDArray[np.float64]:
