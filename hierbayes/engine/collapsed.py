@@ -11,7 +11,7 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, BoundFactor, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
-from hierbayes.data.series import STRUCTURE_OF
+from hierbayes.data.series import Series
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row
 from hierbayes.engine.draws import to_tree
@@ -21,6 +21,8 @@ from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
 from hierbayes.engine.settings import Settings, notify_if_slow
 from hierbayes.engine.streamed import Streamed
 from hierbayes.families.bounds import WORDS
+from hierbayes.families.serial import KINDS as SERIES
+from hierbayes.kinds import CORRELATIONS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
@@ -45,7 +47,7 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
-SHAPES |= dict.fromkeys(STRUCTURE_OF, BOUNDED)
+SHAPES |= {kind.parameter(()).name: "cor" if kind.structure.matrix else BOUNDED for kind in SERIES.values()}
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -77,7 +79,7 @@ class Collapsed:
         if any(parameter.known in WORDS for parameter in spec.family.known):
             return "the response is censored or truncated"
         series = spec.layout.response.series
-        if not (spec.is_normal or series):
+        if not (spec.is_normal or (series and spec.link_name == "identity")):
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
             )
@@ -200,7 +202,7 @@ def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
         own = level_draws(factor, sd, cor, r)
         arrays |= spec.factor_arrays(MEAN, factor, *own[:2], own_shapes(factor, shapes), own[2])
     if spec.layout.response.series:
-        arrays[spec.layout.response.series.term.kind] = drawn.series[..., 0]
+        arrays |= _series_arrays(spec.layout.response.series, drawn.series)
     return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.shapes, drawn.r)
 
 
@@ -325,19 +327,30 @@ def _series(spec: ModelSpec, design: Design) -> Factor | None:
     if series is None:
         return None
     assert design.series is not None, "rows with a response have theirs"
-    q, kind = len(series.times), series.term.kind
-    (parameter,) = series.structure.parameters
-    row = shape_row(parameter, q, series.times, spec.prior(kind, parameter=kind))
-    constants = constant_rows(series.structure.constants(series.times))
+    q, prior = len(series.times), spec.prior(series.parameter, parameter=series.parameter)
+    if series.structure.matrix:
+        rows = matrix_rows(series.structure, q, dict(prior.args).get("eta", 1.0), prior.fixed)
+    else:
+        (parameter,) = series.structure.parameters
+        rows = shape_row(parameter, q, series.times, prior)
+    rows = np.concatenate([rows, constant_rows(series.structure.constants(series.times))])
     return Factor(
         codes=design.series.codes,
         Z=np.eye(q)[design.series.places],
         n_levels=int(design.series.codes.max()) + 1,
         sd_priors=sd_row(Prior("Fixed", value=1.0))[None],
-        structured=(
-            Block(series.structure.name, tuple(range(q)), (0,) * q, np.concatenate([row, constants])),
-        ),
+        structured=(Block(series.structure.name, tuple(range(q)), (0,) * q, rows),),
     )
+
+
+def _series_arrays(series: Series, shapes: Floats) -> dict[str, Floats]:
+    """The correlations of residuals by name, from draws of their structure's parameters (chain, draw, P)."""
+    matrix, q = series.structure.matrix, len(series.times)
+    if matrix is None:
+        return {series.parameter: shapes[..., 0]}
+    partials = shapes.reshape(-1, shapes.shape[-1])[:, : q * (q - 1) // 2]
+    pairs = CORRELATIONS.of_joint(matrix.from_partials(partials, q))
+    return {series.parameter: pairs.reshape(*shapes.shape[:-1], -1)}
 
 
 def _sigma_row(spec: ModelSpec) -> Floats:
