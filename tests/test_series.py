@@ -1,5 +1,7 @@
 """Correlated residuals: nlme's maxima, a posterior by integration, each row given others, what is refused."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytensor
@@ -9,10 +11,14 @@ from scipy import stats
 import hierbayes as hb
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.series import EARLIER, given_others
+from hierbayes.answers.summary import summary_draws
+from hierbayes.criticism.crossval import logo
 from hierbayes.criticism.likelihood import likelihood_chunks
+from hierbayes.criticism.matching import group_densities, smallest_group
 from hierbayes.formula import parse
 from hierbayes.graph import build_graph
 from hierbayes.kinds import CORRELATIONS
+from tests.calibration.uniformity import p_value
 from tests.structures.test_toeplitz import ORTHODONT
 
 DATA = pd.DataFrame(
@@ -265,6 +271,165 @@ def test_moment_matching_finds_the_posterior_without_a_row():
     assert table["elpd"].iloc[40] == pytest.approx(expected, abs=0.15)
 
 
+@pytest.fixture(scope="module")
+def beside():
+    """Effects of children, and of sites of some children, beside correlated residuals."""
+    frame = GAPS.assign(site=GAPS["child"] // 5)
+    children = "distance ~ age + (1 | child) + ar(time=visit, gr=child)"
+    sites = {"mu": "distance ~ age + (age | site) + unstr(time=visit, gr=child)", "sigma": "~ age"}
+    return [hb.fit(formula, frame, seed=1, progress=False) for formula in (children, sites)]
+
+
+def with_effects(fit: hb.Fit, chain: int, draw: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A draw's mean without effects, and the covariances of residuals and of effects: (n,), (n, n), (n, n)."""
+    at = {name: fit.posterior[name].to_numpy()[chain, draw] for name in fit.posterior.data_vars}
+    (factor,) = fit.design.main.factors.values()
+    name = "child" if "sd_child" in at else "site"
+    cor = at.get(f"cor_{name}", np.eye(1))
+    covariance = np.outer(at[f"sd_{name}"], at[f"sd_{name}"]) * cor
+    effects = np.equal.outer(factor.codes, factor.codes) * (factor.z @ covariance @ factor.z.T)
+    sigma = at.get("sigma")
+    if sigma is None:
+        sigma = np.exp(fit.design.predictors["sigma"].x @ at["b_sigma"])
+    sigma = np.broadcast_to(sigma, len(fit.design))
+    value = at[fit.spec.layout.response.series.parameter]
+    residual = np.outer(sigma, sigma) * correlations(fit, value)
+    return fit.design.main.x @ at["b"], residual, effects
+
+
+def test_effects_beside_correlated_residuals_are_integrated_out(beside):
+    for fit in beside:
+        assert fit.tree.attrs["strategy"] == "collapsed"
+        assert fit.summary()["r_hat"].max() < 1.015
+
+
+def test_likelihood_with_effects_is_nlmes():
+    """lme(distance ~ age, ~ 1 | Subject, correlation = corAR1(form = ~k | Subject), method = "ML")."""
+    model = hb.Model("distance ~ age + (1 | child) + ar(time=visit, gr=child)", GAPS)
+    mean = model.design.main.x @ np.array([16.8207571433707, 0.655925821442343])
+    codes = model.design.main.factors["child"].codes
+    covariance = 1.41443771024996**2 * correlations(model, 0.0142260054983232)
+    covariance = covariance + 4.50236789544377 * np.equal.outer(codes, codes)
+    found = stats.multivariate_normal.logpdf(model.design.y, mean, covariance)
+    assert found == pytest.approx(-212.030651375333, abs=1e-6)
+
+
+def test_levels_left_out_have_the_dense_normals_density(beside):
+    """A level's rows with its effects integrated, and a row given the others of its level: by the dense normal."""
+    for fit in beside:
+        (name, bound), draws = *fit.design.main.factors.items(), flatten(fit.spec, fit.posterior)
+        mean, residual, effects = with_effects(fit, 2, 40)
+        places = np.flatnonzero(bound.codes == 3)
+        whole, row = group_densities(fit.spec, draws, fit.design, places, int(places[1]))
+        here = np.ix_(places, places)
+        left, covariance = (fit.design.y - mean)[places], (residual + effects)[here]
+        expected = stats.multivariate_normal.logpdf(left, cov=covariance)
+        assert whole[2040] == pytest.approx(expected, abs=1e-8)
+        rest = np.delete(np.arange(len(places)), 1)
+        without = stats.multivariate_normal.logpdf(left[rest], cov=covariance[np.ix_(rest, rest)])
+        assert row[2040] == pytest.approx(expected - without, abs=1e-8)
+        table = fit.logo(name).table
+        assert np.isfinite(table["elpd"]).all()
+        assert np.isfinite(fit.residuals()).drop(columns="pareto_k").all(axis=None)
+    assert "integrated" in beside[0].loo().table["method"].to_numpy()
+
+
+def test_draws_of_effects_follow_the_rows(beside):
+    """Over draws the posterior mean of effects is that of the normal distribution given the rows, draw by draw."""
+    for fit in beside:
+        (name, bound), drawn = *fit.design.main.factors.items(), []
+        expected = []
+        for draw in range(0, 1000, 10):
+            mean, residual, effects = with_effects(fit, 1, draw)
+            weights = np.linalg.solve(residual + effects, fit.design.y - mean)
+            expected.append((effects @ weights)[bound.codes == 2][0])
+            r = fit.posterior[f"r_{name}"].to_numpy()[1, draw, 2]
+            drawn.append(bound.z[bound.codes == 2][0] @ r)
+        error = np.std(np.subtract(drawn, expected)) / np.sqrt(len(drawn))
+        assert abs(np.mean(drawn) - np.mean(expected)) < 4.5 * error
+
+
+def test_new_levels_and_series(beside):
+    """Responses of a new level vary by effects and by residuals, which go together within its series."""
+    fit = beside[0]
+    new = pd.DataFrame({"age": [8.0, 10.0], "visit": [1, 2], "child": [99, 99]})
+    y = fit.predict(new, kind="response", output="draws", seed=3).to_numpy().reshape(-1, 2)
+    draws = flatten(fit.spec, fit.posterior)
+    sd, sigma, ar = (draws.values[name] for name in ("sd_child", "sigma", "ar"))
+    z = y - draws.values["b"][:, :1] - draws.values["b"][:, 1:] * new["age"].to_numpy()
+    both = np.mean(sd[:, 0] ** 2 + ar * sigma**2)
+    assert np.mean(z[:, 0] * z[:, 1]) == pytest.approx(both, rel=4.5 * np.sqrt(2 / 4000) * 2)
+
+
+@pytest.mark.filterwarnings("ignore:.few-levels")
+@pytest.mark.parametrize(
+    ("formula", "reason"),
+    [
+        (
+            "distance ~ age + (1 | visit) + ar(visit, child)",
+            "residuals are correlated across levels of visit",
+        ),
+        ("distance ~ age + (1 | child) + (1 | site) + ar(visit, child)", "several group terms or smooths"),
+        ("distance ~ s(age, k=3) + (1 | child) + ar(visit, child)", "several group terms or smooths"),
+        ({"mu": UNSTR, "sigma": "~ (1 | child)"}, "sigma has a formula of its own"),
+    ],
+)
+def test_what_is_not_integrated_out_is_sampled_from_the_graph(formula, reason):
+    model = hb.Model(formula, GAPS.assign(site=GAPS["child"] // 5))
+    assert f"'nuts': NUTS on the PyMC graph; not collapsed: there are {reason}".replace(
+        "there are residuals", "residuals"
+    ).replace("there are sigma", "sigma") in repr(model)
+
+
+def test_sigma_that_is_known_has_no_draws():
+    """An offset alone, and coefficients that are Fixed: the density is that of the rows' own sds."""
+    frame = GAPS.assign(log_sd=np.log(2.0 + 0.1 * GAPS["visit"]))
+    by_offset = hb.fit({"mu": AR, "sigma": "~ 0 + offset(log_sd)"}, frame, seed=1, progress=False)
+    priors = {"sigma.b[log_sd]": "Fixed(1)"}
+    by_prior = hb.fit({"mu": AR, "sigma": "~ 0 + log_sd"}, frame, priors=priors, seed=1, progress=False)
+    assert "b_sigma" not in by_offset.posterior
+    np.testing.assert_allclose(by_prior.posterior["b_sigma"], 1.0)
+    np.testing.assert_allclose(by_offset.posterior["ar"], by_prior.posterior["ar"], rtol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "distance ~ age + (1 | child) + ar(time=visit, gr=child)",
+        {"mu": "distance ~ age + (1 | site) + unstr(time=visit, gr=child)", "sigma": "~ 0 + factor(visit)"},
+    ],
+)
+def test_strategies_agree(formula):
+    model = hb.Model(formula, GAPS.assign(site=GAPS["child"] // 5))
+    one = model.fit(seed=1, progress=False).summary()
+    other = model.fit(strategy="nuts", seed=1, progress=False).summary()
+    for name in one.index:
+        error = np.hypot(one.loc[name, "mcse_mean"], other.loc[name, "mcse_mean"])
+        assert abs(one.loc[name, "mean"] - other.loc[name, "mean"]) < 4.5 * error, name
+
+
+@pytest.mark.filterwarnings("ignore:.few-levels")
+def test_what_takes_rows_one_by_one_is_refused(beside):
+    for name in ("shrinkage", "plot_shrinkage"):
+        with pytest.raises(hb.UnsupportedError, match=r"residuals are correlated, by ar\("):
+            getattr(beside[0], name)()
+    smooth = hb.fit("distance ~ s(age, k=3) + ar(visit, child)", GAPS, seed=1, progress=False)
+    with pytest.raises(hb.UnsupportedError, match=r"residuals are correlated, by ar\("):
+        smooth.edf()
+    crossed = hb.Model("distance ~ age + (1 | visit) + ar(visit, child)", GAPS)
+    assert smallest_group(crossed.design, 0).tolist() == [0, 1, 2]
+    with pytest.raises(hb.UnsupportedError, match="across levels of 'visit'"):
+        logo(crossed.spec, crossed.design, crossed.prior_predictive(draws=200)["prior"].to_dataset(), "visit")
+    with pytest.raises(hb.UnsupportedError, match="correlated across responses alone"):
+        hb.Model([AR, "age ~ 1"], GAPS, rescor=True)
+
+
+def test_a_link_of_the_mean_is_heeded():
+    """The strategy that knows the identity alone leaves others to the graph."""
+    assert "'nuts'" in repr(hb.Model(AR, GAPS, link="log"))
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -390,3 +555,35 @@ def test_formulas_are_read_as_written():
         assert str(parse(f"distance ~ age + {text}")) == AR
     with pytest.raises(hb.FormulaError, match="formula of the response"):
         hb.Model({"mu": "distance ~ age", "sigma": "~ ar(visit, child)"}, DATA)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("formula", "priors"),
+    [
+        ("y ~ x + (x | g) + ar(time=t, gr=s)", {"sd": "Exponential(1)", "sigma": "Exponential(1)"}),
+        (
+            {"mu": "y ~ x + unstr(time=t, gr=s)", "sigma": "~ x"},
+            {"sigma.Intercept": "Normal(0, 0.5)", "sigma.b": "Normal(0, 0.3)"},
+        ),
+    ],
+)
+def test_the_truth_is_anywhere_among_the_draws(formula, priors):
+    """Simulation-based calibration, 200 replications: two series a group, some times missing."""
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame({"s": np.repeat(np.arange(20), 4), "t": np.tile([1, 2, 3, 5], 20)})
+    rows["g"], rows["x"], rows["y"] = rows["s"] // 2, rng.normal(size=80), rng.normal(size=80)
+    rows = rows.drop(index=[2, 9, 31, 32, 50])
+    priors = {"Intercept": "Normal(0, 2)", "b": "Normal(0, 1)", **priors}
+    model, ranks = hb.Model(formula, rows, priors=priors), {}
+    prior = model.prior_predictive(draws=200, seed=5)
+    truths = summary_draws(model.spec, prior["prior"].to_dataset())
+    for k in range(200):
+        own = rows.assign(y=prior["prior_predictive"]["y"].to_numpy()[0, k])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            fit = hb.Model(formula, own, priors=priors).fit(draws=500, chains=2, seed=k, progress=False)
+        for name, values in summary_draws(fit.spec, fit.posterior).items():
+            ranks.setdefault(name, []).append(int((values[:, 4::5] < truths[name][0, k]).sum()))
+    found = {name: p_value(np.array(own), 200) for name, own in ranks.items()}
+    assert min(found.values()) > 0.01 / len(found), found

@@ -15,13 +15,23 @@ from numpy.typing import NDArray
 from hierbayes.data.design import Design
 from hierbayes.data.levels import Codes
 from hierbayes.data.series import SeriesRows
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 ENTRIES = 2_000_000  # of correlations at a time
 NEAR = 1e-10  # what is taken off correlations that are 1 to rounding
 OTHERS, EARLIER = "others", "earlier"
+
+
+def need_independent(spec: ModelSpec, what: str) -> None:
+    """Refuse a model whose residuals are correlated, in what takes rows one by one."""
+    series = spec.layout.response.series
+    if series is not None:
+        raise UnsupportedError(
+            f"{what}: that takes rows one by one, and their residuals are correlated, by {series.term}. ranef() and "
+            "coef() have the posterior of each level's effects"
+        )
 
 
 def check_series(spec: ModelSpec, design: Design) -> None:
