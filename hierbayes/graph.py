@@ -14,12 +14,13 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
-from hierbayes.kinds import ORDERED, ParameterValues
+from hierbayes.families.serial import log_density
+from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
@@ -154,6 +155,8 @@ def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
         return pm.modelcontext(None)[name]
     if not parameter.kind.vector:
         return _free(pm, prior, name)
+    if parameter.kind is CORRELATIONS:
+        return _pairs(pm, prior, variable, parameter.size)
     if parameter.size:
         return _simplex(pm, prior, variable, parameter.size)
     start, dims = np.asarray(spec.typical(parameter), np.float64), variable.dims
@@ -190,6 +193,9 @@ def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
+    if spec.layout.response.series is not None:
+        _likelihood_of_series(pm, spec, design, parameters)
+        return
     counts = []
     if spec.family.needs_trials:
         counts = [_data(pm, spec, "trials", design.trials)]
@@ -209,6 +215,22 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     observed = pm.Data(name, y, dims=dims)
     densities = pm.logp(distribution.dist(**arguments), observed)
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
+
+
+def _likelihood_of_series(
+    pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]
+) -> None:
+    """A potential of normal responses whose residuals are correlated within series."""
+    import pytensor.tensor as pt
+
+    series, rows = spec.layout.response.series, design.series
+    assert series is not None, "its residuals are correlated"
+    assert rows is not None, "rows with a response have their series"
+    y = pm.Data(_unused(pm, spec.response_name), design.y, dims=_rows(spec))
+    sigma = parameters["sigma"].value + pt.zeros_like(y)
+    z, value = (y - parameters[MEAN].value) / sigma, parameters[series.parameter].value
+    density = log_density(pt, series.structure, rows, value, z) - pt.log(sigma).sum()
+    pm.Potential(_unused(pm, f"{spec.response_name}_series"), density)
 
 
 def _correlated_likelihood(
@@ -542,6 +564,19 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
     return chol
+
+
+def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The correlation of each pair of so many things, (pairs,): see `kinds.CORRELATIONS`."""
+    import pytensor.tensor as pt
+
+    if prior.fixed is not None:
+        cor = pt.as_tensor(equal_correlations(prior.fixed, size))
+    else:
+        eta = np.float64(dict(prior.args)["eta"])
+        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+        cor = pt.dot(chol, chol.T)
+    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

@@ -465,6 +465,11 @@ def _check_residuals(name: str, model: Any) -> None:
             f"rescor=True is about rows that state their response alone, and those of {name!r} state "
             f"{', '.join(stated)}; {way}"
         )
+    if spec.layout.response.series is not None:
+        raise UnsupportedError(
+            f"rescor=True is about residuals that are correlated across responses alone, and those of {name!r} are, by "
+            f"{spec.layout.response.series.term}, across rows; {way}"
+        )
     if spec.family.correlated is None or spec.link_name != "identity":
         raise UnsupportedError(
             "rescor=True is about residuals of gaussian or student responses with link identity, and "

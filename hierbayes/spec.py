@@ -18,7 +18,7 @@ from hierbayes.data.response import ThresholdSets
 from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
-from hierbayes.families import Family, Parameter
+from hierbayes.families import Family, Parameter, Responses
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
@@ -381,6 +381,19 @@ class ModelSpec:
         """Whether the response, or its logarithm, is normal about the linear predictor itself."""
         return self.family.is_normal(self.link_name)
 
+    def at(self, eta: Any, own: Mapping[str, Any]) -> Responses:
+        """The responses of rows one by one, given the others' where residuals are correlated: `eta` is the mean then.
+
+        Parameters
+        ----------
+        eta : ndarray (…, n)
+            The first parameter's linear predictor.
+        own : mapping
+            The other parameters.
+        """
+        link = self.link if self.family.in_series is None else LINKS["identity"]
+        return self.family.of_row.at(eta, own, link)
+
     def parameter_link(self, parameter: str) -> Link:
         """The link between a parameter and its linear predictor."""
         return LINKS[self.links[parameter]]
@@ -444,7 +457,8 @@ class ModelSpec:
 
         Of shares it is one fewer, for their sum is known.
         """
-        return len(parameter.arguments) if parameter.size else np.size(self.typical(parameter))
+        shares = parameter.kind.parts is not None
+        return len(parameter.arguments) if shares else np.size(self.typical(parameter))
 
     def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
         """The sets of rows for which a vector has elements of its own; None where all rows share them."""
@@ -471,7 +485,9 @@ class ModelSpec:
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
-        """Labels of a vector's elements: of shares their numbers, of others the last categories, by twos: ``"1|2"``."""
+        """Labels of a vector's elements: the family's, of shares their numbers, else categories by twos: ``"1|2"``."""
+        if parameter.labels:
+            return parameter.labels
         if parameter.size:
             return tuple(str(k) for k in range(1, parameter.size + 1))
         levels = (self.layout.response.levels or ())[-1 - np.shape(self.typical(parameter))[-1] :]

@@ -18,6 +18,7 @@ from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthon
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Factor
@@ -362,6 +363,7 @@ def _rows(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
 ) -> LevelRows:
     assert design.y is not None, "training rows have a response"
+    need_independent(spec, "no pooling estimates a level from its own rows alone")
     aux = {}
     for own in spec.family.own:
         if own.name in design.predictors:

@@ -15,6 +15,7 @@ from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.related import conditional_levels
+from hierbayes.answers.series import check_series, draw_responses, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Factor
@@ -31,6 +32,7 @@ KINDS = ("linear", "mean", "response", "score")
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
 LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
+SERIES = 7  # parts the random numbers of series from those of chunks
 FEW_COLUMNS = 32  # of which a loop takes the product: NumPy's threads wait for each other on a busy machine
 ADD_EFFECTS = "hierbayes.answers.rowloops.add_effects"
 type Effects = Mapping[
@@ -176,7 +178,10 @@ def _predict_chunk(
     rows: Design,
     effects: Effects,
 ) -> Array:
-    """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number."""
+    """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number, or from their series."""
+    if request.kind == "response" and rows.series is not None:
+        eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+        return draw_responses(spec, rows, eta, aux, (request.seed, request.side, SERIES))
     draw = spec.correlated_residuals(draws.values) if request.kind == "response" else None
     if draw is None:
         return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
@@ -200,9 +205,14 @@ def row_chunks(
     """Every row once, chunk by chunk: the places of some rows, those rows, and the effects of their levels.
 
     Rows of a level follow each other, so that its effects are gathered or drawn once. A chunk has about `entries` draws
-    × rows, `CHUNK_ENTRIES` unless given.
+    × rows, `CHUNK_ENTRIES` unless given. Where residuals are correlated, it is whole series.
     """
     step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
+    if design.series is not None:
+        for places in series_blocks(design.series, step):
+            rows = design.rows(places)
+            yield places, rows, gather_effects(spec, draws, rows, request)
+        return
     for places in level_blocks(design, request.groups, LEVEL_ENTRIES // len(draws)):
         rows = design.rows(places)
         effects = gather_effects(spec, draws, rows, request)
@@ -254,6 +264,8 @@ def predict_pairs(
 
 
 def _check_request(spec: ModelSpec, design: Design, request: Request) -> None:
+    if request.kind == "response":
+        check_series(spec, design)
     if request.kind == "response" and spec.family.needs_trials and design.trials is None:
         columns = ", ".join(map(repr, spec.layout.response.trial_columns))
         raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
@@ -420,7 +432,8 @@ def _predict_rows(
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
         return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
-    return spec.family.at(eta, aux, spec.link).simulate(rng, design.trials)
+    # of rows by themselves, whose residuals have nothing to do with each other's
+    return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, design.trials)
 
 
 def _probabilities(

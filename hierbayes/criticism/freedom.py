@@ -20,6 +20,7 @@ from hierbayes.answers.predict import (
     gather_effects,
     linear_predictor_of,
 )
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.smooths import curves_of
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, BoundPredictor, Design
@@ -39,6 +40,7 @@ def edf(spec: ModelSpec, draws: Draws, design: Design, interval: Interval) -> pd
     DataError
         Where the model has no smooths.
     """
+    need_independent(spec, "edf() counts what smooths take up of the rows' information")
     some = draws.thinned(DRAWS)
     next(iter(curves_of(spec, some, points=2)))
     found: dict[tuple[str, str], list[float]] = {}

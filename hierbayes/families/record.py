@@ -112,7 +112,10 @@ class Parameter:
         The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``, or its name in what
         the family's `known_from` says; "" where it is learnt.
     size : int
-        How many shares there are, where it is shares; 0 where it is none.
+        How many things its elements have a joint prior of: shares, or things that are correlated by pairs; 0 where
+        each element has its own.
+    labels : tuple of str
+        Of its elements, where the family knows them.
     """
 
     name: str
@@ -129,6 +132,7 @@ class Parameter:
     start: float = 0.0
     known: str = ""
     size: int = 0
+    labels: tuple[str, ...] = ()
 
     @property
     def link(self) -> str:
@@ -138,7 +142,7 @@ class Parameter:
     @property
     def arguments(self) -> tuple[tuple[str, Kind], ...]:
         """What row functions are given of it, each by a name and a kind: itself, of shares the parts broken off."""
-        if not self.size:
+        if self.kind.parts is None:
             return ((self.name, self.kind),)
         return tuple((f"{self.name}{k}", PROBABILITY) for k in range(1, self.size))
 
@@ -334,6 +338,9 @@ class Family:
         How its residuals may be correlated with those of other responses.
     alike : Alike or None
         Components that nothing but their formulas and priors tells apart.
+    in_series : Family or None
+        That of a row given the other rows of its series, where residuals are correlated; None where rows are
+        independent.
     variant : str
         What tells its row function from another of a family of this name.
     listed : int or None
@@ -392,6 +399,7 @@ class Family:
     components: tuple[str, ...] = ()
     alike: Alike | None = None
     correlated: Correlated | None = None
+    in_series: "Family | None" = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False
@@ -420,6 +428,11 @@ class Family:
                 f"family {self.name!r} has no link {latent!r}; its links are {', '.join(self.links)}"
             )
         return self.latents[latent], self.latents[latent].chosen_links(given)
+
+    @property
+    def of_row(self) -> "Family":
+        """That of a row given all parameters and the other rows: itself, but where residuals are correlated."""
+        return self.in_series or self
 
     @property
     def has_categories(self) -> bool:
