@@ -23,7 +23,7 @@ from hierbayes.engine.streamed import Streamed
 from hierbayes.families.bounds import WORDS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
+from hierbayes.structures import BOUNDED, LAWS, POSITIVE, STRUCTURES, StructureParameter
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
@@ -42,10 +42,13 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "HalfFlat": "HALF_FLAT",
     "Fixed": "FIXED",
 }
+LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
 SHAPES |= dict.fromkeys(STRUCTURE_OF, BOUNDED)
+LAW = "law"
+SHAPES |= {parameter.name: LAW for law in LAWS.values() for parameter in law.parameters}
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -86,6 +89,9 @@ class Collapsed:
         several = next((factor for factor in spec.layout.main.factors if factor.members is not None), None)
         if several is not None:
             return f"each row has several levels of {several.name}"
+        heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
+        if heavy is not None:
+            return f"effects of {heavy.name} are {heavy.law.words}, not normal"
         if series and spec.layout.main.curves:
             return "there are smooths beside correlated residuals"
         if spec.layout.main.monotonic:
@@ -286,7 +292,9 @@ def _allowed(kind: str) -> tuple[str, ...]:
 
 def allowed_scales(kind: str) -> tuple[str, ...]:
     """The priors that sds, correlations and structures' parameters may have."""
-    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS}.get(SHAPES.get(kind, kind), tuple(SD_PRIORS))
+    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS, LAW: tuple(LAW_PRIORS)}.get(
+        SHAPES.get(kind, kind), tuple(SD_PRIORS)
+    )
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -478,6 +486,10 @@ def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[B
             rows.append(constant_rows(block.structure.constants(block.positions)))
         scales = tuple(scale_of[place] for place in block.effects)
         yield Block(block.structure.name, block.effects, scales, np.concatenate([np.zeros((0, 8)), *rows]))
+    if not factor.law.normal:
+        q, positions = len(factor.effects), np.arange(len(factor.effects), dtype=np.float64)
+        rows = [shape_row(shape, q, positions, next(priors)) for shape in factor.law.parameters]
+        yield Block(factor.law.name, (), (), np.concatenate(rows))
 
 
 def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior) -> Floats:
@@ -509,4 +521,4 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
 def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A prior of a standard deviation as the kernels read it: (code, a, b, c)."""
     arguments = [value for _, value in prior.args]
-    return np.array([PriorCode[SD_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    return np.array([PriorCode[LAW_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
