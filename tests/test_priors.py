@@ -17,21 +17,34 @@ from hierbayes.errors import PriorError
 from hierbayes.priors import Prior, PriorSet, normalise_address, parse_prior
 
 
-class TruncatedGamma(st.rv_continuous):
+class TruncatedGamma:
     """What of a Gamma lies above a bound, by SciPy's own Gamma."""
 
     def __init__(self, alpha: float, beta: float, lower: float):
-        self.whole = st.gamma(alpha, scale=1 / beta)
-        super().__init__(a=lower)
+        self.whole, self.lower = st.gamma(alpha, scale=1 / beta), lower
 
-    def _logpdf(self, x):
-        return self.whole.logpdf(x) - self.whole.logsf(self.a)
+    def logpdf(self, x):
+        return np.where(x < self.lower, -np.inf, self.whole.logpdf(x) - self.whole.logsf(self.lower))
 
-    def _pdf(self, x):
-        return np.exp(self._logpdf(x))
+    def cdf(self, x):
+        return np.where(x < self.lower, 0.0, 1 - self.whole.sf(x) / self.whole.sf(self.lower))
 
-    def _cdf(self, x):
-        return 1 - self.whole.sf(x) / self.whole.sf(self.a)
+    def central(self, power: int) -> float:
+        middle = self.mean()
+        return self.whole.expect(lambda x: (x - middle) ** power, lb=self.lower, conditional=True)
+
+    def mean(self) -> float:
+        return self.whole.expect(lb=self.lower, conditional=True)
+
+    def var(self) -> float:
+        return self.central(2)
+
+    def std(self) -> float:
+        return self.var() ** 0.5
+
+    def stats(self, moments: str) -> float:
+        assert moments == "k"
+        return self.central(4) / self.var() ** 2 - 3
 
 
 UNIVARIATE = [

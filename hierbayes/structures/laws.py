@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from hierbayes.structures.record import POSITIVE, StructureParameter
 
@@ -91,6 +90,8 @@ def log_ratio(square: Array, q: int, df: Array) -> Array:
     >>> bool(np.isclose(log_ratio(z @ z, 2, np.array(4.0)), expected))
     True
     """
+    from scipy import special
+
     rise = special.gammaln(q / 2) - special.betaln(df / 2, q / 2)  # of log Γ, which cancels for large df
     constant = rise - 0.5 * q * np.log(df / 2)
     found: Array = constant + 0.5 * square - 0.5 * (df + q) * np.log1p(square / df)
@@ -124,6 +125,8 @@ def stretch(rng: np.random.Generator, square: Array, q: int, df: Array) -> Array
 
 def normal_scores(values: Array, df: Array) -> Array:
     """By the tail, which keeps its digits."""
+    from scipy import special
+
     found: Array = -np.sign(values) * special.ndtri(special.stdtr(df, -np.abs(values)))
     return found
 
