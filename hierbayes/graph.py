@@ -410,17 +410,15 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     shape = (factor.width, len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
+        shapes = [_free(pm, prior, variable.name) for variable, prior in _shapes(spec, parameter, factor)]
+        law = factor.law_values(shapes)
         if centered and factor.relations is None:
-            return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
-        z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
-        shapes = [
-            _free(pm, prior, variable.name)
-            for variable, prior in zip(
-                spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
-            )
-        ]
+            if factor.law.normal:
+                return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
+            return factor.law.graph(pm, name, pt.diag(sd), shape, *law, dims=variables["r"].dims)
+        z = _standard(pm, factor, _unused(pm, f"{name}_z"), shape, law)
         return pm.Deterministic(name, factor.related(z, shapes, pt) * sd, dims=variables["r"].dims)
-    chol = _correlation_factor(pm, spec, parameter, factor)
+    chol, law = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled
     if moved:
@@ -430,11 +428,24 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     if "cor" in variables:
         pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     if centered:
-        mu, dims = np.zeros(shape[1]), variables["r"].dims
-        r = pm.MvNormal(_unused(pm, f"{name}{free}"), mu=mu, chol=scaled, dims=dims)
+        dims = variables["r"].dims
+        r = factor.law.graph(pm, _unused(pm, f"{name}{free}"), scaled, shape, *law, dims=dims)
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
-    z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
+    z = _standard(pm, factor, _unused(pm, f"{name}_z"), shape, law)
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
+
+
+def _standard(pm: Any, factor: Factor, name: str, shape: tuple[int, int], law: Sequence[Any]) -> Any:
+    """Standard effects (m, q): independent of each other where they are normal."""
+    if factor.law.normal:
+        return pm.Normal(name, 0.0, 1.0, shape=shape)
+    return factor.law.graph(pm, name, np.eye(shape[1]), shape, *law)
+
+
+def _shapes(spec: ModelSpec, parameter: str, factor: Factor) -> list[tuple[Variable, Prior]]:
+    """The parameters of a factor's structures and of its levels' law, in the order of its `shapes`."""
+    variables, priors = spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor)
+    return list(zip(variables, priors, strict=True))
 
 
 def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
@@ -534,14 +545,15 @@ def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: boo
     return pm.Deterministic(name, z * sds, dims=dims)
 
 
-def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
-    """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks."""
+def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> tuple[Any, list[Any]]:
+    """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks.
+
+    And the parameters of the levels' law.
+    """
     import pytensor.tensor as pt
 
     several = sum(block.matrix is not None for block in factor.structures) > 1
-    shapes = list(
-        zip(spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True)
-    )
+    shapes = _shapes(spec, parameter, factor)
     chol = pt.eye(len(factor.effects))
     for number, block in enumerate(factor.structures):
         q = len(block.effects)
@@ -563,7 +575,7 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
             part = pt.linalg.cholesky(cor, lower=True)
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
-    return chol
+    return chol, [_free(pm, prior, variable.name) for variable, prior in shapes]
 
 
 def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
@@ -597,7 +609,17 @@ def _free(pm: Any, prior: Prior, name: str, dims: Any = None) -> Any:
         return pm.Deterministic(name, pt.as_tensor(np.array(prior.fixed)), dims=dims)
     # arrays, because PyTensor keeps a Python number in the smallest type that holds it, single precision included
     arguments = {key: np.array(value) for key, value in prior.args}
-    return getattr(pm, prior.name)(name, **arguments, dims=dims)
+    return _drawn(pm, prior, name, arguments, dims=dims)
+
+
+def _drawn(pm: Any, prior: Prior, name: str, arguments: Mapping[str, Any], **shape: Any) -> Any:
+    """PyMC's variable of that distribution, the arguments in place of the prior's own."""
+    if not prior.distribution.whole:
+        return getattr(pm, prior.name)(name, **arguments, **shape)
+    whole = {word: value for word, value in arguments.items() if word != "lower"}
+    return pm.Truncated(
+        name, getattr(pm, prior.distribution.whole).dist(**whole), lower=arguments["lower"], **shape
+    )
 
 
 def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:
@@ -625,4 +647,4 @@ def _vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any) -> Any:
 
         return pm.Deterministic(name, pt.as_tensor(arguments["value"]), dims=dims)
     shape = {"dims": dims} if dims else {"shape": len(priors)}
-    return getattr(pm, priors[0].name)(name, **arguments, **shape)
+    return _drawn(pm, priors[0], name, arguments, **shape)

@@ -196,11 +196,11 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
             shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
             cor = _correlations(spec, factor, variables, shapes, given)
-            z = factor.related(rng.normal(size=(factor.width, len(sd))), shapes)
+            z = factor.draw(rng, shapes)
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
             names = [variable.name for variable in spec.shape_variables(parameter, factor)]
-            values |= dict(zip(names, shapes, strict=True))
+            values |= {variable: shape[None] for variable, shape in zip(names, shapes, strict=True)}
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
             for key, variable in variables.items():
@@ -243,7 +243,7 @@ def _correlations(
                 i, j = quantity.place
                 cor[i, j] = cor[j, i] = given.get(quantity.name, 0.0)
     if factor.correlated:
-        cor = factor.correlations([value[0] for value in shapes], cor)
+        cor = factor.correlations(shapes, cor)
     _check_definite(cor, factor.name)
     return cor
 

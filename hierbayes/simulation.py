@@ -137,7 +137,7 @@ def _sample_factor(
             scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
             root[np.ix_(range(draws), own, own)] = scaled
         cor = root @ np.swapaxes(root, 1, 2)
-    z = factor.related(rng.normal(size=(draws, factor.width, q)), shapes)
+    z = factor.draw(rng, shapes, (draws,))
     r = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
     return spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
 

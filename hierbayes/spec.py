@@ -603,6 +603,29 @@ class ModelSpec:
         found: NDArray[np.float64] = factor.correlations(shapes, matrix)
         return found
 
+    def level_weights(
+        self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """How much more a level's effects are drawn to 0 than normal ones, from values by variable: (S, G).
+
+        1 where they are normal.
+        """
+        variables = self.factor_variables(parameter, factor)
+        r, sd = values[variables["r"].name], values[variables["sd"].name]
+        if factor.law.normal:
+            return np.ones(r.shape[:2])
+        squares = factor.squares(r, sd, self.correlations(parameter, factor, values))
+        law = factor.law_values(self.shape_values(parameter, factor, values))
+        found: NDArray[np.float64] = factor.law.weight(
+            squares, len(factor.effects), *(each[:, None] for each in law)
+        )
+        return found
+
+    @property
+    def has_normal_levels(self) -> bool:
+        """Whether all grouping factors' effects are normal."""
+        return all(f.law.normal for layout in self.layout.predictors.values() for f in layout.factors)
+
     @cached_property
     def ties(self) -> tuple[Tie, ...]:
         """Group effects that are correlated across the formulas of this response's parameters."""

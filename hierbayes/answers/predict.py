@@ -548,12 +548,15 @@ def _draw_levels(
 ) -> None:
     """Draw the effects (L, q, S) of new levels from the population, each from a generator of its own."""
     found, of_whom = population_root(spec, parameter, factor, draws)
+    law, none = factor.law_values(spec.shape_values(parameter, factor, draws.values)), np.zeros(len(draws))
     root = np.ascontiguousarray(found.transpose(1, 2, 0))
     used = [np.flatnonzero(row.any(axis=1)) for row in root]
     z = np.empty((len(draws), root.shape[1]))
     for own, level in zip(r, levels, strict=True):
         number = level - len(factor.levels)
-        _level_generator(seed, of_whom, factor, labels[number], number).standard_normal(out=z)
+        generator = _level_generator(seed, of_whom, factor, labels[number], number)
+        generator.standard_normal(out=z)
+        z *= factor.law.stretch(generator, none, 0, *law)[:, None]
         for i, columns in enumerate(used):
             own[i] = 0.0
             for j in reversed(columns):
@@ -614,6 +617,8 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
                 continue
             rows = design.predictors[parameter].factors[factor.name]
             columns = _unknown_columns(factor, rows)
+            if any(z.any() for _, z in columns):
+                _check_average(spec, factor)
             if parameter == MEAN:
                 covariance = column_covariances(spec, parameter, rows.reaching(factor), draws)
                 of_levels = _new_variances(spec, parameter, factor, draws, rows)
@@ -627,6 +632,16 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
                     "Take groups='none', or draws of new groups: rows with new labels, output='draws'"
                 )
     return total
+
+
+def _check_average(spec: ModelSpec, factor: Factor) -> None:
+    """Refuse a mean averaged over effects that are not normal, unless it is the linear predictor's."""
+    if not (factor.law.normal or spec.family.mean_is_linear(spec.link_name)):
+        raise UnsupportedError(
+            f"the effects of {factor.name!r} are not normal (dist=), and with link {spec.shown_link!r} a mean has no "
+            "average over new levels: take groups='none', or draws of new groups: rows with new labels, "
+            "output='draws'"
+        )
 
 
 def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[tuple[Codes, Array]]:

@@ -316,7 +316,7 @@ def _together(
     spec: ModelSpec, draws: Draws, design: Design, groups: Codes
 ) -> Iterator[tuple[Codes, Array, Array]]:
     """The same of those groups of rows (−1 for none) that can be gone through together."""
-    if design.series is not None:
+    if design.series is not None or not spec.has_normal_levels:
         return
     if has_one_scale(spec):
         for some, exact in log_marginals_by_products(spec, draws, design, groups):
@@ -326,7 +326,7 @@ def _together(
 
 
 def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:
-    if has_one_scale(spec):
+    if has_one_scale(spec) and spec.has_normal_levels:
         exact = log_marginal_by_products(spec, draws, design, places)
         return exact, exact
     fine, coarse = np.empty(len(draws)), np.empty(len(draws))

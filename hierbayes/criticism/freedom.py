@@ -98,7 +98,7 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]
         tiny = 1e-10 * max(float(np.trace(covariance)), 1e-10)
-        levels = sparse.eye(len(factor.levels))
+        levels = sparse.diags_array(spec.level_weights(parameter, factor, draw.values)[0])
         if factor.relations is not None:
             shapes = spec.shape_values(parameter, factor, draw.values)
             levels = factor.level_precision([values[0] for values in shapes])

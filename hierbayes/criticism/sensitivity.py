@@ -117,7 +117,8 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
         for factor in layout.factors:
             variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
             sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
-            z, log_root = factor.unrelated(r, spec.shape_values(parameter, factor, draws.values))
+            shapes = spec.shape_values(parameter, factor, draws.values)
+            z, log_root = factor.unrelated(r, shapes)
             scaled = z / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
             size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
             total -= q * log_root
@@ -127,7 +128,10 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
-            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + scaled.shape[1] * size)
+            squares = np.square(scaled).sum(axis=2)
+            law = [value[:, None] for value in factor.law_values(shapes)]
+            total += (factor.law.log_ratio(squares, q, *law) - 0.5 * squares).sum(axis=1)
+            total -= 0.5 * scaled.shape[1] * size
         for curve in layout.curves:
             s = draws.values[spec.curve_variables(parameter, curve)["s"].name]
             total += _log_normal(s, spec.curve_sds(parameter, curve, draws.values))

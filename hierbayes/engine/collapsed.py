@@ -25,7 +25,7 @@ from hierbayes.families.serial import KINDS as CORRELATED
 from hierbayes.kinds import CORRELATIONS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
+from hierbayes.structures import BOUNDED, LAWS, POSITIVE, STRUCTURES, StructureParameter
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
@@ -44,12 +44,15 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "HalfFlat": "HALF_FLAT",
     "Fixed": "FIXED",
 }
+LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
 SHAPES |= {
     kind.parameter(()).name: "cor" if kind.structure.matrix else BOUNDED for kind in CORRELATED.values()
 }
+LAW = "law"
+SHAPES |= {parameter.name: LAW for law in LAWS.values() for parameter in law.parameters}
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -92,6 +95,9 @@ class Collapsed:
             return f"each row has several levels of {several.name}"
         if series and (found := _beside_series(spec, design)):
             return found
+        heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
+        if heavy is not None:
+            return f"effects of {heavy.name} are {heavy.law.words}, not normal"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -324,7 +330,9 @@ def _allowed(kind: str) -> tuple[str, ...]:
 
 def allowed_scales(kind: str) -> tuple[str, ...]:
     """The priors that sds, correlations and structures' parameters may have."""
-    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS}.get(SHAPES.get(kind, kind), tuple(SD_PRIORS))
+    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS, LAW: tuple(LAW_PRIORS)}.get(
+        SHAPES.get(kind, kind), tuple(SD_PRIORS)
+    )
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -554,6 +562,10 @@ def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[B
             rows.append(constant_rows(block.structure.constants(block.positions)))
         scales = tuple(scale_of[place] for place in block.effects)
         yield Block(block.structure.name, block.effects, scales, np.concatenate([np.zeros((0, 8)), *rows]))
+    if not factor.law.normal:
+        q, positions = len(factor.effects), np.arange(len(factor.effects), dtype=np.float64)
+        rows = [shape_row(shape, q, positions, next(priors)) for shape in factor.law.parameters]
+        yield Block(factor.law.name, (), (), np.concatenate(rows))
 
 
 def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior) -> Floats:
@@ -585,4 +597,4 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
 def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A prior of a standard deviation as the kernels read it: (code, a, b, c)."""
     arguments = [value for _, value in prior.args]
-    return np.array([PriorCode[SD_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    return np.array([PriorCode[LAW_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

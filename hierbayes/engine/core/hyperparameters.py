@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from math import lgamma, log, pi
 
 import numpy as np
+from scipy.special import gammaincc
 
 from hierbayes.engine.core.loops import add_lower_rows, compiled, fill, finite, head_dot
 from hierbayes.engine.core.problem import Block, Factor, Floats, Ints, PriorCode, count_free
@@ -34,7 +35,7 @@ from hierbayes.structures.registry import CODES
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
-FIXED = 9
+FIXED, TRUNCATED_GAMMA = 9, 10
 VALUE, SLOPE, SCALE_SCORE = (
     0,
     1,
@@ -87,7 +88,7 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
         for block in blocks_of(f):
             q, count = len(block.effects), len(block.shapes)
             padding = [-1] * (widest - q)
-            head = [k, q, CODES[block.structure], first, first + count, corner]
+            head = [k, q, CODES.get(block.structure, -1), first, first + count, corner]
             rows.append([*head, *block.effects, *padding, *block.scales, *padding])
             own_rows = block.shapes.copy()
             free = own_rows[:, AT] >= 0
@@ -97,6 +98,14 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
             shapes.append(own_rows)
             at, first, corner = at + int(free.sum()), first + count, corner + q
     return np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest), np.concatenate(shapes)
+
+
+def law_places(factors: int, blocks: Ints) -> Ints:
+    """Return where in the shapes the parameter of each factor's law is, -1 for normal effects: (K,)."""
+    found = np.full(factors, -1, np.int64)
+    laws = blocks[blocks[:, SIZE] == 0]
+    found[laws[:, FACTOR]] = laws[:, FIRST_SHAPE]
+    return found
 
 
 def effects_of(blocks: Ints) -> int:
@@ -129,7 +138,7 @@ def prior_constant(problem: GaussianProblem) -> float:
     )
 
 
-def scale_constant(code: PriorCode, a: float, b: float) -> float:
+def scale_constant(code: PriorCode, a: float, b: float, c: float = 0.0) -> float:
     """Return the part of a scale's log prior that `positive` leaves out."""
     match code:
         case PriorCode.EXPONENTIAL:
@@ -142,6 +151,8 @@ def scale_constant(code: PriorCode, a: float, b: float) -> float:
             return log(2 / pi) - log(a)
         case PriorCode.GAMMA | PriorCode.INVERSE_GAMMA:
             return a * log(b) - lgamma(a)
+        case PriorCode.TRUNCATED_GAMMA:
+            return a * log(b) - lgamma(a) - log(gammaincc(a, b * c))
         case PriorCode.LOGNORMAL:
             return -0.5 * log(2 * pi) - log(b)
         case PriorCode.UNIFORM | PriorCode.HALF_FLAT | PriorCode.FIXED:
@@ -162,7 +173,7 @@ def shape_constant(factor: Factor) -> float:
         elif row[KIND] == BOUNDED:
             total += lgamma(row[C] + row[D]) - lgamma(row[C]) - lgamma(row[D])
         elif row[KIND] == POSITIVE:
-            total += scale_constant(PriorCode(int(row[C])), row[A], row[B])
+            total += scale_constant(PriorCode(int(row[C])), row[A], row[B], row[LOWER])
     return total
 
 
@@ -334,6 +345,13 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
             out[RATIO] *= width * q / above
         out[PRIOR] = row[C] * q - row[D] * p
         return row[C] * min(t, 0.0) - row[D] * max(t, 0.0) - (row[C] + row[D]) * np.log1p(tail)
+    if kind == POSITIVE and int(row[C]) == TRUNCATED_GAMMA:
+        away = np.exp(t + row[D])
+        x = row[LOWER] + away
+        out[VALUE], out[BELOW], out[ABOVE], out[ROOT] = x, x, 1.0, np.sqrt(x)
+        out[PRIOR] = ((row[A] - 1.0) / x - row[B]) * away + 1.0
+        out[RATIO] = away / x
+        return (row[A] - 1.0) * np.log(x) - row[B] * x + t + row[D]
     if kind == POSITIVE:
         x, slope, value, score = positive(t + row[D], int(row[C]), row[A], row[B])
         out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), score
@@ -355,7 +373,7 @@ def _correlate(block: Ints, scale: Floats, first: int, shaped: Floats, lams: Flo
     own = lams[BLOCK, corner : corner + q, corner : corner + q]
     if q == 1:
         own[0, 0] = 1.0
-    else:
+    elif q > 1:
         set_root(block[STRUCTURE], q, shaped[:, block[FIRST_SHAPE] : block[END_SHAPE]], own)
     scales = EFFECTS + (block.size - EFFECTS) // 2
     for i in range(q):

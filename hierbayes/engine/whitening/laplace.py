@@ -107,7 +107,9 @@ def _position(packed: Packed, memory: Memory) -> Floats:
         if factor[IS_WIDE]:
             run(inverse_wide, factor, lam, mapping.W, mapping.c, mapping.spread, u, white)
             continue
-        run(inverse_levels, factor, lam, mapping.W, mapping.c, u, memory.roots, white)
+        run(
+            inverse_levels, factor, lam, memory.shaped, mapping.W, mapping.weight, mapping.c, u, memory.roots, white
+        )  # fmt: skip
     dense = len(mapping.rotation)
     if dense:
         white[len(white) - dense :] = np.linalg.solve(mapping.rotation, white[len(white) - dense :])
