@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,8 @@ class Parameter:
         the family's `known_from` says; "" where it is learnt.
     size : int
         How many shares there are, where it is shares; 0 where it is none.
+    unscaled : bool
+        Whether nothing says how large it may be, so that there are no default priors of its formula's coefficients.
     """
 
     name: str
@@ -129,6 +131,7 @@ class Parameter:
     start: float = 0.0
     known: str = ""
     size: int = 0
+    unscaled: bool = False
 
     @property
     def link(self) -> str:
@@ -174,6 +177,28 @@ class Twins:
 
     pairs: tuple[tuple[str, str], ...]
     share: str
+
+
+class ManyRows(Protocol):
+    """What gives log densities and scores of many rows."""
+
+    def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
+        """Log density and scores (1 + J, N) of N rows from inner coordinates (J, N)."""
+
+
+class Computed(Protocol):
+    """How some parameters of a family follow from others."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that follow from others."""
+
+    @property
+    def rows(self) -> ManyRows:
+        """The density of many rows, where the family has no row function."""
+
+    def etas(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The linear predictors of those named, from all parameters in their forms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -301,6 +326,8 @@ class Family:
     components : tuple of str
         The parameters that have the bare formula, each where it has none of its own; the first parameter's is then
         none. Empty where the bare formula is the first's.
+    computed : Computed or None
+        How some of the parameters follow from others (`hierbayes.families.nonlinear`): their own predictors are 0.
     twins : Twins or None
         Components that nothing but their formulas and priors tells apart.
     variant : str
@@ -359,6 +386,7 @@ class Family:
     equidistant: "Callable[[int], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
     components: tuple[str, ...] = ()
+    computed: "Computed | None" = None
     twins: Twins | None = None
     variant: str = ""
     listed: int | None = None
@@ -443,8 +471,10 @@ class Family:
         return {p.name: p.link if p.known else chosen.get(p.name, p.link) for p in self.parameters}
 
     @cached_property
-    def rows(self) -> Rows | TensorRows:
+    def rows(self) -> "Rows | TensorRows | ManyRows":
         """The row function over many rows; PyMC's distribution where there is none."""
+        if self.computed is not None and self.row is None:
+            return self.computed.rows
         kinds = [argument for parameter in self.parameters for argument in parameter.arguments]
         if self.row is None:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)
