@@ -131,6 +131,7 @@ SCHEMAS = {
     ),
     "loblolly": (84, {"height": "float", "age": "int", "seed": "text"}),
     "faithful": (272, {"eruptions": "float", "waiting": "int"}),
+    "galaxies": (82, {"velocity": "float"}),
     "salamanders": (
         644,
         {
