@@ -65,7 +65,12 @@ class Target:
 
 
 def resolve_priors(
-    layout: Layout, family: Family, links: Mapping[str, str], user: PriorSet, center: bool = True
+    layout: Layout,
+    family: Family,
+    links: Mapping[str, str],
+    user: PriorSet,
+    center: bool = True,
+    before: Sequence[ResolvedPrior] = (),
 ) -> tuple[ResolvedPrior, ...]:
     """Every prior of a model: the user's most specific entry, else the default.
 
@@ -78,6 +83,8 @@ def resolve_priors(
     user : PriorSet
     center : bool
         Whether stated priors of intercepts are about the predictors' means.
+    before : sequence of ResolvedPrior
+        Those that the same model had, which stand in for defaults that there aren't.
 
     Raises
     ------
@@ -86,6 +93,9 @@ def resolve_priors(
         whose support does not suit the quantity, or, without a response, a prior whose default needs its scale.
     """
     targets = tuple(_targets(layout, family, links))
+    if before:
+        pairs = zip(targets, before, strict=True)
+        targets = tuple(replace(one, default=one.default or old.prior) for one, old in pairs)
     _check_addresses(targets, user)
     user = _settled_joint(layout, family, user)
     _check_complete(targets, user, [own.name for own in family.parameters if own.unscaled])

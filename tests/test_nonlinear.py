@@ -491,3 +491,63 @@ def test_without_groups_the_mode_is_least_squares():
         found = summary.loc[f"{name}.Intercept"]
         assert abs(found["mean"] - estimate) < 0.3 * variance**0.5
         assert found["sd"] == pytest.approx(variance**0.5, rel=0.15)
+
+
+def test_another_prior_leaves_those_that_must_be_stated_as_they_were(pines):
+    after = pines.refit({"asym.Intercept": "Normal(90, 5)"}, draws=200, progress=False).after
+    assert after.priors["prior"].tolist()[1:] == pines.priors["prior"].tolist()[1:]
+    assert after.summary().loc["asym.Intercept", "mean"] < pines.summary().loc["asym.Intercept", "mean"]
+    with pytest.raises(PriorError, match="with their numbers"):
+        pines.refit(None, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("response", "family", "priors"),
+    [
+        ("number | cens(status)", "gaussian", {}),
+        ("positive | cens(status)", "cox", {}),
+        ("count", "zero_inflated_poisson", {}),
+    ],
+)
+def test_what_families_have_beside_the_mean_is_theirs_still(response, family, priors):
+    """Censored rows, shares of a baseline, zeros: each density by the compiled row is that of the base family."""
+    frame = rows().assign(status=["right", "none", "left"] * 10)
+    frame = frame.assign(status=["right", "none"] * 15) if family == "cox" else frame
+    linear = hb.Model(f"{response} ~ 0 + x", frame, family)
+    model = hb.Model(
+        {"mu": f"{response} ~ nl(a * x)", "a": "~ 1"}, frame, family, {"a.Intercept": "Normal(0, 1)"}
+    )
+    values = {}
+    for own in model.spec.family.own:
+        if own.name in model.spec.plain_parameters:
+            values[own.name] = np.asarray(model.spec.typical(own), np.float64)
+    stated = {p.name: model.design.predictors[p.name].offset for p in model.spec.family.known}
+    known = {
+        n: model.spec.family.parameter(n).kind.under(model.spec.family.parameter(n).link, v)
+        for n, v in stated.items()
+    }
+    y, n = model.design.y, len(frame)
+    found, scores = model.spec.family.at(
+        np.zeros(n), {**values, **known, "a": np.full(n, 0.4)}, model.spec.link
+    ).evaluate(y)
+    x = frame["x"].to_numpy()
+    base = {
+        k: v for k, v in {**values, **known}.items() if k in [p.name for p in linear.spec.family.parameters]
+    }
+    wanted, of_mu = linear.spec.family.at(0.4 * x, base, linear.spec.link).evaluate(y)
+    assert_allclose(found, wanted, rtol=1e-10)
+    place = [p.name for p in model.spec.family.parameters].index("a")
+    assert_allclose(scores[place], of_mu[0] * x, rtol=1e-9, atol=1e-12)
+    assert np.isfinite(found).all()
+
+
+def test_where_rows_stay_in_files_or_residuals_are_correlated_it_is_refused(tmp_path):
+    PINES.to_csv(tmp_path / "pines.csv", index=False)
+    with pytest.raises(UnsupportedError, match=r"nl\(…\) is no sum of terms"):
+        hb.Model(GROWTH, str(tmp_path / "pines.csv"), priors=PRIORS)
+    both = {f"height.{address}": text for address, text in PRIORS.items()}
+    rows = PINES.assign(width=PINES["height"] / 10)
+    model = hb.Model([GROWTH, "width ~ age + (1 | seed)"], rows, priors=both)
+    assert "asym_i = b[Intercept] + r[seed]" in repr(model)
+    with pytest.raises(UnsupportedError, match="sums of terms"):
+        hb.Model([GROWTH, "width ~ age + (1 | seed)"], rows, priors=both, rescor=True)

@@ -191,7 +191,7 @@ def nonlinear(base: Family, expressions: Mapping[str, Nonlinear], links: Mapping
         mean=_through(computed, base.mean),
         variance=_through(computed, base.variance),
         probabilities=_through(computed, base.probabilities),
-        known_between=_through(computed, base.known_between),
+        known_between=_of_known(base),
         design_effect=_through(computed, base.design_effect) or base.design_effect,
         information=None,
         mean_of="other" if base.mean is not None else base.mean_of,
@@ -215,6 +215,14 @@ def nonlinear(base: Family, expressions: Mapping[str, Nonlinear], links: Mapping
 
 def _moves_mean(base: Family, expressions: Mapping[str, Nonlinear]) -> bool:
     return any(name in (base.first.name, *base.own_in_mean) for name in expressions)
+
+
+def _of_known(base: Family) -> Callable[..., tuple[Array, Array]] | None:
+    """The ends between which responses are known to lie: only what rows state says so."""
+    between = base.known_between
+    if between is None:
+        return None
+    return lambda y, **given: between(y, **{p.name: given[p.name] for p in base.known if p.name in given})
 
 
 def _at(computed: Expressions, given: Mapping[str, ParameterValues]) -> Responses:

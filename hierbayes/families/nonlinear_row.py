@@ -37,6 +37,13 @@ def nonlinear_row(
         return None
     writer = _Writer()
     names = {parameter.name: f"p{place}" for place, parameter in enumerate(parameters)}
+
+    def each(parameter: Parameter, before: str = "") -> list[str]:
+        """Names of what is given of a parameter: of shares several, the parts broken off."""
+        own = before + names[parameter.name]
+        several = range(1, parameter.size)
+        return [f"{own}_{k}" for k in several] if parameter.size else [own]
+
     for parameter in inside:
         expression, own = expressions[parameter.name], names[parameter.name]
         known: dict[Node, str] = {Name(name, 0): f"{names[name]}.value" for name in expression.parameters}
@@ -49,8 +56,12 @@ def nonlinear_row(
             f"at_{own} = {parameter.kind.form}(t_{own})",
             *(f"d_{own}_{names[name]} = slope_{own} * {slope}" for name, slope in slopes.items()),
         ]
-    given = [f"at_{names[p.name]}" if p.name in expressions else names[p.name] for p in base.parameters]
-    scores = [f"s_{names[p.name]}" for p in base.parameters]
+    given = [
+        one
+        for p in base.parameters
+        for one in ([f"at_{names[p.name]}"] if p.name in expressions else each(p))
+    ]
+    scores = [score for p in base.parameters for score in each(p, "s_")]
     trials = ["trials"] if base.needs_trials else []
     once = ["once"] if base.shared is not None else []
     returned = []
@@ -60,7 +71,7 @@ def nonlinear_row(
         if parameter.name in expressions:
             returned.append("0.0")
         elif parameter in base.parameters:
-            returned.append(f"s_{own}")
+            returned += each(parameter, "s_")
         else:
             parts = [f"s_{names[name]} * d_{names[name]}_{own}" for name in of]
             returned.append(" + ".join(parts) or "0.0")
@@ -73,7 +84,8 @@ def nonlinear_row(
         f"return value, {', '.join(returned)}",
     ]
     name = f"{base.name}_nl_row"
-    heading = f"def {name}({', '.join(['y', *trials, *names.values(), *once])}):"
+    arguments = [one for parameter in parameters for one in each(parameter)]
+    heading = f"def {name}({', '.join(['y', *trials, *arguments, *once])}):"
     source = "\n".join([heading, *(f"    {line}" for line in body), ""])
     tools: dict[str, Any] = {**_FORMS, "moved": moved, "inf": np.inf, "inner": base.row, **writer.functions}
     return written(name, source, __file__, __name__, stored=False, **tools)
