@@ -218,7 +218,7 @@ def _correlated_likelihood(
     variable: Variable,
     prior: Prior,
 ) -> None:
-    """A potential of normal responses of the same rows, whose residuals are correlated."""
+    """A potential of responses of the same rows, whose residuals are correlated."""
     import pytensor.tensor as pt
 
     size = len(responses)
@@ -234,8 +234,10 @@ def _correlated_likelihood(
         sigma = given["sigma"].value
         z.append((y - given["mu"].value) / sigma)
         log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
-    normal = pm.MvNormal.dist(mu=np.zeros(size), chol=chol)
-    densities = pm.logp(normal, pt.stack(z, axis=1)).sum()
+    correlated = responses[0][0].family.correlated
+    assert correlated is not None
+    shared = (parameters[0][name].value for name in correlated.shared)
+    densities = pm.logp(correlated.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
     pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 
@@ -262,6 +264,15 @@ def _predictor(
         x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout, centered)
+    shares = {
+        effect.label: _simplex(
+            pm,
+            spec.simplex_prior(parameter, effect),
+            spec.simplex_variable(parameter, effect),
+            len(effect.steps),
+        )
+        for effect in layout.monotonic
+    }
     factors = []
     for factor in layout.factors:
         r = tied.get((spec.response, parameter, factor.name))
@@ -273,6 +284,14 @@ def _predictor(
             shape = (None, rows.z.shape[1])
             z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
             factors.append((codes, z, r))
+            first = 0
+            for effect in factor.monotonic:
+                stairs = rows.stairs[:, first : first + len(effect.steps)]
+                first += len(effect.steps)
+                dims = spec.simplex_variable(parameter, effect).dims
+                name = f"{parameter}_stairs_{factor.name}_{effect.label}"
+                climbed = _data(pm, spec, name, stairs, dims, (None, len(effect.steps)))
+                factors.append((codes, climbed, effect.coefficients(r, shares[effect.label])))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:
@@ -284,11 +303,10 @@ def _predictor(
     first = 0
     for effect in layout.monotonic:
         variable = spec.simplex_variable(parameter, effect)
-        shares = _simplex(pm, spec.simplex_prior(parameter, effect), variable, len(effect.steps))
         stairs = bound.stairs[:, first : first + len(effect.steps)]
         first += len(effect.steps)
         columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
-        eta = eta + columns_of @ effect.coefficients(users, shares)
+        eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
     return eta
 
 

@@ -1,7 +1,7 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -349,10 +349,13 @@ class ModelSpec:
         """The specifications of the model's responses, by name."""
         return {self.response: self}
 
-    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[np.float64] | None:
-        """What residuals that are correlated across K responses are made of, in every draw: (S, K); None elsewhere.
+    def correlated_residuals(
+        self, values: Mapping[str, Any]
+    ) -> Callable[[np.random.Generator], NDArray[np.float64]] | None:
+        """How a row's residual over its sigma is drawn, in every draw: (S,), where it is correlated with others'.
 
-        A row's residual over its sigma is the sum of K standard normal numbers, which the responses share, times these.
+        From a generator in the same state those of all responses belong together. None where it is no response's but
+        this one's.
         """
         return None
 
@@ -688,6 +691,18 @@ class ModelSpec:
     def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
         """The prior of the shares of a monotonic effect's steps."""
         return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+
+    def with_steps(self, parameter: str, factor: Factor, values: Mapping[str, Any], r: Any) -> Any:
+        """Effects of a factor (…, q) with those of the columns of its monotonic effects' steps behind: (…, q + l).
+
+        Of effects at new times behind the q known ones too. `values` are draws, or their means, by variable.
+        """
+        parts = [r]
+        for effect in factor.monotonic:
+            shares = values[self.simplex_variable(parameter, effect).name]
+            inner = (1,) * (r.ndim - shares.ndim)
+            parts.append(effect.coefficients(r, shares.reshape(*shares.shape[:-1], *inner, shares.shape[-1])))
+        return np.concatenate(parts, axis=-1) if len(parts) > 1 else r
 
     def curve_sds(
         self, parameter: str, curve: Curve, values: Mapping[str, NDArray[np.float64]]

@@ -182,22 +182,15 @@ def _predict_chunk(
     effects: Effects,
 ) -> Array:
     """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number."""
-    weights = spec.residual_weights(draws.values) if request.kind == "response" else None
-    if weights is None:
+    draw = spec.correlated_residuals(draws.values) if request.kind == "response" else None
+    if draw is None:
         return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
     eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
     given = spec.family.given(eta, aux, spec.link)
-    z = _residuals(weights, places, request)
+    seed = [request.seed, request.side]
+    rows_z = [draw(np.random.default_rng([*seed, int(place), len(spec.siblings)])) for place in places]
+    z = np.stack(rows_z, axis=-1)
     return np.asarray(given[MEAN].value + given["sigma"].value * z)
-
-
-def _residuals(weights: Array, places: Codes, request: Request) -> Array:
-    """Standardised residuals (S, n) that are correlated across responses: a row's come from the same numbers in all."""
-    found = np.empty((len(weights), len(places)))
-    for column, place in enumerate(places):
-        rng = np.random.default_rng([request.seed, request.side, int(place), weights.shape[1]])
-        found[:, column] = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
-    return found
 
 
 def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:
@@ -513,7 +506,7 @@ def gather_effects(spec: ModelSpec, draws: Draws, design: Design, request: Reque
 def _effects(
     spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor, request: Request
 ) -> tuple[Codes, Array]:
-    """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
+    """Level numbers in order (L,) and their effects, with those of steps (S, L, q + l)."""
     levels = np.unique(rows.all_codes)
     known, q = levels[levels < len(factor.levels)], len(factor.effects)
     reached = rows.reaching(factor)
@@ -542,7 +535,7 @@ def _effects(
         ]
         standing = None if request.new_levels == "mean" else generators
         add_new_times(spec, parameter, reached, draws, r[: len(drawn)], standing)
-    return levels, r.transpose(2, 0, 1)
+    return levels, spec.with_steps(parameter, factor, draws.values, r.transpose(2, 0, 1))
 
 
 def _eigenroot(covariance: Array) -> Array:
@@ -604,6 +597,12 @@ def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -
     return products
 
 
+def column_covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:
+    """As `covariances`, of the effects with those of steps, one for each of `Membership.columns`: (S, q + l, q + l)."""
+    half = spec.with_steps(parameter, factor, draws.values, covariances(spec, parameter, factor, draws))
+    return np.asarray(spec.with_steps(parameter, factor, draws.values, half.swapaxes(1, 2)))
+
+
 def effect_variance(covariance: Array, z: Array) -> Array:
     """Variance z Σ z' that a factor's effects give to each row's linear predictor, in every draw: (S, n)."""
     total = np.zeros((len(covariance), len(z)))
@@ -624,7 +623,7 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
             rows = design.predictors[parameter].factors[factor.name]
             columns = _unknown_columns(factor, rows)
             if parameter == MEAN:
-                covariance = covariances(spec, parameter, rows.reaching(factor), draws)
+                covariance = column_covariances(spec, parameter, rows.reaching(factor), draws)
                 of_levels = _new_variances(spec, parameter, factor, draws, rows)
                 for codes, z in columns:
                     own = of_levels[:, np.maximum(codes - len(factor.levels), 0)]
@@ -639,9 +638,10 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
 
 
 def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[tuple[Codes, Array]]:
-    """Level numbers (n,) and the effects' columns (n, q), 0 but for new levels; of each of a row's levels in turn."""
+    """Level numbers (n,) and the effects' columns, 0 but for new levels; of each of a row's levels in turn."""
     return [
-        (each.codes, each.z * (each.codes >= len(factor.levels))[:, None]) for each in rows.different_levels
+        (each.codes, each.columns * (each.codes >= len(factor.levels))[:, None])
+        for each in rows.different_levels
     ]
 
 

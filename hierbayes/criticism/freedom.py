@@ -86,11 +86,12 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     blocks = [sparse.diags(own)]
     for factor in layout.factors:
         rows, q = bound.factors[factor.name], len(factor.effects)
+        units = spec.with_steps(parameter, factor, draw.values, np.eye(q)[None])[0]
         at = np.arange(len(bound.offset))
         each = [
             sparse.csr_matrix((z, (at, one.codes * q + j)), (len(at), len(factor.levels) * q))
             for one in rows.memberships
-            for j, z in enumerate(one.z.T)
+            for j, z in enumerate((one.columns @ units.T).T)
         ]
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]

@@ -41,8 +41,11 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Arr
 
 
 def has_one_scale(spec: ModelSpec) -> bool:
-    """Whether responses, or their logarithms, are normal with the same standard deviation in every row."""
-    return spec.is_normal and "sigma" in spec.plain_parameters
+    """Whether responses, or their logarithms, are normal with the same standard deviation in every row.
+
+    And their levels' effects have the same columns in every draw.
+    """
+    return spec.is_normal and "sigma" in spec.plain_parameters and not spec.layout.main.steps_by_group
 
 
 def likelihood_chunks(

@@ -116,7 +116,8 @@ def _hold_out(
                 continue
             root, whose = population_root(spec, parameter, factor, draws)
             q = root.shape[2]
-            whitened = here.z @ root
+            of_columns = spec.with_steps(parameter, factor, draws.values, root.swapaxes(1, 2)).swapaxes(1, 2)
+            whitened = here.memberships[0].columns @ of_columns
             block = columns.setdefault(parameter, np.zeros((len(draws), len(rows), total)))
             at_first = starts.setdefault((whose, factor.name), first)
             for number, level in enumerate(alone):
@@ -138,7 +139,7 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
         levels = np.unique(here.all_codes)
         r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
         r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
-        terms += here.terms(r, levels)
+        terms += here.terms(spec.with_steps(parameter, factor, draws.values, r), levels)
     eta = linear_predictor(bound.columns, bound.offset, b, terms)
     return np.broadcast_to(eta, (len(draws), len(rows)))
 

@@ -85,6 +85,11 @@ class PredictorLayout:
         return self.common.monotonic
 
     @property
+    def steps_by_group(self) -> bool:
+        """Whether any group's effects are monotonic."""
+        return any(factor.monotonic for factor in self.factors)
+
+    @property
     def needed_offsets(self) -> tuple[Encoding | Stated | Unstated, ...]:
         """The offsets that new rows must have."""
         return tuple(o for o in self.offsets if not isinstance(o, Stated) or o.asked == "everything")
@@ -357,14 +362,22 @@ class Membership:
         Level of each row: below G a known level, from G on the new levels of the factor's rows.
     z : ndarray, (n, q)
         The varying effects' columns, times what the level weighs; those of new times behind all others.
+    stairs : ndarray, (n, l)
+        The columns of the monotonic effects' steps, effect by effect, times the same.
     """
 
     codes: Codes
     z: Array
+    stairs: Array
+
+    @property
+    def columns(self) -> Array:
+        """Those of the effects and of their steps: (n, q + l)."""
+        return np.hstack([self.z, self.stairs]) if self.stairs.shape[1] else self.z
 
     def rows(self, part: slice | Codes) -> "Membership":
         """The same for some of the rows: a slice, or their places."""
-        return Membership(self.codes[part], self.z[part])
+        return Membership(self.codes[part], self.z[part], self.stairs[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,9 +430,12 @@ class BoundFactor:
         return np.concatenate([membership.codes for membership in self.memberships])
 
     def terms(self, r: Any, levels: Codes | None = None) -> list[tuple[Codes, Array, Any]]:
-        """What `linear_predictor` adds up, from effects (…, L, q) of all levels or of some, ascending: (L,)."""
+        """What `linear_predictor` adds up, from effects of all levels or of some, ascending: (L,).
+
+        The effects are (…, L, q + l), with those of the steps: `ModelSpec.with_steps`.
+        """
         return [
-            (each.codes if levels is None else np.searchsorted(levels, each.codes), each.z, r)
+            (each.codes if levels is None else np.searchsorted(levels, each.codes), each.columns, r)
             for each in self.memberships
         ]
 
@@ -431,18 +447,23 @@ class BoundFactor:
         """
         found = [self.memberships[0]]
         for each in self.memberships[1:]:
-            z = each.z.copy()
+            z, stairs = each.z.copy(), each.stairs.copy()
             for place, before in enumerate(found):
-                same = before.codes == each.codes
-                found[place] = replace(before, z=before.z + np.where(same[:, None], z, 0.0))
-                z[same] = 0.0
-            found.append(Membership(each.codes, z))
+                same = (before.codes == each.codes)[:, None]
+                found[place] = replace(
+                    before,
+                    z=before.z + np.where(same, z, 0.0),
+                    stairs=before.stairs + np.where(same, stairs, 0.0),
+                )
+                z[same[:, 0]] = 0.0
+                stairs[same[:, 0]] = 0.0
+            found.append(Membership(each.codes, z, stairs))
         return tuple(found)
 
     def at_levels(self, other: "BoundFactor") -> "BoundFactor":
         """The same columns at the levels of as many other rows."""
         pairs = zip(self.memberships, other.memberships, strict=True)
-        memberships = tuple(Membership(theirs.codes, own.z) for own, theirs in pairs)
+        memberships = tuple(replace(own, codes=theirs.codes) for own, theirs in pairs)
         return replace(self, memberships=memberships, new=other.new)
 
     def rows(self, part: slice | Codes) -> "BoundFactor":
@@ -633,10 +654,18 @@ def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFra
 def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """As for rows that all miss their levels: each has new ones of its own."""
     z, beyond = factor.bind(frame)
-    weighed = factor.weighed_columns(frame, z)
-    codes = len(factor.levels) + np.arange(len(frame) * len(weighed), dtype=np.int64).reshape(len(frame), -1)
-    memberships = tuple(Membership(each, z) for each, z in zip(codes.T, weighed, strict=True))
-    return BoundFactor(memberships, (None,) * codes.size, beyond)
+    count = 1 if factor.members is None else len(factor.members.columns)
+    codes = len(factor.levels) + np.arange(len(frame) * count, dtype=np.int64).reshape(len(frame), -1)
+    return BoundFactor(_memberships(factor, frame, codes, z), (None,) * codes.size, beyond)
+
+
+def _memberships(factor: Factor, frame: pd.DataFrame, codes: Codes, z: Array) -> tuple[Membership, ...]:
+    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns (n, q)."""
+    weighed = factor.weighed_columns(frame, z), factor.weighed_columns(frame, factor.stairs(frame))
+    return tuple(
+        Membership(np.ascontiguousarray(each), columns, stairs)
+        for each, columns, stairs in zip(codes.T, *weighed, strict=True)
+    )
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
@@ -655,9 +684,4 @@ def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
             codes[row, place] = len(factor.levels) + new.setdefault(key, len(new))
         assert NEW not in codes
     labels = tuple(None if key[0] != "level" else key[1:] for key in new)
-    weighed = factor.weighed_columns(frame, z)
-    return BoundFactor(
-        tuple(Membership(np.ascontiguousarray(each), z) for each, z in zip(codes.T, weighed, strict=True)),
-        labels,
-        beyond,
-    )
+    return BoundFactor(_memberships(factor, frame, codes, z), labels, beyond)

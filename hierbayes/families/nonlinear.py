@@ -209,6 +209,7 @@ def nonlinear(base: Family, expressions: Mapping[str, Nonlinear], links: Mapping
         takes_se=False,
         grows=(),
         as_sum=None,
+        correlated=None,
     )
     return Made(family, tuple(known))
 

@@ -202,6 +202,35 @@ class Computed(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class Correlated:
+    """How residuals are correlated across several responses of a family: mu + sigma L z, L L' their correlations.
+
+    Attributes
+    ----------
+    name : str
+        Of the distribution of z.
+    row : Deferred
+        ``row(y, inner, scores)``: log density of one row of all responses, from mu − y and log sigma of each, L's
+        partial correlations and the shared parameters; it sets their scores.
+    shared : tuple of str
+        Parameters of which all responses have one in common.
+    log_density : callable
+        ``log_density(square, size, *shared)``: of z of so many numbers, from the sum of their squares.
+    stretch : callable
+        ``stretch(rng, *shared)``: by what standard normal numbers are multiplied to be z, drawn for a row.
+    graph : callable
+        ``graph(pm, size, chol, *shared)``: PyMC's distribution of L z.
+    """
+
+    name: str
+    row: Deferred
+    log_density: Callable[..., Any]
+    stretch: Callable[..., Any]
+    graph: Callable[..., Any]
+    shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class Tails:
     """The probabilities below and above a value: what responses need that are censored or truncated.
 
@@ -328,6 +357,8 @@ class Family:
         none. Empty where the bare formula is the first's.
     computed : Computed or None
         How some of the parameters follow from others (`hierbayes.families.nonlinear`): their own predictors are 0.
+    correlated : Correlated or None
+        How its residuals may be correlated with those of other responses.
     alike : Alike or None
         Components that nothing but their formulas and priors tells apart.
     variant : str
@@ -388,6 +419,7 @@ class Family:
     components: tuple[str, ...] = ()
     computed: "Computed | None" = None
     alike: Alike | None = None
+    correlated: Correlated | None = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False
