@@ -84,6 +84,8 @@ class Collapsed:
         if any(parameter.known in WORDS for parameter in spec.family.known):
             return "the response is censored or truncated"
         series = spec.layout.response.series
+        if spec.family.computed is not None:
+            return f"{' and '.join(spec.family.computed.names)} is no sum of terms, but nl(…)"
         if not (spec.is_normal or (series and spec.link_name == "identity")):
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
