@@ -20,6 +20,7 @@ from hierbayes.answers.predict import (
     gather_effects,
     linear_predictor_of,
 )
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.smooths import curves_of
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, BoundPredictor, Design
@@ -39,6 +40,7 @@ def edf(spec: ModelSpec, draws: Draws, design: Design, interval: Interval) -> pd
     DataError
         Where the model has no smooths.
     """
+    need_independent(spec, "edf() counts what smooths take up of the rows' information")
     some = draws.thinned(DRAWS)
     next(iter(curves_of(spec, some, points=2)))
     found: dict[tuple[str, str], list[float]] = {}
@@ -96,7 +98,7 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]
         tiny = 1e-10 * max(float(np.trace(covariance)), 1e-10)
-        levels = sparse.eye(len(factor.levels))
+        levels = sparse.diags_array(spec.level_weights(parameter, factor, draw.values)[0])
         if factor.relations is not None:
             shapes = spec.shape_values(parameter, factor, draw.values)
             levels = factor.level_precision([values[0] for values in shapes])

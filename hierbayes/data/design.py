@@ -250,7 +250,7 @@ class Layout:
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
     ) -> pd.DataFrame:
-        """The columns of new rows that predictions read; those of the trials may be absent.
+        """The columns of new rows that predictions read; those of the trials and of series may be absent.
 
         Parameters
         ----------
@@ -263,7 +263,7 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        extra = distinct([self.response.trial_columns, *self.unstated.values()])
+        extra = distinct([self.response.trial_columns, *self.unstated.values(), self.response.series_columns])
         spare = set(extra) - {*predictors, *grouping}
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
         return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
@@ -323,7 +323,15 @@ class Layout:
             trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
             weights=None,
             sets=None if self.response.sets is None else self.response.sets.codes(frame),
+            series=self._new_series(frame),
         )
+
+    def _new_series(self, frame: pd.DataFrame) -> SeriesRows | None:
+        """The series and times of new rows, where all their columns are there and full: responses alone need them."""
+        series, columns = self.response.series, list(self.response.series_columns)
+        if series is None or not set(columns) <= set(frame.columns) or frame[columns].isna().any(axis=None):
+            return None
+        return series.rows(frame)
 
     def _warn_beyond(self, frame: pd.DataFrame, slack: float) -> None:
         beyond = describe_beyond(self.ranges, frame, slack)
@@ -516,8 +524,8 @@ class BoundPredictor:
 class Design:
     """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
 
-    A response of several columns is (n, m). Rows with a response whose residuals are correlated have the series and the
-    time of each.
+    A response of several columns is (n, m). Rows of a response whose residuals are correlated have the series and the
+    time of each, new ones if their columns are there.
     """
 
     predictors: Mapping[str, BoundPredictor]
@@ -546,7 +554,7 @@ class Design:
         predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
-        series = None if self.series is None else SeriesRows(*(each[part] for each in self.series))
+        series = None if self.series is None else self.series.rows(part)
         return Design(predictors, self.index[part], y, trials, weights, sets, series)
 
 

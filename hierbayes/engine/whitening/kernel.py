@@ -8,7 +8,7 @@ from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, add_scores, co
 from hierbayes.engine.core.loops import add, compiled, dot, fill
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
-from hierbayes.engine.whitening.levels import forward_levels, vjp_levels
+from hierbayes.engine.whitening.levels import forward_levels, freedom, vjp_levels
 from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
     ADDRESS,
@@ -24,6 +24,7 @@ from hierbayes.engine.whitening.packing import (
     FIRST_PREDICTOR,
     IS_WIDE,
     LAST_PREDICTOR,
+    LAW,
     PREDICTOR,
     START,
     Memory,
@@ -50,6 +51,7 @@ from hierbayes.engine.whitening.steps import (
 )
 from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
 from hierbayes.engine.whitening.wide import forward_wide, vjp_wide
+from hierbayes.structures.record import SCORE as SHAPE_SCORE
 
 VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
@@ -130,8 +132,9 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
             )
             continue
         total += forward_levels(
-            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.c, mapping.Eb, mapping.first,
-            mapping.pairs, mapping.E, mapping.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
+            factor, memory.lams[LAM, k], freedom(factor, memory.shaped), first, end, mapping.W, mapping.weight,
+            mapping.c, mapping.Eb, mapping.first, mapping.pairs, mapping.E, mapping.r, white[n_effects:], white,
+            memory.effects, memory.roots, memory.small,
         )  # fmt: skip
     return total
 
@@ -264,11 +267,14 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
                 memory.roots, memory.small, lam_score,
             )  # fmt: skip
             continue
-        vjp_levels(
-            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.Eb, mapping.first, mapping.pairs,
+        df = freedom(factor, memory.shaped)
+        law_score = vjp_levels(
+            factor, memory.lams[LAM, k], df, first, end, mapping.W, mapping.c, mapping.Eb, mapping.first, mapping.pairs,
             mapping.E, white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles,
             lam_score,
         )  # fmt: skip
+        if factor[LAW] >= 0:
+            memory.shaped[SHAPE_SCORE, factor[LAW]] += df * law_score
     plain = white.shape[1] - m
     for j in range(coefs.shape[1]):
         white[SCORES, n_effects + j] = coefs[T_SCORE, j]

@@ -107,7 +107,9 @@ def _position(packed: Packed, memory: Memory) -> Floats:
         if factor[IS_WIDE]:
             run(inverse_wide, factor, lam, mapping.W, mapping.c, mapping.spread, u, white)
             continue
-        run(inverse_levels, factor, lam, mapping.W, mapping.c, u, memory.roots, white)
+        run(
+            inverse_levels, factor, lam, memory.shaped, mapping.W, mapping.weight, mapping.c, u, memory.roots, white
+        )  # fmt: skip
     dense = len(mapping.rotation)
     if dense:
         white[len(white) - dense :] = np.linalg.solve(mapping.rotation, white[len(white) - dense :])
@@ -199,5 +201,7 @@ def rough_start(problem: Question, packed: Packed) -> tuple[Floats, Floats]:
         X = predictor.X / size
         gram = X.T @ X + 1e-6 * len(X) * np.eye(X.shape[1])
         values = np.linalg.solve(gram, X.T @ (predictor.start - predictor.offset)) / size
+        if predictor.coefficients is not None:
+            values = predictor.coefficients
         t += [unconstrain_coefficient(b, prior) for b, prior in zip(values, predictor.priors, strict=True)]
     return theta, np.array(t, np.float64)

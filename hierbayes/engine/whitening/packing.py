@@ -12,6 +12,7 @@ import numpy as np
 from hierbayes.engine.core.hyperparameters import (
     block_table,
     effects_of,
+    law_places,
     scale_constant,
     scale_table,
     shape_constant,
@@ -33,7 +34,7 @@ DENSE, CONDITIONAL = 0, 1  # in `sizes`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
-Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE = range(10)
+Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE, LAW = range(11)
 FACTOR, FIRST_COLUMN = range(2)  # in a membership's row: whose levels its codes are, its first column of Z
 
 
@@ -52,7 +53,7 @@ class Model(NamedTuple):
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 10): q, first scale, levels, start in r, first effect, level, start in W, predictors, is wide
+    factors: Ints  # (K, 11): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide, law
     columns: Ints  # (Σq,): the predictor of each effect
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
@@ -79,6 +80,9 @@ class WhiteningMap(NamedTuple):
     origin: Floats  # (T,): theta at the start
     scale_tril: Floats  # (T, T), lower triangular
     W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known; of a wide factor V
+    weight: (
+        Floats  # (Σ levels,): how strongly each level's effects are drawn to 0 at the start, normal ones by 1
+    )
     c: Floats  # (R,): information times the effects at the start, plus the score there; of a wide factor V'D times it
     spread: Floats  # (R,): ω of wide factors' effects, see wide
     Eb: Floats  # (R, P): cross information with the coefficients
@@ -188,6 +192,8 @@ def pack(problem: Question) -> Packed:
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
+    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
+    blocks, shapes = block_table(own, factors)
     table = np.column_stack(
         [
             q,
@@ -200,14 +206,13 @@ def pack(problem: Question) -> Packed:
             np.array([places[0][0] for places, _ in found], np.int64),
             np.array([places[-1][0] for places, _ in found], np.int64),
             np.array([is_wide(f) for f in factors], np.int64),
+            law_places(len(factors), blocks),
         ]
-    ).reshape(-1, 10)
+    ).reshape(-1, 11)
     every = [(k, codes, Z) for k, factor in enumerate(factors) for codes, Z in factor.memberships]
     widths = np.array([Z.shape[1] for _, _, Z in every], np.int64)
     members = np.column_stack([[k for k, _, _ in every], np.cumsum(widths) - widths])
-    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     scales, arguments = scale_table(own, factors)
-    blocks, shapes = block_table(own, factors)
     n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
@@ -337,6 +342,7 @@ def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> W
         origin=np.zeros(n_theta),
         scale_tril=np.eye(n_theta),
         W=np.zeros(int((factors[:, LEVELS] * factors[:, Q] ** 2).sum())),
+        weight=np.ones(n_levels),
         c=np.zeros(n_effects),
         spread=np.zeros(n_effects),
         Eb=np.zeros((n_effects, len(priors))),
