@@ -210,6 +210,7 @@ SCHEMAS = {
         },
     ),
     "sids_neighbours": (246, {"county": "text", "neighbour": "text"}),
+    "sids_counties": (100, {"county": "text", "lon": "float", "lat": "float"}),
 }
 
 # The reference's population-level parts, and the data they are about.

@@ -178,6 +178,11 @@ _SHIPPED = {
         "sids_neighbours.csv",
         text=("county", "neighbour"),
     ),
+    "sids_counties": _Dataset(
+        "Where the counties of North Carolina are",
+        "sids_counties.csv",
+        text=("county",),
+    ),
 }
 
 DATASETS: Mapping[str, str] = MappingProxyType({name: d.description for name, d in _SHIPPED.items()})
@@ -538,6 +543,13 @@ def load_dataset(name: str) -> "pd.DataFrame":
     - ``county``, ``neighbour``: text
 
     ``ncCR85.nb`` of the R package spData, by Cressie and Read (1985).
+
+    **sids_counties**, 100 rows: the middles of the counties of ``sids``.
+
+    - ``county``: text
+    - ``lon``, ``lat``: the centroid (degrees)
+
+    Computed from the U.S. Census Bureau's borders, ``nc.shp`` of the R package sf.
 
     Examples
     --------
