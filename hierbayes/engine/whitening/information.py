@@ -94,7 +94,7 @@ def split(packed: Packed) -> int:
 
 
 def _nested(model: Model, k: int, later: int) -> bool:
-    """Whether each level of a factor lies within one of a later one: what it takes up ties no two of that one's levels."""
+    """Whether each level of a factor lies within one of a later one, no two of whose levels it ties."""
     chosen = _common_rows(model, k, later)
     if chosen is None:
         return True
