@@ -58,7 +58,7 @@ class Whitened:
         design = in_memory(design, "strategy 'whitened'")
         words = "NUTS in coordinates whitened by a Laplace approximation"
         problem = to_problem(spec, design)
-        if place := integrable(to_question(spec, design)):
+        if integrable(problem) and (place := integrable(to_question(spec, design))):
             layout = list(spec.layout.predictors.values())[place[0]]
             words += f", effects of {layout.factors[place[1]].name} integrated out by quadrature"
         left = cells(problem)
