@@ -24,6 +24,8 @@ def integrable(problem: Question) -> Place | None:
     places, factor = found[0]
     if len(places) > 1 or not _one_effect(factor):
         return None
+    if any(steps.climbs for predictor in problem.predictors for steps in predictor.steps):
+        return None
     if sum(component.predictor == places[0][0] for component in problem.components) != 1:
         return None
     if factor.n_levels < LEAST_LEVELS or problem.weights.sum() > MOST_ROWS * factor.n_levels:

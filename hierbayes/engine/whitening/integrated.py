@@ -210,6 +210,7 @@ def _without_effects(problem: Problem, whole: Packed, levels: Levels, nodes: Flo
         rows=np.ascontiguousarray(rows),
         sets=np.ascontiguousarray(model.sets[order]),
         stairs=taken(model.stairs),
+        climbing=taken(model.climbing),
         integral=np.array([0, 0, component, link, width]),
         counts=levels.counts,
         nodes=nodes,
