@@ -28,6 +28,7 @@ from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import ABOVE, NORMAL, PRIOR_CODES, row_of
 from hierbayes.engine.whitening.compression import cells, compress
+from hierbayes.engine.whitening.integrable import integrable
 from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
 from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
 from hierbayes.engine.whitening.stacked import Tie as EngineTie
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
+TARGET_INTEGRATED = 0.65  # few coordinates are left, and longer steps cost little
 
 
 class Whitened:
@@ -56,7 +58,11 @@ class Whitened:
         """What it does with this model, in words."""
         design = in_memory(design, "strategy 'whitened'")
         words = "NUTS in coordinates whitened by a Laplace approximation"
-        left = cells(to_problem(spec, design))
+        problem = to_problem(spec, design)
+        if integrable(problem) and (place := integrable(to_question(spec, design))):
+            layout = list(spec.layout.predictors.values())[place[0]]
+            words += f", effects of {layout.factors[place[1]].name} integrated out by quadrature"
+        left = cells(problem)
         return words if left == len(design) else f"{words}; {len(design):,} rows → {left:,} cells"
 
     def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
@@ -106,8 +112,8 @@ class Whitened:
         positions, log_ratio = draw_normal(
             density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
         )
-        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads)
-        attributes = _facts(question, initial, len(rows), start, ready)
+        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
+        attributes = _facts(question, drawn, initial, len(rows), start, ready)
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
 
 
@@ -128,26 +134,32 @@ def draw(question: Question, rows: int, settings: Settings, start: float) -> tup
         cores=settings.cores,
         seed=settings.seed,
         progress=settings.progress,
-        target_accept=settings.target_accept or TARGET_ACCEPT,
+        target_accept=settings.target_accept or _target(initial),
     )
     interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
     how = {"sampler": "nutpie", "interrupted": int(interrupted)}
-    return drawn, _facts(question, initial, rows, start, ready) | how
+    return drawn, _facts(question, drawn, initial, rows, start, ready) | how
 
 
 def _find(question: Question, settings: Settings) -> "LaplaceStart":
     """Where the posterior is."""
-    from hierbayes.engine.whitening.laplace import laplace_start
+    from hierbayes.engine.whitening.laplace import integrated_start, laplace_start
 
     with notify_if_slow(
         settings,
         "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
     ):
+        if isinstance(question, Problem) and integrable(question):
+            return integrated_start(question)
         return laplace_start(question)
 
 
+def _target(initial: "LaplaceStart") -> float:
+    return TARGET_ACCEPT if initial.packed.integrated is None else TARGET_INTEGRATED
+
+
 def _facts(
-    question: Question, initial: "LaplaceStart", rows: int, start: float, ready: float
+    question: Question, drawn: "Draws", initial: "LaplaceStart", rows: int, start: float, ready: float
 ) -> dict[str, Any]:
     """What the tree says of its draws, once they are made: begun at `start`, sampled since `ready`."""
     return {
@@ -155,6 +167,7 @@ def _facts(
         "rows": rows,
         "cells": sum(len(one.y) for one in problems_of(question)),
         "initialisation": "converged" if initial.converged else "not converged",
+        **drawn.quadrature,
         "compile_seconds": ready - start,
         "sampling_seconds": time.perf_counter() - ready,
     }

@@ -76,7 +76,9 @@ def split(packed: Packed) -> int:
     """How many factors are conditional: at least the largest, and all that would make the dense part too wide.
 
     Where rows have several levels of the largest, these are not independent given all later coefficients; then it too
-    is dense, unless that is too wide. Wide factors are none of them.
+    is dense, unless that is too wide. Wide factors are none of them. Factors within which all larger ones are nested
+    are conditional too: of a dense one, what its levels know of those within them is what they know at the start,
+    however far the standard deviations move.
     """
     factors = packed.model.factors
     n = packed.model.rows.shape[1]
@@ -88,7 +90,23 @@ def split(packed: Packed) -> int:
     count = 0 if several else min(1, most)
     while count < most and sizes[count:].sum() + coefficients > limit:
         count += 1
+    while 0 < count < most and all(_nested(packed.model, k, count) for k in range(count)):
+        count += 1
     return count
+
+
+def _nested(model: Model, k: int, later: int) -> bool:
+    """Whether each level of a factor lies within one of a later one, no two of whose levels it ties."""
+    chosen = _common_rows(model, k, later)
+    if chosen is None:
+        return True
+    own, there = _memberships(model, k), _memberships(model, later)
+    if len(own) > 1 or len(there) > 1:
+        return False
+    codes, others = own[0][0][chosen], there[0][0][chosen]
+    found = np.zeros(int(model.factors[k, LEVELS]), np.int64)
+    found[codes] = others
+    return bool((found[codes] == others).all())
 
 
 def find_pairs(packed: Packed, conditional: int) -> Pairs:

@@ -145,6 +145,9 @@ def _rows(model: Model, memory: Memory) -> float:
     fill(memory.effects[R_SCORE], 0.0)
     fill(memory.coefs[T_SCORE], 0.0)
     fill(memory.stepped[SCORE], 0.0)
+    for k in range(memory.lams.shape[1]):
+        for i in range(memory.lams.shape[2]):
+            fill(memory.lams[LAM_SCORE, k, i], 0.0)
     fill(memory.stepped[UNIT_SCORE], 0.0)
     set_constants(model, memory)
     total, possible = 0.0, True
@@ -259,8 +262,6 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
         lam_score = memory.lams[LAM_SCORE, k]
-        for i in range(lam_score.shape[0]):
-            fill(lam_score[i], 0.0)
         if factor[IS_WIDE]:
             vjp_wide(
                 factor, memory.lams[LAM, k], mapping.W, mapping.c, mapping.spread, white[SCORES], memory.effects,

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hierbayes.engine.core.arguments import Argument, words_of
 from hierbayes.engine.core.hyperparameters import (
     block_table,
     effects_of,
@@ -29,6 +30,7 @@ from hierbayes.engine.whitening.stacked import (
 )
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
+ROWWISE = 12  # rows of the memory of integrals: see `quadrature`
 DENSE, CONDITIONAL = 0, 1  # in `sizes`
 # in a response's row: its rows, its family's address, its components, its predictors, its columns in `y`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
@@ -72,6 +74,11 @@ class Model(NamedTuple):
     stairs: Floats  # (columns of steps, n)
     climbs: Ints  # see steps: groups' effects that climb
     climbing: Floats  # (their columns, n)
+    integral: Ints  # (5,): of a factor whose effects are integrated out: address of `quadrature.integrate`, else 0, and
+    # the factor, the component that its effects move, that component's link, columns of y
+    counts: Ints  # (n or 0,): where a level of that factor begins, its number of rows
+    nodes: Floats  # (2, nodes): where they are, logarithms of their weights
+    placed: Floats  # (6, n or 0): see `quadrature`
 
 
 class WhiteningMap(NamedTuple):
@@ -116,6 +123,32 @@ class Memory(NamedTuple):
     slopes: Floats  # (J, CHUNK): their derivatives in the linear predictors
     out: Floats  # (1 + J, CHUNK): log densities, and their derivatives in the inner coordinates
     stepped: Floats  # (6, columns of steps): see steps
+    words: Ints  # arguments of `quadrature.integrate`, if it is called; the first two are its rows
+    facts: Ints  # (6 or 0,): see `quadrature`
+    rowwise: Floats  # (12 or 0, CHUNK)
+    grid: Floats  # (nodes, 3 + J, CHUNK)
+    moments: Floats  # (2, n or 0): mean and variance of each level's effect
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the rows of a factor lie: level by level, no level across two chunks.
+
+    Attributes
+    ----------
+    order : array of int, shape (N,)
+        A row of the problem for each; any for those that fill a chunk up.
+    fills : array of bool, shape (N,)
+    counts : array of int, shape (N,)
+        Where a level begins, its number of rows, else 0.
+    first : array of int, shape (levels,)
+        Where each level begins, -1 where it has no rows.
+    """
+
+    order: Ints
+    fills: np.ndarray
+    counts: Ints
+    first: Ints
 
 
 @dataclass(frozen=True)
@@ -125,6 +158,7 @@ class Packed:
     model: Model
     mapping: WhiteningMap
     places: tuple[tuple[Place, ...], ...]  # (predictor, factor) of each factor, in the kernel's order
+    integrated: Levels | None = None  # how rows lie whose first factor's effects are integrated out
 
     @property
     def n_theta(self) -> int:
@@ -147,7 +181,7 @@ class Packed:
         q = effects_of(self.model.blocks)
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
         n_components = len(self.model.components)
-        return Memory(
+        found = Memory(
             np.zeros((2, theta)),
             np.zeros((3, len(self.model.scales))),
             np.zeros((7, len(self.model.shapes))),
@@ -164,6 +198,27 @@ class Packed:
             np.ones((n_components, CHUNK)),
             np.zeros((1 + n_components, CHUNK)),
             np.zeros((6, len(self.model.stairs))),
+            *(np.zeros(0, np.int64), np.zeros(0, np.int64)),
+            *(np.zeros((0, CHUNK)), np.zeros((0, 0, CHUNK)), np.zeros((2, 0))),
+        )
+        if len(self.model.counts) == 0:
+            return found
+        n_nodes, rows = self.model.nodes.shape[1], len(self.model.counts)
+        found = found._replace(
+            facts=np.append(self.model.integral[1:], [0, 0]),
+            rowwise=np.zeros((ROWWISE, CHUNK)),
+            grid=np.zeros((n_nodes, 3 + n_components, CHUNK)),
+            moments=np.zeros((2, rows)),
+        )
+        return found._replace(words=words_of(self.integral_arguments(found)))
+
+    def integral_arguments(self, memory: Memory) -> tuple[Argument, ...]:
+        """What `quadrature.integrate` takes."""
+        model = self.model
+        return (
+            *(0, 0, int(model.responses[0, ADDRESS]), memory.facts, memory.lams, model.counts, model.nodes),
+            *(model.placed, model.y, model.rows, memory.inner, memory.out, memory.rowwise, memory.grid),
+            memory.moments,
         )
 
     def with_tails(self, tails: Floats) -> "Packed":
@@ -244,6 +299,10 @@ def pack(problem: Question) -> Packed:
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
         **_steps(problem, ends, n),
         **_climbs(problem, [places for places, _ in found], members, n),
+        integral=np.zeros(5, np.int64),
+        counts=np.zeros(0, np.int64),
+        nodes=np.zeros((2, 0)),
+        placed=np.zeros((6, 0)),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
 
