@@ -14,12 +14,13 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
-from hierbayes.kinds import ORDERED, ParameterValues
+from hierbayes.families.serial import log_density
+from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
@@ -154,6 +155,8 @@ def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
         return pm.modelcontext(None)[name]
     if not parameter.kind.vector:
         return _free(pm, prior, name)
+    if parameter.kind is CORRELATIONS:
+        return _pairs(pm, prior, variable, parameter.size)
     if parameter.size:
         return _simplex(pm, prior, variable, parameter.size)
     start, dims = np.asarray(spec.typical(parameter), np.float64), variable.dims
@@ -190,6 +193,9 @@ def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
+    if spec.layout.response.series is not None:
+        _likelihood_of_series(pm, spec, design, parameters)
+        return
     counts = []
     if spec.family.needs_trials:
         counts = [_data(pm, spec, "trials", design.trials)]
@@ -211,6 +217,22 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
 
 
+def _likelihood_of_series(
+    pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]
+) -> None:
+    """A potential of normal responses whose residuals are correlated within series."""
+    import pytensor.tensor as pt
+
+    series, rows = spec.layout.response.series, design.series
+    assert series is not None, "its residuals are correlated"
+    assert rows is not None, "rows with a response have their series"
+    y = pm.Data(_unused(pm, spec.response_name), design.y, dims=_rows(spec))
+    sigma = parameters["sigma"].value + pt.zeros_like(y)
+    z, value = (y - parameters[MEAN].value) / sigma, parameters[series.parameter].value
+    density = log_density(pt, series.structure, rows, value, z) - pt.log(sigma).sum()
+    pm.Potential(_unused(pm, f"{spec.response_name}_series"), density)
+
+
 def _correlated_likelihood(
     pm: Any,
     responses: Sequence[tuple[ModelSpec, Design]],
@@ -218,7 +240,7 @@ def _correlated_likelihood(
     variable: Variable,
     prior: Prior,
 ) -> None:
-    """A potential of normal responses of the same rows, whose residuals are correlated."""
+    """A potential of responses of the same rows, whose residuals are correlated."""
     import pytensor.tensor as pt
 
     size = len(responses)
@@ -234,8 +256,10 @@ def _correlated_likelihood(
         sigma = given["sigma"].value
         z.append((y - given["mu"].value) / sigma)
         log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
-    normal = pm.MvNormal.dist(mu=np.zeros(size), chol=chol)
-    densities = pm.logp(normal, pt.stack(z, axis=1)).sum()
+    correlated = responses[0][0].family.correlated
+    assert correlated is not None
+    shared = (parameters[0][name].value for name in correlated.shared)
+    densities = pm.logp(correlated.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
     pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 
@@ -262,6 +286,15 @@ def _predictor(
         x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout, centered)
+    shares = {
+        effect.label: _simplex(
+            pm,
+            spec.simplex_prior(parameter, effect),
+            spec.simplex_variable(parameter, effect),
+            len(effect.steps),
+        )
+        for effect in layout.monotonic
+    }
     factors = []
     for factor in layout.factors:
         r = tied.get((spec.response, parameter, factor.name))
@@ -273,6 +306,14 @@ def _predictor(
             shape = (None, rows.z.shape[1])
             z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
             factors.append((codes, z, r))
+            first = 0
+            for effect in factor.monotonic:
+                stairs = rows.stairs[:, first : first + len(effect.steps)]
+                first += len(effect.steps)
+                dims = spec.simplex_variable(parameter, effect).dims
+                name = f"{parameter}_stairs_{factor.name}_{effect.label}"
+                climbed = _data(pm, spec, name, stairs, dims, (None, len(effect.steps)))
+                factors.append((codes, climbed, effect.coefficients(r, shares[effect.label])))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:
@@ -284,11 +325,10 @@ def _predictor(
     first = 0
     for effect in layout.monotonic:
         variable = spec.simplex_variable(parameter, effect)
-        shares = _simplex(pm, spec.simplex_prior(parameter, effect), variable, len(effect.steps))
         stairs = bound.stairs[:, first : first + len(effect.steps)]
         first += len(effect.steps)
         columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
-        eta = eta + columns_of @ effect.coefficients(users, shares)
+        eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
     return eta
 
 
@@ -536,6 +576,19 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
     return chol, [_free(pm, prior, variable.name) for variable, prior in shapes]
+
+
+def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The correlation of each pair of so many things, (pairs,): see `kinds.CORRELATIONS`."""
+    import pytensor.tensor as pt
+
+    if prior.fixed is not None:
+        cor = pt.as_tensor(equal_correlations(prior.fixed, size))
+    else:
+        eta = np.float64(dict(prior.args)["eta"])
+        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+        cor = pt.dot(chol, chol.T)
+    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

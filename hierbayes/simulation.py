@@ -50,7 +50,7 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
         for name in spec.plain_parameters:
             own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
             if own.size:
-                found = prior.sample(rng, (draws,), dimension=own.size)
+                found = own.kind.of_joint(prior.sample(rng, (draws,), dimension=own.size))
             else:
                 found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
             # elements in an order are alike and independent but for it: sorted, they are in it

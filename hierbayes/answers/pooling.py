@@ -18,6 +18,7 @@ from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthon
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Factor
@@ -81,6 +82,7 @@ def no_pooling(
     1   308       Days     21.76  10
     """
     factor = find_factor(spec, factor_name)
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     codes = design.main.factors[factor.name].codes[counts]
@@ -98,6 +100,7 @@ def complete_pooling(
     What is held at its posterior mean is as in `no_pooling`. NaN where the rows do not settle it.
     """
     factor = find_factor(spec, factor_name)
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     codes = np.zeros(int(_informative(design).sum()), dtype=np.int64)
     return _estimate(spec, design, means, factor, codes, population(spec, posterior, factor)[None])[0]
@@ -118,6 +121,7 @@ def pooling_factors(
             f"the levels of {factor.name!r} are related, and are pooled towards their relatives, not towards one mean; "
             "ranef() has their effects"
         )
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     bound = design.main.factors[factor.name]
@@ -139,6 +143,15 @@ def pooling_factors(
     of_means = np.array([effects.mean(axis=0).var() for effects in own])
     whole = 1 - np.divide(of_means, each, out=np.zeros_like(each), where=each > 0)
     return levels, whole
+
+
+def _refuse_steps(spec: ModelSpec) -> None:
+    """Refuse models whose levels' own coefficients go by steps that all rows together decide."""
+    if spec.layout.main.steps_by_group:
+        raise UnsupportedError(
+            "a monotonic effect varies by group, and a level's own rows don't say how its steps share the effect, so "
+            "that there is no estimate without pooling; ranef() has the levels' effects"
+        )
 
 
 def _estimate(
@@ -347,9 +360,8 @@ def _rest(
     others = []
     for other in layout.factors:
         if (factor is None or other.name != factor.name) and other not in without:
-            others += bound.factors[other.name].terms(
-                means[spec.factor_variables(parameter, other)["r"].name]
-            )
+            r = means[spec.factor_variables(parameter, other)["r"].name]
+            others += bound.factors[other.name].terms(spec.with_steps(parameter, other, means, r))
     return np.asarray(linear_predictor(bound.columns, bound.offset, b, others))
 
 
@@ -366,6 +378,7 @@ def _rows(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
 ) -> LevelRows:
     assert design.y is not None, "training rows have a response"
+    need_independent(spec, "no pooling estimates a level from its own rows alone")
     aux = {}
     for own in spec.family.own:
         if own.name in design.predictors:

@@ -19,6 +19,7 @@ from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
     Request,
     choose_groups,
+    column_covariances,
     covariances,
     effect_variance,
     evaluate_predictors,
@@ -134,17 +135,22 @@ def second_moments(
 ) -> Array:
     """Σ share · z z' over the rows, z the columns of a factor's effects, in every draw: (S, q, q).
 
-    Times the variance of the row's level in units of sd², where levels are related or have no normal effects.
+    Times the variance of the row's level in units of sd², where levels are related or have no normal effects. The
+    columns of monotonic effects rise in steps that differ from draw to draw.
     """
     q = len(factor.effects)
     shapes = spec.shape_values(parameter, factor, draws.values)
     if isinstance(design, Streamed):
         return np.broadcast_to(design.second_moments(factor), (len(draws), q, q))
-    of_levels = np.zeros((len(factor.levels), q * q))
+    units = spec.with_steps(parameter, factor, draws.values, np.broadcast_to(np.eye(q), (len(draws), q, q)))
+    width = units.shape[2]
+    of_levels = np.zeros((len(factor.levels), width * width))
     for each in design.predictors[parameter].factors[factor.name].different_levels:
-        products = each.z[:, :, None] * each.z[:, None, :] * share[:, None, None]
-        np.add.at(of_levels, each.codes, products.reshape(len(each.z), q * q))
-    moments: Array = (factor.level_variances(shapes) @ of_levels).reshape(-1, q, q)
+        products = each.columns[:, :, None] * each.columns[:, None, :] * share[:, None, None]
+        np.add.at(of_levels, each.codes, products.reshape(len(each.codes), width * width))
+    moments: Array = (factor.level_variances(shapes) @ of_levels).reshape(-1, width, width)
+    if width > q:
+        moments = units @ moments @ units.swapaxes(1, 2)
     moments = product(moments, factor.variance(shapes)[..., None, None])
     return np.broadcast_to(moments, (len(draws), q, q))
 
@@ -345,7 +351,7 @@ def each_rows(
     everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
     factors = spec.layout.predictors[MEAN].factors
     reached = design.predictors[MEAN].factors
-    matrices = {f.name: covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
+    matrices = {f.name: column_covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
     shapes = {f.name: spec.shape_values(MEAN, f, draws.values) for f in factors}
     of_levels = {f.name: np.atleast_2d(f.level_variances(shapes[f.name])) for f in factors}
     times = {f.name: f.variance(shapes[f.name])[..., None] for f in factors}
@@ -360,7 +366,9 @@ def each_rows(
         variances = {
             name: sum(
                 (
-                    product(effect_variance(matrix, each.z) * of_levels[name][:, each.codes], times[name])
+                    product(
+                        effect_variance(matrix, each.columns) * of_levels[name][:, each.codes], times[name]
+                    )
                     for each in bound[name].different_levels
                 ),
                 start=np.zeros(eta.shape),

@@ -15,6 +15,7 @@ the integral is found by quadrature around the mode of the integrand: adaptive G
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,14 @@ from scipy import special, stats
 
 from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, population_root
+from hierbayes.answers.series import correlations_at, roots, slices
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.levels import Codes
+from hierbayes.errors import UnsupportedError
 from hierbayes.families import Values
 from hierbayes.spec import ModelSpec
+from hierbayes.special import LOG_ROOT_2PI
 from hierbayes.structures import Law
 
 Array = NDArray[np.float64]
@@ -138,7 +142,8 @@ def _hold_out(
                 continue
             root, whose = population_root(spec, parameter, factor, draws)
             q = root.shape[2]
-            whitened = here.z @ root
+            of_columns = spec.with_steps(parameter, factor, draws.values, root.swapaxes(1, 2)).swapaxes(1, 2)
+            whitened = here.memberships[0].columns @ of_columns
             block = columns.setdefault(parameter, np.zeros((len(draws), len(rows), total)))
             at_first = starts.setdefault((whose, factor.name), first)
             for number, level in enumerate(alone):
@@ -163,7 +168,7 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
         levels = np.unique(here.all_codes)
         r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
         r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
-        terms += here.terms(r, levels)
+        terms += here.terms(spec.with_steps(parameter, factor, draws.values, r), levels)
     eta = linear_predictor(bound.columns, bound.offset, b, terms)
     return np.broadcast_to(eta, (len(draws), len(rows)))
 
@@ -175,6 +180,9 @@ def is_normal(spec: ModelSpec, held: HeldOut) -> bool:
 
 def log_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
     """Log density of the held-out rows in each draw, and the same with half the quadrature: (S,), (S,)."""
+    if held.rows.series is not None:
+        exact, _ = series_marginal(spec, held)
+        return exact, exact
     if not held.effects:
         whole = _log_joint(spec, held, None)
         return whole, whole
@@ -182,6 +190,45 @@ def log_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
         exact = normal_conditional(spec, held).log_marginal
         return exact, exact
     return _quadrature(spec, held)
+
+
+def series_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
+    """Log density of whole series whose residuals are correlated, and of each row given the others: (S,), (S, n).
+
+    Effects and residuals together are normal with covariance A A' + D R D, A the effects' columns and D the sigmas.
+    """
+    if set(held.columns) - {MEAN}:
+        raise UnsupportedError(
+            "effects of levels on sigma are not integrated out where residuals are correlated; leave them out"
+        )
+    series = held.rows.series
+    assert series is not None, "residuals are correlated"
+    assert held.rows.y is not None, "only rows with a response have a density"
+    eta = held.etas[MEAN]
+    aux: dict[str, Any] = dict(held.aux)
+    for parameter, own in held.etas.items():
+        if parameter != MEAN:
+            aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), own)
+    given = spec.family.given(eta, aux, spec.link)
+    sigma = np.broadcast_to(given["sigma"].value, eta.shape)
+    left, n = held.rows.y - given[MEAN].value, eta.shape[1]
+    within = np.equal.outer(series.codes, series.codes)
+    whole, rows = np.empty(len(eta)), np.empty(eta.shape)
+    for part in slices(len(eta), n):
+        plain = {name: value[part] for name, value in held.aux.items()}
+        cor = correlations_at(spec, plain, series.times)[:, series.places[:, None], series.places]
+        covariance = np.where(within, cor, 0.0) * sigma[part, :, None] * sigma[part, None]
+        if held.effects:
+            covariance = covariance + held.columns[MEAN][part] @ np.swapaxes(held.columns[MEAN][part], 1, 2)
+        sds = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        inverse = np.linalg.inv(roots(covariance / (sds[:, :, None] * sds[:, None])))
+        z = (inverse @ (left[part] / sds)[:, :, None])[..., 0]
+        volume = np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1) - np.log(sds).sum(axis=1)
+        whole[part] = volume - 0.5 * np.square(z).sum(axis=1) - n * LOG_ROOT_2PI
+        precision = np.square(inverse).sum(axis=1)
+        pull = (np.swapaxes(inverse, 1, 2) @ z[:, :, None])[..., 0]
+        rows[part] = 0.5 * np.log(precision) - np.log(sds) - 0.5 * pull**2 / precision - LOG_ROOT_2PI
+    return whole, rows
 
 
 # -- normal responses: exactly ------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.series import EARLIER
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
@@ -81,8 +82,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         prior, values = spec.prior(name, parameter=name), about_means[name]
+        kind = spec.family.parameter(name).kind
         if spec.family.parameter(name).size:
-            add(name, prior, values)
+            add(name, prior, kind.joint(values))
             continue
         for element in values.reshape(len(draws), -1).T:
             add(name, prior, element)
@@ -170,7 +172,7 @@ def prior_sensitivity(
     draws = flatten(spec, posterior)
     shape = (draws.chains, draws.draws)
     total = log_effects(spec, draws)
-    for _, values in likelihood_chunks(spec, draws, design):
+    for _, values in likelihood_chunks(spec, draws, design, others=EARLIER):
         total = total + values.sum(axis=1)
     prior = np.sum(list(log_prior(spec, draws).values()), axis=0)
     # what is fixed doesn't move, but by rounding on the way to the user's columns

@@ -17,6 +17,7 @@ from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.members import Members, learn_member_levels, learn_members
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
 from hierbayes.data.relations import Relations, read_relations
@@ -439,6 +440,21 @@ class Factor:
             first += len(encoding.labels)
         return None
 
+    @cached_property
+    def monotonic(self) -> tuple[Monotonic, ...]:
+        """The effects that rise in the steps of the population-level effects so called."""
+        found, first = list[Monotonic](), 0
+        for encoding in self.encodings:
+            if isinstance(encoding, Encoding):
+                found += [replace(effect, place=first + effect.place) for effect in encoding.monotonic]
+            first += len(encoding.labels)
+        return tuple(found)
+
+    def stairs(self, frame: pd.DataFrame) -> Array:
+        """The columns of the monotonic effects' steps for the rows of `frame`: (n, l), as `Encoding.stairs`."""
+        parts = [one.stairs(frame) for one in self.encodings if isinstance(one, Encoding)]
+        return np.hstack([np.empty((len(frame), 0)), *parts])
+
     @property
     def map(self) -> ColumnMap:
         """The map between the user's effects and those that the priors of sds and correlations are about."""
@@ -606,7 +622,11 @@ def _encode(
 ) -> list[tuple[Encoding, str]] | list[tuple[Located, str]]:
     """How the columns of a term are made, those of each kind of levels apart; and what their names end in."""
     if not structure.positions:
-        return split_by_kind(learn_encoding(term.encoded, frame, intercept), term.grouping, intercept)
+        encoding = learn_encoding(term.encoded, frame, intercept)
+        if term.grouping.by and encoding.monotonic:
+            reason = f"{term} has steps, which don't go with gr(…, by={term.grouping.by}) yet; leave by= out"
+            raise FormulaError(caret(formula.text, term.position, reason))
+        return split_by_kind(encoding, term.grouping, intercept)
     if term.grouping.by:
         plain = ", ".join(f"{name}()" for name, other in STRUCTURES.items() if not other.positions)
         reason = f"{term.structure}() has one covariance for all levels; gr(…, by=) goes with {plain}"

@@ -27,8 +27,8 @@ from hierbayes.data.design import (
     offset_of,
 )
 from hierbayes.data.designrows import DesignRows
-from hierbayes.data.encoding import describe_rows, intercept_label, learn_encoding, learn_number
-from hierbayes.data.factors import learn_factors
+from hierbayes.data.encoding import Encoding, describe_rows, intercept_label, learn_encoding, learn_number
+from hierbayes.data.factors import Factor, learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.monotonic import refuse_unordered
@@ -287,7 +287,21 @@ def _draft_predictor(
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
     factors = learn_factors(formula, frame, intercept, matrices)
+    for factor in factors:
+        _check_steps(formula, factor, common)
     return PredictorLayout(common, columns, factors, offsets, 0.0)
+
+
+def _check_steps(formula: Formula, factor: Factor, common: Encoding) -> None:
+    """Refuse a monotonic effect of groups without the population-level one whose steps it has."""
+    known = {effect.label: effect.steps for effect in common.monotonic}
+    for effect in factor.monotonic:
+        if known.get(effect.label) != effect.steps:
+            way = "give both the same levels=" if effect.label in known else "add that one to the formula"
+            raise FormulaError(
+                f"{formula.text.strip()!r}: {effect.label} by {factor.name!r} has the steps of the population-level "
+                f"{effect.label}; {way}"
+            )
 
 
 def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN
 from hierbayes.data.response import categories_of, learn_response, response_values
+from hierbayes.data.series import learn_series
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.families.bounds import WORDS, with_bounds
@@ -56,10 +57,10 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
     if family.known and all(p.name in settled for p in family.known):
         return settled, family
     settled, family = _with_known(settled, frame, family)
-    return settled, _with_series(settled, family)
+    return settled, _with_series(settled, frame, family)
 
 
-def _with_series(formulas: Formulas, family: Family) -> Family:
+def _with_series(formulas: Formulas, frame: pd.DataFrame, family: Family) -> Family:
     """The family with the correlation of residuals within series, where the response's formula has one."""
     first = formulas[MEAN]
     term = first.residuals
@@ -68,18 +69,13 @@ def _with_series(formulas: Formulas, family: Family) -> Family:
     reason = ""
     if not family.normal or family.log_response:
         reason = f"residuals of family {family.name!r} cannot be correlated; those of 'gaussian' can"
-    elif len(formulas) > 1:
-        reason = "it goes with one sigma for all rows; leave se(…) or the formula of sigma out"
-    elif first.groups:
-        reason = (
-            "it goes with no group effects; those of a level may be correlated in time beside others: "
-            f"{first.groups[0]} + ar1(0 + time | {':'.join(first.groups[0].factor)})"
-        )
+    elif family.known:
+        reason = "it goes with no standard errors and no limits of rows; leave se(…), cens(…) or trunc(…) out"
     elif first.response is not None and "weights" in dict(first.response.additions):
         reason = "it goes with no weights(…); leave them out"
     if reason:
         raise FormulaError(caret(first.text, term.position, reason))
-    return with_series(family, term)
+    return with_series(family, term, learn_series(term, frame).labels)
 
 
 def _with_known(formulas: Formulas, frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:

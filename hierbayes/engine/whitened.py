@@ -1,14 +1,15 @@
 """The strategy for models of any family: NUTS in coordinates in which the posterior is about N(0, I)."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.data.design import Design
+from hierbayes.data.design import BoundPredictor, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.engine.collapsed import (
     allowed_scales,
     curve_arrays,
@@ -27,7 +28,7 @@ from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
-from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem, Steps
+from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
 from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
 from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
@@ -69,6 +70,9 @@ class Whitened:
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found
+        for layout in spec.layout.predictors.values():
+            if any(factor.monotonic and factor.relations is not None for factor in layout.factors):
+                return "a monotonic effect varies by levels that are related"
         for prior in spec.priors:
             if prior.prior.support == "coefficients":
                 continue
@@ -351,10 +355,29 @@ def _steps(
     for effect in layout.monotonic:
         count, row = len(effect.steps), layout.map.matrix[effect.place]
         columns = stairs[:, column : column + count]
-        found.append(Steps(columns, row[free], float(row[stated] @ known[stated]), first + len(own)))
+        size, climbs = (
+            float(row[stated] @ known[stated]),
+            tuple(_climbs(layout, design.predictors[parameter], effect)),
+        )
+        found.append(Steps(columns, row[free], size, first + len(own), climbs))
         column += count
         own += _broken(spec.simplex_prior(parameter, effect), count)
     return tuple(found), own
+
+
+def _climbs(layout: PredictorLayout, bound: BoundPredictor, effect: Monotonic) -> Iterator[Climb]:
+    """The effects of groups that rise in the steps of a monotonic effect."""
+    for k, factor in enumerate(layout.factors):
+        column = 0
+        for own in factor.monotonic:
+            columns = slice(column, column + len(own.steps))
+            column = columns.stop
+            if own.label != effect.label:
+                continue
+            for inner in np.flatnonzero(factor.map.matrix[own.place]).tolist():
+                for t, rows in enumerate(bound.factors[factor.name].memberships):
+                    stairs = rows.stairs[:, columns] * factor.map.matrix[own.place, inner]
+                    yield Climb(k, t, inner, stairs)
 
 
 def _broken(dirichlet: Prior, count: int) -> list[Own]:

@@ -9,7 +9,7 @@ from typing import Any
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
-from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
+from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
 from hierbayes.formula.residuals import RESIDUALS, Residuals, read_residuals
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -493,6 +493,9 @@ def _read_predictors(
                 residuals = read_residuals(item)
             case _:
                 common.put(sign, item)
+    for _, item in summands(node):
+        if isinstance(item, Group):
+            refuse_steps_by_group(item.left, common.text)
     return (
         common.text,
         tuple(groups.values()),
@@ -528,7 +531,6 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
         if isinstance(item, Call) and item.function == "offset":
             raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
         refuse_smooth(item)
-        refuse_monotonic(item)
         for part in _coordinates(item, group.structure):
             effects.put(sign, part)
     if not effects.intercept and not effects.present:

@@ -11,7 +11,7 @@ from math import lgamma, log, pi
 import numpy as np
 from scipy.special import gammaincc
 
-from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.loops import add_lower_rows, compiled, fill, finite, head_dot
 from hierbayes.engine.core.problem import Block, Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.core.shapes import (
     AT,
@@ -132,7 +132,7 @@ def correlations_of(chol: Floats, factor: int, q: int) -> Floats:
 
 def prior_constant(problem: GaussianProblem) -> float:
     """Return the part of the hyperparameters' log prior that does not depend on theta."""
-    rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]
+    rows = [*problem.own_priors, *(row for f in problem.factors for row in f.sd_priors)]
     return sum(scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
         shape_constant(f) for f in problem.factors
     )
@@ -193,6 +193,41 @@ def start_theta(n_theta: int, scales: Ints, priors: Floats, values: Sequence[flo
         if at >= 0:
             theta[at] = unconstrain(value, np.array([code, *arguments]))
     return theta
+
+
+@compiled
+def set_theta(position: Floats, origin: Floats, scale_tril: Floats, theta: Floats) -> None:
+    """Set theta = origin + scale_tril position, of the position's first numbers."""
+    for i in range(theta.size):
+        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
+
+
+@compiled
+def to_position(value: float, score: Floats, scale_tril: Floats, grad: Floats) -> float:
+    """Set grad to the gradient in position, from that in theta; return the value.
+
+    Where either cannot be evaluated it is -inf, with a gradient of zeros.
+    """
+    fill(grad, 0.0)
+    if not (finite(value) and finite(score.sum())):
+        return -np.inf
+    add_lower_rows(grad, score.size, score, scale_tril, 0)
+    return value
+
+
+@compiled
+def keep_draw(
+    draw: int, scale: Floats, shaped: Floats, lams: Floats, out_scale: Floats, out_chol: Floats
+) -> None:
+    """Store a draw's scales and structures' parameters, and the Cholesky factors of correlations."""
+    for i in range(scale.shape[1]):
+        out_scale[draw, i] = scale[VALUE, i]
+    for i in range(shaped.shape[1]):
+        out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
+    for k in range(out_chol.shape[1]):
+        for i in range(out_chol.shape[2]):
+            for j in range(out_chol.shape[3]):
+                out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
 
 
 @compiled

@@ -42,7 +42,7 @@ from hierbayes.engine.whitening.packing import (
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
 from hierbayes.engine.whitening.stacked import Question, problems_of
-from hierbayes.engine.whitening.steps import effective_columns
+from hierbayes.engine.whitening.steps import climbed_columns, effective_columns
 from hierbayes.engine.whitening.wide import Turn, turned
 from hierbayes.structures.record import VALUE
 
@@ -278,7 +278,9 @@ def _gather(
     packed: Packed, pairs: Pairs, information: Floats, scores: Floats, memory: Memory
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Sums over rows: W, the scores of r, Eb, E, and the dense part's own information."""
-    model = packed.model
+    known = packed.model
+    Z = climbed_columns(known.Z, known.climbs, known.steps, memory.stepped, known.climbing)
+    model = known._replace(Z=Z)
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     slopes = memory.coefs[T_SLOPE]
     rises = effective_columns(model.X, model.steps, model.combinations, memory.stepped, model.stairs)

@@ -33,7 +33,22 @@ from hierbayes.engine.whitening.packing import (
     WhiteningMap,
 )
 from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
-from hierbayes.engine.whitening.steps import COEFFICIENT, COUNT, FIRST, SCORE, place_steps, score_steps
+from hierbayes.engine.whitening.steps import (
+    COEFFICIENT,
+    COUNT,
+    FIRST,
+    FIRST_CLIMBED,
+    MEMBERSHIP,
+    PLACE,
+    SCORE,
+    STEPS,
+    UNIT,
+    UNIT_SCORE,
+    add_climbs,
+    place_steps,
+    score_climbs,
+    score_steps,
+)
 from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
 from hierbayes.engine.whitening.wide import forward_wide, vjp_wide
 from hierbayes.structures.record import SCORE as SHAPE_SCORE
@@ -130,6 +145,7 @@ def _rows(model: Model, memory: Memory) -> float:
     fill(memory.effects[R_SCORE], 0.0)
     fill(memory.coefs[T_SCORE], 0.0)
     fill(memory.stepped[SCORE], 0.0)
+    fill(memory.stepped[UNIT_SCORE], 0.0)
     set_constants(model, memory)
     total, possible = 0.0, True
     for response in model.responses:
@@ -169,6 +185,31 @@ def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) 
             eta, z = memory.etas[0, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 eta[i] += z[i] * r[at + codes[i] * q + a]
+    for climb in model.climbs:
+        j, first, last, own, t, q, at = _climb_of(climb, model)
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            add_climbs(
+                memory.stepped[UNIT, first:last], model.climbing[own : own + last - first], start,
+                model.codes[t, start:end], q, at, r, memory.etas[0, j, :size],
+            )  # fmt: skip
+
+
+@compiled
+def _climb_of(climb: Ints, model: Model) -> tuple[int, int, int, int, int, int, int]:
+    """Predictor of an effect that climbs, its steps' columns, its own first, membership, q, place of the first in r."""
+    k, t = climb[STEPS], climb[MEMBERSHIP]
+    factor = model.factors[model.memberships[t, FACTOR]]
+    first = model.steps[k, FIRST]
+    last = first + model.steps[k, COUNT]
+    return (
+        model.steps[k, STEPS_PREDICTOR],
+        first,
+        last,
+        climb[FIRST_CLIMBED],
+        t,
+        factor[Q],
+        factor[START] + climb[PLACE],
+    )
 
 
 @compiled
@@ -196,6 +237,14 @@ def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory)
             score, z = memory.etas[1, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 r_score[at + codes[i] * q + a] += z[i] * score[i]
+    for climb in model.climbs:
+        j, first, last, own, t, q, at = _climb_of(climb, model)
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            score_climbs(
+                memory.stepped[UNIT, first:last], model.climbing[own : own + last - first], start,
+                model.codes[t, start:end], q, at, memory.effects[R], memory.etas[1, j, :size], r_score,
+                memory.stepped[UNIT_SCORE, first:last],
+            )  # fmt: skip
 
 
 @compiled

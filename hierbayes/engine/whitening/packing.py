@@ -70,6 +70,8 @@ class Model(NamedTuple):
     steps: Ints  # see steps: predictor, first own number, first column, columns
     combinations: Floats  # (steps, P + 1): what they are shares of, of each coefficient and beside them
     stairs: Floats  # (columns of steps, n)
+    climbs: Ints  # see steps: groups' effects that climb
+    climbing: Floats  # (their columns, n)
 
 
 class WhiteningMap(NamedTuple):
@@ -113,7 +115,7 @@ class Memory(NamedTuple):
     inner: Floats  # (J, CHUNK): inner coordinates
     slopes: Floats  # (J, CHUNK): their derivatives in the linear predictors
     out: Floats  # (1 + J, CHUNK): log densities, and their derivatives in the inner coordinates
-    stepped: Floats  # (4, columns of steps): shares, what is left of the stick, coefficients, scores
+    stepped: Floats  # (6, columns of steps): see steps
 
 
 @dataclass(frozen=True)
@@ -161,7 +163,7 @@ class Packed:
             np.zeros((n_components, CHUNK)),
             np.ones((n_components, CHUNK)),
             np.zeros((1 + n_components, CHUNK)),
-            np.zeros((4, len(self.model.stairs))),
+            np.zeros((6, len(self.model.stairs))),
         )
 
     def with_tails(self, tails: Floats) -> "Packed":
@@ -241,6 +243,7 @@ def pack(problem: Question) -> Packed:
         rows=np.hstack([np.vstack([p.trials, p.weights]) for p in problems_of(problem)]),
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
         **_steps(problem, ends, n),
+        **_climbs(problem, [places for places, _ in found], members, n),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
 
@@ -282,6 +285,28 @@ def _steps(question: Question, ends: Ints, n: int) -> dict[str, Any]:
         "steps": np.array(table, np.int64).reshape(-1, 4),
         "combinations": np.concatenate(combinations),
         "stairs": np.ascontiguousarray(np.concatenate(stairs)),
+    }
+
+
+def _climbs(question: Question, places: Sequence[tuple[Place, ...]], members: Ints, n: int) -> dict[str, Any]:
+    """The groups' effects that climb in the steps of a coefficient: their table, their columns."""
+    starts = np.cumsum([0, *(len(problem.y) for problem in problems_of(question))])
+    table, climbing, number = [], [np.zeros((0, n))], 0
+    for j, (predictor, response) in enumerate(zip(question.predictors, response_of(question), strict=True)):
+        for steps in predictor.steps:
+            for climb in steps.climbs:
+                k = next(k for k, own in enumerate(places) if (j, climb.factor) in own)
+                before = places[k][: places[k].index((j, climb.factor))]
+                effect = climb.effect + sum(question.predictors[i].factors[f].q for i, f in before)
+                t = int(np.flatnonzero(members[:, FACTOR] == k)[climb.membership])
+                table.append([number, t, members[t, FIRST_COLUMN] + effect, effect, sum(map(len, climbing))])
+                columns = np.zeros((climb.columns.shape[1], n))
+                columns[:, starts[response] : starts[response + 1]] = climb.columns.T
+                climbing.append(columns)
+            number += 1
+    return {
+        "climbs": np.array(table, np.int64).reshape(-1, 5),
+        "climbing": np.ascontiguousarray(np.concatenate(climbing)),
     }
 
 
