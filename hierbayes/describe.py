@@ -1,7 +1,7 @@
 """A model in words and equations: what it says, before anything is drawn."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -9,6 +9,7 @@ from hierbayes.data.curves import LSCALE, Curve
 from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
+from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
 from hierbayes.spec import SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
@@ -94,6 +95,14 @@ def equations(spec: ModelSpec) -> list[str]:
     lines = [f"{spec.layout.response.name}_i ~ {_indexed(spec)}"]
     known = {parameter.name for parameter in spec.family.known}
     for parameter, layout in spec.layout.predictors.items():
+        nonlinear = spec.formulas[parameter].nonlinear if parameter in spec.formulas else None
+        if nonlinear is not None:
+            link = spec.parameter_link(parameter).name
+            left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
+            lines.append(f"{left} = {_by_row(nonlinear.text, nonlinear.parameters)}")
+            continue
+        if any(isinstance(offset, Stated) and offset.is_predictor for offset in layout.offsets):
+            continue
         if parameter in known:
             lines.append(f"{parameter}_i = {layout.offsets[0].text}")
             continue
@@ -138,8 +147,12 @@ def _column_sd(prefix: str, curve: Curve) -> str:
 
 
 def _indexed(spec: ModelSpec) -> str:
-    by_row = (MEAN, "trials", *spec.layout.predictors)
-    return re.sub(rf"(?<![A-Za-z_])({'|'.join(by_row)})(?![A-Za-z_0-9])", r"\1_i", spec.family.equation)
+    return _by_row(spec.family.equation, (MEAN, "trials", *spec.layout.predictors))
+
+
+def _by_row(text: str, names: Sequence[str]) -> str:
+    """The text with an index behind what differs by row."""
+    return re.sub(rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_0-9])", r"\1_i", text)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:

@@ -459,6 +459,8 @@ def _check_residuals(name: str, model: Any) -> None:
     """Refuse a response without normal residuals of weight 1."""
     spec = model.spec
     way = f"leave rescor=True out, or {name!r} of the model"
+    if spec.family.computed is not None:
+        raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
     stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
     if stated:
         raise UnsupportedError(

@@ -325,7 +325,7 @@ def simulate_design(
     else:
         rows = _with_a_response(rows, response.columns[0], family, parameters)
         frame = complete_rows(formulas, rows, family)
-    formulas, family = settle(formulas, frame, family)
+    formulas, family = settle(formulas, frame, family, links)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name], matrices)
     spec = ModelSpec(layout, family, links, ())

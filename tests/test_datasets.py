@@ -129,6 +129,7 @@ SCHEMAS = {
         76,
         {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
     ),
+    "loblolly": (84, {"height": "float", "age": "int", "seed": "text"}),
     "faithful": (272, {"eruptions": "float", "waiting": "int"}),
     "galaxies": (82, {"velocity": "float"}),
     "salamanders": (

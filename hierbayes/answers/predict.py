@@ -103,7 +103,12 @@ def make_request(
 
 def _check_parameter(spec: ModelSpec, kind: str, groups: Any, new_levels: str, parameter: str) -> None:
     family = spec.family
-    known = [own.name for own in family.parameters if not own.kind.vector and own.kind is not NOTHING]
+    computed = () if family.computed is None else family.computed.names
+    known = [
+        own.name
+        for own in family.parameters
+        if not own.kind.vector and (own.kind is not NOTHING or own.name in computed)
+    ]
     if parameter not in known:
         raise UnsupportedError(
             f"family {family.name!r} has no parameter {parameter!r} of one number; it has {', '.join(known)}"
@@ -394,7 +399,23 @@ def evaluate_predictors(
     for parameter, eta in etas.items():
         if parameter != MEAN:
             aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
-    return etas[MEAN], aux
+    return with_computed(spec, etas[MEAN], aux)
+
+
+def with_computed(spec: ModelSpec, eta: Array, aux: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """The first parameter's linear predictor (S, n) and the others' values, those that follow from others made."""
+    computed = spec.family.computed
+    if computed is None:
+        return eta, aux
+    found = computed.etas(spec.family.given(eta, aux, spec.link))
+    shape, aux = eta.shape, dict(aux)
+    for parameter, values in found.items():
+        if parameter == spec.family.first.name:
+            eta = np.array(np.broadcast_to(values, shape))
+        else:
+            kind = spec.family.parameter(parameter).kind
+            aux[parameter] = kind.under(spec.parameter_link(parameter), np.broadcast_to(values, shape))
+    return eta, aux
 
 
 def own_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Any]:

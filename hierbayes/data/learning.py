@@ -36,11 +36,12 @@ from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.stated import Stated, needless_ends, unasked_columns
-from hierbayes.data.tables import plain_columns, read_columns, with_columns
+from hierbayes.data.tables import column_names, plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
-from hierbayes.formula import Formula
+from hierbayes.formula import Formula, caret
 from hierbayes.formula.monotonic import monotonic_terms
+from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
 
@@ -81,6 +82,7 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     response = distinct(formula.response_columns for formula in formulas.values())
     optional = distinct([response, *(unasked_columns(formula) for formula in formulas.values())])
     stated = response if family is not None and family.support.categories else ()
+    _check_nonlinear(formulas, data)
     frame = read_columns(
         data,
         columns_of(formulas),
@@ -98,6 +100,24 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     settled = settle_types(formulas, frame[keep], counts)
     told = [name for name in stated if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return with_columns(settled, {name: frame[name][keep] for name in told})
+
+
+def _check_nonlinear(formulas: Mapping[str, Formula], data: Any) -> None:
+    """Refuse a name in ``nl()`` that is neither a column nor a parameter with a formula."""
+    for formula in formulas.values():
+        if formula.nonlinear is None:
+            continue
+        have = column_names(data)
+        for name in formula.nonlinear.columns:
+            if name not in have:
+                near = meant(name, [*formula.nonlinear.parameters, *have])
+                hint = f"did you mean {' or '.join(near)}? " if near else ""
+                place = dict(formula.columns)[name]
+                message = (
+                    f"{name} is neither a column of the data nor a parameter with a formula; {hint}Columns are "
+                    f'{", ".join(have)}; a parameter has a formula of its own: {{"mu": …, "{name}": "~ 1"}}'
+                )
+                raise FormulaError(caret(formula.text, place, message))
 
 
 def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:

@@ -115,6 +115,11 @@ _SHIPPED = {
         "kidney.csv",
         text=("patient", "sex", "disease"),
     ),
+    "loblolly": _Dataset(
+        "Height of loblolly pines of 14 seed sources at six ages",
+        "loblolly.csv",
+        text=("seed",),
+    ),
     "faithful": _Dataset(
         "Waiting times between eruptions of the Old Faithful geyser, and how long each eruption was",
         "faithful.csv",
@@ -396,6 +401,15 @@ def load_dataset(name: str) -> "pd.DataFrame":
 
     McGilchrist, C. A. and Aisbett, C. W. (1991). Regression with frailty in survival analysis. *Biometrics* 47(2),
     461-466. From the R package survival.
+
+    **loblolly**, 84 rows: the growth of loblolly pines.
+
+    - ``height``: height (ft)
+    - ``age``: 3, 5, 10, 15, 20 and 25 (years)
+    - ``seed``: 14 seed sources, text
+
+    Kung, F. H. (1986). Fitting logistic growth curve with predetermined carrying capacity. *Proceedings of the
+    Statistical Computing Section, American Statistical Association*, 340-343. ``Loblolly`` of R.
 
     **faithful**, 272 rows: eruptions of the Old Faithful geyser in Yellowstone National Park.
 

@@ -84,6 +84,8 @@ class Collapsed:
         if any(parameter.known in WORDS for parameter in spec.family.known):
             return "the response is censored or truncated"
         series = spec.layout.response.series
+        if spec.family.computed is not None:
+            return f"{' and '.join(spec.family.computed.names)} is no sum of terms, but nl(…)"
         if not (spec.is_normal or (series and spec.link_name == "identity")):
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
@@ -93,11 +95,11 @@ class Collapsed:
         several = next((factor for factor in spec.layout.main.factors if factor.members is not None), None)
         if several is not None:
             return f"each row has several levels of {several.name}"
+        if series and (found := _beside_series(spec, design)):
+            return found
         heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
         if heavy is not None:
             return f"effects of {heavy.name} are {heavy.law.words}, not normal"
-        if series and (found := _beside_series(spec, design)):
-            return found
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:

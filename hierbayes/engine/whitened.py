@@ -65,6 +65,8 @@ class Whitened:
             return f"its rows stay in {design.source.words}"
         if spec.layout.response.series is not None:
             return "residuals are correlated within series"
+        if spec.family.row is None and spec.family.computed is not None:
+            return f"nl(…) of a parameter of family {spec.family.name!r} has its derivatives from the graph alone"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
         for parameter in spec.layout.predictors:
@@ -401,17 +403,25 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter).places
     free = np.flatnonzero(np.isnan(known))
     own = ~np.isin(free, shrunk)
+    coefficients = None
+    sds = [
+        *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
+        *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
+    ]
+    if spec.family.parameter(parameter).unscaled:  # the priors alone say where it is
+        coefficients = np.array([priors[place].typical for place in free[own]], np.float64)
+        sds = [
+            *(np.array([p.typical for p in spec.sd_priors(parameter, factor)]) for factor in layout.factors),
+            *(np.array([spec.curve_priors(parameter, curve)[0][1].typical]) for curve in layout.curves),
+        ]
     return Predictor(
         X=np.ascontiguousarray(X[:, own]),
         offset=bound.offset + added,
         factors=(*to_factors(spec, design, parameter), *shrunk_factors(spec, design, parameter)),
         priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
         start=location + spec.family.parameter(parameter).start * scale,
-        sds=(
-            *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
-            *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
-            *([np.ones(1)] if len(shrunk) else []),
-        ),
+        coefficients=coefficients,
+        sds=(*sds, *([np.ones(1)] if len(shrunk) else [])),
         steps=steps,
     )
 

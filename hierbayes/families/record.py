@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,6 +116,8 @@ class Parameter:
         each element has its own.
     labels : tuple of str
         Of its elements, where the family knows them.
+    unscaled : bool
+        Whether nothing says how large it may be, so that there are no default priors of its formula's coefficients.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Parameter:
     known: str = ""
     size: int = 0
     labels: tuple[str, ...] = ()
+    unscaled: bool = False
 
     @property
     def link(self) -> str:
@@ -178,6 +181,28 @@ class Alike:
 
     named: tuple[tuple[str, ...], ...]
     shares: tuple[str, ...]
+
+
+class ManyRows(Protocol):
+    """What gives log densities and scores of many rows."""
+
+    def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
+        """Log density and scores (1 + J, N) of N rows from inner coordinates (J, N)."""
+
+
+class Computed(Protocol):
+    """How some parameters of a family follow from others."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that follow from others."""
+
+    @property
+    def rows(self) -> ManyRows:
+        """The density of many rows, where the family has no row function."""
+
+    def etas(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The linear predictors of those named, from all parameters in their forms."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -334,6 +359,8 @@ class Family:
     components : tuple of str
         The parameters that have the bare formula, each where it has none of its own; the first parameter's is then
         none. Empty where the bare formula is the first's.
+    computed : Computed or None
+        How some of the parameters follow from others (`hierbayes.families.nonlinear`): their own predictors are 0.
     correlated : Correlated or None
         How its residuals may be correlated with those of other responses.
     alike : Alike or None
@@ -397,6 +424,7 @@ class Family:
     equidistant: "Callable[[int], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
     components: tuple[str, ...] = ()
+    computed: "Computed | None" = None
     alike: Alike | None = None
     correlated: Correlated | None = None
     in_series: "Family | None" = None
@@ -488,8 +516,10 @@ class Family:
         return {p.name: p.link if p.known else chosen.get(p.name, p.link) for p in self.parameters}
 
     @cached_property
-    def rows(self) -> Rows | TensorRows:
+    def rows(self) -> "Rows | TensorRows | ManyRows":
         """The row function over many rows; PyMC's distribution where there is none."""
+        if self.computed is not None and self.row is None:
+            return self.computed.rows
         kinds = [argument for parameter in self.parameters for argument in parameter.arguments]
         if self.row is None:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)

@@ -201,5 +201,7 @@ def rough_start(problem: Question, packed: Packed) -> tuple[Floats, Floats]:
         X = predictor.X / size
         gram = X.T @ X + 1e-6 * len(X) * np.eye(X.shape[1])
         values = np.linalg.solve(gram, X.T @ (predictor.start - predictor.offset)) / size
+        if predictor.coefficients is not None:
+            values = predictor.coefficients
         t += [unconstrain_coefficient(b, prior) for b, prior in zip(values, predictor.priors, strict=True)]
     return theta, np.array(t, np.float64)

@@ -69,6 +69,8 @@ class Predictor:
     sds : tuple of arrays, shape (q,)
         Typical values of each factor's standard deviations.
     steps : tuple of Steps
+    coefficients : array, shape (p,), or None
+        Typical values of the coefficients, where `start` says nothing.
     """
 
     X: Floats
@@ -78,6 +80,7 @@ class Predictor:
     start: float
     sds: tuple[Floats, ...]
     steps: tuple[Steps, ...] = ()
+    coefficients: Floats | None = None
 
 
 @dataclass(frozen=True)
