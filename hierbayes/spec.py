@@ -17,7 +17,7 @@ from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.response import ThresholdSets
 from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
-from hierbayes.errors import PriorError
+from hierbayes.errors import PriorError, UnsupportedError
 from hierbayes.families import Family, Parameter, Responses
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
@@ -289,6 +289,8 @@ class ModelSpec:
     ------
     PriorError
         Where columns determine each other and flat priors leave open how they share.
+    UnsupportedError
+        For levels' effects that are not normal beside correlated residuals.
     """
 
     layout: Layout
@@ -300,6 +302,11 @@ class ModelSpec:
     response = ""  # which of several it is of; there is one alone
 
     def __post_init__(self) -> None:
+        if self.layout.response.series and not self.has_normal_levels:
+            raise UnsupportedError(
+                f"levels' effects beside correlated residuals, {self.layout.response.series.term}, are normal; leave "
+                "dist= or that term out"
+            )
         literal = {
             (
                 prior.parameter,

@@ -78,6 +78,11 @@ def test_what_it_does_not_go_with_is_refused(term, reason):
         parse('y ~ (1 |p| gr(g, dist="student"))')
 
 
+def test_correlated_residuals_go_with_normal_levels():
+    with pytest.raises(UnsupportedError, match="leave dist= or that term out"):
+        hb.Model(f"{ONE} + ar(time=t, gr=g)", DATA)
+
+
 def test_it_is_said_in_words():
     model = hb.Model(TWO, DATA)
     text = str(model)

@@ -149,9 +149,9 @@ def second_moments(
         products = each.columns[:, :, None] * each.columns[:, None, :] * share[:, None, None]
         np.add.at(of_levels, each.codes, products.reshape(len(each.codes), width * width))
     moments: Array = (factor.level_variances(shapes) @ of_levels).reshape(-1, width, width)
-    moments = product(moments, factor.variance(shapes)[..., None, None])
     if width > q:
         moments = units @ moments @ units.swapaxes(1, 2)
+    moments = product(moments, factor.variance(shapes)[..., None, None])
     return np.broadcast_to(moments, (len(draws), q, q))
 
 
