@@ -22,7 +22,7 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
     "PYTHONHASHSEED": "0",
 }
 VECTORS = "haswell"  # the first with AVX2
-OVER_DRAWS = "answers.rowloops."
+OVER_DRAWS = ("answers.rowloops.", "criticism.")
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
     "gaussian.nestdraws.draw_nested_conditional",
@@ -43,6 +43,14 @@ SHIPPED = (
     "answers.paretoloops.fit_tails",
     "answers.rowloops.add_effects",
     "answers.rowloops.set_moments",
+    "criticism.tails.leave_out",
+    "criticism.tails.smooth_tails",
+    "criticism.resampling.pick",
+    "criticism.normalloops.log_densities",
+    "criticism.normalloops.linear_predictors",
+    "criticism.normalloops.sum_residuals",
+    "criticism.normalloops.integrate",
+    "criticism.canonicalloops.integrate_one",
 )
 
 
@@ -57,12 +65,16 @@ def use_all() -> None:
     for route in (CHAIN, DENSE, CROSSED):
         use_kernels(route)
     fit_pareto(np.linspace(1.0, 2.0, 40)[None])
-    for formula, dataset, family in (
-        ("incidence | trials(size) ~ period + (1 | herd)", "cbpp", "binomial"),
-        ("Reaction ~ Days + (Days | Subject)", "sleepstudy", "gaussian"),
+    for formula, group, dataset, family in (
+        ("incidence | trials(size) ~ period + (1 | herd)", "herd", "cbpp", "binomial"),
+        ("Reaction ~ Days + (Days | Subject)", "Subject", "sleepstudy", "gaussian"),
     ):
         model = hb.Model(formula, hb.load_dataset(dataset), family=family)
-        model.fit(draws=50, tune=200, chains=2, progress=False).predict()
+        fit = model.fit(draws=50, tune=200, chains=2, progress=False)
+        fit.predict()
+        fit.loo()
+        fit.logo(group)
+        fit.residuals()
 
 
 def make() -> dict[str, bytes]:
@@ -102,7 +114,7 @@ def make() -> dict[str, bytes]:
 
 
 def portable(module: Any, often: bool) -> bytes:
-    """Return a module's bitcode with nothing in it but its entry and what that calls, under short names.
+    """Return a module's bitcode with nothing in it but its entry and what that calls, and no names but the entry's.
 
     In code that is called often, or of every row and draw, loops fill registers of four numbers, which most machines
     have; elsewhere LLVM takes two registers of two numbers for each. Such code takes twice as long to be turned into a
@@ -110,8 +122,7 @@ def portable(module: Any, often: bool) -> bytes:
     """
     import llvmlite.binding as llvm
 
-    from hierbayes.engine.core.arguments import ENTRY
-    from hierbayes.engine.core.machine import strip
+    from hierbayes.engine.core.machine import strip, target
     from hierbayes.engine.core.shipped import LIBRARY, missing_from
 
     strip(module)
@@ -124,9 +135,9 @@ def portable(module: Any, often: bool) -> bytes:
         builder = llvm.create_pass_builder(machine, options)
         builder.getModulePassManager().run(module, builder)
         strip(module)
-    values = [*module.functions, *module.global_variables]
-    for number, value in enumerate(v for v in values if not v.is_declaration and v.name != ENTRY):
-        value.name = f"part{number}"
+    passes = llvm.create_new_module_pass_manager()
+    passes.add_strip_symbols_pass()  # more than half of the bytes
+    passes.run(module, llvm.create_pass_builder(target(), llvm.create_pipeline_tuning_options(speed_level=0)))
     declared = {function.name for function in module.functions if function.is_declaration}
     unknown = {name for name in declared if name.startswith("llvm.x86")} | set(missing_from(module)) - LIBRARY
     if unknown:

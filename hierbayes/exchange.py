@@ -1,72 +1,113 @@
 """Components of a mixture that nothing tells apart, in one order in every draw.
 
-Where two components are of one family, and their formulas and priors are the same, the posterior has each of its modes
-twice, with the labels exchanged, and chains may be in either. Draws whose first component lies above the second have
-their labels exchanged: what is left is the posterior of the components in that order.
+Where components are of one family, and their formulas and priors are the same, the posterior has each of its modes once
+for every order of the labels, and chains may be in any. In each draw the labels are exchanged so that the components'
+means ascend: what is left is the posterior of the components in that order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.families.record import Twins
+from hierbayes.families.record import Alike
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec, Variable
 from hierbayes.ties import Tie
 
 Array = NDArray[np.float64]
+Order = tuple[int, ...]  # which component each becomes, by their numbers from 0
 AWAY = np.array([1e-3, 0.01, 0.05, 0.1, 0.2, 0.3, 0.4, 0.49])  # from the middle, where priors are compared
 UNITS = np.array([1.0, 10.0, 100.0])  # and in which multiples, of numbers without bounds
 
 
-def exchanged(spec: ModelSpec) -> Twins | None:
+def exchanged(spec: ModelSpec) -> Alike | None:
     """The components whose labels draws exchange; None where something tells them apart."""
-    twins = spec.family.twins
-    if twins is None:
+    alike = spec.family.alike
+    if alike is None:
         return None
-    alike = all(_told(spec, one) == _told(spec, two) for one, two in twins.pairs)
-    ordered = len(spec.layout.predictors[twins.pairs[0][0]].coefficients) > 0
-    return twins if alike and ordered and _same_from_both_ends(spec, twins.share) else None
+    first, *others = alike.named
+    same = all(
+        _told(spec, a) == _told(spec, b) for other in others for a, b in zip(first, other, strict=True)
+    )
+    ordered = len(spec.layout.predictors[first[0]].coefficients) > 0
+    return alike if same and ordered and _shares_alike(spec, alike.shares) else None
 
 
 def in_order(spec: ModelSpec, arrays: Mapping[str, Any]) -> dict[str, Any]:
-    """Variables (…, dims) by name, the second component that whose linear predictor at the columns' means is larger.
+    """Variables (…, dims) by name, components in the order of their linear predictors at the columns' means.
 
     Others, such as those of other responses, are left as they are.
     """
-    twins, found = exchanged(spec), dict(arrays)
-    if twins is None:
+    alike, found = exchanged(spec), dict(arrays)
+    if alike is None:
         return found
-    first, second = (_at_means(spec, parameter, arrays) for parameter in twins.pairs[0])
-    turned = first > second
-    for one, two in twins.pairs:
-        for a, b in zip(_variables(spec, one), _variables(spec, two), strict=True):
-            found[a.name] = _where(turned, arrays[b.name], arrays[a.name])
-            found[b.name] = _where(turned, arrays[a.name], arrays[b.name])
-    for variable in _variables(spec, twins.share):
-        values = np.asarray(arrays[variable.name])
-        found[variable.name] = _where(turned, _complement(variable, values), values)
-    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
-        order, signs = _tied(spec, twins, tie)
-        values = np.asarray(arrays[variable.name])
-        other = values[..., order, :][..., order] * signs[:, None] * signs
-        found[variable.name] = _where(turned, other, values)
+    means = np.stack([_at_means(spec, own[0], arrays) for own in alike.named], axis=-1)
+    orders = np.argsort(means, axis=-1, kind="stable")
+    for order in sorted({tuple(row) for row in orders.reshape(-1, orders.shape[-1]).tolist()}):
+        if order != tuple(range(len(order))):
+            here = (orders == order).all(axis=-1)
+            for name, values in _in_this_order(spec, alike, order, arrays):
+                found[name] = _where(here, values, found[name])
     return found
 
 
-def _tied(spec: ModelSpec, twins: Twins, tie: Tie) -> tuple[list[int], Array]:
-    """Which effect of a tie each is when labels are exchanged, and its sign then."""
-    partner = dict(twins.pairs) | {two: one for one, two in twins.pairs}
+def _in_this_order(
+    spec: ModelSpec, alike: Alike, order: Order, arrays: Mapping[str, Any]
+) -> Iterator[tuple[str, Any]]:
+    """Every variable whose values are others' in that order of the components, with them, in all draws."""
+    for own, other in zip(alike.named, (alike.named[place] for place in order), strict=True):
+        for one, two in zip(own, other, strict=True):
+            for a, b in zip(_variables(spec, one), _variables(spec, two), strict=True):
+                yield a.name, arrays[b.name]
+    if len(order) == 2:
+        for variable in _variables(spec, alike.shares[0]):
+            yield variable.name, _complement(variable, np.asarray(arrays[variable.name]))
+    else:
+        names = [spec.own_variable(spec.family.parameter(share)).name for share in alike.shares]
+        yield from zip(names, reordered([np.asarray(arrays[name]) for name in names], order), strict=True)
+    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+        places, signs = _tied(spec, alike, order, tie)
+        values = np.asarray(arrays[variable.name])
+        yield variable.name, values[..., places, :][..., places] * signs[:, None] * signs
+
+
+def reordered(shares: list[Array], order: Order) -> list[Array]:
+    """Each component's share of those up to it, the components in another order.
+
+    Examples
+    --------
+    >>> shares = [np.array(0.5), np.array(0.2)]  # components of 0.4, 0.4 and 0.2
+    >>> [round(float(share), 3) for share in reordered(shares, (2, 0, 1))]
+    [0.667, 0.4]
+    """
+    parts = [np.ones_like(shares[0])]
+    for share in shares:
+        parts = [*(part * (1.0 - share) for part in parts), share]
+    parts = [parts[place] for place in order]
+    before, found = parts[0], []
+    for part in parts[1:]:
+        before = before + part
+        found.append(part / np.maximum(before, np.finfo(float).tiny))
+    return found
+
+
+def _tied(spec: ModelSpec, alike: Alike, order: Order, tie: Tie) -> tuple[list[int], Array]:
+    """Which effect of a tie each is in that order of the components, and its sign then."""
+    partner = {
+        one: alike.named[place][at]
+        for own, place in zip(alike.named, order, strict=True)
+        for at, one in enumerate(own)
+    }
     starts = {(m.response, m.parameter): places for m, places in zip(tie.members, tie.places, strict=True)}
-    order, signs = list[int](), list[float]()
+    found, signs = list[int](), list[float]()
     for (response, parameter), places in starts.items():
         own = response == spec.response
-        order += starts[response, partner.get(parameter, parameter) if own else parameter]
-        signs += [-1.0 if own and parameter == twins.share else 1.0] * len(places)
-    return order, np.array(signs)
+        found += starts[response, partner.get(parameter, parameter) if own else parameter]
+        signs += [-1.0 if own and parameter in alike.shares else 1.0] * len(places)
+    return found, np.array(signs)
 
 
 def _told(spec: ModelSpec, parameter: str) -> tuple[Any, ...]:
@@ -79,6 +120,24 @@ def _told(spec: ModelSpec, parameter: str) -> tuple[Any, ...]:
         if p.parameter == parameter and (p.kind, p.coefficient, p.group) not in ties
     ]
     return formula, spec.links[parameter], priors
+
+
+def _shares_alike(spec: ModelSpec, shares: tuple[str, ...]) -> bool:
+    """Whether what a model says of how likely the components are is the same in any order of them.
+
+    Of three and more it is where their shares have a symmetric Dirichlet distribution: the place-th among those up to
+    it is Beta(a, (place − 1) a) then, of one a.
+    """
+    if len(shares) == 1:
+        return _same_from_both_ends(spec, shares[0])
+    if any(share in spec.layout.predictors for share in shares):
+        return False
+    priors = [spec.prior(share, parameter=share) for share in shares]
+    if any(prior.name != "Beta" for prior in priors):
+        return False
+    found = [(stated["alpha"], stated["beta"]) for stated in (dict(prior.args) for prior in priors)]
+    a = found[0][0]
+    return bool(np.allclose(found, [(a, place * a) for place in range(1, len(shares) + 1)]))
 
 
 def _same_from_both_ends(spec: ModelSpec, share: str) -> bool:

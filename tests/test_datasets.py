@@ -130,6 +130,7 @@ SCHEMAS = {
         {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
     ),
     "faithful": (272, {"eruptions": "float", "waiting": "int"}),
+    "galaxies": (82, {"velocity": "float"}),
     "salamanders": (
         644,
         {

@@ -119,6 +119,10 @@ _SHIPPED = {
         "Waiting times between eruptions of the Old Faithful geyser, and how long each eruption was",
         "faithful.csv",
     ),
+    "galaxies": _Dataset(
+        "Velocities of 82 galaxies from the Corona Borealis region",
+        "galaxies.csv",
+    ),
     "salamanders": _Dataset(
         "Counts of 7 kinds of salamanders in 23 streams, with and without mining above",
         "salamanders.csv",
@@ -399,6 +403,13 @@ def load_dataset(name: str) -> "pd.DataFrame":
     - ``waiting``: how long it was until the next (minutes)
 
     Härdle, W. (1991). *Smoothing Techniques with Implementation in S*. Springer. ``faithful`` of R.
+
+    **galaxies**, 82 rows: galaxies in the region of Corona Borealis, moving away from us.
+
+    - ``velocity``: how fast (1000 km/s); the faster, the farther
+
+    Roeder, K. (1990). Density estimation with confidence sets exemplified by superclusters and voids in the galaxies.
+    *Journal of the American Statistical Association* 85(411), 617-624. ``galaxies`` of the R package MASS.
 
     **salamanders**, 644 rows: salamanders found in streams of Kentucky, four visits to each.
 

@@ -169,19 +169,19 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Twins:
-    """Two components of one density: with their parameters exchanged, the distribution of responses is the same.
+class Alike:
+    """Components of one density: with their parameters exchanged, the distribution of responses is the same.
 
     Attributes
     ----------
-    pairs : tuple of (str, str)
-        Each parameter of the first component and that of the second; the first pair has the bare formula.
-    share : str
-        The probability of the second component, which is exchanged with its complement.
+    named : tuple of tuples of str
+        Each component's parameters, in one order; the first of each has the bare formula.
+    shares : tuple of str
+        The probability of each component but the first among those up to it.
     """
 
-    pairs: tuple[tuple[str, str], ...]
-    share: str
+    named: tuple[tuple[str, ...], ...]
+    shares: tuple[str, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +314,7 @@ class Family:
     components : tuple of str
         The parameters that have the bare formula, each where it has none of its own; the first parameter's is then
         none. Empty where the bare formula is the first's.
-    twins : Twins or None
+    alike : Alike or None
         Components that nothing but their formulas and priors tells apart.
     variant : str
         What tells its row function from another of a family of this name.
@@ -374,7 +374,7 @@ class Family:
     equidistant: "Callable[[int], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
     components: tuple[str, ...] = ()
-    twins: Twins | None = None
+    alike: Alike | None = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False

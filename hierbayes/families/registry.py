@@ -89,16 +89,17 @@ def is_known(name: str) -> bool:
 
 
 def mixture(*components: str | Family) -> Family:
-    """Responses that are each of one of two distributions, which is not known: brms's ``mixture``.
+    """Responses that are each of one of several distributions, which is not known: brms's ``mixture``.
 
-    Parameters are those of both with a 1 or a 2 behind, and ``theta2``, the probability of the second: ``mu1, mu2,
-    sigma1, sigma2, theta2`` of two normal distributions. A bare formula is that of ``mu1`` and ``mu2``; each of the
-    parameters may have its own: ``{"mu": "y ~ x", "mu2": "~ 1", "theta2": "~ z"}``.
+    Parameters are those of all with a 1, a 2, … behind, and ``theta2``, the probability of the second: ``mu1, mu2,
+    sigma1, sigma2, theta2`` of two normal distributions. Of three, ``theta2`` is the probability of the second among
+    the first two, and ``theta3`` that of the third; and so on. A bare formula is that of ``mu1``, ``mu2``, …; each of
+    the parameters may have its own: ``{"mu": "y ~ x", "mu2": "~ 1", "theta2": "~ z"}``.
 
     Parameters
     ----------
     *components : str or Family
-        Two names of families, or families of your own, for responses of the same support.
+        Two names of families and more, or families of your own, for responses of the same support.
 
     Returns
     -------
@@ -108,14 +109,14 @@ def mixture(*components: str | Family) -> Family:
     Raises
     ------
     UnsupportedError
-        For families of categories, and for two that are not densities of the same numbers.
+        For families of categories, and for those that are not densities of the same numbers.
 
     Notes
     -----
-    Where both are of one family and have the same formulas and priors, nothing tells them apart, and the posterior has
-    each mode twice, with 1 and 2 exchanged. Then the second is the one whose linear predictor of `mu`, at the
-    predictors' means, is the larger, in every draw. Priors or formulas that differ tell them apart, and nothing is
-    exchanged.
+    Where all are of one family and have the same formulas and priors, nothing tells them apart, and the posterior has
+    each mode once for every order of the labels. Then the order is that of the linear predictors of `mu`, at the
+    predictors' means, from the smallest to the largest, in every draw. Priors or formulas that differ tell them apart,
+    and nothing is exchanged.
 
     Examples
     --------
@@ -124,8 +125,6 @@ def mixture(*components: str | Family) -> Family:
     >>> [parameter.name for parameter in family.parameters]
     ['mu', 'mu1', 'mu2', 'sigma1', 'sigma2', 'theta2']
     """
-    if len(components) != 2:
-        raise UnsupportedError(f"a mixture is of two families; got {len(components)}")
     return mixed(*(get_family(part)[0] for part in components))
 
 

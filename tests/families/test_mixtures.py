@@ -1,4 +1,6 @@
-"""Mixtures of two families: densities from their definition, one order of the components, fits and answers."""
+"""Mixtures of families: densities from their definition, one order of the components, fits and answers."""
+
+import re
 
 import numpy as np
 import pandas as pd
@@ -73,6 +75,23 @@ def test_of_successes_rows_and_trials():
     assert_allclose(variance, square - mean**2, rtol=1e-11)
 
 
+def test_of_three():
+    y, third = np.array([-3.0, 0.2, 40.0]), np.array([1.0, 7.0, 39.0])
+    family, links = get_family(hb.mixture("gaussian", "student", "gaussian"))
+    own = {"mu1": FIRST, "mu2": SECOND, "mu3": third, "sigma1": 0.7, "sigma2": 1.4, "nu2": 4.0, "sigma3": 2.0}
+    own |= {"theta2": THETA, "theta3": 0.2}
+    found = family.at(np.zeros(3), {k: np.array(v) for k, v in own.items()}, LINKS[links["mu"]])
+    parts = [stats.norm(FIRST, 0.7), stats.t(4, SECOND, 1.4), stats.norm(third, 2.0)]
+    shares = np.array([0.8 * (1 - THETA), 0.8 * THETA, 0.2])
+    logs = np.log(shares)[:, None] + [part.logpdf(y) for part in parts]
+    assert_allclose(found.log_density(y), special.logsumexp(logs, axis=0), rtol=1e-12)
+    assert_allclose(found.cdf(y), shares @ [part.cdf(y) for part in parts], rtol=1e-12)
+    mean, variance = found.moments()
+    means, variances = np.array([part.mean() for part in parts]), np.array([part.var() for part in parts])
+    assert_allclose(mean, shares @ means, rtol=1e-12)
+    assert_allclose(variance, shares @ (variances + means**2) - mean**2, rtol=1e-12)
+
+
 @pytest.mark.parametrize("eta", [-40.0, 40.0])
 def test_both_ends_of_the_share_are_exact(eta):
     family, _ = get_family(hb.mixture("gaussian", "gaussian"))
@@ -98,6 +117,7 @@ def test_both_ends_of_the_share_are_exact(eta):
         (("gaussian", "student"), {"sigma1": 0.7, "sigma2": 1.4, "nu2": 4.0}),
         (("zero_inflated_poisson", "zero_inflated_poisson"), {"zi1": 0.2, "zi2": 0.3}),
         (("beta", "beta"), {"phi1": 2.0, "phi2": 6.0}),
+        (("poisson", "negbinomial", "poisson"), {"mu3": np.full(3, 25.0), "shape2": 3.0, "theta3": 0.2}),
     ],
 )
 def test_simulated_responses_have_the_cdf_and_the_moments(names, own):
@@ -131,7 +151,7 @@ def frame(rows=300, groups=10, seed=0):
     return pd.DataFrame({"y": y, "x": x, "g": g, "k": np.arange(rows) % 4, "c": c})
 
 
-TWO = "mixture(gaussian, gaussian)"
+TWO, THREE = "mixture(gaussian, gaussian)", "mixture(gaussian, gaussian, gaussian)"
 BY_ID = {"mu": "y ~ x + (1 |p| g)", "theta2": "~ x + (1 |p| g)"}
 
 
@@ -141,6 +161,7 @@ BY_ID = {"mu": "y ~ x + (1 |p| g)", "theta2": "~ x + (1 |p| g)"}
         ("y ~ x + (1 | g)", TWO),
         ({"mu": "y ~ x", "mu2": "~ 1", "sigma1": "~ x", "theta2": "~ x"}, TWO),
         ("c ~ x", "mixture(poisson, negbinomial)"),
+        ({"mu": "c ~ x + (1 | g)", "theta3": "~ x"}, "mixture(poisson, poisson, negbinomial)"),
     ],
 )
 def test_kernel_is_the_graph(formula, family):
@@ -219,6 +240,79 @@ def test_exchanged_labels_have_the_same_density_and_are_exchanged_back(formula):
     assert_allclose(one, two, rtol=1e-10)
     if "cor_g_p" in ordered:
         assert_allclose(tied_density(ordered), tied_density(turned), rtol=1e-10)
+
+
+def three_kinds(rows=500):
+    """Rows of three kinds about 0, 5 and 10 and a slope of one half: a half, three and two tenths of them."""
+    rng = np.random.default_rng(1)
+    kind, x = rng.choice(3, rows, p=[0.5, 0.3, 0.2]), rng.normal(size=rows)
+    y = 5.0 * kind + 0.5 * x + np.array([0.7, 1.0, 0.5])[kind] * rng.normal(size=rows)
+    return pd.DataFrame({"y": y, "x": x, "g": np.arange(rows) % 10})
+
+
+def test_recovery_of_three():
+    found = hb.fit("y ~ x", three_kinds(), family=THREE, seed=1, progress=False).summary()
+    truth = {
+        "mu1.Intercept": 0, "mu1.x": 0.5, "mu2.Intercept": 5, "mu2.x": 0.5, "mu3.Intercept": 10, "mu3.x": 0.5,
+        "sigma1": 0.7, "sigma2": 1.0, "sigma3": 0.5, "theta2": 0.3 / 0.8, "theta3": 0.2,
+    }  # fmt: skip
+    assert list(found.index) == list(truth)
+    assert found["ess_bulk"].min() > 1000
+    assert found["r_hat"].max() < 1.01
+    off = [(found.loc[name, "mean"] - value) / found.loc[name, "sd"] for name, value in truth.items()]
+    assert np.abs(off).max() < 3.5
+    assert np.square(off).sum() < stats.chi2(len(off)).ppf(0.999)
+
+
+def test_shares_of_three_are_uniform_over_those_that_add_to_1():
+    model = hb.Model("y ~ 1", three_kinds(60), family=THREE)
+    prior = model.prior_predictive(draws=4000, seed=2)["prior"]
+    second, third = (prior[name].values.ravel() for name in ("theta2", "theta3"))
+    for share in ((1 - third) * (1 - second), (1 - third) * second, third):
+        assert stats.kstest(share, stats.beta(1, 2).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("order", [(0, 2, 1), (1, 0, 2), (2, 0, 1), (2, 1, 0), (1, 2, 0)])
+def test_three_labels_in_any_order_have_the_same_density_and_are_put_in_order(order):
+    model = hb.Model("y ~ x + (x |p| g)", three_kinds(60), family=THREE)
+    spec = model.spec
+    ordered = flatten(spec, model.prior_predictive(draws=40, seed=3)["prior"].to_dataset()).values
+    first, second, third = (
+        ordered[f"b_mu{k}"] @ spec.layout.predictors[f"mu{k}"].columns.means for k in (1, 2, 3)
+    )
+    assert ((first < second) & (second < third)).all()
+    turned = dict(ordered)
+    for place, other in enumerate(order):
+        for name in ordered:
+            if re.search(r"(mu|sigma)1", name):
+                turned[re.sub(r"(mu|sigma)1", rf"\g<1>{place + 1}", name)] = ordered[
+                    re.sub(r"(mu|sigma)1", rf"\g<1>{other + 1}", name)
+                ]
+    third = ordered["theta3"]
+    parts = [(1 - third) * (1 - ordered["theta2"]), (1 - third) * ordered["theta2"], third]
+    one, two, three = (parts[k] for k in order)
+    turned |= {"theta2": two / (one + two), "theta3": three}
+    effects = np.concatenate([[2 * k, 2 * k + 1] for k in order])
+    turned["cor_g_p"] = ordered["cor_g_p"][:, effects][:, :, effects]
+    one, two = (log_density(spec, Draws(values, 1, 40), model.design) for values in (ordered, turned))
+    assert_allclose(
+        one, two, rtol=1e-10
+    )  # in log odds of theta2 and theta3: there it is the product of the shares
+    for name, values in in_order(spec, turned).items():
+        assert_allclose(values, ordered[name], rtol=1e-12, err_msg=name)
+
+
+def test_shares_that_depend_on_a_predictor_or_differ_leave_three_as_they_are():
+    data = three_kinds(60)
+    for formula, priors in (
+        ({"mu": "y ~ x", "theta3": "~ x"}, {}),
+        ("y ~ x", {"theta3": "Beta(1, 1)"}),
+        ("y ~ x", {"theta2": "Uniform(0, 1)"}),
+        ("y ~ x", {"sigma2": "Exponential(1)"}),
+    ):
+        assert exchanged(hb.Model(formula, data, family=THREE, priors=priors).spec) is None
+    alike = hb.Model("y ~ x", data, family=THREE, priors={"theta2": "Beta(3, 3)", "theta3": "Beta(3, 6)"})
+    assert exchanged(alike.spec)
 
 
 def tied_density(values):
@@ -357,9 +451,11 @@ def test_what_has_no_one_answer_names_those_there_are(fit):
     [
         (("gaussian", "poisson"), "mix families of the same responses"),
         (("cumulative", "cumulative"), "cannot be part of a mixture"),
-        (("lognormal", "gamma"), "the other of its logarithm"),
+        (("lognormal", "gamma"), "another of its logarithm"),
         (("gamma", "exponential"), "leave out different terms"),
-        (("gaussian",), "a mixture is of two families; got 1"),
+        (("gaussian",), "of two families and more, at most 9; got 1"),
+        (("gaussian",) * 10, "at most 9; got 10"),
+        (("gaussian", "gaussian", "poisson"), "mix families of the same responses"),
         (("gaussian", "mixture(gaussian, gaussian)"), "cannot be part of a mixture"),
     ],
 )  # fmt: skip
@@ -373,8 +469,7 @@ def test_names_of_mixtures_are_read():
         get_family("mixture(poisson,negbinomial)")[0]
         is get_family(hb.mixture("poisson", FAMILIES["negbinomial"]))[0]
     )
-    with pytest.raises(UnsupportedError, match="a mixture is of two families; got 3"):
-        get_family("mixture(gaussian, gaussian, gaussian)")
+    assert get_family(THREE)[0].components == ("mu1", "mu2", "mu3")
 
 
 def test_beside_another_response_components_keep_their_order():
