@@ -171,7 +171,7 @@ FAMILY = Family(
         ),
     ),
     support=Support(
-        "a finite number above 0",
+        "a finite number above 0, and a choice",
         lambda y, trials: np.isfinite(y) & (y != 0),
         signed=True,
     ),

@@ -21,7 +21,7 @@ the mean of that) and *least* its least value. Priors of formulas are told in [P
 Names, links and parameterisations are brms's; glmmTMB's where brms has no such family. More on [zeros](zeros.md),
 on [categories in order](ordinal.md), on [choices and their times](choices-and-times.md),
 on [counts and shares of several categories](compositions.md)
-and on [mixtures of two of these](mixtures.md).
+and on [mixtures of these](mixtures.md).
 """
 NUMBER, POSITIVE, COUNT, TRIALS, SHARE, CATEGORY = (
     "Numbers",
