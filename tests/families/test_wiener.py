@@ -178,6 +178,10 @@ def test_predictions_are_of_times_and_of_the_upper_boundary(fit, tmp_path):
     assert_allclose(table["mean"], time, atol=4.5 * np.abs(drawn).std() / np.sqrt(draws))
     with pytest.raises(UnsupportedError, match="upper has no linear predictor"):
         fit.predict(rows, groups="none", kind="linear", parameter="upper")
+    longer = fit.survival([0.0, 0.6, 1.0], rows, groups="none")["mean"].to_numpy().reshape(2, 3)
+    shares = np.array([(np.abs(drawn) > time).mean(axis=(0, 1)) for time in (0.0, 0.6, 1.0)]).T
+    assert_allclose(longer, shares, atol=4.5 * np.sqrt(0.25 / draws))
+    fit.plot_ppc("survival")
     residuals = fit.residuals()
     assert_allclose(residuals["observed"], fit.data["time"])
     assert np.abs(residuals["pearson"].mean()) < 4.5 / np.sqrt(len(residuals))
