@@ -65,7 +65,12 @@ class Target:
 
 
 def resolve_priors(
-    layout: Layout, family: Family, links: Mapping[str, str], user: PriorSet, center: bool = True
+    layout: Layout,
+    family: Family,
+    links: Mapping[str, str],
+    user: PriorSet,
+    center: bool = True,
+    before: Sequence[ResolvedPrior] = (),
 ) -> tuple[ResolvedPrior, ...]:
     """Every prior of a model: the user's most specific entry, else the default.
 
@@ -78,6 +83,8 @@ def resolve_priors(
     user : PriorSet
     center : bool
         Whether stated priors of intercepts are about the predictors' means.
+    before : sequence of ResolvedPrior
+        Those that the same model had, which stand in for defaults that there aren't.
 
     Raises
     ------
@@ -86,9 +93,12 @@ def resolve_priors(
         whose support does not suit the quantity, or, without a response, a prior whose default needs its scale.
     """
     targets = tuple(_targets(layout, family, links))
+    if before:
+        pairs = zip(targets, before, strict=True)
+        targets = tuple(replace(one, default=one.default or old.prior) for one, old in pairs)
     _check_addresses(targets, user)
     user = _settled_joint(layout, family, user)
-    _check_complete(targets, user)
+    _check_complete(targets, user, [own.name for own in family.parameters if own.unscaled])
     stated = family.origin != "" and user.get(family.origin) is not None
     return tuple(_resolve(target, user, center, stated and not center) for target in targets)
 
@@ -148,18 +158,30 @@ def _entry(target: Target, user: PriorSet) -> Prior | None:
     return next((prior for prior in found if prior is not None), None)
 
 
-def _check_complete(targets: tuple[Target, ...], user: PriorSet) -> None:
-    """Without a response: refuse what a default, or a bare name, could only take from it."""
-    missing = []
+def _check_complete(targets: tuple[Target, ...], user: PriorSet, unscaled: Sequence[str]) -> None:
+    """Refuse what a default, or a bare name, could only take from a scale: the response's, or one that there isn't."""
+    missing: list[Target] = []
     for target in targets:
         prior = _entry(target, user)
         scaled = np.isfinite(target.scale) and np.isfinite(target.location)
         if (prior is None and target.default is None) or (prior is not None and prior.bare and not scaled):
-            missing.append(target.addresses[0])
+            missing.append(target)
+    of_scale = [target for target in missing if target.parameter in unscaled]
+    if of_scale:
+        example = {"Intercept": "Normal(0, 1)", "b": "Normal(0, 1)"}
+        shown = ", ".join(
+            f'"{target.addresses[-1]}": "{example.get(target.kind, "Exponential(1)")}"'
+            for target in {target.addresses[-1]: target for target in of_scale}.values()
+        )
+        raise PriorError(
+            "no default prior knows how large the parameters of nl() are, so these priors must be given with their "
+            f"numbers: {', '.join(target.addresses[0] for target in of_scale)}. Say what is plausible in the units of "
+            f"each, in the manner of priors={{{shown}}}"
+        )
     if missing:
         raise PriorError(
             "there is no response to take a scale from, so these priors must be given with their numbers: "
-            f"{', '.join(missing)}"
+            f"{', '.join(target.addresses[0] for target in missing)}"
         )
 
 
@@ -263,8 +285,11 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
 def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterator[Target]:
     ties = ties_within(layout.predictors)
     for parameter, predictor in layout.predictors.items():
+        own = family.parameter(parameter)
         location, scale = location_and_scale(layout, family, links, parameter)
-        yield from _predictor_targets(family.parameter(parameter), predictor, location, scale, ties)
+        if own.unscaled:
+            location, scale = np.nan, np.nan
+        yield from _predictor_targets(own, predictor, location, scale, ties)
     yield from map(tie_target, ties)
     for own in family.own:
         if own.name not in layout.predictors:

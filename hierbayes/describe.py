@@ -1,7 +1,7 @@
 """A model in words and equations: what it says, before anything is drawn."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
@@ -9,6 +9,7 @@ from hierbayes.data.curves import LSCALE, Curve
 from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Block, Factor
+from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
 from hierbayes.spec import SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
@@ -51,7 +52,8 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             where = "" if parameter == MEAN else f" (in {parameter})"
-            yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {_effect_words(factor)}"
+            words = f"{_effect_words(factor)}{f', {factor.law.words}' if factor.law.words else ''}"
+            yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {words}"
 
 
 def link_words(spec: ModelSpec) -> str:
@@ -93,6 +95,14 @@ def equations(spec: ModelSpec) -> list[str]:
     lines = [f"{spec.layout.response.name}_i ~ {_indexed(spec)}"]
     known = {parameter.name for parameter in spec.family.known}
     for parameter, layout in spec.layout.predictors.items():
+        nonlinear = spec.formulas[parameter].nonlinear if parameter in spec.formulas else None
+        if nonlinear is not None:
+            link = spec.parameter_link(parameter).name
+            left = LINK_WORDS.get(link, link + "({})").format(f"{parameter}_i")
+            lines.append(f"{left} = {_by_row(nonlinear.text, nonlinear.parameters)}")
+            continue
+        if any(isinstance(offset, Stated) and offset.is_predictor for offset in layout.offsets):
+            continue
         if parameter in known:
             lines.append(f"{parameter}_i = {layout.offsets[0].text}")
             continue
@@ -137,8 +147,12 @@ def _column_sd(prefix: str, curve: Curve) -> str:
 
 
 def _indexed(spec: ModelSpec) -> str:
-    by_row = (MEAN, "trials", *spec.layout.predictors)
-    return re.sub(rf"(?<![A-Za-z_])({'|'.join(by_row)})(?![A-Za-z_0-9])", r"\1_i", spec.family.equation)
+    return _by_row(spec.family.equation, (MEAN, "trials", *spec.layout.predictors))
+
+
+def _by_row(text: str, names: Sequence[str]) -> str:
+    """The text with an index behind what differs by row."""
+    return re.sub(rf"(?<![A-Za-z_])({'|'.join(map(re.escape, names))})(?![A-Za-z_0-9])", r"\1_i", text)
 
 
 def _predictor_words(layout: PredictorLayout) -> str:
@@ -173,32 +187,42 @@ def _factor_lines(parameter: str, factor: Factor) -> list[str]:
         covariance = factor.relations.kind.equation.format(name=factor.relations.name, rho=f"rho[{name}]")
         return [f"r[{label}] ~ MvNormal(0, sd[{label}]² {covariance})" for label in labels]
     if len(factor.effects) == 1:
-        return [f"r[{name}] ~ Normal(0, sd[{name}])"]
+        return [f"r[{name}] ~ {factor.law.single.format(sd=f'sd[{name}]', df=f'df[{name}]')}"]
     plain = {"us", "diag"}
     if factor.kinds is None and {block.structure.name for block in factor.structures} <= plain:
         effects = ", ".join(factor.effects)
-        if not factor.correlated:
+        if not factor.correlated and factor.law.normal:
             return [f"r[{name}, ({effects})] ~ Normal(0, sd[{name}]), independent"]
-        return [f"r[{name}, ({effects})] ~ MvNormal(0, D R D), D = diag(sd[{name}]), R = cor[{name}]"]
-    return [_block_line(name, factor, block) for block in factor.structures]
+        several = factor.law.several.format(
+            covariance="D R D" if factor.correlated else "D I D", df=f"df[{name}]"
+        )
+        correlations = f", R = cor[{name}]" if factor.correlated else ""
+        return [f"r[{name}, ({effects})] ~ {several}, D = diag(sd[{name}]){correlations}"]
+    lines = [_block_line(name, factor, block) for block in factor.structures]
+    together = len(lines) > 1 and factor.kinds is None and not factor.law.normal
+    shared = [f"uncorrelated, and all {factor.law.words} together"] if together else []
+    return [", ".join([line, *shared]) for line in lines]
 
 
 def _block_line(name: str, factor: Factor, block: Block) -> str:
     """The distribution of one block's effects."""
-    single = block.structure.one_sd or len(block.effects) == 1
+    single, law = block.structure.one_sd or len(block.effects) == 1, factor.law
     scale = f"sd[{name}, {block.label if len(block.effects) > 1 else factor.effects[block.effects[0]]}]"
     if len(block.effects) == 1:
-        return f"r[{name}, {factor.effects[block.effects[0]]}] ~ Normal(0, {scale})"
+        own = law.single.format(sd=scale, df=f"df[{name}]")
+        return f"r[{name}, {factor.effects[block.effects[0]]}] ~ {own}"
     names = [factor.effects[place] for place in block.effects]
     left = f"r[{name}, ({', '.join(names if len(names) <= SHOWN_TERMS else [*names[:3], '…', names[-1]])})]"
-    if not block.correlated:
+    if not block.correlated and law.normal:
         return f"{left} ~ Normal(0, {scale if single else f'sd[{name}]'}), independent"
-    covariance = f"{scale}² R" if single else "D R D"
+    correlations = "R" if block.correlated else "I"
+    covariance = f"{scale}² {correlations}" if single else f"D {correlations} D"
     diagonal = "" if single else f", D = diag(sd[{name}])"
     alike = [other for other in factor.structures if other.structure.parameters == block.structure.parameters]
     several = len(alike) > 1 and not block.matrix  # cor[g] has those of all blocks
     correlation = block.structure.equation.format(group=f"{name}, {block.label}" if several else name)
-    return f"{left} ~ MvNormal(0, {covariance}){diagonal}, R = {correlation}"
+    equals = f", R = {correlation}" if block.correlated else ""
+    return f"{left} ~ {law.several.format(covariance=covariance, df=f'df[{name}]')}{diagonal}{equals}"
 
 
 def prior_name(prior: ResolvedPrior) -> str:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, gammaln, log_ndtr, xlog1py, xlogy
+from scipy.special import betaln, gammaincc, gammainccinv, gammaln, log_ndtr, xlog1py, xlogy
 
 from hierbayes.errors import PriorError
 from hierbayes.spelling import meant
@@ -39,7 +39,7 @@ class Distribution:
     parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order (Fixed is none of PyMC's)
     roles: tuple[
         str, ...
-    ]  # of the parameters: keys of _WORDS, "lower", "upper", "factor", "value", "share", "switch"
+    ]  # of the parameters: keys of _WORDS, "lower", "upper", "bound", "factor", "value", "share", "switch"
     support: Support  # of a Uniform it depends on the arguments: see Prior.support
     code: int  # for compiled kernels; never reused
     density: Callable[..., Any] = field(repr=False)  # (x, *arguments): log density inside the support
@@ -50,6 +50,7 @@ class Distribution:
     tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
     each: bool = False  # True: its one parameter may be given for each element, a1, a2, …
     defaults: Mapping[str, float | None] = field(default_factory=dict, repr=False)  # None: may be absent
+    whole: str = ""  # the one of PyMC's of which it is what lies above `lower`, where PyMC has no such name
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
@@ -183,6 +184,17 @@ def _standard_bounds(
     return (below - mu) / sigma, (above - mu) / sigma
 
 
+def _truncated_gamma(x: Array, alpha: Any, beta: Any, lower: Any) -> Any:
+    above = gammaincc(alpha, beta * lower)
+    return xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha) - np.log(above)
+
+
+def _draw_truncated_gamma(rng: Generator, alpha: Any, beta: Any, lower: Any, size: Size) -> Array:
+    above = gammaincc(alpha, beta * lower)
+    drawn: Array = np.maximum(gammainccinv(alpha, above * (1.0 - rng.uniform(size=size))) / beta, lower)
+    return drawn
+
+
 def _lkj(x: Array, eta: Any) -> Any:
     """Density of the entries below the diagonal: Lewandowski, Kurowicka and Joe (2009), eq. 15 and 16."""
     valid = np.isclose(x, np.swapaxes(x, -1, -2)).all((-2, -1))  # False where an entry is not a number
@@ -274,6 +286,8 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, alpha, beta: xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha),
         lambda rng, alpha, beta, size: rng.gamma(alpha, 1 / beta, size),
         lambda _, scale: {"alpha": 2.0, "beta": 2 / scale}),  # mean = scale, density 0 at 0
+    Distribution("TruncatedGamma", ("alpha", "beta", "lower"), ("shape", "rate", "bound"), "positive", 22,
+        _truncated_gamma, _draw_truncated_gamma, None, whole="Gamma"),
     Distribution("InverseGamma", ("alpha", "beta"), ("shape", "factor"), "positive", 13,
         lambda x, alpha, beta: alpha * np.log(beta) - gammaln(alpha) - (alpha + 1) * np.log(x) - beta / x,
         lambda rng, alpha, beta, size: beta / rng.gamma(alpha, size=size),

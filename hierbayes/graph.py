@@ -14,12 +14,13 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
-from hierbayes.kinds import ORDERED, ParameterValues
+from hierbayes.families.serial import log_density
+from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
@@ -154,6 +155,8 @@ def _own(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
         return pm.modelcontext(None)[name]
     if not parameter.kind.vector:
         return _free(pm, prior, name)
+    if parameter.kind is CORRELATIONS:
+        return _pairs(pm, prior, variable, parameter.size)
     if parameter.size:
         return _simplex(pm, prior, variable, parameter.size)
     start, dims = np.asarray(spec.typical(parameter), np.float64), variable.dims
@@ -190,6 +193,9 @@ def _put_at_zero(pm: Any, spec: ModelSpec, thresholds: Any) -> None:
 
 
 def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]) -> None:
+    if spec.layout.response.series is not None:
+        _likelihood_of_series(pm, spec, design, parameters)
+        return
     counts = []
     if spec.family.needs_trials:
         counts = [_data(pm, spec, "trials", design.trials)]
@@ -211,6 +217,22 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     pm.Potential(_unused(pm, f"{name}_weighted"), (weights * densities).sum())
 
 
+def _likelihood_of_series(
+    pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, ParameterValues]
+) -> None:
+    """A potential of normal responses whose residuals are correlated within series."""
+    import pytensor.tensor as pt
+
+    series, rows = spec.layout.response.series, design.series
+    assert series is not None, "its residuals are correlated"
+    assert rows is not None, "rows with a response have their series"
+    y = pm.Data(_unused(pm, spec.response_name), design.y, dims=_rows(spec))
+    sigma = parameters["sigma"].value + pt.zeros_like(y)
+    z, value = (y - parameters[MEAN].value) / sigma, parameters[series.parameter].value
+    density = log_density(pt, series.structure, rows, value, z) - pt.log(sigma).sum()
+    pm.Potential(_unused(pm, f"{spec.response_name}_series"), density)
+
+
 def _correlated_likelihood(
     pm: Any,
     responses: Sequence[tuple[ModelSpec, Design]],
@@ -218,7 +240,7 @@ def _correlated_likelihood(
     variable: Variable,
     prior: Prior,
 ) -> None:
-    """A potential of normal responses of the same rows, whose residuals are correlated."""
+    """A potential of responses of the same rows, whose residuals are correlated."""
     import pytensor.tensor as pt
 
     size = len(responses)
@@ -234,8 +256,10 @@ def _correlated_likelihood(
         sigma = given["sigma"].value
         z.append((y - given["mu"].value) / sigma)
         log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
-    normal = pm.MvNormal.dist(mu=np.zeros(size), chol=chol)
-    densities = pm.logp(normal, pt.stack(z, axis=1)).sum()
+    correlated = responses[0][0].family.correlated
+    assert correlated is not None
+    shared = (parameters[0][name].value for name in correlated.shared)
+    densities = pm.logp(correlated.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
     pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 
@@ -262,6 +286,15 @@ def _predictor(
         x = _data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = _data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout, centered)
+    shares = {
+        effect.label: _simplex(
+            pm,
+            spec.simplex_prior(parameter, effect),
+            spec.simplex_variable(parameter, effect),
+            len(effect.steps),
+        )
+        for effect in layout.monotonic
+    }
     factors = []
     for factor in layout.factors:
         r = tied.get((spec.response, parameter, factor.name))
@@ -273,6 +306,14 @@ def _predictor(
             shape = (None, rows.z.shape[1])
             z = _data(pm, spec, f"{parameter}_z_{factor.name}", rows.z, effects, shape)
             factors.append((codes, z, r))
+            first = 0
+            for effect in factor.monotonic:
+                stairs = rows.stairs[:, first : first + len(effect.steps)]
+                first += len(effect.steps)
+                dims = spec.simplex_variable(parameter, effect).dims
+                name = f"{parameter}_stairs_{factor.name}_{effect.label}"
+                climbed = _data(pm, spec, name, stairs, dims, (None, len(effect.steps)))
+                factors.append((codes, climbed, effect.coefficients(r, shares[effect.label])))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:
@@ -284,11 +325,10 @@ def _predictor(
     first = 0
     for effect in layout.monotonic:
         variable = spec.simplex_variable(parameter, effect)
-        shares = _simplex(pm, spec.simplex_prior(parameter, effect), variable, len(effect.steps))
         stairs = bound.stairs[:, first : first + len(effect.steps)]
         first += len(effect.steps)
         columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
-        eta = eta + columns_of @ effect.coefficients(users, shares)
+        eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
     return eta
 
 
@@ -370,17 +410,15 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     shape = (factor.width, len(factor.effects))
     name = variables["r"].name
     if not factor.correlated:
+        shapes = [_free(pm, prior, variable.name) for variable, prior in _shapes(spec, parameter, factor)]
+        law = factor.law_values(shapes)
         if centered and factor.relations is None:
-            return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
-        z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
-        shapes = [
-            _free(pm, prior, variable.name)
-            for variable, prior in zip(
-                spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
-            )
-        ]
+            if factor.law.normal:
+                return pm.Normal(name, 0.0, sd, dims=variables["r"].dims)
+            return factor.law.graph(pm, name, pt.diag(sd), shape, *law, dims=variables["r"].dims)
+        z = _standard(pm, factor, _unused(pm, f"{name}_z"), shape, law)
         return pm.Deterministic(name, factor.related(z, shapes, pt) * sd, dims=variables["r"].dims)
-    chol = _correlation_factor(pm, spec, parameter, factor)
+    chol, law = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled
     if moved:
@@ -390,11 +428,24 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     if "cor" in variables:
         pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
     if centered:
-        mu, dims = np.zeros(shape[1]), variables["r"].dims
-        r = pm.MvNormal(_unused(pm, f"{name}{free}"), mu=mu, chol=scaled, dims=dims)
+        dims = variables["r"].dims
+        r = factor.law.graph(pm, _unused(pm, f"{name}{free}"), scaled, shape, *law, dims=dims)
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
-    z = pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=shape)
+    z = _standard(pm, factor, _unused(pm, f"{name}_z"), shape, law)
     return pm.Deterministic(name, pt.dot(z, root.T), dims=variables["r"].dims)
+
+
+def _standard(pm: Any, factor: Factor, name: str, shape: tuple[int, int], law: Sequence[Any]) -> Any:
+    """Standard effects (m, q): independent of each other where they are normal."""
+    if factor.law.normal:
+        return pm.Normal(name, 0.0, 1.0, shape=shape)
+    return factor.law.graph(pm, name, np.eye(shape[1]), shape, *law)
+
+
+def _shapes(spec: ModelSpec, parameter: str, factor: Factor) -> list[tuple[Variable, Prior]]:
+    """The parameters of a factor's structures and of its levels' law, in the order of its `shapes`."""
+    variables, priors = spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor)
+    return list(zip(variables, priors, strict=True))
 
 
 def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
@@ -494,14 +545,15 @@ def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: boo
     return pm.Deterministic(name, z * sds, dims=dims)
 
 
-def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
-    """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks."""
+def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> tuple[Any, list[Any]]:
+    """The (q, q) Cholesky factor of the correlations: each structure's own, zeros between blocks.
+
+    And the parameters of the levels' law.
+    """
     import pytensor.tensor as pt
 
     several = sum(block.matrix is not None for block in factor.structures) > 1
-    shapes = list(
-        zip(spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True)
-    )
+    shapes = _shapes(spec, parameter, factor)
     chol = pt.eye(len(factor.effects))
     for number, block in enumerate(factor.structures):
         q = len(block.effects)
@@ -523,7 +575,20 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
             part = pt.linalg.cholesky(cor, lower=True)
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
-    return chol
+    return chol, [_free(pm, prior, variable.name) for variable, prior in shapes]
+
+
+def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The correlation of each pair of so many things, (pairs,): see `kinds.CORRELATIONS`."""
+    import pytensor.tensor as pt
+
+    if prior.fixed is not None:
+        cor = pt.as_tensor(equal_correlations(prior.fixed, size))
+    else:
+        eta = np.float64(dict(prior.args)["eta"])
+        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+        cor = pt.dot(chol, chol.T)
+    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
@@ -544,7 +609,17 @@ def _free(pm: Any, prior: Prior, name: str, dims: Any = None) -> Any:
         return pm.Deterministic(name, pt.as_tensor(np.array(prior.fixed)), dims=dims)
     # arrays, because PyTensor keeps a Python number in the smallest type that holds it, single precision included
     arguments = {key: np.array(value) for key, value in prior.args}
-    return getattr(pm, prior.name)(name, **arguments, dims=dims)
+    return _drawn(pm, prior, name, arguments, dims=dims)
+
+
+def _drawn(pm: Any, prior: Prior, name: str, arguments: Mapping[str, Any], **shape: Any) -> Any:
+    """PyMC's variable of that distribution, the arguments in place of the prior's own."""
+    if not prior.distribution.whole:
+        return getattr(pm, prior.name)(name, **arguments, **shape)
+    whole = {word: value for word, value in arguments.items() if word != "lower"}
+    return pm.Truncated(
+        name, getattr(pm, prior.distribution.whole).dist(**whole), lower=arguments["lower"], **shape
+    )
 
 
 def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:
@@ -572,4 +647,4 @@ def _vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any) -> Any:
 
         return pm.Deterministic(name, pt.as_tensor(arguments["value"]), dims=dims)
     shape = {"dims": dims} if dims else {"shape": len(priors)}
-    return getattr(pm, priors[0].name)(name, **arguments, **shape)
+    return _drawn(pm, priors[0], name, arguments, **shape)

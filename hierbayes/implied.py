@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.variance import latent_components, row_weights
+from hierbayes.answers.variance import check_levels, latent_components, row_weights, share_of
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
@@ -53,13 +53,16 @@ def icc(spec: ModelSpec, draws: Draws, design: Design, group: str) -> Array:
     ------
     DataError
         For a name that is no grouping factor of the mean's formula with fewer levels than rows.
+    UnsupportedError
+        Where the mean has no average over the levels' effects: `variance.check_levels`.
     """
+    check_levels(spec)
     with np.errstate(over="ignore", invalid="ignore"):  # a prior may allow infinite means
         parts = latent_components(spec, draws, design, row_weights(design))
         if group not in parts.groups:
             have = ", ".join(parts.groups) or "none"
             raise DataError(f"{group!r} is no grouping factor with fewer levels than rows; there are: {have}")
-        return np.asarray(parts.groups[group] / (parts.between + parts.residual))
+        return share_of(parts.groups[group], parts.between + parts.residual)
 
 
 def r2(spec: ModelSpec, draws: Draws, design: Design) -> tuple[Array, Array]:
@@ -67,7 +70,8 @@ def r2(spec: ModelSpec, draws: Draws, design: Design) -> tuple[Array, Array]:
 
     By the population-level part, and by it and all grouping factors: ``nakagawa`` of `Fit.r2`.
     """
+    check_levels(spec)
     with np.errstate(over="ignore", invalid="ignore"):
         parts = latent_components(spec, draws, design, row_weights(design))
         total = parts.fixed + parts.between + parts.residual
-        return np.asarray(parts.fixed / total), np.asarray((parts.fixed + parts.between) / total)
+        return share_of(parts.fixed, total), share_of(parts.fixed + parts.between, total)

@@ -24,7 +24,7 @@ from hierbayes.data.learning import complete_rows
 from hierbayes.data.sources import find_source
 from hierbayes.engine import Settings
 from hierbayes.engine.several import choose_jointly, draw_jointly
-from hierbayes.errors import DataError, FormulaError, UnsupportedError
+from hierbayes.errors import DataError, FormulaError, PriorError, UnsupportedError
 from hierbayes.families import get_family
 from hierbayes.joint_criticism import JointCriticism
 from hierbayes.joint_posterior import known_response
@@ -32,6 +32,7 @@ from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
 from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, with_common_levels
+from hierbayes.spec import ModelSpec
 from hierbayes.store import write_responses
 
 MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
@@ -119,6 +120,8 @@ class JointModel(JointPriorSimulation):
                 _check_residuals(name, model)
         frames = {name: model.data for name, model in zip(names, models, strict=True)}
         specs = {name: model.spec for name, model in zip(names, models, strict=True)}
+        if rescor:
+            _check_alike(specs)
         whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
         self._assemble(make_model, make_fit, whole, frames)
 
@@ -163,6 +166,9 @@ class JointModel(JointPriorSimulation):
     def priors(self) -> pd.DataFrame:
         """Every prior, as `Model.priors`, with its response; those of what several share have none."""
         tables = [model.priors.assign(response=name) for name, model in self.models.items()]
+        for place, table in enumerate(tables):  # what all share is in no response's name, once
+            common = table["parameter"].isin(self.spec.shared)
+            tables[place] = table.assign(response=table["response"].mask(common, ""))[~common | (place == 0)]
         shared = [
             {
                 "class": prior.kind,
@@ -295,14 +301,16 @@ class JointFit(JointCriticism):
 
     def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Every response's quantities, its name in front, and the correlations across responses."""
-        tables = [
-            self.response(name)
-            .summary(prob, interval)
-            .rename(index=lambda quantity, name=name: f"{name}.{quantity}")
-            for name in self.responses
-        ]
+        tables = [self._own_summary(name, prob, interval) for name in self.responses]
         across = self._across(prob, interval)
         return pd.concat([*tables, across] if len(across) else tables)
+
+    def _own_summary(self, name: str, prob: float | None, interval: str | None) -> pd.DataFrame:
+        """The quantities of one response; those that all share are the first's, and have no name in front."""
+        shared, table = self.spec.shared, self.response(name).summary(prob, interval)
+        if name != self.responses[0]:
+            table = table.drop(index=list(shared))
+        return table.rename(index=lambda quantity: quantity if quantity in shared else f"{name}.{quantity}")
 
     def _across(self, prob: float | None, interval: str | None) -> pd.DataFrame:
         draws = self._correlations_across()
@@ -451,17 +459,49 @@ def _check_residuals(name: str, model: Any) -> None:
     """Refuse a response without normal residuals of weight 1."""
     spec = model.spec
     way = f"leave rescor=True out, or {name!r} of the model"
+    if spec.family.computed is not None:
+        raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
     stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
     if stated:
         raise UnsupportedError(
             f"rescor=True is about rows that state their response alone, and those of {name!r} state "
             f"{', '.join(stated)}; {way}"
         )
-    if not (spec.family.name == "gaussian" and spec.is_normal):
+    if spec.layout.response.series is not None:
         raise UnsupportedError(
-            f"rescor=True is about residuals of Gaussian responses, and {name!r} is {spec.family.name} with link "
-            f"{spec.link_name}; {way}. Effects with an ID, (1 |p| g), are correlated across responses of any family"
+            f"rescor=True is about residuals that are correlated across responses alone, and those of {name!r} are, by "
+            f"{spec.layout.response.series.term}, across rows; {way}"
         )
+    if spec.family.correlated is None or spec.link_name != "identity":
+        raise UnsupportedError(
+            "rescor=True is about residuals of gaussian or student responses with link identity, and "
+            f"{name!r} is {spec.family.name} with link {spec.link_name}; {way}. Effects with an ID, (1 |p| g), are "
+            "correlated across responses of any family"
+        )
+    for parameter in spec.family.correlated.shared:
+        if parameter in spec.layout.predictors:
+            raise UnsupportedError(
+                f"rescor=True has one {parameter} for all responses, and that of {name!r} has a formula; leave the "
+                "formula out, or rescor=True"
+            )
+
+
+def _check_alike(specs: Mapping[str, ModelSpec]) -> None:
+    """Refuse responses whose residuals are of different distributions, or what they share of different priors."""
+    (first, one), *others = specs.items()
+    for name, other in others:
+        if one.family.correlated is not other.family.correlated:
+            raise UnsupportedError(
+                f"rescor=True is about residuals of one distribution, and {first!r} is {one.family.name}, "
+                f"{name!r} {other.family.name}; take one family for all, or leave rescor=True out"
+            )
+        for parameter in one.family.correlated.shared if one.family.correlated else ():
+            stated = [str(spec.prior(parameter, parameter=parameter)) for spec in (one, other)]
+            if stated[0] != stated[1]:
+                raise PriorError(
+                    f"rescor=True has one {parameter} for all responses, and its prior is {stated[0]} of {first!r}, "
+                    f"{stated[1]} of {name!r}; state it without a response in front"
+                )
 
 
 def _split_priors(user: PriorSet, names: Sequence[str], rescor: bool) -> dict[str, PriorSet]:

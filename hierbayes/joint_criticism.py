@@ -150,10 +150,13 @@ class JointCriticism(JointPosterior):
             yield own.design.index, likelihood_chunks(own.spec, flatten(own.spec, own.posterior), own.design)
 
     def _correlated_chunks(self) -> Iterator[tuple[Codes, Array]]:
-        from hierbayes.correlated_residuals import log_densities
+        from hierbayes.families.correlated import log_densities
 
         parts = self.spec.named
+        correlated = parts[0].family.correlated
+        assert correlated is not None
         draws = flatten(parts[0], self.posterior)
+        shared = self.spec.shared_values(draws.values)
         roots = np.linalg.cholesky(draws.values[self.spec.rescor_variable.name])
         count = len(self.model.models[parts[0].response].design)
         step = max(1, CHUNK_ENTRIES // len(draws))
@@ -166,4 +169,7 @@ class JointCriticism(JointPosterior):
                 eta, aux = evaluate_predictors(part, draws, design, request)
                 residuals.append(design.y - eta)
                 scales.append(np.broadcast_to(aux["sigma"], eta.shape))
-            yield places, log_densities(np.stack(residuals, -1), np.stack(scales, -1), roots)
+            yield (
+                places,
+                log_densities(correlated, np.stack(residuals, -1), np.stack(scales, -1), roots, *shared),
+            )

@@ -20,6 +20,7 @@ from hierbayes.compiling import deferred, row_function
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.special import exp_lane, log1p_lane, log_ndtr
 from hierbayes.structures.record import BOUNDED, INSIDE
+from hierbayes.structures.us import AllPairs
 
 TINY = float(np.finfo(float).tiny)
 FARTHEST = 1e300  # of log odds, which stay finite: 0 times them must be 0
@@ -329,7 +330,8 @@ class Kind:
     ----------
     name : str
     support : str
-        Which priors its values may have: ``"real"``, ``"positive"``, ``"unit"``, ``"ordered"`` or ``"bounded"``.
+        Which priors its values may have: ``"real"``, ``"positive"``, ``"unit"``, ``"ordered"``, ``"bounded"``,
+        ``"simplex"`` or ``"correlation"``.
     codes : mapping of str to int
         Its links, the canonical one first, and their numbers in compiled code.
     inner : mapping of str to callable
@@ -351,6 +353,10 @@ class Kind:
     parts : callable or None
         ``parts(values)``: inner coordinates of what row functions are given of values (…, elements): one an element,
         or as many as say all of them.
+    joint : callable
+        ``joint(values)``: what a joint prior of all elements (…, elements) is of: of correlations their matrix.
+    of_joint : callable
+        The inverse of `joint`.
     """
 
     name: str
@@ -365,6 +371,8 @@ class Kind:
     vector: bool = False
     domains: Mapping[str, tuple[float, float]] = MappingProxyType({})
     parts: Callable[[Any], Any] | None = None
+    joint: Callable[[Any], Any] = lambda values: values
+    of_joint: Callable[[Any], Any] = lambda values: values
 
     @property
     def links(self) -> tuple[str, ...]:
@@ -547,4 +555,51 @@ SHARES = Kind(
     lambda values: _log(values).sum(axis=-1),
     vector=True,
     parts=_broken_off,
+)
+
+
+def _matrices(pairs: Any) -> Any:
+    """Correlation matrices (…, q, q) from the correlations of pairs, (1, 2), (1, 3), …, (2, 3), …: (…, pairs)."""
+    size = round((1 + np.sqrt(1 + 8 * pairs.shape[-1])) / 2)
+    found = np.broadcast_to(np.eye(size), (*pairs.shape[:-1], size, size)).copy()
+    i, j = np.triu_indices(size, 1)
+    found[..., i, j] = found[..., j, i] = pairs
+    return found
+
+
+def _of_pairs(matrices: Any) -> Any:
+    """The inverse of `_matrices`."""
+    return matrices[(..., *np.triu_indices(matrices.shape[-1], 1))]
+
+
+_ALL_PAIRS = AllPairs()
+
+
+def _of_partials(free: Any) -> Any:
+    """Correlations of pairs (S, pairs) whose partials have these inverse hyperbolic tangents."""
+    size = round((1 + np.sqrt(1 + 8 * free.shape[-1])) / 2)
+    return _of_pairs(_ALL_PAIRS.from_partials(np.tanh(free), size))
+
+
+def _partial_slope(pairs: Any) -> Any:
+    """Log determinant of what `_of_partials` does: what LKJ(1), whose density is flat, has of the partials."""
+    matrices = _matrices(pairs)
+    powers = _ALL_PAIRS.powers(matrices.shape[-1], 1.0)
+    return (powers * np.log1p(-np.square(_ALL_PAIRS.partials_of(matrices)))).sum(axis=-1)
+
+
+# a correlation for each pair of several things
+CORRELATIONS = Kind(
+    "correlations",
+    "correlation",
+    {"identity": 0},
+    {"identity": lambda eta, m: eta},
+    ParameterValues,
+    "list_row",
+    lambda pairs: np.arctanh(_ALL_PAIRS.partials_of(_matrices(pairs))),
+    _of_partials,
+    _partial_slope,
+    vector=True,
+    joint=_matrices,
+    of_joint=_of_pairs,
 )

@@ -23,7 +23,9 @@ from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
+from hierbayes.kinds import CORRELATIONS
 from hierbayes.spec import SIMPLEX, ModelSpec, Variable
+from hierbayes.structures import BOUNDED
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]
@@ -111,7 +113,9 @@ class Names:
     correlations: tuple[str, ...]
     smooths: tuple[str, ...]
     own: Mapping[str, str]  # the family's own numbers, and their supports
-    shapes: Mapping[str, tuple[float, float]]  # numbers of covariance structures, and what they lie between
+    shapes: Mapping[
+        str, tuple[float, float]
+    ]  # numbers, of structures and the family, with bounds they lie between
     sequences: tuple[tuple[str, ...], ...]  # of those numbers some that rise
     shares: tuple[tuple[str, ...], ...]  # of the steps of each monotonic effect
 
@@ -131,7 +135,12 @@ def names_of(spec: ModelSpec) -> Names:
         for q in spec.quantities
         if q.kind == "auxiliary"
     }
-    limits = {}
+    pairs = tuple(name for name, support in own.items() if support == "correlation")
+    limits = {
+        p.name: p.kind.domains["identity"]
+        for p in spec.family.own
+        if p.kind.support == BOUNDED and not p.known
+    }
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             for (block, shape), variable in zip(
@@ -153,7 +162,8 @@ def names_of(spec: ModelSpec) -> Names:
         if q.kind == SIMPLEX or own.get(q.name) == "simplex":
             simplexes.setdefault(q.variable.name, []).append(q.name)
     shares = tuple(map(tuple, simplexes.values()))
-    return Names(named["b"], named["sd"], named["cor"], smooths, own, shapes, sequences, shares)
+    own = {name: support for name, support in own.items() if name not in (*pairs, *shapes)}
+    return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -194,11 +204,11 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
             shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
             cor = _correlations(spec, factor, variables, shapes, given)
-            z = factor.related(rng.normal(size=(factor.width, len(sd))), shapes)
+            z = factor.draw(rng, shapes)
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
             names = [variable.name for variable in spec.shape_variables(parameter, factor)]
-            values |= dict(zip(names, shapes, strict=True))
+            values |= {variable: shape[None] for variable, shape in zip(names, shapes, strict=True)}
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
             for key, variable in variables.items():
@@ -210,7 +220,9 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             variable = spec.simplex_variable(parameter, effect)
             values[variable.name] = _given(spec, variable, given)[None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
-        own = _given(spec, variable, given)
+        own, kind = _given(spec, variable, given), spec.family.parameter(variable.name).kind
+        if kind is CORRELATIONS:
+            _check_definite(kind.joint(own), variable.name)
         values[variable.name] = own[None]
     return Draws(values, 1, 1)
 
@@ -221,7 +233,7 @@ def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> A
     found = np.zeros(shape)  # an intercept that thresholds have is 0
     for quantity in spec.quantities:
         if quantity.variable.name == variable.name:
-            found[quantity.place] = given[quantity.name]
+            found[quantity.place] = given.get(quantity.name, 0.0)  # a correlation that is not
     return found
 
 
@@ -239,12 +251,16 @@ def _correlations(
                 i, j = quantity.place
                 cor[i, j] = cor[j, i] = given.get(quantity.name, 0.0)
     if factor.correlated:
-        cor = factor.correlations([value[0] for value in shapes], cor)
+        cor = factor.correlations(shapes, cor)
+    _check_definite(cor, factor.name)
+    return cor
+
+
+def _check_definite(cor: Array, name: str) -> None:
     if np.linalg.eigvalsh(cor)[0] < -1e-9:
         raise DataError(
-            f"the correlations of {factor.name!r} contradict each other; no distribution has them: change one"
+            f"the correlations of {name!r} contradict each other; no distribution has them: change one"
         )
-    return cor
 
 
 def _number(name: Any, value: Any) -> float:
@@ -317,7 +333,7 @@ def simulate_design(
     else:
         rows = _with_a_response(rows, response.columns[0], family, parameters)
         frame = complete_rows(formulas, rows, family)
-    formulas, family = settle(formulas, frame, family)
+    formulas, family = settle(formulas, frame, family, links)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name], matrices)
     spec = ModelSpec(layout, family, links, ())

@@ -133,7 +133,7 @@ class Model(PriorSimulation):
         source = find_source(data)
         if source is None:
             self.data = complete_rows(formulas, data, found)
-            formulas, found = settle(formulas, self.data, found)
+            formulas, found = settle(formulas, self.data, found, links)
             links = found.with_links(links)
             layout = learn(formulas, self.data, found, link_name, data2 or {})
         else:

@@ -71,7 +71,8 @@ def prior_texts(spec: ModelSpec) -> dict[str, str]:
 
 def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:
     """The same model with other priors; what the set does not name stays as it was, None makes all of them defaults."""
-    resolved = resolve_priors(spec.layout, spec.family, spec.links, priors or PriorSet(), spec.center)
+    before = () if priors is None else spec.priors
+    resolved = resolve_priors(spec.layout, spec.family, spec.links, priors or PriorSet(), spec.center, before)
     if priors is not None:
         resolved = tuple(
             old if new.origin == "default" else new for old, new in zip(spec.priors, resolved, strict=True)

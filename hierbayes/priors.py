@@ -84,6 +84,15 @@ class Prior:
         """k of the upper tail, which falls as x^(-1/k): there is a mean for k < 1, a standard deviation for k < 1/2."""
         return self.distribution.tail(*(value for _, value in self.args))
 
+    @property
+    def typical(self) -> float:
+        """A number in its middle: the median of draws, 0 or 1 where it is flat."""
+        if self.fixed is not None:
+            return self.fixed
+        if "Flat" in self.name:
+            return float(self.support == "positive")
+        return float(np.median(self.sample(np.random.default_rng(0), 1001)))
+
     def resolve(self, location: float, scale: float) -> "Prior":
         """Prior with a bare name's arguments filled in at that location and scale; any other as it is."""
         if self.args or self.distribution.scaled is None:

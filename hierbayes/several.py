@@ -1,7 +1,7 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
 import itertools
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -102,21 +102,38 @@ class JointSpec:
         }
         taken |= levels
         found: dict[str, tuple[tuple[Variable, Variable], ...]] = {}
+        common: dict[str, Variable] = {}
         for response, spec in self.responses.items():
             pairs = []
             dims: dict[str, str] = {dim: dim for dim in levels}
             for variable in (v for v in spec.variables if v.kind != "tie"):
+                if variable.name in common:
+                    pairs.append((variable, common[variable.name]))
+                    continue
                 for dim in variable.dims:
                     if dim not in dims:
                         dims[dim] = free_name(f"{response}_{dim}", taken)
                         taken.add(dims[dim])
-                name = free_name(joint_name(response, variable), taken)
+                together = variable.kind == "auxiliary" and variable.parameter in self.shared
+                name = free_name(variable.name if together else joint_name(response, variable), taken)
                 taken.add(name)
-                pairs.append(
-                    (variable, replace(variable, name=name, dims=tuple(dims[d] for d in variable.dims)))
-                )
+                new = replace(variable, name=name, dims=tuple(dims[d] for d in variable.dims))
+                if together:
+                    common[variable.name] = new
+                pairs.append((variable, new))
             found[response] = tuple(pairs)
         return found
+
+    @cached_property
+    def shared(self) -> tuple[str, ...]:
+        """Parameters of which all responses have one in common."""
+        correlated = next(iter(self.responses.values())).family.correlated
+        return () if self.rescor is None or correlated is None else correlated.shared
+
+    def shared_values(self, values: Mapping[str, Any]) -> list[NDArray[Any]]:
+        """The values of those."""
+        first = self.named[0]
+        return [values[first.own_variable(first.family.parameter(name)).name] for name in self.shared]
 
     @cached_property
     def named(self) -> "tuple[NamedSpec, ...]":
@@ -149,7 +166,8 @@ class JointSpec:
     def variables(self) -> tuple[Variable, ...]:
         """The posterior schema of all responses together."""
         residuals = () if self.rescor is None else (self.rescor_variable,)
-        return (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables, *residuals)
+        own = dict.fromkeys(new for pairs in self.renamed.values() for _, new in pairs)
+        return (*own, *self.tie_variables, *residuals)
 
     @cached_property
     def coords(self) -> Mapping[str, NDArray[Any]]:
@@ -251,13 +269,22 @@ class NamedSpec(ModelSpec):
         """Those of all responses."""
         return self.whole.coords
 
-    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[Any] | None:
+    def correlated_residuals(
+        self, values: Mapping[str, Any]
+    ) -> Callable[[np.random.Generator], NDArray[Any]] | None:
         """As a `ModelSpec`'s."""
-        if self.whole.rescor is None:
+        if self.whole.rescor is None or (correlated := self.family.correlated) is None:
             return None
         root = np.linalg.cholesky(values[self.whole.rescor_variable.name])
-        found: NDArray[Any] = root[..., list(self.siblings).index(self.response), :]
-        return found
+        weights = root[..., list(self.siblings).index(self.response), :]
+        shared = self.whole.shared_values(values)
+
+        def draw(rng: np.random.Generator) -> NDArray[Any]:
+            z = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
+            found: NDArray[Any] = z * correlated.stretch(rng, *shared)
+            return found
+
+        return draw
 
     def tie_prior(self, tie: Tie) -> Prior:
         """As a `JointSpec`'s."""

@@ -50,7 +50,7 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
         for name in spec.plain_parameters:
             own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
             if own.size:
-                found = prior.sample(rng, (draws,), dimension=own.size)
+                found = own.kind.of_joint(prior.sample(rng, (draws,), dimension=own.size))
             else:
                 found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
             # elements in an order are alike and independent but for it: sorted, they are in it
@@ -137,7 +137,7 @@ def _sample_factor(
             scaled = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))[:, None, :]
             root[np.ix_(range(draws), own, own)] = scaled
         cor = root @ np.swapaxes(root, 1, 2)
-    z = factor.related(rng.normal(size=(draws, factor.width, q)), shapes)
+    z = factor.draw(rng, shapes, (draws,))
     r = np.einsum("sij,slj->sli", root, z) * sd[:, None, :]
     return spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
 

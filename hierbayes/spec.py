@@ -1,7 +1,7 @@
 """The whole of a model as one value, and the schema that every posterior follows."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,7 @@ from hierbayes.data.response import ThresholdSets
 from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
-from hierbayes.families import Family, Parameter
+from hierbayes.families import Family, Parameter, Responses
 from hierbayes.formula import Formula
 from hierbayes.links import LINKS, Link
 from hierbayes.priors import Prior
@@ -349,10 +349,13 @@ class ModelSpec:
         """The specifications of the model's responses, by name."""
         return {self.response: self}
 
-    def residual_weights(self, values: Mapping[str, Any]) -> NDArray[np.float64] | None:
-        """What residuals that are correlated across K responses are made of, in every draw: (S, K); None elsewhere.
+    def correlated_residuals(
+        self, values: Mapping[str, Any]
+    ) -> Callable[[np.random.Generator], NDArray[np.float64]] | None:
+        """How a row's residual over its sigma is drawn, in every draw: (S,), where it is correlated with others'.
 
-        A row's residual over its sigma is the sum of K standard normal numbers, which the responses share, times these.
+        From a generator in the same state those of all responses belong together. None where it is no response's but
+        this one's.
         """
         return None
 
@@ -377,6 +380,19 @@ class ModelSpec:
     def is_normal(self) -> bool:
         """Whether the response, or its logarithm, is normal about the linear predictor itself."""
         return self.family.is_normal(self.link_name)
+
+    def at(self, eta: Any, own: Mapping[str, Any]) -> Responses:
+        """The responses of rows one by one, given the others' where residuals are correlated: `eta` is the mean then.
+
+        Parameters
+        ----------
+        eta : ndarray (…, n)
+            The first parameter's linear predictor.
+        own : mapping
+            The other parameters.
+        """
+        link = self.link if self.family.in_series is None else LINKS["identity"]
+        return self.family.of_row.at(eta, own, link)
 
     def parameter_link(self, parameter: str) -> Link:
         """The link between a parameter and its linear predictor."""
@@ -441,7 +457,8 @@ class ModelSpec:
 
         Of shares it is one fewer, for their sum is known.
         """
-        return len(parameter.arguments) if parameter.size else np.size(self.typical(parameter))
+        shares = parameter.kind.parts is not None
+        return len(parameter.arguments) if shares else np.size(self.typical(parameter))
 
     def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
         """The sets of rows for which a vector has elements of its own; None where all rows share them."""
@@ -468,7 +485,9 @@ class ModelSpec:
         return Variable(parameter.name, dims, "auxiliary", parameter.name)
 
     def elements(self, parameter: Parameter) -> tuple[str, ...]:
-        """Labels of a vector's elements: of shares their numbers, of others the last categories, by twos: ``"1|2"``."""
+        """Labels of a vector's elements: the family's, of shares their numbers, else categories by twos: ``"1|2"``."""
+        if parameter.labels:
+            return parameter.labels
         if parameter.size:
             return tuple(str(k) for k in range(1, parameter.size + 1))
         levels = (self.layout.response.levels or ())[-1 - np.shape(self.typical(parameter))[-1] :]
@@ -584,6 +603,29 @@ class ModelSpec:
         found: NDArray[np.float64] = factor.correlations(shapes, matrix)
         return found
 
+    def level_weights(
+        self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
+    ) -> NDArray[np.float64]:
+        """How much more a level's effects are drawn to 0 than normal ones, from values by variable: (S, G).
+
+        1 where they are normal.
+        """
+        variables = self.factor_variables(parameter, factor)
+        r, sd = values[variables["r"].name], values[variables["sd"].name]
+        if factor.law.normal:
+            return np.ones(r.shape[:2])
+        squares = factor.squares(r, sd, self.correlations(parameter, factor, values))
+        law = factor.law_values(self.shape_values(parameter, factor, values))
+        found: NDArray[np.float64] = factor.law.weight(
+            squares, len(factor.effects), *(each[:, None] for each in law)
+        )
+        return found
+
+    @property
+    def has_normal_levels(self) -> bool:
+        """Whether all grouping factors' effects are normal."""
+        return all(f.law.normal for layout in self.layout.predictors.values() for f in layout.factors)
+
     @cached_property
     def ties(self) -> tuple[Tie, ...]:
         """Group effects that are correlated across the formulas of this response's parameters."""
@@ -688,6 +730,18 @@ class ModelSpec:
     def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
         """The prior of the shares of a monotonic effect's steps."""
         return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+
+    def with_steps(self, parameter: str, factor: Factor, values: Mapping[str, Any], r: Any) -> Any:
+        """Effects of a factor (…, q) with those of the columns of its monotonic effects' steps behind: (…, q + l).
+
+        Of effects at new times behind the q known ones too. `values` are draws, or their means, by variable.
+        """
+        parts = [r]
+        for effect in factor.monotonic:
+            shares = values[self.simplex_variable(parameter, effect).name]
+            inner = (1,) * (r.ndim - shares.ndim)
+            parts.append(effect.coefficients(r, shares.reshape(*shares.shape[:-1], *inner, shares.shape[-1])))
+        return np.concatenate(parts, axis=-1) if len(parts) > 1 else r
 
     def curve_sds(
         self, parameter: str, curve: Curve, values: Mapping[str, NDArray[np.float64]]

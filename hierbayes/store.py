@@ -15,6 +15,7 @@ import xarray as xr
 
 from hierbayes.data.design import MEAN, OBS, PACKAGE, Design, Layout, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.formulas import resolve_nonlinear
 from hierbayes.data.learning import learn
 from hierbayes.data.margins import Columns
 from hierbayes.data.settling import settle
@@ -346,14 +347,15 @@ def _spec_from_dict(
     matrices: Mapping[str, pd.DataFrame] = MappingProxyType({}),
 ) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
-    formulas = {name: parse(text, response=name == MEAN) for name, text in stored["formulas"].items()}
+    texts = stored["formulas"]
+    formulas = resolve_nonlinear({name: parse(text, response=name == MEAN) for name, text in texts.items()})
     named, saved = stored["link"], _family(stored, own)
     known, _ = get_family(saved)
     if isinstance(named, str):  # of earlier files: the first parameter's alone
         named = {known.first.name: named}
     before = {parameter.name for parameter in known.parameters}  # the response's categories settle others
     family, links = get_family(saved, {name: link for name, link in named.items() if name in before})
-    formulas, family = settle(formulas, frame, family)
+    formulas, family = settle(formulas, frame, family, {**named, **links})
     links = family.with_links({**named, **links})
     layout = learn(formulas, frame, family, links[family.first.name], matrices)
     if stored["format"] == 1:

@@ -129,6 +129,7 @@ SCHEMAS = {
         76,
         {"patient": "text", "time": "int", "status": "int", "age": "int", "sex": "text", "disease": "text"},
     ),
+    "loblolly": (84, {"height": "float", "age": "int", "seed": "text"}),
     "faithful": (272, {"eruptions": "float", "waiting": "int"}),
     "galaxies": (82, {"velocity": "float"}),
     "salamanders": (
@@ -209,6 +210,7 @@ SCHEMAS = {
         },
     ),
     "sids_neighbours": (246, {"county": "text", "neighbour": "text"}),
+    "sids_counties": (100, {"county": "text", "lon": "float", "lat": "float"}),
 }
 
 # The reference's population-level parts, and the data they are about.

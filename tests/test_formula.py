@@ -232,7 +232,7 @@ BAD = [
     ("y ~ log(‸(1|g))", "inside an expression"),
     # right of the bar
     ("y ~ (1 | ‸log(g))", "make log\\(g\\) a column"),
-    ("y ~ (1 | gr(g, dist=‸t))", "not supported"),
+    ("y ~ (1 | gr(g, dist=‸t))", "no dist t"),
     ("y ~ (1 | ‸mm(f))", "two columns or more"),
     ("y ~ (1 | ‸mm(f, f))", "two columns or more"),
     ("y ~ (1 | mm(f, ‸log(g)))", "takes columns"),

@@ -51,7 +51,7 @@ def test_a_formula_is_read_and_written(text):
         ("y ~ mo(2)", "names an ordered predictor", "mo(2)"),
         ("y ~ mo(x, k=3)", "mo() has no argument k", "3"),
         ("y ~ mo(x) * mo(w)", "a term has one monotonic effect", "mo(w)"),
-        ("y ~ z + (mo(x) | g)", "does not vary by group yet", "mo(x)"),
+        ("y ~ z + (mo(x) | g)", "its steps are those of the same term outside", "mo(x)"),
         ("y ~ s(z, by=mo(x))", "a term of its own", "mo(x)"),
         ("mo(y) ~ x", "a term of its own", "mo(y)"),
         ("y ~ offset(mo(x))", "a term of its own", "mo(x)"),

@@ -51,6 +51,7 @@ RESPONSES = {
     "beta": "share",
 }
 AUXILIARIES = {"sigma": 0.7, "nu": 8.0, "shape": 3.0, "phi": 20.0}
+SHAPES = {"df": 6.0, "rho": 0.5}
 SLOPES = "x + (x | g)"
 
 
@@ -88,8 +89,11 @@ def tame_fit(model: hb.Model, draws: int = 1000, chains: int = 2, seed: int = 0)
             z = rng.normal(size=(size, len(factor.levels), q))
             root = np.linalg.cholesky(cor)
             values |= {names["sd"]: sd, names["r"]: np.einsum("sij,slj->sli", root, z) * sd[:, None]}
-            if factor.correlated:
+            if factor.correlated and "cor" in names:
                 values[names["cor"]] = cor
+            for variable in model.spec.shape_variables(parameter, factor):
+                typical = SHAPES[variable.kind]
+                values[variable.name] = typical * np.exp(0.1 * rng.normal(size=size))
     for name in model.spec.plain_parameters:
         values[name] = AUXILIARIES[name] * np.exp(0.1 * rng.normal(size=size))
     return to_fit(model, values, chains)

@@ -12,9 +12,40 @@ import scipy.stats as st
 from hypothesis import given
 from hypothesis import strategies as some
 
-from hierbayes.distributions import DISTRIBUTIONS
+from hierbayes.distributions import DISTRIBUTIONS, RECORDS
 from hierbayes.errors import PriorError
 from hierbayes.priors import Prior, PriorSet, normalise_address, parse_prior
+
+
+class TruncatedGamma:
+    """What of a Gamma lies above a bound, by SciPy's own Gamma."""
+
+    def __init__(self, alpha: float, beta: float, lower: float):
+        self.whole, self.lower = st.gamma(alpha, scale=1 / beta), lower
+
+    def logpdf(self, x):
+        return np.where(x < self.lower, -np.inf, self.whole.logpdf(x) - self.whole.logsf(self.lower))
+
+    def cdf(self, x):
+        return np.where(x < self.lower, 0.0, 1 - self.whole.sf(x) / self.whole.sf(self.lower))
+
+    def central(self, power: int) -> float:
+        middle = self.mean()
+        return self.whole.expect(lambda x: (x - middle) ** power, lb=self.lower, conditional=True)
+
+    def mean(self) -> float:
+        return self.whole.expect(lb=self.lower, conditional=True)
+
+    def var(self) -> float:
+        return self.central(2)
+
+    def std(self) -> float:
+        return self.var() ** 0.5
+
+    def stats(self, moments: str) -> float:
+        assert moments == "k"
+        return self.central(4) / self.var() ** 2 - 3
+
 
 UNIVARIATE = [
     (Prior("Uniform", -1, 4), st.uniform(-1, 5)),
@@ -38,6 +69,8 @@ UNIVARIATE = [
     (Prior("TruncatedNormal", 1, 2, -2, 3), st.truncnorm(-1.5, 1, 1, 2)),
     (Prior("TruncatedNormal", sigma=2, upper=-1), st.truncnorm(-np.inf, -0.5, 0, 2)),
     (Prior("TruncatedNormal", 0, 1, lower=6), st.truncnorm(6, np.inf)),
+    (Prior("TruncatedGamma", 2, 0.1, 1), TruncatedGamma(2, 0.1, 1)),
+    (Prior("TruncatedGamma", 3, 2, 5), TruncatedGamma(3, 2, 5)),
 ]
 GRID = np.r_[-40, np.linspace(-5, 9, 113), 1e-300, 40, np.nan]
 
@@ -73,7 +106,7 @@ def test_a_dirichlet_is_scipys(a) -> None:
 
 
 def test_codes_are_distinct() -> None:
-    assert sorted(record.code for record in DISTRIBUTIONS.values()) == list(range(len(DISTRIBUTIONS)))
+    assert sorted(record.code for record in RECORDS.values()) == list(range(len(RECORDS)))
 
 
 @pytest.mark.parametrize(("prior", "reference"), UNIVARIATE, ids=names(UNIVARIATE))
@@ -271,8 +304,11 @@ def test_arguments_are_pymcs(record) -> None:
     if record.name == "LKJ":
         assert list(inspect.signature(pm.LKJCorr.dist).parameters)[1:2] == ["eta"]  # n comes from the model
         return
-    theirs = inspect.signature(getattr(pm, record.name).dist).parameters
+    theirs = inspect.signature(getattr(pm, record.whole or record.name).dist).parameters
     positional = [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    if record.whole:
+        assert (*positional[: len(record.parameters) - 1], "lower") == record.parameters
+        return
     if record.name == "StudentT":
         positional.append("sigma")  # keyword-only in PyMC
     if record.name == "TruncatedNormal":
@@ -294,10 +330,14 @@ def test_logpdf_is_pymcs() -> None:
     x = np.array([0.01, 0.7, 3.5])
     # arrays, because PyTensor gives a Python number the smallest type that holds it, and logs in that
     arguments = [{name: np.array(value) for name, value in prior.args} for prior in priors]
-    logps = [
-        pm.logp(getattr(pm, prior.name).dist(**args), x)
-        for prior, args in zip(priors, arguments, strict=True)
-    ]
+
+    def theirs_of(prior: Prior, args: dict) -> object:
+        if not prior.distribution.whole:
+            return getattr(pm, prior.name).dist(**args)
+        lower = args.pop("lower")
+        return pm.Truncated.dist(getattr(pm, prior.distribution.whole).dist(**args), lower=lower)
+
+    logps = [pm.logp(theirs_of(prior, args), x) for prior, args in zip(priors, arguments, strict=True)]
     values = pytensor.function([], logps, mode="FAST_COMPILE")()
     for prior, theirs in zip(priors, values, strict=True):
         # PyMC's own log(2) of the half-Cauchy is a single-precision constant; SciPy checks the last digits
@@ -539,8 +579,8 @@ def test_support(prior: str, support: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, record in DISTRIBUTIONS.items() if record.parameters])
 def test_bare_names(name: str) -> None:
-    if name in ("Uniform", "Fixed", "TruncatedNormal"):
-        with pytest.raises(PriorError, match=r"(lower|value|sigma) is missing"):
+    if name in ("Uniform", "Fixed", "TruncatedNormal", "TruncatedGamma"):
+        with pytest.raises(PriorError, match=r"(lower|value|sigma|alpha) is missing"):
             Prior(name)
         return
     prior = Prior(name)

@@ -1,4 +1,4 @@
-"""Gaussian responses whose residuals are correlated."""
+"""Gaussian and Student responses whose residuals are correlated."""
 
 import numpy as np
 import pandas as pd
@@ -7,28 +7,41 @@ from numpy.testing import assert_allclose
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.correlated_residuals import ROWS, partial_priors, roots
+from hierbayes.engine.several import rows_of
+from hierbayes.families.correlated import NORMAL, T, partial_priors, roots
 from hierbayes.priors import Prior
 from tests.families.fits import assert_kernel_is_the_graph
 from tests.test_graph import FRAME
 
 
+@pytest.mark.parametrize("correlated", [NORMAL, T], ids=["normal", "t"])
 @pytest.mark.parametrize("size", [2, 3, 5])
-def test_rows_are_those_of_a_dense_normal(size):
-    rng = np.random.default_rng(size)
+def test_rows_are_those_of_a_dense_distribution(size, correlated):
+    rng, rows = np.random.default_rng(size), rows_of(correlated)
     t = rng.normal(size=(2 * size, 6))
     t = np.vstack([t, rng.uniform(0.1, 0.9, size=(size * (size - 1) // 2, 6))])
-    found = ROWS.evaluate(np.zeros(6), None, t)
     root = roots(t[2 * size :].T)
     sigma = np.exp(t[1 : 2 * size : 2].T)
+    if correlated is T:
+        t = np.vstack([t, np.log([0.3, 1.0, 2.5, 8.0, 90.0, 1e7])])
+    found = rows.evaluate(np.zeros(6), None, t)
     covariance = sigma[:, :, None] * (root @ np.swapaxes(root, 1, 2)) * sigma[:, None, :]
     for i in range(6):
-        expected = stats.multivariate_normal.logpdf(-t[0 : 2 * size : 2, i], np.zeros(size), covariance[i])
-        assert_allclose(found[0, i], expected + 0.5 * size * np.log(2 * np.pi), rtol=1e-10)
+        y, mean = -t[0 : 2 * size : 2, i], np.zeros(size)
+        if correlated is T:
+            nu = np.exp(t[-1, i])
+            expected = stats.multivariate_t.logpdf(y, mean, covariance[i], nu) + 0.5 * size * np.log(np.pi)
+        else:
+            expected = stats.multivariate_normal.logpdf(y, mean, covariance[i]) + 0.5 * size * np.log(
+                2 * np.pi
+            )
+        assert_allclose(
+            found[0, i], expected, rtol=1e-7 if i == 5 else 1e-10
+        )  # scipy's at nu = 1e7 has few digits
     for c in range(len(t)):
         near, far = (
-            ROWS.evaluate(np.zeros(6), None, t + k * 1e-3 * np.eye(len(t))[c][:, None])[0]
-            - ROWS.evaluate(np.zeros(6), None, t - k * 1e-3 * np.eye(len(t))[c][:, None])[0]
+            rows.evaluate(np.zeros(6), None, t + k * 1e-3 * np.eye(len(t))[c][:, None])[0]
+            - rows.evaluate(np.zeros(6), None, t - k * 1e-3 * np.eye(len(t))[c][:, None])[0]
             for k in (1, 2)
         )
         assert_allclose(found[1 + c], (8 * near - far) / 0.012, rtol=1e-6, atol=1e-8)
@@ -56,8 +69,9 @@ def test_partial_correlations_have_the_lkj_distribution():
     ],
     ids=["tied", "three", "known", "steps"],
 )
-def test_density_is_the_graphs(formulas, priors):
-    assert_kernel_is_the_graph(hb.Model(formulas, FRAME, priors=priors, rescor=True))
+@pytest.mark.parametrize("family", ["gaussian", "student"])
+def test_density_is_the_graphs(formulas, priors, family):
+    assert_kernel_is_the_graph(hb.Model(formulas, FRAME, family, priors=priors, rescor=True))
 
 
 def simulated(rows: int = 600, seed: int = 4) -> pd.DataFrame:
@@ -219,3 +233,117 @@ def test_rows_are_left_out_with_both_responses(fit):
         expected = stats.multivariate_normal.logpdf(y - mean, cov=sds[:, None] * one["rescor"] * sds)
         assert_allclose(found.to_numpy()[0, draw], expected)
     assert fit.loo().pareto_k.max() < 0.7
+
+
+# -- Student's t ---------------------------------------------------------------------------------------------------
+
+
+def with_outliers(rows: int = 800, seed: int = 6) -> pd.DataFrame:
+    """Residuals of a bivariate t of 4 degrees of freedom, scales 1 and 1.5, correlation 0.7."""
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=rows)
+    noise = stats.multivariate_t([0, 0], [[1, 1.05], [1.05, 2.25]], 4).rvs(rows, random_state=seed)
+    return pd.DataFrame({"x": x, "a": 1 + 0.5 * x + noise[:, 0], "b": -1 + noise[:, 1]})
+
+
+@pytest.fixture(scope="module")
+def heavy():
+    return hb.fit(["a ~ x", "b ~ 1"], with_outliers(), "student", rescor=True, seed=1, progress=False)
+
+
+def test_recovery_of_t(heavy):
+    found = heavy.summary()
+    truth = {
+        "a.Intercept": 1,
+        "a.x": 0.5,
+        "a.sigma": 1,
+        "nu": 4,
+        "b.Intercept": -1,
+        "b.sigma": 1.5,
+        "rescor[a, b]": 0.7,
+    }
+    assert list(found.index) == list(truth)
+    off = [(found.loc[name, "mean"] - value) / found.loc[name, "sd"] for name, value in truth.items()]
+    assert np.abs(off).max() < 3.5
+    assert found["ess_bulk"].min() > 1000
+    assert "nu" in heavy.posterior
+    priors = heavy.priors
+    assert priors.loc[priors["parameter"] == "nu", "response"].tolist() == [""]
+
+
+def test_of_t_one_normal_distribution_says_less_of_the_slopes(heavy):
+    normal = hb.fit(["a ~ x", "b ~ 1"], with_outliers(), rescor=True, seed=1, progress=False)
+    assert heavy.summary().loc["a.x", "sd"] < 0.95 * normal.summary().loc["a.x", "sd"]
+    assert heavy.loo().elpd > normal.loo().elpd + 50
+
+
+def test_simulated_responses_of_t_are_stretched_together(heavy):
+    rows = {"x": np.zeros(3)}
+    drawn = heavy.predict(rows, kind="response", output="draws", seed=2)
+    means = heavy.predict(rows, kind="linear", output="draws", seed=2)
+    own = heavy.posterior
+    z = np.stack(
+        [((drawn[n] - means[n]) / own[f"sigma_{n}"]).to_numpy().reshape(-1, 3) for n in "ab"], axis=-1
+    )
+    cor, nu = own["rescor"].to_numpy().reshape(-1, 2, 2), own["nu"].to_numpy().ravel()
+    square = np.einsum("sni,sij,snj->sn", z, np.linalg.inv(cor), z)
+    for place in range(3):  # |L⁻¹ z|² / 2 has Fisher's distribution of 2 and nu degrees of freedom
+        assert stats.kstest(stats.f.cdf(square[:, place] / 2, 2, nu), "uniform").pvalue > 1e-4
+
+
+def test_likelihood_of_t_is_the_dense_one(heavy, tmp_path):
+    found = heavy.log_likelihood()["log_likelihood"]["responses"]
+    one = {name: array.to_numpy()[1, 5] for name, array in heavy.posterior.data_vars.items()}
+    data = heavy.model.models["a"].data
+    mean = np.column_stack([one["b_a"][0] + one["b_a"][1] * data["x"], np.full(len(data), one["b_b"][0])])
+    sds = np.array([one["sigma_a"], one["sigma_b"]])
+    y = np.column_stack([heavy.response(name).design.y for name in "ab"])
+    expected = stats.multivariate_t.logpdf(y - mean, shape=sds[:, None] * one["rescor"] * sds, df=one["nu"])
+    assert_allclose(found.to_numpy()[1, 5], expected)
+    heavy.save(tmp_path / "fit.nc")
+    pd.testing.assert_frame_equal(hb.load(tmp_path / "fit.nc").summary(), heavy.summary())
+
+
+@pytest.mark.slow
+def test_draws_of_t_are_nuts(heavy):
+    """The graph's posterior, within Monte Carlo error."""
+    model = hb.Model(["a ~ x", "b ~ 1"], with_outliers(), "student", rescor=True)
+    one, two = heavy.summary(), model.fit(strategy="nuts", seed=3, progress=False).summary()
+    error = np.hypot(one["sd"] / np.sqrt(one["ess_bulk"]), two["sd"] / np.sqrt(two["ess_bulk"]))
+    assert (np.abs(one["mean"] - two["mean"]) / error).max() < 4
+    assert_allclose(one["sd"], two["sd"], rtol=0.15)
+
+
+def test_prior_simulations_of_t():
+    known = {"Intercept": 0, "sigma": 1, "rescor": 0.5, "nu": 3}
+    priors = {name: f"Fixed({value})" for name, value in known.items()}
+    model = hb.Model("mvbind(a, b) ~ 1", with_outliers(), "student", rescor=True, priors=priors)
+    tree = model.prior_predictive(draws=30, seed=1)
+    y = np.stack([tree[f"prior_predictive_{name}"][name].to_numpy().ravel() for name in "ab"], axis=-1)
+    square = np.einsum("ni,ij,nj->n", y, np.linalg.inv([[1, 0.5], [0.5, 1]]), y)
+    assert stats.kstest(square / 2, stats.f(2, 3).cdf).pvalue > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("formulas", "family", "priors", "error", "words"),
+    [
+        (
+            "mvbind(a, b) ~ x",
+            ["gaussian", "student"],
+            None,
+            hb.UnsupportedError,
+            "'a' is gaussian, 'b' student",
+        ),
+        (
+            ["a ~ x", {"mu": "b ~ x", "nu": "~ x"}],
+            "student",
+            None,
+            hb.UnsupportedError,
+            "that of 'b' has a formula",
+        ),
+        ("mvbind(a, b) ~ x", "student", {"b.nu": "Gamma(4, 1)"}, hb.PriorError, "one nu for all responses"),
+    ],
+)
+def test_refusals_of_t(formulas, family, priors, error, words):
+    with pytest.raises(error, match=words):
+        hb.Model(formulas, with_outliers(), family, priors=priors, rescor=True)

@@ -84,13 +84,17 @@ def add_new_times(
         new = [place for place in block.effects if place >= q]
         if new:
             parts.append((known, new, *conditional(cor, known, new)))
+    law = factor.law_values(spec.shape_values(parameter, factor, draws.values))
+    squares = np.zeros((len(scales), len(r)))
+    if not factor.law.normal:  # the further out a level's known effects are, the wider are its others
+        squares = factor.squares(r[:, :q].transpose(2, 0, 1), scales[:, :q], cor[:, :q, :q])
     for level in range(len(r)):
         for known, new, weights, root in parts:
             own = scales[:, known].T
             standard = np.divide(r[level, known], own, out=np.zeros_like(own), where=own > 0)
             found = np.einsum("skm,ms->ks", weights, standard)
             if generators is not None:
-                found += np.einsum(
-                    "skj,sj->ks", root, generators[level].standard_normal((len(root), len(new)))
-                )
+                numbers = generators[level].standard_normal((len(root), len(new)))
+                stretch = factor.law.stretch(generators[level], squares[:, level], q, *law)
+                found += np.einsum("skj,sj->ks", root, numbers * stretch[:, None])
             r[level, new] = found * scales[:, new].T

@@ -22,6 +22,7 @@ from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.levels import factorize
 from hierbayes.data.places import Located
+from hierbayes.data.stated import Stated
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning
 from hierbayes.formula import categories_in, names_in
@@ -275,7 +276,7 @@ def as_predictors(spec: ModelSpec, data: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Located]:
+def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Located | Stated]:
     layouts = spec.layout.predictors.values()
     varying = [
         encoding
@@ -284,7 +285,9 @@ def _encodings(spec: ModelSpec, groups: tuple[str, ...]) -> list[Encoding | Loca
         if factor.name in groups
         for encoding in factor.encodings
     ]
-    return [*(layout.common for layout in layouts), *varying]
+    offsets = [offset for layout in layouts for offset in layout.offsets]
+    nonlinear = [offset for offset in offsets if isinstance(offset, Stated) and offset.is_predictor]
+    return [*(layout.common for layout in layouts), *nonlinear, *varying]
 
 
 def is_numeric(column: pd.Series) -> bool:

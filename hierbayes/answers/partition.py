@@ -19,13 +19,17 @@ from hierbayes.answers.variance import (
     EVALUATIONS,
     Components,
     average_square,
+    check_levels,
     check_variance,
     evaluations,
     has_variance_on_the_link,
+    heavy_levels,
     latent_components,
+    product,
     response_components,
     row_weights,
     second_moments,
+    share_of,
     structural_factors,
 )
 from hierbayes.data.design import MEAN, Design
@@ -108,8 +112,7 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
         factors = spec.layout.main.factor_names
         labels.append((MEAN, free_name(RESIDUAL, set(factors)), "sigma", ""))
         # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
-        share = np.divide(parts.own, total, out=np.ones_like(total), where=np.isfinite(parts.own))
-        columns.append((np.sqrt(square), square, share))
+        columns.append((np.sqrt(square), square, share_of(parts.own, total)))
     table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
     none = np.empty((len(draws), 0))
     value, variance, share = (
@@ -124,23 +127,26 @@ def _estimates(
     """Of each standard deviation and correlation of a factor: effects, itself, its (co)variance, its share."""
     variables = spec.factor_variables(parameter, factor)
     sd, covariance = draws.values[variables["sd"].name], covariances(spec, parameter, factor, draws)
+    times = factor.variance(spec.shape_values(parameter, factor, draws.values))
     found = []
     for label, places in factor.scales:
         value = sd[:, places[0]]
-        shared = sum(moments[:, place, place] for place in places)
-        found.append((label, "", (value, value**2, value**2 * shared / total)))
+        shared = sum((moments[:, place, place] for place in places), start=np.zeros(len(draws)))
+        own = product(value**2, times)
+        found.append((label, "", (value, own, share_of(product(value**2, shared), total))))
     for block in factor.structures:
         pairs = block.pairs if block.every_pair else []
         for i, j in pairs:
             value = draws.values[variables["cor"].name][:, i, j]
-            share = 2 * covariance[:, i, j] * moments[:, i, j] / total
-            found.append((factor.effects[i], factor.effects[j], (value, covariance[:, i, j], share)))
+            share = share_of(2 * product(covariance[:, i, j], moments[:, i, j]), total)
+            own = product(covariance[:, i, j], times)
+            found.append((factor.effects[i], factor.effects[j], (value, own, share)))
         if block.correlated and not block.every_pair:
             found += _structured(spec, parameter, factor, block, draws, covariance, moments, total)
-    if factor.relations is not None:
+    of_blocks = sum(len(block.parameters) for block in factor.structures)
+    for variable in spec.shape_variables(parameter, factor)[of_blocks:]:
         nothing = np.full(len(draws), np.nan)
-        for variable in spec.shape_variables(parameter, factor):
-            found.append((factor.effects[0], variable.kind, (draws.values[variable.name], nothing, nothing)))
+        found.append((factor.effects[0], variable.kind, (draws.values[variable.name], nothing, nothing)))
     return found
 
 
@@ -162,7 +168,12 @@ def _structured(
         cor = draws.values[spec.factor_variables(parameter, factor)["cor"].name]
         names += [(factor.effects[i], factor.effects[j], cor[:, i, j]) for i, j in block.pairs]
     pairs = [(i, j) for i in block.effects for j in block.effects if i < j]
-    shares = sum(2 * covariance[:, i, j] * moments[:, i, j] for i, j in pairs) / total
+    shares = share_of(
+        sum(
+            (2 * product(covariance[:, i, j], moments[:, i, j]) for i, j in pairs), start=np.zeros(len(draws))
+        ),
+        total,
+    )
     nothing = np.full(len(draws), np.nan)
     return [
         (first, second, (value, nothing, shares if place == 0 else nothing))
@@ -206,6 +217,7 @@ def icc(
         if value not in allowed:
             raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
     check_variance(spec, "intraclass correlation")
+    check_levels(spec, response=scale == "response" and not _identity(spec))
     _check_shared(spec, design)
     scales = _scales(spec, scale)
     if "response" in scales and not _identity(spec):
@@ -263,7 +275,7 @@ def _scales(spec: ModelSpec, scale: str) -> tuple[str, ...]:
     if scale != "both":
         return (scale,)
     # 1/eta has no mean over normal effects: the response's scale has no variance there
-    without = not spec.link.has_average or spec.family.mean is None
+    without = not spec.link.has_average or spec.family.mean is None or heavy_levels(spec)
     return ("latent",) if without else ("latent", "response")
 
 
@@ -271,7 +283,7 @@ def _shares(parts: Components, definition: str) -> dict[str, Array]:
     total = parts.between + parts.residual + (parts.fixed if definition == "unadjusted" else 0.0)
     # of one factor it would say the same twice
     together = {} if len(parts.groups) == 1 else {free_name(TOTAL, set(parts.groups)): parts.between}
-    return {group: values / total for group, values in {**parts.groups, **together}.items()}
+    return {group: share_of(values, total) for group, values in {**parts.groups, **together}.items()}
 
 
 def hold(
@@ -321,7 +333,8 @@ def r2(spec: ModelSpec, draws: Draws, design: Design, method: str = "lognormal")
     if has_variance_on_the_link(spec):
         parts = latent_components(spec, draws, design, weights, method)
         total = parts.fixed + parts.between + parts.residual
-        found["nakagawa"] = [parts.fixed / total, (parts.fixed + parts.between) / total]
+        explained = parts.fixed, parts.fixed + parts.between
+        found["nakagawa"] = [share_of(part, total) for part in explained]
     columns = np.stack([values for both in found.values() for values in both], axis=-1)
     labels = pd.DataFrame(
         itertools.product(found, ("marginal", "conditional")), columns=["definition", "kind"]

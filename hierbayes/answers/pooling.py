@@ -18,6 +18,7 @@ from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthon
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
 from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Factor
@@ -81,6 +82,7 @@ def no_pooling(
     1   308       Days     21.76  10
     """
     factor = find_factor(spec, factor_name)
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     codes = design.main.factors[factor.name].codes[counts]
@@ -98,6 +100,7 @@ def complete_pooling(
     What is held at its posterior mean is as in `no_pooling`. NaN where the rows do not settle it.
     """
     factor = find_factor(spec, factor_name)
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     codes = np.zeros(int(_informative(design).sum()), dtype=np.int64)
     return _estimate(spec, design, means, factor, codes, population(spec, posterior, factor)[None])[0]
@@ -118,6 +121,7 @@ def pooling_factors(
             f"the levels of {factor.name!r} are related, and are pooled towards their relatives, not towards one mean; "
             "ranef() has their effects"
         )
+    _refuse_steps(spec)
     means = posterior_means(spec, posterior)
     counts = _informative(design)
     bound = design.main.factors[factor.name]
@@ -127,10 +131,11 @@ def pooling_factors(
     each_row = rows.weights * rows.information(rest + (z * centre).sum(axis=1))
     information = level_products(rows, each_row, len(factor.levels))
     information -= _shared_with_nested(spec, design, posterior, factor, rows, each_row)
-    between = between_covariance(spec, posterior, factor)
-    left = np.linalg.solve(np.eye(len(between)) + between @ information, between)
-    variance = np.diagonal(between)
-    levels = np.ones((len(left), len(between)))
+    weights = level_weights(spec, posterior, factor)
+    between = between_covariance(spec, posterior, factor) / weights[:, None, None]
+    left = np.linalg.solve(np.eye(between.shape[1]) + between @ information, between)
+    variance = np.diagonal(between, axis1=1, axis2=2)
+    levels = np.ones(variance.shape)
     np.divide(np.diagonal(left, axis1=1, axis2=2), variance, out=levels, where=variance > 0)
     r = flat_draws(posterior, spec.factor_variables(MEAN, factor)["r"])
     own = [r[:, has, place] for place, has in enumerate(factor.has.T)]
@@ -138,6 +143,15 @@ def pooling_factors(
     of_means = np.array([effects.mean(axis=0).var() for effects in own])
     whole = 1 - np.divide(of_means, each, out=np.zeros_like(each), where=each > 0)
     return levels, whole
+
+
+def _refuse_steps(spec: ModelSpec) -> None:
+    """Refuse models whose levels' own coefficients go by steps that all rows together decide."""
+    if spec.layout.main.steps_by_group:
+        raise UnsupportedError(
+            "a monotonic effect varies by group, and a level's own rows don't say how its steps share the effect, so "
+            "that there is no estimate without pooling; ranef() has the levels' effects"
+        )
 
 
 def _estimate(
@@ -194,6 +208,7 @@ def _shared_with_nested(
         bound = design.main.factors[other.name]
         codes = bound.codes[counts]
         z = bound.z[counts] @ square_roots(between_covariance(spec, posterior, other)[None])[0]
+        z /= np.sqrt(level_weights(spec, posterior, other)[codes])[:, None]
         width = z.shape[1]
         places = codes[:, None] * width + np.arange(width)
         at = (np.repeat(np.arange(len(codes)), width), places.ravel())
@@ -233,6 +248,19 @@ def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -
     cor = spec.correlations(MEAN, factor, values)
     products: Array = sd[:, :, None] * cor * sd[:, None, :]
     return products.mean(axis=0)
+
+
+def level_weights(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
+    """How strongly each level is drawn to the population, against normal effects of that covariance: (G,).
+
+    1 where they are normal. Student's are normal with Σ u of a level, and this is the posterior mean of 1/u.
+    """
+    if factor.law.normal:
+        return np.ones(len(factor.levels))
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    values = {variable.name: flat_draws(posterior, variable) for variable in own}
+    found: Array = spec.level_weights(MEAN, factor, values).mean(axis=0)
+    return found
 
 
 def shrinkage_table(
@@ -332,9 +360,8 @@ def _rest(
     others = []
     for other in layout.factors:
         if (factor is None or other.name != factor.name) and other not in without:
-            others += bound.factors[other.name].terms(
-                means[spec.factor_variables(parameter, other)["r"].name]
-            )
+            r = means[spec.factor_variables(parameter, other)["r"].name]
+            others += bound.factors[other.name].terms(spec.with_steps(parameter, other, means, r))
     return np.asarray(linear_predictor(bound.columns, bound.offset, b, others))
 
 
@@ -351,6 +378,7 @@ def _rows(
     spec: ModelSpec, design: Design, means: Mapping[str, Array], basis: Array, codes: Codes, counts: Mask
 ) -> LevelRows:
     assert design.y is not None, "training rows have a response"
+    need_independent(spec, "no pooling estimates a level from its own rows alone")
     aux = {}
     for own in spec.family.own:
         if own.name in design.predictors:

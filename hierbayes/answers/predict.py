@@ -15,6 +15,7 @@ from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.related import conditional_levels
+from hierbayes.answers.series import check_series, draw_responses, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Factor
@@ -31,6 +32,7 @@ KINDS = ("linear", "mean", "response", "score")
 NEW_LEVELS = ("sample", "mean", "average", "error")
 CHUNK_ENTRIES = 500_000  # draws × rows of one chunk: 4 MB an array, which a processor's cache holds
 LEVEL_ENTRIES = LARGEST_KEPT // 8  # draws × effects gathered at a time, in memory that the next ones find
+SERIES = 7  # parts the random numbers of series from those of chunks
 FEW_COLUMNS = 32  # of which a loop takes the product: NumPy's threads wait for each other on a busy machine
 ADD_EFFECTS = "hierbayes.answers.rowloops.add_effects"
 type Effects = Mapping[
@@ -101,7 +103,12 @@ def make_request(
 
 def _check_parameter(spec: ModelSpec, kind: str, groups: Any, new_levels: str, parameter: str) -> None:
     family = spec.family
-    known = [own.name for own in family.parameters if not own.kind.vector and own.kind is not NOTHING]
+    computed = () if family.computed is None else family.computed.names
+    known = [
+        own.name
+        for own in family.parameters
+        if not own.kind.vector and (own.kind is not NOTHING or own.name in computed)
+    ]
     if parameter in family.quantities and kind == "linear":
         raise UnsupportedError(f"{parameter} has no linear predictor; take kind='mean', its value")
     known += family.quantities
@@ -179,23 +186,19 @@ def _predict_chunk(
     rows: Design,
     effects: Effects,
 ) -> Array:
-    """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number."""
-    weights = spec.residual_weights(draws.values) if request.kind == "response" else None
-    if weights is None:
+    """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number, or from their series."""
+    if request.kind == "response" and rows.series is not None:
+        eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+        return draw_responses(spec, rows, eta, aux, (request.seed, request.side, SERIES))
+    draw = spec.correlated_residuals(draws.values) if request.kind == "response" else None
+    if draw is None:
         return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
     eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
     given = spec.family.given(eta, aux, spec.link)
-    z = _residuals(weights, places, request)
+    seed = [request.seed, request.side]
+    rows_z = [draw(np.random.default_rng([*seed, int(place), len(spec.siblings)])) for place in places]
+    z = np.stack(rows_z, axis=-1)
     return np.asarray(given[MEAN].value + given["sigma"].value * z)
-
-
-def _residuals(weights: Array, places: Codes, request: Request) -> Array:
-    """Standardised residuals (S, n) that are correlated across responses: a row's come from the same numbers in all."""
-    found = np.empty((len(weights), len(places)))
-    for column, place in enumerate(places):
-        rng = np.random.default_rng([request.seed, request.side, int(place), weights.shape[1]])
-        found[:, column] = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
-    return found
 
 
 def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:
@@ -210,9 +213,14 @@ def row_chunks(
     """Every row once, chunk by chunk: the places of some rows, those rows, and the effects of their levels.
 
     Rows of a level follow each other, so that its effects are gathered or drawn once. A chunk has about `entries` draws
-    × rows, `CHUNK_ENTRIES` unless given.
+    × rows, `CHUNK_ENTRIES` unless given. Where residuals are correlated, it is whole series.
     """
     step = max(1, (entries or CHUNK_ENTRIES) // len(draws))
+    if design.series is not None:
+        for places in series_blocks(design.series, step):
+            rows = design.rows(places)
+            yield places, rows, gather_effects(spec, draws, rows, request)
+        return
     for places in level_blocks(design, request.groups, LEVEL_ENTRIES // len(draws)):
         rows = design.rows(places)
         effects = gather_effects(spec, draws, rows, request)
@@ -264,6 +272,8 @@ def predict_pairs(
 
 
 def _check_request(spec: ModelSpec, design: Design, request: Request) -> None:
+    if request.kind == "response":
+        check_series(spec, design)
     if request.kind == "response" and spec.family.needs_trials and design.trials is None:
         columns = ", ".join(map(repr, spec.layout.response.trial_columns))
         raise DataError(f"kind='response' needs the trials of the new rows: add the column {columns}")
@@ -394,7 +404,23 @@ def evaluate_predictors(
     for parameter, eta in etas.items():
         if parameter != MEAN:
             aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
-    return etas[MEAN], aux
+    return with_computed(spec, etas[MEAN], aux)
+
+
+def with_computed(spec: ModelSpec, eta: Array, aux: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
+    """The first parameter's linear predictor (S, n) and the others' values, those that follow from others made."""
+    computed = spec.family.computed
+    if computed is None:
+        return eta, aux
+    found = computed.etas(spec.family.given(eta, aux, spec.link))
+    shape, aux = eta.shape, dict(aux)
+    for parameter, values in found.items():
+        if parameter == spec.family.first.name:
+            eta = np.array(np.broadcast_to(values, shape))
+        else:
+            kind = spec.family.parameter(parameter).kind
+            aux[parameter] = kind.under(spec.parameter_link(parameter), np.broadcast_to(values, shape))
+    return eta, aux
 
 
 def own_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Any]:
@@ -435,7 +461,8 @@ def _predict_rows(
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
         return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
-    return spec.family.at(eta, aux, spec.link).simulate(rng, design.trials)
+    # of rows by themselves, whose residuals have nothing to do with each other's
+    return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, design.trials)
 
 
 def _probabilities(
@@ -500,7 +527,7 @@ def gather_effects(spec: ModelSpec, draws: Draws, design: Design, request: Reque
 def _effects(
     spec: ModelSpec, parameter: str, factor: Factor, draws: Draws, rows: BoundFactor, request: Request
 ) -> tuple[Codes, Array]:
-    """Level numbers in order (L,) and their effects (S, L, q), the draws of each side by side in memory."""
+    """Level numbers in order (L,) and their effects, with those of steps (S, L, q + l)."""
     levels = np.unique(rows.all_codes)
     known, q = levels[levels < len(factor.levels)], len(factor.effects)
     reached = rows.reaching(factor)
@@ -529,7 +556,7 @@ def _effects(
         ]
         standing = None if request.new_levels == "mean" else generators
         add_new_times(spec, parameter, reached, draws, r[: len(drawn)], standing)
-    return levels, r.transpose(2, 0, 1)
+    return levels, spec.with_steps(parameter, factor, draws.values, r.transpose(2, 0, 1))
 
 
 def _eigenroot(covariance: Array) -> Array:
@@ -550,12 +577,15 @@ def _draw_levels(
 ) -> None:
     """Draw the effects (L, q, S) of new levels from the population, each from a generator of its own."""
     found, of_whom = population_root(spec, parameter, factor, draws)
+    law, none = factor.law_values(spec.shape_values(parameter, factor, draws.values)), np.zeros(len(draws))
     root = np.ascontiguousarray(found.transpose(1, 2, 0))
     used = [np.flatnonzero(row.any(axis=1)) for row in root]
     z = np.empty((len(draws), root.shape[1]))
     for own, level in zip(r, levels, strict=True):
         number = level - len(factor.levels)
-        _level_generator(seed, of_whom, factor, labels[number], number).standard_normal(out=z)
+        generator = _level_generator(seed, of_whom, factor, labels[number], number)
+        generator.standard_normal(out=z)
+        z *= factor.law.stretch(generator, none, 0, *law)[:, None]
         for i, columns in enumerate(used):
             own[i] = 0.0
             for j in reversed(columns):
@@ -591,6 +621,12 @@ def covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -
     return products
 
 
+def column_covariances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws) -> Array:
+    """As `covariances`, of the effects with those of steps, one for each of `Membership.columns`: (S, q + l, q + l)."""
+    half = spec.with_steps(parameter, factor, draws.values, covariances(spec, parameter, factor, draws))
+    return np.asarray(spec.with_steps(parameter, factor, draws.values, half.swapaxes(1, 2)))
+
+
 def effect_variance(covariance: Array, z: Array) -> Array:
     """Variance z Σ z' that a factor's effects give to each row's linear predictor, in every draw: (S, n)."""
     total = np.zeros((len(covariance), len(z)))
@@ -610,8 +646,10 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
                 continue
             rows = design.predictors[parameter].factors[factor.name]
             columns = _unknown_columns(factor, rows)
+            if any(z.any() for _, z in columns):
+                _check_average(spec, factor)
             if parameter == MEAN:
-                covariance = covariances(spec, parameter, rows.reaching(factor), draws)
+                covariance = column_covariances(spec, parameter, rows.reaching(factor), draws)
                 of_levels = _new_variances(spec, parameter, factor, draws, rows)
                 for codes, z in columns:
                     own = of_levels[:, np.maximum(codes - len(factor.levels), 0)]
@@ -625,10 +663,21 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
     return total
 
 
+def _check_average(spec: ModelSpec, factor: Factor) -> None:
+    """Refuse a mean averaged over effects that are not normal, unless it is the linear predictor's."""
+    if not (factor.law.normal or spec.family.mean_is_linear(spec.link_name)):
+        raise UnsupportedError(
+            f"the effects of {factor.name!r} are not normal (dist=), and with link {spec.shown_link!r} a mean has no "
+            "average over new levels: take groups='none', or draws of new groups: rows with new labels, "
+            "output='draws'"
+        )
+
+
 def _unknown_columns(factor: Factor, rows: BoundFactor) -> list[tuple[Codes, Array]]:
-    """Level numbers (n,) and the effects' columns (n, q), 0 but for new levels; of each of a row's levels in turn."""
+    """Level numbers (n,) and the effects' columns, 0 but for new levels; of each of a row's levels in turn."""
     return [
-        (each.codes, each.z * (each.codes >= len(factor.levels))[:, None]) for each in rows.different_levels
+        (each.codes, each.columns * (each.codes >= len(factor.levels))[:, None])
+        for each in rows.different_levels
     ]
 
 

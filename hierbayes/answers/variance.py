@@ -19,6 +19,7 @@ from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
     Request,
     choose_groups,
+    column_covariances,
     covariances,
     effect_variance,
     evaluate_predictors,
@@ -105,11 +106,10 @@ def latent_components(
     layout = spec.layout.predictors[MEAN]
     share = weights / weights.sum()
     every = {
-        factor.name: np.einsum(
-            "sij,sij->s",
+        factor.name: product(
             covariances(spec, MEAN, factor, draws),
             second_moments(spec, draws, design, MEAN, factor, share),
-        )
+        ).sum(axis=(1, 2))
         for factor in layout.factors
     }
     groups = {factor.name: every[factor.name] for factor in structural_factors(spec, design)}
@@ -135,18 +135,36 @@ def second_moments(
 ) -> Array:
     """Σ share · z z' over the rows, z the columns of a factor's effects, in every draw: (S, q, q).
 
-    Times the variance of the row's level, where levels are related.
+    Times the variance of the row's level in units of sd², where levels are related or have no normal effects. The
+    columns of monotonic effects rise in steps that differ from draw to draw.
     """
     q = len(factor.effects)
+    shapes = spec.shape_values(parameter, factor, draws.values)
     if isinstance(design, Streamed):
         return np.broadcast_to(design.second_moments(factor), (len(draws), q, q))
-    of_levels = np.zeros((len(factor.levels), q * q))
+    units = spec.with_steps(parameter, factor, draws.values, np.broadcast_to(np.eye(q), (len(draws), q, q)))
+    width = units.shape[2]
+    of_levels = np.zeros((len(factor.levels), width * width))
     for each in design.predictors[parameter].factors[factor.name].different_levels:
-        products = each.z[:, :, None] * each.z[:, None, :] * share[:, None, None]
-        np.add.at(of_levels, each.codes, products.reshape(len(each.z), q * q))
-    variances = factor.level_variances(spec.shape_values(parameter, factor, draws.values))
-    moments: Array = (variances @ of_levels).reshape(-1, q, q)
+        products = each.columns[:, :, None] * each.columns[:, None, :] * share[:, None, None]
+        np.add.at(of_levels, each.codes, products.reshape(len(each.codes), width * width))
+    moments: Array = (factor.level_variances(shapes) @ of_levels).reshape(-1, width, width)
+    moments = product(moments, factor.variance(shapes)[..., None, None])
+    if width > q:
+        moments = units @ moments @ units.swapaxes(1, 2)
     return np.broadcast_to(moments, (len(draws), q, q))
+
+
+def product(a: Array, b: Array) -> Array:
+    """a b, 0 where one of them is 0 and the other infinite."""
+    with np.errstate(invalid="ignore"):
+        return np.where((a == 0) | (b == 0), 0.0, a * b)
+
+
+def share_of(part: Array, total: Array) -> Array:
+    """part / total: an infinite variance is all of it."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(np.isposinf(part), 1.0, part / total)
 
 
 def _distribution_variance(
@@ -167,7 +185,7 @@ def _distribution_variance(
         return np.full(len(draws), link.latent_variance)
     exponential = family.mean_is_exponential(link.name)
     # the scale of a normal or Student's t response, or of its logarithm, is the same at every mean
-    constant = link.name == "identity" and any(aux.name == "sigma" for aux in family.own)
+    constant = has_constant_scale(spec)
     centre = np.zeros((len(draws), 1))
     if not constant:
         assert isinstance(design, Design), NEEDS_ROWS
@@ -188,11 +206,53 @@ def _distribution_variance(
     return total
 
 
+def has_constant_scale(spec: ModelSpec) -> bool:
+    """Whether the scale about the linear predictor is the same at every mean."""
+    return spec.link.name == "identity" and any(own.name == "sigma" for own in spec.family.own)
+
+
+def heavy_levels(spec: ModelSpec) -> str:
+    """The first of the mean's grouping factors whose effects are not normal, "" where all are."""
+    return next((factor.name for factor in spec.layout.main.factors if not factor.law.normal), "")
+
+
 def has_variance_on_the_link(spec: ModelSpec) -> bool:
-    """Whether a response varies about its linear predictor by a variance that is defined: not every category does."""
+    """Whether a response varies about its linear predictor by a variance that is defined: not every category does.
+
+    Where it depends on the mean, that is averaged over the levels' effects, for which they must be normal.
+    """
     family = spec.family
+    fixed = (
+        family.latent_variance is not None
+        or (family.threshold and spec.link.latent_variance is not None)
+        or has_constant_scale(spec)
+    )
+    if not fixed and heavy_levels(spec):
+        return False
     # a mean that other parameters move, as zeros do, is none about a linear predictor
     return family.latent_variance is not None or (family.mean is not None and family.mean_of == "value")
+
+
+def check_levels(spec: ModelSpec, response: bool = False) -> None:
+    """Refuse variances that ask for the mean's average over levels' effects that are not normal.
+
+    Parameters
+    ----------
+    response : bool
+        Whether they are of the response itself, not on the link's scale.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    name, possible = heavy_levels(spec), has_variance_on_the_link(spec)
+    if not name or (possible and not response):
+        return
+    way_out = "take scale='latent'" if possible else "varcorr() has the levels' standard deviations"
+    raise UnsupportedError(
+        f"this variance needs the mean averaged over the effects of {name!r}, which are not normal (dist=): with link "
+        f"{spec.shown_link!r} there is no such average; {way_out}"
+    )
 
 
 def check_variance(spec: ModelSpec, what: str) -> None:
@@ -291,10 +351,10 @@ def each_rows(
     everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
     factors = spec.layout.predictors[MEAN].factors
     reached = design.predictors[MEAN].factors
-    matrices = {f.name: covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
-    of_levels = {
-        f.name: np.atleast_2d(f.level_variances(spec.shape_values(MEAN, f, draws.values))) for f in factors
-    }
+    matrices = {f.name: column_covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
+    shapes = {f.name: spec.shape_values(MEAN, f, draws.values) for f in factors}
+    of_levels = {f.name: np.atleast_2d(f.level_variances(shapes[f.name])) for f in factors}
+    times = {f.name: f.variance(shapes[f.name])[..., None] for f in factors}
     step = max(1, CHUNK_ENTRIES // len(draws))
     for start in range(0, len(design), step):
         part = slice(start, min(start + step, len(design)))
@@ -306,7 +366,9 @@ def each_rows(
         variances = {
             name: sum(
                 (
-                    effect_variance(matrix, each.z) * of_levels[name][:, each.codes]
+                    product(
+                        effect_variance(matrix, each.columns) * of_levels[name][:, each.codes], times[name]
+                    )
                     for each in bound[name].different_levels
                 ),
                 start=np.zeros(eta.shape),

@@ -44,6 +44,8 @@ def log_marginals_of_one(
     """
     if LINKS.get(spec.family.name) != spec.link_name or spec.family.own:  # what rows state is no part of it
         return
+    if spec.layout.main.steps_by_group:  # columns differ from draw to draw
+        return
     columns, firsts = integrated_effects(spec, design, groups)
     order = np.argsort(groups, kind="stable")
     edges = np.searchsorted(groups[order], np.arange(groups.max() + 2))

@@ -16,6 +16,7 @@ from hierbayes.spec import ModelSpec
 
 RHAT_LIMIT = 1.01
 ESS_PER_CHAIN = 100
+QUADRATURE_LIMIT = 0.2  # weights of draws that would differ by a fifth
 
 
 def check_draws(spec: ModelSpec, tree: xr.DataTree) -> tuple[Finding, ...]:
@@ -131,6 +132,14 @@ def _check_sampler(tree: xr.DataTree) -> Iterator[Finding]:
                 f"{share:.0%} of the draws reached the largest tree depth",
                 "The draws are right but dear; centre and scale the predictors, or tighten the priors",
             )
+    error = tree.attrs.get("quadrature_error", 0.0)
+    if not error < QUADRATURE_LIMIT:
+        yield Finding(
+            "quadrature",
+            f"effects were integrated out with {tree.attrs['quadrature_nodes']} nodes, and with twice as many the log "
+            f"density differs by {error:.2g} (a standard deviation over draws)",
+            "Compare with the posterior of fit(strategy='nuts')",
+        )
 
 
 def _list(names: NDArray[np.object_]) -> str:

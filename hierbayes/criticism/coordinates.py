@@ -20,6 +20,7 @@ from scipy.special import expit
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import LEVEL_ENTRIES
+from hierbayes.answers.series import EARLIER
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.criticism.sensitivity import inner_covariance, log_effects, log_prior
 from hierbayes.data.design import Design
@@ -257,7 +258,7 @@ def log_density(spec: ModelSpec, draws: Draws, design: Design, without: Levels |
     total = log_effects(spec, Draws(values, draws.chains, draws.draws)) + log_jacobian(spec, draws)
     for densities in log_prior(spec, draws).values():
         total = total + densities
-    for _, rows in likelihood_chunks(spec, draws, design):
+    for _, rows in likelihood_chunks(spec, draws, design, others=EARLIER):
         total = total + rows.sum(axis=1)
     return total
 

@@ -24,7 +24,7 @@ from hierbayes.criticism.canonical import log_marginals_of_one
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
 from hierbayes.criticism.marginal import hold_out, log_marginal
-from hierbayes.criticism.matching import group_densities, match_rows, smallest_group
+from hierbayes.criticism.matching import group_densities, holds_whole, match_rows, smallest_group
 from hierbayes.criticism.products import log_marginal_by_products, log_marginals_by_products
 from hierbayes.criticism.psis import leave_one_out
 from hierbayes.data.design import OBS, Design
@@ -242,6 +242,13 @@ def logo(
             f"the levels of {group!r} are related, or their effects correlated with those on other responses: a level "
             "left out would be told by other rows, and logo() doesn't know that yet. loo() leaves out rows"
         )
+    if design.series is not None and not all(
+        holds_whole(design.series.codes, np.flatnonzero(codes == level)) for level in range(len(labels))
+    ):
+        raise UnsupportedError(
+            f"residuals are correlated across levels of {group!r}: a level left out would be told by other rows of its "
+            "series. loo() leaves out rows"
+        )
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p, errors = (np.zeros(len(labels)) for _ in range(4))
@@ -310,6 +317,8 @@ def _together(
     spec: ModelSpec, draws: Draws, design: Design, groups: Codes
 ) -> Iterator[tuple[Codes, Array, Array]]:
     """The same of those groups of rows (−1 for none) that can be gone through together."""
+    if design.series is not None or not spec.has_normal_levels:
+        return
     if has_one_scale(spec):
         for some, exact in log_marginals_by_products(spec, draws, design, groups):
             yield np.arange(some.start, some.stop), exact, exact
@@ -318,7 +327,7 @@ def _together(
 
 
 def _marginals(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> tuple[Array, Array]:
-    if has_one_scale(spec):
+    if has_one_scale(spec) and spec.has_normal_levels:
         exact = log_marginal_by_products(spec, draws, design, places)
         return exact, exact
     fine, coarse = np.empty(len(draws)), np.empty(len(draws))
@@ -333,7 +342,12 @@ def _refitted(spec: ModelSpec, draws: Draws, design: Design, places: Codes) -> t
     Beside it its error: of the quadrature, and the Monte Carlo error of the mean density over the draws; infinite where
     the draws are too few to tell.
     """
-    fine, coarse = _marginals(spec, draws, design, places)
+    if design.series is not None and len(places) == 1:
+        place = int(places[0])
+        _, fine = group_densities(spec, draws, design, smallest_group(design, place), place)
+        coarse = fine
+    else:
+        fine, coarse = _marginals(spec, draws, design, places)
     mean, rough = (float(logsumexp(values) - np.log(len(draws))) for values in (fine, coarse))
     density = np.exp(fine - mean).reshape(draws.chains, draws.draws, 1)  # over its mean
     if draws.draws < FEWEST:

@@ -179,7 +179,8 @@ def level_scores(
     """Effects over their standard deviation in each draw, ordered in each draw, against normal quantiles.
 
     In every draw the standardised effects of a model that fits look like a standard normal sample (Yuan & Johnson
-    2012, Biometrics 68(1)); posterior means would not, because they are shrunk. Blom's plotting positions.
+    2012, Biometrics 68(1)); posterior means would not, because they are shrunk. Where their law is not normal they are
+    the normal numbers of the same probabilities under it. Blom's plotting positions.
     """
     variables, place = spec.factor_variables(parameter, factor), factor.effects.index(effect)
     r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()
@@ -187,12 +188,13 @@ def level_scores(
         posterior[variable.name].transpose("chain", "draw").to_numpy()
         for variable in spec.shape_variables(parameter, factor)
     ]
+    law = [value.reshape(-1, 1) for value in factor.law_values(shapes)]
     r = factor.unrelated(r, shapes)[0][..., place]
     if factor.kinds is not None:
         r = r[..., factor.has[:, place]]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])
-    ordered = np.sort(scores, axis=1)
+    ordered = np.sort(factor.law.normal_scores(scores, *law), axis=1)
     lower, upper = interval.bounds(ordered)
     levels = r.shape[-1]
     expected = special.ndtri((np.arange(1, levels + 1) - 0.375) / (levels + 0.25))

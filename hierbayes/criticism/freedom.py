@@ -20,6 +20,7 @@ from hierbayes.answers.predict import (
     gather_effects,
     linear_predictor_of,
 )
+from hierbayes.answers.series import need_independent
 from hierbayes.answers.smooths import curves_of
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, BoundPredictor, Design
@@ -39,6 +40,7 @@ def edf(spec: ModelSpec, draws: Draws, design: Design, interval: Interval) -> pd
     DataError
         Where the model has no smooths.
     """
+    need_independent(spec, "edf() counts what smooths take up of the rows' information")
     some = draws.thinned(DRAWS)
     next(iter(curves_of(spec, some, points=2)))
     found: dict[tuple[str, str], list[float]] = {}
@@ -86,16 +88,17 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     blocks = [sparse.diags(own)]
     for factor in layout.factors:
         rows, q = bound.factors[factor.name], len(factor.effects)
+        units = spec.with_steps(parameter, factor, draw.values, np.eye(q)[None])[0]
         at = np.arange(len(bound.offset))
         each = [
             sparse.csr_matrix((z, (at, one.codes * q + j)), (len(at), len(factor.levels) * q))
             for one in rows.memberships
-            for j, z in enumerate(one.z.T)
+            for j, z in enumerate((one.columns @ units.T).T)
         ]
         columns.append(sum(each[1:], start=each[0]))
         covariance = covariances(spec, parameter, factor, draw)[0]
         tiny = 1e-10 * max(float(np.trace(covariance)), 1e-10)
-        levels = sparse.eye(len(factor.levels))
+        levels = sparse.diags_array(spec.level_weights(parameter, factor, draw.values)[0])
         if factor.relations is not None:
             shapes = spec.shape_values(parameter, factor, draw.values)
             levels = factor.level_precision([values[0] for values in shapes])

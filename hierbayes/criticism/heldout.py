@@ -58,7 +58,9 @@ class HeldOut:
     censored: NDArray[np.bool_]
 
 
-def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
+def hold_out(
+    spec: ModelSpec, rows: Design, eta: Array, aux: Values, left_out: Array | None = None
+) -> HeldOut:
     """The predictive distribution of each row.
 
     Parameters
@@ -69,6 +71,8 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
         The mean's linear predictor in each draw.
     aux : mapping of str to ndarray
         The family's own parameters, which broadcast against `eta`.
+    left_out : ndarray (S, k), optional
+        Log density of each row given all others, where that is not its density at these parameters.
 
     Notes
     -----
@@ -76,24 +80,24 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
     Σ w_s F(y | s).
     """
     assert rows.y is not None, "only rows with a response can be held out"
-    family, link, y = spec.family, spec.link, rows.y
+    family, y = spec.family.of_row, rows.y
     density = log_densities(spec, replace(rows, weights=None), eta, aux)
     counted = density if rows.weights is None else np.where(rows.weights > 0, rows.weights * density, 0.0)
-    weights, k = leave_one_out_weights(counted)
+    weights, k = leave_one_out_weights(counted if left_out is None else left_out)
     if family.support.categories and family.support.ordered:  # by their scores
-        scores, p = scores_of(spec), family.at(eta, aux, link).probabilities()
+        scores, p = scores_of(spec), spec.at(eta, aux).probabilities()
         centres = p @ scores
         variances = p @ np.square(scores) - np.square(centres)
     elif family.mean is None or family.variance is None:  # categories in no order
         centres = variances = np.full((1, len(y)), np.nan)
     else:
-        centres, variances = family.at(eta, aux, link).moments(rows.trials)
+        centres, variances = spec.at(eta, aux).moments(rows.trials)
     with np.errstate(invalid="ignore"):  # draws without weight that have no variance
         mean = _average(weights, centres)
         variance = _average(weights, variances + np.square(centres - mean))
-        upto = _average(weights, family.at(eta, aux, link).upto(y, rows.trials))
+        upto = _average(weights, spec.at(eta, aux).upto(y, rows.trials))
     below, zero = upto, np.zeros(len(y))
-    in_steps = family.at(eta, aux, link).in_steps(y)
+    in_steps = spec.at(eta, aux).in_steps(y)
     if in_steps.any():
         below = np.where(in_steps, upto - _average(weights, np.exp(density)), upto)
     if family.support.counts:
@@ -101,7 +105,7 @@ def hold_out(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> HeldOut:
         zero = _average(weights, np.exp(log_densities(spec, nothing, eta, aux)))
     # rounding must not reach beyond 0 and 1
     below, upto = np.clip(below, 0.0, 1.0), np.clip(upto, 0.0, 1.0)
-    return HeldOut(weights, k, mean, variance, below, upto, zero, family.at(eta, aux, link).censored(y))
+    return HeldOut(weights, k, mean, variance, below, upto, zero, spec.at(eta, aux).censored(y))
 
 
 def _average(weights: Array, values: Array) -> Array:
@@ -155,7 +159,7 @@ def replicate_rows(
         name: values.map(picked) if isinstance(values, ParameterValues) else picked(values)
         for name, values in aux.items()
     }
-    return spec.family.at(picked(eta), own, spec.link).simulate(rng, rows.trials)
+    return spec.at(picked(eta), own).simulate(rng, rows.trials)
 
 
 def _draw_places(weights: Array, replicates: int, rng: np.random.Generator) -> Places:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, row_chunks
+from hierbayes.answers.series import OTHERS, given_others
 from hierbayes.data.design import OBS, Design
 from hierbayes.data.levels import Codes
 from hierbayes.families import Values
@@ -24,7 +25,7 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Arr
     rows : Design
         n rows with their response.
     eta : ndarray (…, n)
-        The mean's linear predictor.
+        The mean's linear predictor; where residuals are correlated, the mean given other rows.
     aux : mapping of str to ndarray
         The family's own parameters, which broadcast against `eta`.
 
@@ -35,7 +36,7 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Arr
     """
     assert rows.y is not None, "only rows with a response have a likelihood"
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        values = spec.family.at(eta, aux, spec.link).log_density(rows.y, rows.trials)
+        values = spec.at(eta, aux).log_density(rows.y, rows.trials)
     values = np.where(np.isnan(values), -np.inf, values)
     if rows.weights is None:
         return values
@@ -44,15 +45,20 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Arr
 
 
 def has_one_scale(spec: ModelSpec) -> bool:
-    """Whether responses, or their logarithms, are normal with the same standard deviation in every row."""
-    return spec.is_normal and "sigma" in spec.plain_parameters
+    """Whether responses, or their logarithms, are normal with the same standard deviation in every row.
+
+    And their levels' effects have the same columns in every draw.
+    """
+    return spec.is_normal and "sigma" in spec.plain_parameters and not spec.layout.main.steps_by_group
 
 
 def likelihood_chunks(
-    spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None
+    spec: ModelSpec, draws: Draws, design: Design, entries: int | None = None, others: str = OTHERS
 ) -> Iterator[tuple[Codes, Array]]:
     """Log-likelihoods chunk by chunk: the places of some rows, and (S, those rows); every row once, in any order.
 
+    Where residuals are correlated, each row's density is that given all other rows of its series, as leaving it out
+    needs it; with ``others="earlier"`` that given the earlier ones, whose product is the density of all rows.
     A chunk has about `entries` numbers, some 500,000 unless given; some ten arrays of that size are in use at once.
     """
     if has_one_scale(spec):
@@ -63,6 +69,8 @@ def likelihood_chunks(
     request = Request("linear", choose_groups(spec, "all"), "error", 0)
     for places, rows, effects in row_chunks(spec, draws, design, request, entries):
         eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+        if rows.series is not None:
+            eta, aux = given_others(spec, rows, eta, aux, others)
         yield places, log_densities(spec, rows, eta, aux)
 
 

@@ -1,20 +1,21 @@
 """The likelihood of a set of rows with the effects that only they inform integrated out, in every draw.
 
 Hold a set of rows out, such as all rows of one level: the effects that no other row informs go back to their
-distribution N(0, Σ). Given a draw's population-level coefficients, standard deviations and the effects that other
-rows inform, the density of the held-out responses is
+distribution, normal or of another law. Given a draw's population-level coefficients, standard deviations and the
+effects that other rows inform, the density of the held-out responses is
 
-    p(y_rows | draw) = ∫ Π p(y_i | η_i + a_i u)^{w_i} N(u; 0, I) du,
+    p(y_rows | draw) = ∫ Π p(y_i | η_i + a_i u)^{w_i} p(u) du,
 
 where η_i is the linear predictor without those effects and a_i = z_i Λ their columns, whitened by Σ = Λ Λ'. For a
-normal response (of itself or of its logarithm) the integral is that of a multivariate normal density, exactly. For
-others it is found by quadrature around the mode of the integrand: adaptive Gauss–Hermite for up to two effects
+normal response (of itself or of its logarithm) and normal u that is a multivariate normal density, exactly. For others
+the integral is found by quadrature around the mode of the integrand: adaptive Gauss–Hermite for up to two effects
 (Naylor & Smith 1982, Applied Statistics 31; Pinheiro & Bates 1995, JCGS 4), a quasi-random importance sample beyond.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,15 @@ from scipy import special, stats
 
 from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, population_root
+from hierbayes.answers.series import correlations_at, roots, slices
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.levels import Codes
+from hierbayes.errors import UnsupportedError
 from hierbayes.families import Values
 from hierbayes.spec import ModelSpec
+from hierbayes.special import LOG_ROOT_2PI
+from hierbayes.structures import Law
 
 Array = NDArray[np.float64]
 type Own = dict[tuple[str, str], tuple[Codes, int]]  # by parameter and factor: levels, and effects of each
@@ -52,6 +57,8 @@ class HeldOut:
         Whitened columns of the m integrated effects, for the parameters that have any.
     aux : mapping of str to ndarray
         The family's parameters without a formula, (S, 1).
+    heavy : tuple of (slice, Law, list of ndarray (S,))
+        The effects of each level whose law is not normal, and its parameters.
     """
 
     places: Codes
@@ -59,11 +66,29 @@ class HeldOut:
     etas: Mapping[str, Array]
     columns: Mapping[str, Array]
     aux: Mapping[str, Array]
+    heavy: tuple[tuple[slice, Law, Sequence[Array]], ...] = ()
 
     @property
     def effects(self) -> int:
         """How many effects are integrated out."""
         return next((columns.shape[-1] for columns in self.columns.values()), 0)
+
+    def log_law(self, u: Array) -> Array:
+        """Log density of effects u (S, m), less the normal one's constant: (S,)."""
+        total: Array = -0.5 * np.square(u).sum(axis=-1)
+        for own, law, parameters in self.heavy:
+            total = total + law.log_ratio(
+                np.square(u[:, own]).sum(axis=-1), own.stop - own.start, *parameters
+            )
+        return total
+
+    def law_weights(self, u: Array) -> Array:
+        """What minus the slope of `log_law` is, over the effects themselves: (S, m)."""
+        weights = np.ones(u.shape)
+        for own, law, parameters in self.heavy:
+            square = np.square(u[:, own]).sum(axis=-1)
+            weights[:, own] = law.weight(square, own.stop - own.start, *parameters)[:, None]
+        return weights
 
     def weighted(self, weights: Array) -> "HeldOut":
         """The same rows with other weights."""
@@ -106,6 +131,7 @@ def _hold_out(
     etas: dict[str, Array] = {}
     columns: dict[str, Array] = {}
     starts: dict[tuple[str, str], int] = {}  # formulas whose effects are correlated share theirs
+    heavy: list[tuple[slice, Law, Sequence[Array]]] = []
     first = 0
     for parameter, layout in spec.layout.predictors.items():
         etas[parameter] = rest_of(spec, parameter, draws, rows, own)
@@ -116,16 +142,20 @@ def _hold_out(
                 continue
             root, whose = population_root(spec, parameter, factor, draws)
             q = root.shape[2]
-            whitened = here.z @ root
+            of_columns = spec.with_steps(parameter, factor, draws.values, root.swapaxes(1, 2)).swapaxes(1, 2)
+            whitened = here.memberships[0].columns @ of_columns
             block = columns.setdefault(parameter, np.zeros((len(draws), len(rows), total)))
             at_first = starts.setdefault((whose, factor.name), first)
             for number, level in enumerate(alone):
                 at = np.flatnonzero(here.codes == level)
                 begin = at_first + number * q
                 block[:, at, begin : begin + q] = whitened[:, at]
+                if not factor.law.normal:
+                    law = factor.law_values(spec.shape_values(parameter, factor, draws.values))
+                    heavy.append((slice(begin, begin + q), factor.law, law))
             first = max(first, at_first + len(alone) * q)
     aux = own_values(spec, draws, rows)
-    return HeldOut(places, rows, etas, columns, aux)
+    return HeldOut(places, rows, etas, columns, aux, tuple(heavy))
 
 
 def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Own) -> Array:
@@ -138,18 +168,21 @@ def rest_of(spec: ModelSpec, parameter: str, draws: Draws, rows: Design, own: Ow
         levels = np.unique(here.all_codes)
         r = np.array(draws.values[spec.factor_variables(parameter, factor)["r"].name][:, levels])
         r[:, np.isin(levels, own[parameter, factor.name][0])] = 0.0
-        terms += here.terms(r, levels)
+        terms += here.terms(spec.with_steps(parameter, factor, draws.values, r), levels)
     eta = linear_predictor(bound.columns, bound.offset, b, terms)
     return np.broadcast_to(eta, (len(draws), len(rows)))
 
 
 def is_normal(spec: ModelSpec, held: HeldOut) -> bool:
     """Whether the held-out rows are jointly normal given a draw: the integral has a closed form."""
-    return spec.is_normal and set(held.columns) <= {MEAN}
+    return spec.is_normal and set(held.columns) <= {MEAN} and not held.heavy
 
 
 def log_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
     """Log density of the held-out rows in each draw, and the same with half the quadrature: (S,), (S,)."""
+    if held.rows.series is not None:
+        exact, _ = series_marginal(spec, held)
+        return exact, exact
     if not held.effects:
         whole = _log_joint(spec, held, None)
         return whole, whole
@@ -157,6 +190,45 @@ def log_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
         exact = normal_conditional(spec, held).log_marginal
         return exact, exact
     return _quadrature(spec, held)
+
+
+def series_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
+    """Log density of whole series whose residuals are correlated, and of each row given the others: (S,), (S, n).
+
+    Effects and residuals together are normal with covariance A A' + D R D, A the effects' columns and D the sigmas.
+    """
+    if set(held.columns) - {MEAN}:
+        raise UnsupportedError(
+            "effects of levels on sigma are not integrated out where residuals are correlated; leave them out"
+        )
+    series = held.rows.series
+    assert series is not None, "residuals are correlated"
+    assert held.rows.y is not None, "only rows with a response have a density"
+    eta = held.etas[MEAN]
+    aux: dict[str, Any] = dict(held.aux)
+    for parameter, own in held.etas.items():
+        if parameter != MEAN:
+            aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), own)
+    given = spec.family.given(eta, aux, spec.link)
+    sigma = np.broadcast_to(given["sigma"].value, eta.shape)
+    left, n = held.rows.y - given[MEAN].value, eta.shape[1]
+    within = np.equal.outer(series.codes, series.codes)
+    whole, rows = np.empty(len(eta)), np.empty(eta.shape)
+    for part in slices(len(eta), n):
+        plain = {name: value[part] for name, value in held.aux.items()}
+        cor = correlations_at(spec, plain, series.times)[:, series.places[:, None], series.places]
+        covariance = np.where(within, cor, 0.0) * sigma[part, :, None] * sigma[part, None]
+        if held.effects:
+            covariance = covariance + held.columns[MEAN][part] @ np.swapaxes(held.columns[MEAN][part], 1, 2)
+        sds = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
+        inverse = np.linalg.inv(roots(covariance / (sds[:, :, None] * sds[:, None])))
+        z = (inverse @ (left[part] / sds)[:, :, None])[..., 0]
+        volume = np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1) - np.log(sds).sum(axis=1)
+        whole[part] = volume - 0.5 * np.square(z).sum(axis=1) - n * LOG_ROOT_2PI
+        precision = np.square(inverse).sum(axis=1)
+        pull = (np.swapaxes(inverse, 1, 2) @ z[:, :, None])[..., 0]
+        rows[part] = 0.5 * np.log(precision) - np.log(sds) - 0.5 * pull**2 / precision - LOG_ROOT_2PI
+    return whole, rows
 
 
 # -- normal responses: exactly ------------------------------------------------------------------------------------
@@ -231,7 +303,7 @@ def _log_joint(spec: ModelSpec, held: HeldOut, u: Array | None) -> Array:
     joint: Array = log_densities(spec, held.rows, *_parameters(spec, _shifted(held, u), held.aux)).sum(
         axis=-1
     )
-    return joint if u is None else joint - 0.5 * np.square(u).sum(axis=-1)
+    return joint if u is None else joint + held.log_law(u)
 
 
 def _shifted(held: HeldOut, u: Array | None) -> dict[str, Array]:
@@ -331,7 +403,8 @@ def _slopes(spec: ModelSpec, held: HeldOut, u: Array) -> tuple[Array, Array]:
         moved = {**etas, parameter: etas[parameter] + by}
         return log_densities(spec, held.rows, *_parameters(spec, moved, held.aux))
 
-    gradient, precision = -u, np.broadcast_to(np.eye(held.effects), (*u.shape, held.effects)).copy()
+    drawn = held.law_weights(u)
+    gradient, precision = -drawn * u, drawn[:, :, None] * np.eye(held.effects)
     middle = densities(MEAN, 0.0)
     for parameter, a in held.columns.items():
         h = STEP * np.maximum(1.0, np.abs(etas[parameter]))

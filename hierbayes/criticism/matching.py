@@ -27,6 +27,7 @@ from hierbayes.criticism.marginal import (
     log_marginal,
     normal_conditional,
     own_levels,
+    series_marginal,
 )
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.data.levels import Codes
@@ -232,11 +233,24 @@ def density_without(spec: ModelSpec, draws: Draws, design: Design, place: int) -
 
 
 def smallest_group(design: Design, place: int) -> Codes:
-    """The rows of a row's level of the factor with the fewest rows there; the row alone where it has no one level."""
+    """The rows of a row's level of the factor with the fewest rows there; the row alone where it has no one level.
+
+    Where residuals are correlated, they are whole series: those of the level, or else the row's own.
+    """
     factors = [bound for predictor in design.predictors.values() for bound in predictor.factors.values()]
     codes = [bound.codes for bound in factors if len(bound.memberships) == 1]
     groups = [np.flatnonzero(each == each[place]) for each in codes]
+    if design.series is not None:
+        series = design.series.codes
+        groups = [group for group in groups if holds_whole(series, group)] or [
+            np.flatnonzero(series == series[place])
+        ]
     return min(groups, key=len, default=np.array([place]))
+
+
+def holds_whole(series: Codes, places: Codes) -> bool:
+    """Whether some rows are all those of their series."""
+    return int(np.isin(series, series[places]).sum()) == len(places)
 
 
 def group_densities(
@@ -246,6 +260,10 @@ def group_densities(
     at = int(np.flatnonzero(together == place)[0])
     whole, row = np.empty(len(draws)), np.empty(len(draws))
     for part, held in hold_out(spec, draws, design, together):
+        if held.rows.series is not None:
+            whole[part], rows = series_marginal(spec, held)
+            row[part] = rows[:, at]
+            continue
         if held.effects and is_normal(spec, held):
             normal = normal_conditional(spec, held)
             whole[part], row[part] = normal.log_marginal, normal.log_leave_one_out()[:, at]

@@ -26,7 +26,9 @@ from hierbayes.answers.predict import (
     row_chunks,
     scores_of,
 )
+from hierbayes.answers.series import EARLIER, OTHERS, given_others
 from hierbayes.criticism.heldout import hold_out, replicate_rows
+from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import Design
 from hierbayes.errors import UnsupportedError
 from hierbayes.simulation import thin
@@ -101,7 +103,11 @@ def residuals(
     chunks = row_chunks(spec, flat, design, request, CHUNK_ENTRIES // 4)
     for number, (part, rows, effects) in enumerate(chunks):
         eta, aux = evaluate_predictors(spec, flat, rows, request, effects)
-        found = hold_out(spec, rows, eta, aux)
+        left_out = None
+        if rows.series is not None:
+            left_out = log_densities(spec, rows, *given_others(spec, rows, eta, aux, OTHERS))
+            eta, aux = given_others(spec, rows, eta, aux, EARLIER)
+        found = hold_out(spec, rows, eta, aux, left_out)
         fitted[part], variance[part], k[part] = found.mean, found.variance, found.pareto_k
         below[part], upto[part], zero[part] = (
             found.below,

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.series import EARLIER
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
@@ -81,8 +82,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         prior, values = spec.prior(name, parameter=name), about_means[name]
+        kind = spec.family.parameter(name).kind
         if spec.family.parameter(name).size:
-            add(name, prior, values)
+            add(name, prior, kind.joint(values))
             continue
         for element in values.reshape(len(draws), -1).T:
             add(name, prior, element)
@@ -115,7 +117,8 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
         for factor in layout.factors:
             variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
             sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
-            z, log_root = factor.unrelated(r, spec.shape_values(parameter, factor, draws.values))
+            shapes = spec.shape_values(parameter, factor, draws.values)
+            z, log_root = factor.unrelated(r, shapes)
             scaled = z / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
             size = q * np.log(2 * np.pi) + 2 * np.log(np.maximum(sd, np.finfo(float).tiny)).sum(axis=1)
             total -= q * log_root
@@ -125,7 +128,10 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
-            total -= 0.5 * (np.square(scaled).sum(axis=(1, 2)) + scaled.shape[1] * size)
+            squares = np.square(scaled).sum(axis=2)
+            law = [value[:, None] for value in factor.law_values(shapes)]
+            total += (factor.law.log_ratio(squares, q, *law) - 0.5 * squares).sum(axis=1)
+            total -= 0.5 * scaled.shape[1] * size
         for curve in layout.curves:
             s = draws.values[spec.curve_variables(parameter, curve)["s"].name]
             total += _log_normal(s, spec.curve_sds(parameter, curve, draws.values))
@@ -166,7 +172,7 @@ def prior_sensitivity(
     draws = flatten(spec, posterior)
     shape = (draws.chains, draws.draws)
     total = log_effects(spec, draws)
-    for _, values in likelihood_chunks(spec, draws, design):
+    for _, values in likelihood_chunks(spec, draws, design, others=EARLIER):
         total = total + values.sum(axis=1)
     prior = np.sum(list(log_prior(spec, draws).values()), axis=0)
     # what is fixed doesn't move, but by rounding on the way to the user's columns

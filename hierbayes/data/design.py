@@ -85,6 +85,11 @@ class PredictorLayout:
         return self.common.monotonic
 
     @property
+    def steps_by_group(self) -> bool:
+        """Whether any group's effects are monotonic."""
+        return any(factor.monotonic for factor in self.factors)
+
+    @property
     def needed_offsets(self) -> tuple[Encoding | Stated | Unstated, ...]:
         """The offsets that new rows must have."""
         return tuple(o for o in self.offsets if not isinstance(o, Stated) or o.asked == "everything")
@@ -245,7 +250,7 @@ class Layout:
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
     ) -> pd.DataFrame:
-        """The columns of new rows that predictions read; those of the trials may be absent.
+        """The columns of new rows that predictions read; those of the trials and of series may be absent.
 
         Parameters
         ----------
@@ -258,7 +263,7 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        extra = distinct([self.response.trial_columns, *self.unstated.values()])
+        extra = distinct([self.response.trial_columns, *self.unstated.values(), self.response.series_columns])
         spare = set(extra) - {*predictors, *grouping}
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
         return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
@@ -318,7 +323,15 @@ class Layout:
             trials=addition_values(self.response.trials, frame, "trials") if has_trials else None,
             weights=None,
             sets=None if self.response.sets is None else self.response.sets.codes(frame),
+            series=self._new_series(frame),
         )
+
+    def _new_series(self, frame: pd.DataFrame) -> SeriesRows | None:
+        """The series and times of new rows, where all their columns are there and full: responses alone need them."""
+        series, columns = self.response.series, list(self.response.series_columns)
+        if series is None or not set(columns) <= set(frame.columns) or frame[columns].isna().any(axis=None):
+            return None
+        return series.rows(frame)
 
     def _warn_beyond(self, frame: pd.DataFrame, slack: float) -> None:
         beyond = describe_beyond(self.ranges, frame, slack)
@@ -357,14 +370,22 @@ class Membership:
         Level of each row: below G a known level, from G on the new levels of the factor's rows.
     z : ndarray, (n, q)
         The varying effects' columns, times what the level weighs; those of new times behind all others.
+    stairs : ndarray, (n, l)
+        The columns of the monotonic effects' steps, effect by effect, times the same.
     """
 
     codes: Codes
     z: Array
+    stairs: Array
+
+    @property
+    def columns(self) -> Array:
+        """Those of the effects and of their steps: (n, q + l)."""
+        return np.hstack([self.z, self.stairs]) if self.stairs.shape[1] else self.z
 
     def rows(self, part: slice | Codes) -> "Membership":
         """The same for some of the rows: a slice, or their places."""
-        return Membership(self.codes[part], self.z[part])
+        return Membership(self.codes[part], self.z[part], self.stairs[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -417,9 +438,12 @@ class BoundFactor:
         return np.concatenate([membership.codes for membership in self.memberships])
 
     def terms(self, r: Any, levels: Codes | None = None) -> list[tuple[Codes, Array, Any]]:
-        """What `linear_predictor` adds up, from effects (…, L, q) of all levels or of some, ascending: (L,)."""
+        """What `linear_predictor` adds up, from effects of all levels or of some, ascending: (L,).
+
+        The effects are (…, L, q + l), with those of the steps: `ModelSpec.with_steps`.
+        """
         return [
-            (each.codes if levels is None else np.searchsorted(levels, each.codes), each.z, r)
+            (each.codes if levels is None else np.searchsorted(levels, each.codes), each.columns, r)
             for each in self.memberships
         ]
 
@@ -431,18 +455,23 @@ class BoundFactor:
         """
         found = [self.memberships[0]]
         for each in self.memberships[1:]:
-            z = each.z.copy()
+            z, stairs = each.z.copy(), each.stairs.copy()
             for place, before in enumerate(found):
-                same = before.codes == each.codes
-                found[place] = replace(before, z=before.z + np.where(same[:, None], z, 0.0))
-                z[same] = 0.0
-            found.append(Membership(each.codes, z))
+                same = (before.codes == each.codes)[:, None]
+                found[place] = replace(
+                    before,
+                    z=before.z + np.where(same, z, 0.0),
+                    stairs=before.stairs + np.where(same, stairs, 0.0),
+                )
+                z[same[:, 0]] = 0.0
+                stairs[same[:, 0]] = 0.0
+            found.append(Membership(each.codes, z, stairs))
         return tuple(found)
 
     def at_levels(self, other: "BoundFactor") -> "BoundFactor":
         """The same columns at the levels of as many other rows."""
         pairs = zip(self.memberships, other.memberships, strict=True)
-        memberships = tuple(Membership(theirs.codes, own.z) for own, theirs in pairs)
+        memberships = tuple(replace(own, codes=theirs.codes) for own, theirs in pairs)
         return replace(self, memberships=memberships, new=other.new)
 
     def rows(self, part: slice | Codes) -> "BoundFactor":
@@ -495,8 +524,8 @@ class BoundPredictor:
 class Design:
     """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
 
-    A response of several columns is (n, m). Rows with a response whose residuals are correlated have the series and the
-    time of each.
+    A response of several columns is (n, m). Rows of a response whose residuals are correlated have the series and the
+    time of each, new ones if their columns are there.
     """
 
     predictors: Mapping[str, BoundPredictor]
@@ -525,7 +554,7 @@ class Design:
         predictors = {name: bound.rows(part) for name, bound in self.predictors.items()}
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
-        series = None if self.series is None else SeriesRows(*(each[part] for each in self.series))
+        series = None if self.series is None else self.series.rows(part)
         return Design(predictors, self.index[part], y, trials, weights, sets, series)
 
 
@@ -633,10 +662,18 @@ def offset_of(offsets: Iterable[Encoding | Stated | Unstated], frame: pd.DataFra
 def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     """As for rows that all miss their levels: each has new ones of its own."""
     z, beyond = factor.bind(frame)
-    weighed = factor.weighed_columns(frame, z)
-    codes = len(factor.levels) + np.arange(len(frame) * len(weighed), dtype=np.int64).reshape(len(frame), -1)
-    memberships = tuple(Membership(each, z) for each, z in zip(codes.T, weighed, strict=True))
-    return BoundFactor(memberships, (None,) * codes.size, beyond)
+    count = 1 if factor.members is None else len(factor.members.columns)
+    codes = len(factor.levels) + np.arange(len(frame) * count, dtype=np.int64).reshape(len(frame), -1)
+    return BoundFactor(_memberships(factor, frame, codes, z), (None,) * codes.size, beyond)
+
+
+def _memberships(factor: Factor, frame: pd.DataFrame, codes: Codes, z: Array) -> tuple[Membership, ...]:
+    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns (n, q)."""
+    weighed = factor.weighed_columns(frame, z), factor.weighed_columns(frame, factor.stairs(frame))
+    return tuple(
+        Membership(np.ascontiguousarray(each), columns, stairs)
+        for each, columns, stairs in zip(codes.T, *weighed, strict=True)
+    )
 
 
 def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
@@ -655,9 +692,4 @@ def _bind_factor(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
             codes[row, place] = len(factor.levels) + new.setdefault(key, len(new))
         assert NEW not in codes
     labels = tuple(None if key[0] != "level" else key[1:] for key in new)
-    weighed = factor.weighed_columns(frame, z)
-    return BoundFactor(
-        tuple(Membership(np.ascontiguousarray(each), z) for each, z in zip(codes.T, weighed, strict=True)),
-        labels,
-        beyond,
-    )
+    return BoundFactor(_memberships(factor, frame, codes, z), labels, beyond)

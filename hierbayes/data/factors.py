@@ -17,13 +17,23 @@ from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.members import Members, learn_member_levels, learn_members
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
 from hierbayes.data.relations import Relations, read_relations
 from hierbayes.data.tables import free_name
 from hierbayes.errors import FormulaError, UnsupportedError
 from hierbayes.formula import Formula, GroupTerm, caret
-from hierbayes.structures import AREAS, STRUCTURES, FreeCorrelations, Structure, StructureParameter
+from hierbayes.structures import (
+    AREAS,
+    LAWS,
+    NORMAL,
+    STRUCTURES,
+    FreeCorrelations,
+    Law,
+    Structure,
+    StructureParameter,
+)
 
 Array = NDArray[np.float64]
 MOST_EFFECTS = 200  # of a level, that are correlated
@@ -103,6 +113,8 @@ class Factor:
         Whether an ID correlates its effects with some on other responses, whose rows then say something of them.
     members : Members or None
         Where a row's levels stand and what they weigh; None where each has one.
+    law : Law
+        Of a level's effects, given their sds and correlations.
     """
 
     levels: Levels
@@ -114,6 +126,7 @@ class Factor:
     relations: Relations | None = None
     told_by_others: bool = False
     members: Members | None = None
+    law: Law = NORMAL
 
     @property
     def by_own_rows(self) -> bool:
@@ -219,10 +232,40 @@ class Factor:
         return np.linalg.inv(covariance + tiny * np.eye(len(covariance)))
 
     def level_variances(self, shapes: Sequence[Array]) -> Array:
-        """The variances of levels' effects in units of sd²: (…, G)."""
+        """The variances of levels' effects, in units of a standard effect's times sd²: (…, G)."""
         if self.relations is None:
             return np.ones(len(self.levels))
         return np.asarray(self.direction_variances(shapes) @ np.square(self.root).T)
+
+    def law_values(self, shapes: Sequence[Any]) -> Sequence[Any]:
+        """The parameters of the levels' law, the last of `shapes`."""
+        return shapes[len(shapes) - len(self.law.parameters) :]
+
+    def variance(self, shapes: Sequence[Array]) -> Array:
+        """The variance of a standard effect, by which that of an effect is more than its sd²: (…), infinite or not."""
+        return np.asarray(self.law.variance(*self.law_values(shapes)))
+
+    def squares(self, r: Array, sd: Array, cor: Array) -> Array:
+        """The sum of squares (…, G) of the standard effects behind effects (…, G, q) with sds (…, q)."""
+        standard = r / np.maximum(sd, np.finfo(float).tiny)[..., None, :]
+        values, vectors = np.linalg.eigh(cor)
+        turned = standard @ vectors
+        found: Array = (np.square(turned) / np.maximum(values, 1e-14)[..., None, :]).sum(axis=-1)
+        return found
+
+    def draw(self, rng: np.random.Generator, shapes: Sequence[Array], draws: tuple[int, ...] = ()) -> Array:
+        """Standard effects of all levels, before sds and correlations: (…, G, q).
+
+        Parameters
+        ----------
+        shapes : sequence of array (…)
+        draws : tuple of int
+            How many.
+        """
+        z = self.related(rng.normal(size=(*draws, self.width, len(self.effects))), shapes)
+        values = [np.asarray(value)[..., None] for value in self.law_values(shapes)]
+        stretched: Array = z * self.law.stretch(rng, np.zeros(z.shape[:-1]), 0, *values)[..., None]
+        return stretched
 
     @property
     def name(self) -> str:
@@ -337,10 +380,15 @@ class Factor:
 
     @property
     def shapes(self) -> list[tuple[Block, StructureParameter]]:
-        """The numbers of all structures, each with its block; then those of the covariance between levels."""
+        """The numbers of all structures, each with its block; then those of all levels, with a block of all effects.
+
+        These are of the covariance between levels, and of the law of their effects.
+        """
         own = [(block, parameter) for block in self.structures for parameter in block.parameters]
         between = self.relations.kind.parameters if self.relations is not None else ()
-        return own + [(self.structures[0], parameter) for parameter in between]
+        q = len(self.effects)
+        whole = Block(STRUCTURES["diag"], tuple(range(q)), "", np.arange(q, dtype=np.float64))
+        return own + [(whole, parameter) for parameter in (*between, *self.law.parameters)]
 
     @property
     def shape_labels(self) -> list[str]:
@@ -391,6 +439,21 @@ class Factor:
                 return first + encoding.intercept
             first += len(encoding.labels)
         return None
+
+    @cached_property
+    def monotonic(self) -> tuple[Monotonic, ...]:
+        """The effects that rise in the steps of the population-level effects so called."""
+        found, first = list[Monotonic](), 0
+        for encoding in self.encodings:
+            if isinstance(encoding, Encoding):
+                found += [replace(effect, place=first + effect.place) for effect in encoding.monotonic]
+            first += len(encoding.labels)
+        return tuple(found)
+
+    def stairs(self, frame: pd.DataFrame) -> Array:
+        """The columns of the monotonic effects' steps for the rows of `frame`: (n, l), as `Encoding.stairs`."""
+        parts = [one.stairs(frame) for one in self.encodings if isinstance(one, Encoding)]
+        return np.hstack([np.empty((len(frame), 0)), *parts])
 
     @property
     def map(self) -> ColumnMap:
@@ -530,7 +593,8 @@ def _merge(
     members = learn_members(grouping, columns, frame) if grouping.several else None
     plain = [encoding for encoding in made if isinstance(encoding, Encoding)]
     kinds = learn_kinds(levels, plain, grouping, frame)
-    return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds, members=members)
+    law = LAWS[grouping.dist] if grouping.dist else NORMAL
+    return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds, members=members, law=law)
 
 
 def _check_effects(
@@ -558,7 +622,11 @@ def _encode(
 ) -> list[tuple[Encoding, str]] | list[tuple[Located, str]]:
     """How the columns of a term are made, those of each kind of levels apart; and what their names end in."""
     if not structure.positions:
-        return split_by_kind(learn_encoding(term.encoded, frame, intercept), term.grouping, intercept)
+        encoding = learn_encoding(term.encoded, frame, intercept)
+        if term.grouping.by and encoding.monotonic:
+            reason = f"{term} has steps, which don't go with gr(…, by={term.grouping.by}) yet; leave by= out"
+            raise FormulaError(caret(formula.text, term.position, reason))
+        return split_by_kind(encoding, term.grouping, intercept)
     if term.grouping.by:
         plain = ", ".join(f"{name}()" for name, other in STRUCTURES.items() if not other.positions)
         reason = f"{term.structure}() has one covariance for all levels; gr(…, by=) goes with {plain}"

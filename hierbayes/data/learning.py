@@ -27,8 +27,8 @@ from hierbayes.data.design import (
     offset_of,
 )
 from hierbayes.data.designrows import DesignRows
-from hierbayes.data.encoding import describe_rows, intercept_label, learn_encoding, learn_number
-from hierbayes.data.factors import learn_factors
+from hierbayes.data.encoding import Encoding, describe_rows, intercept_label, learn_encoding, learn_number
+from hierbayes.data.factors import Factor, learn_factors
 from hierbayes.data.labels import check_labels
 from hierbayes.data.margins import ROUNDS, Columns, draft_columns
 from hierbayes.data.monotonic import refuse_unordered
@@ -36,11 +36,12 @@ from hierbayes.data.ranges import learn_ranges
 from hierbayes.data.response import ResponseLayout, addition_values, learn_response, response_values
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.stated import Stated, needless_ends, unasked_columns
-from hierbayes.data.tables import plain_columns, read_columns, with_columns
+from hierbayes.data.tables import column_names, plain_columns, read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
-from hierbayes.formula import Formula
+from hierbayes.formula import Formula, caret
 from hierbayes.formula.monotonic import monotonic_terms
+from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
 
@@ -81,6 +82,7 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     response = distinct(formula.response_columns for formula in formulas.values())
     optional = distinct([response, *(unasked_columns(formula) for formula in formulas.values())])
     stated = response if family is not None and family.support.categories else ()
+    _check_nonlinear(formulas, data)
     frame = read_columns(
         data,
         columns_of(formulas),
@@ -98,6 +100,24 @@ def complete_rows(formulas: Mapping[str, Formula], data: Any, family: Family | N
     settled = settle_types(formulas, frame[keep], counts)
     told = [name for name in stated if name in frame and isinstance(frame[name].dtype, pd.CategoricalDtype)]
     return with_columns(settled, {name: frame[name][keep] for name in told})
+
+
+def _check_nonlinear(formulas: Mapping[str, Formula], data: Any) -> None:
+    """Refuse a name in ``nl()`` that is neither a column nor a parameter with a formula."""
+    for formula in formulas.values():
+        if formula.nonlinear is None:
+            continue
+        have = column_names(data)
+        for name in formula.nonlinear.columns:
+            if name not in have:
+                near = meant(name, [*formula.nonlinear.parameters, *have])
+                hint = f"did you mean {' or '.join(near)}? " if near else ""
+                place = dict(formula.columns)[name]
+                message = (
+                    f"{name} is neither a column of the data nor a parameter with a formula; {hint}Columns are "
+                    f'{", ".join(have)}; a parameter has a formula of its own: {{"mu": …, "{name}": "~ 1"}}'
+                )
+                raise FormulaError(caret(formula.text, place, message))
 
 
 def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
@@ -287,7 +307,21 @@ def _draft_predictor(
     offsets = tuple(learn_number(text, frame, "an offset") for text in formula.offsets)
     columns = draft_columns([common.terms], len(common.labels), lambda: common.matrix(frame))
     factors = learn_factors(formula, frame, intercept, matrices)
+    for factor in factors:
+        _check_steps(formula, factor, common)
     return PredictorLayout(common, columns, factors, offsets, 0.0)
+
+
+def _check_steps(formula: Formula, factor: Factor, common: Encoding) -> None:
+    """Refuse a monotonic effect of groups without the population-level one whose steps it has."""
+    known = {effect.label: effect.steps for effect in common.monotonic}
+    for effect in factor.monotonic:
+        if known.get(effect.label) != effect.steps:
+            way = "give both the same levels=" if effect.label in known else "add that one to the formula"
+            raise FormulaError(
+                f"{formula.text.strip()!r}: {effect.label} by {factor.name!r} has the steps of the population-level "
+                f"{effect.label}; {way}"
+            )
 
 
 def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:

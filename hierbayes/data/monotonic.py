@@ -72,14 +72,14 @@ class Ordered:
 
 @dataclass(frozen=True)
 class Monotonic:
-    """A population-level coefficient whose effect rises, or falls, in unequal steps.
+    """A coefficient whose effect rises, or falls, in unequal steps: a population-level one, or a group's effect.
 
     Attributes
     ----------
     label : str
-        The coefficient's: ``"mo(x)"``, ``"mo(x):z"``.
+        The coefficient's: ``"mo(x)"``, ``"mo(x):z"``. What a group adds to it has its label, and its steps.
     place : int
-        Where it is among the coefficients.
+        Where it is among the coefficients, or the effects of a level.
     steps : tuple of str
         The names of its D steps.
     """
@@ -89,7 +89,10 @@ class Monotonic:
     steps: tuple[str, ...]
 
     def coefficients(self, b: Any, simplex: Any) -> Any:
-        """Of the columns that are 1 from a step on, of arrays or tensors: b (…, p) and simplex (…, D) → (…, D)."""
+        """Of the columns that are 1 from a step on, of arrays or tensors: b (…, p) and simplex (…, D) → (…, D).
+
+        Of groups' effects b is (…, L, q), and the simplex (…, 1, D).
+        """
         return b[..., self.place, None] * (len(self.steps) * simplex - 1.0)
 
 

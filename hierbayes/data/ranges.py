@@ -1,6 +1,6 @@
 """The ranges of numeric predictors in the training rows, and what is said of rows that lie beyond them."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,12 +40,12 @@ class Range:
         return self.low - more, self.high + more
 
 
-def learn_ranges(formulas: Iterable[Formula], frame: pd.DataFrame) -> dict[str, Range]:
-    """The range of each number that a coefficient or an effect is of; offsets have neither.
+def learn_ranges(formulas: Collection[Formula], frame: pd.DataFrame) -> dict[str, Range]:
+    """The range of each number that a coefficient, an effect or ``nl()`` is of; offsets have none of these.
 
     Parameters
     ----------
-    formulas : iterable of Formula
+    formulas : collection of Formula
     frame : pandas.DataFrame
         The training rows, or some of them with the least and the largest value of every number.
     """
@@ -53,7 +53,9 @@ def learn_ranges(formulas: Iterable[Formula], frame: pd.DataFrame) -> dict[str, 
     curves = {name: term for text in texts for name, term in curves_in(text).items()}
     categories = {name for text in texts for name in categories_in(text)}
     found = {}
-    for name in dict.fromkeys(name for text in texts for name in names_in(text)):
+    names = [name for text in texts for name in names_in(text)]
+    names += [name for f in formulas if f.nonlinear for name in f.nonlinear.columns]
+    for name in dict.fromkeys(names):
         column = frame[name]
         if name in categories and name not in curves:
             continue

@@ -112,6 +112,11 @@ class ResponseLayout:
         """The columns that ``trials(…)`` reads."""
         return names_in(self.trials.text.removeprefix("0 + ")) if isinstance(self.trials, Encoding) else ()
 
+    @property
+    def series_columns(self) -> tuple[str, ...]:
+        """The columns that say a row's series and time, where residuals are correlated."""
+        return () if self.series is None else self.series.columns
+
 
 def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: str) -> ResponseLayout:
     """Learn the left-hand side from complete training rows, and check it against the family's support."""

@@ -1,7 +1,7 @@
 """Series of rows whose residuals are correlated: which series and which time each row has."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -11,13 +11,13 @@ from hierbayes.data.encoding import describe_rows
 from hierbayes.data.levels import factorize
 from hierbayes.data.positions import as_numbers
 from hierbayes.errors import DataError
+from hierbayes.families.serial import KINDS, Correlated
 from hierbayes.formula.residuals import Residuals
-from hierbayes.structures import STRUCTURES, Structure
+from hierbayes.kinds import CORRELATIONS
+from hierbayes.structures import Structure
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
-STRUCTURE_OF = {"ar": "ar1", "cosy": "homcs"}
-MOST_TIMES = 200  # that are correlated, as effects of a level
 
 
 class SeriesRows(NamedTuple):
@@ -28,11 +28,18 @@ class SeriesRows(NamedTuple):
     codes : ndarray of int, (n,)
         The series of each row, from 0.
     places : ndarray of int, (n,)
-        Its time's place among all times.
+        Its time's place among `times`, −1 for one that there is no correlation for.
+    times : ndarray (T,)
+        Ascending.
     """
 
     codes: Codes
     places: Codes
+    times: Array
+
+    def rows(self, part: slice | Codes) -> "SeriesRows":
+        """The same for some of the rows: a slice, or their places."""
+        return SeriesRows(self.codes[part], self.places[part], self.times)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,21 +50,88 @@ class Series:
     ----------
     term : Residuals
     times : ndarray (T,)
-        All times, ascending.
+        All times, ascending: numbers, or the places of what is no number.
+    values : pandas.Index
+        Their values in the column of times, where these are labels; empty where they are numbers.
     """
 
     term: Residuals
     times: Array
+    values: pd.Index
+
+    @property
+    def kind(self) -> Correlated:
+        """How residuals are correlated."""
+        return KINDS[self.term.kind]
 
     @property
     def structure(self) -> Structure:
         """That of the residuals of one series."""
-        return STRUCTURES[STRUCTURE_OF[self.term.kind]]
+        return self.kind.structure
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the times."""
+        return tuple(map(str, self.values)) if len(self.values) else tuple(f"{time:g}" for time in self.times)
+
+    @property
+    def parameter(self) -> str:
+        """The family's parameter that says the correlations."""
+        return self.kind.parameter(self.labels).name
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that say a row's series and time."""
+        return tuple(name for name in (self.term.group, self.term.time) if name)
 
     def rows(self, frame: pd.DataFrame) -> SeriesRows:
-        """Which series and time each row has."""
-        codes, times = _codes(self.term, frame), _times(self.term, frame)
-        return SeriesRows(codes, np.searchsorted(self.times, times).astype(np.int64))
+        """Which series and time each row has, of training or new; what can't be is for `check` to say."""
+        codes = _codes(self.term, frame)
+        if len(self.values):
+            return SeriesRows(codes, self.values.get_indexer(pd.Index(frame[self.term.time])), self.times)
+        numbers = _times(self.term, frame)
+        possible = self.term.kind == "cosy" or numbers == np.round(numbers)
+        times, places = np.unique(numbers[possible], return_inverse=True)
+        found = np.full(len(frame), -1)
+        found[possible] = places
+        return SeriesRows(codes, found, times)
+
+    def check(self, rows: SeriesRows, index: pd.Index) -> None:
+        """Refuse rows whose residuals have no correlations.
+
+        Raises
+        ------
+        DataError
+            For a time that training had not, where times are labels; one that is no whole number; one that a series
+            has twice.
+        """
+        unknown = np.flatnonzero(rows.places < 0)
+        if len(unknown):
+            where = describe_rows(index[unknown[:1]])
+            known = (
+                f"one of {', '.join(self.labels)}: no other has been seen"
+                if len(self.values)
+                else "a whole number"
+            )
+            raise DataError(f"the time {self.term.time!r} of {where} has to be {known}")
+        twice = pd.DataFrame({"series": rows.codes, "time": rows.places}).duplicated().to_numpy()
+        if twice.any():
+            times: Any = self.values if len(self.values) else rows.times
+            raise DataError(_twice(self.term, index, twice, times[rows.places]))
+
+    def correlations(self, values: Any, times: Array | None = None) -> Array:
+        """The correlations at all times, or at others, in each draw: (S, T, T).
+
+        Parameters
+        ----------
+        values : ndarray (S,) or (S, pairs)
+            Of the parameter.
+        times : ndarray (T,), optional
+        """
+        times = self.times if times is None else times
+        own = CORRELATIONS.joint(values) if self.structure.matrix else values[:, None, None]
+        found = np.asarray(self.structure.correlation(np, len(times), times, own), np.float64)
+        return np.broadcast_to(found, (len(values), len(times), len(times)))
 
 
 def learn_series(term: Residuals, frame: pd.DataFrame) -> Series:
@@ -68,24 +142,36 @@ def learn_series(term: Residuals, frame: pd.DataFrame) -> Series:
     DataError
         For times that are no whole numbers, that one series has twice, or that are too many.
     """
-    codes, times = _codes(term, frame), _times(term, frame)
-    distinct = np.unique(times)
-    twice = pd.DataFrame({"series": codes, "time": times}).duplicated().to_numpy()
+    values, kind = pd.Index([]), KINDS[term.kind]
+    if kind.numbered:
+        numbers = _times(term, frame)
+        _check_numbers(term, frame, numbers)
+    else:
+        values, places = factorize(frame[term.time])
+        numbers = places.astype(np.float64)
+    codes, distinct = _codes(term, frame), np.unique(numbers)
+    twice = pd.DataFrame({"series": codes, "time": numbers}).duplicated().to_numpy()
     if twice.any():
-        row = int(np.flatnonzero(twice)[0])
+        raise DataError(_twice(term, frame.index, twice, numbers if kind.numbered else values[places]))
+    if len(distinct) > kind.most:
         raise DataError(
-            f"{term} correlates residuals of different times, and the series of {describe_rows(frame.index[[row]])} "
-            f"has the time {times[row]:g} twice; give gr= the column that tells series apart, or leave time= out for "
-            "the order of the rows"
-        )
-    if len(distinct) > MOST_TIMES:
-        raise DataError(
-            f"{term} has {len(distinct)} different times; more than {MOST_TIMES} that are correlated take too long: "
+            f"{term} has {len(distinct)} different times; more than {kind.most} that are correlated take too long: "
             "round them, or number them within each series"
         )
     if len(distinct) < 2:
         raise DataError(f"{term} has no series of two rows, so nothing is correlated; leave it out")
-    return Series(term, distinct)
+    return Series(term, distinct, values)
+
+
+def _twice(term: Residuals, index: pd.Index, twice: NDArray[np.bool_], times: Any) -> str:
+    row = int(np.flatnonzero(twice)[0])
+    time = times[row]
+    shown = f"{time:g}" if isinstance(time, float) else str(time)
+    way = "" if term.kind == "unstr" else ", or leave time= out for the order of the rows"
+    return (
+        f"{term} correlates residuals of different times, and the series of {describe_rows(index[[row]])} has the time "
+        f"{shown} twice; give gr= the column that tells series apart{way}"
+    )
 
 
 def _codes(term: Residuals, frame: pd.DataFrame) -> Codes:
@@ -97,13 +183,20 @@ def _times(term: Residuals, frame: pd.DataFrame) -> Array:
     if not term.time:
         return np.asarray(pd.Series(0, frame.index).groupby(_codes(term, frame)).cumcount(), np.float64)
     times = as_numbers(pd.Index(frame[term.time].astype(object)))
-    bad = ~(np.isfinite(times) & (times == np.round(times)))
-    if bad.any() and term.kind == "cosy":  # whose times only tell rows apart
+    if term.kind == "cosy" and not _whole(times).all():  # whose times only tell rows apart
         return factorize(frame[term.time])[1].astype(np.float64)
+    return times
+
+
+def _whole(times: Array) -> NDArray[np.bool_]:
+    return np.isfinite(times) & (times == np.round(times))
+
+
+def _check_numbers(term: Residuals, frame: pd.DataFrame, times: Array) -> None:
+    bad = ~_whole(times)
     if bad.any():
         value = frame[term.time].astype(object).iloc[int(np.flatnonzero(bad)[0])]
         raise DataError(
             f"the times {term.time!r} of {term} are whole numbers, and {value!r} is none; number them, or leave time= "
             "out for the order of the rows"
         )
-    return times

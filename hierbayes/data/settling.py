@@ -10,17 +10,22 @@ from numpy.typing import NDArray
 
 from hierbayes.data.design import MEAN
 from hierbayes.data.response import categories_of, learn_response, response_values
+from hierbayes.data.series import learn_series
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.families.bounds import WORDS, with_bounds
 from hierbayes.families.known import with_rate, with_se
+from hierbayes.families.nonlinear import nonlinear
 from hierbayes.families.serial import with_series
 from hierbayes.formula import Formula, caret
+from hierbayes.formula.nonlinear import NONLINEAR, learnt_in
 
 type Formulas = dict[str, Formula]
 
 
-def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:
+def settle(
+    formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family, links: Mapping[str, str]
+) -> tuple[Formulas, Family]:
     """The formula of every parameter, and the family with as many of them as the response has categories.
 
     Most families have the same parameters whatever the response, and come back as they are. Done twice it changes
@@ -33,12 +38,16 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
     frame : pandas.DataFrame
         Complete training rows.
     family : Family
+    links : mapping of str to str
+        Of its parameters.
 
     Raises
     ------
     DataError, UnsupportedError
         Where the response has no categories that the family may have, or a formula is no parameter's.
     """
+    if family.computed is not None:
+        return dict(formulas), family
     settled, first = dict(formulas), formulas[MEAN]
     levels = _levels(first, frame, family)
     assert first.response is not None
@@ -56,10 +65,28 @@ def settle(formulas: Mapping[str, Formula], frame: pd.DataFrame, family: Family)
     if family.known and all(p.name in settled for p in family.known):
         return settled, family
     settled, family = _with_known(settled, frame, family)
-    return settled, _with_series(settled, family)
+    return _with_nonlinear(settled, _with_series(settled, frame, family), family.with_links(links))
 
 
-def _with_series(formulas: Formulas, family: Family) -> Family:
+def _with_nonlinear(formulas: Formulas, family: Family, links: Mapping[str, str]) -> tuple[Formulas, Family]:
+    """The family with the parameters of nonlinear predictors in the place of what they are of."""
+    expressions = {name: f.nonlinear for name, f in formulas.items() if f.nonlinear is not None}
+    if not expressions:
+        return formulas, family
+    if family.components:
+        raise UnsupportedError(
+            f"family {family.name!r} has a linear predictor for each of several parts, and takes no {NONLINEAR}(…)"
+        )
+    made = nonlinear(family, expressions, links)
+    first = formulas[MEAN]
+    texts = {
+        parameter.name: Formula(None, "0", (), (text,), columns=first.columns)
+        for parameter, text in made.stated
+    }
+    return formulas | texts, made.family
+
+
+def _with_series(formulas: Formulas, frame: pd.DataFrame, family: Family) -> Family:
     """The family with the correlation of residuals within series, where the response's formula has one."""
     first = formulas[MEAN]
     term = first.residuals
@@ -68,18 +95,13 @@ def _with_series(formulas: Formulas, family: Family) -> Family:
     reason = ""
     if not family.normal or family.log_response:
         reason = f"residuals of family {family.name!r} cannot be correlated; those of 'gaussian' can"
-    elif len(formulas) > 1:
-        reason = "it goes with one sigma for all rows; leave se(…) or the formula of sigma out"
-    elif first.groups:
-        reason = (
-            "it goes with no group effects; those of a level may be correlated in time beside others: "
-            f"{first.groups[0]} + ar1(0 + time | {':'.join(first.groups[0].factor)})"
-        )
+    elif family.known:
+        reason = "it goes with no standard errors and no limits of rows; leave se(…), cens(…) or trunc(…) out"
     elif first.response is not None and "weights" in dict(first.response.additions):
         reason = "it goes with no weights(…); leave them out"
     if reason:
         raise FormulaError(caret(first.text, term.position, reason))
-    return with_series(family, term)
+    return with_series(family, term, learn_series(term, frame).labels)
 
 
 def _with_known(formulas: Formulas, frame: pd.DataFrame, family: Family) -> tuple[Formulas, Family]:
@@ -175,7 +197,8 @@ def as_written(formulas: Formulas, family: Family) -> Formulas:
 
 def _check_names(formulas: Formulas, family: Family) -> None:
     known = [parameter.name for parameter in family.parameters]
+    inside = learnt_in(f.nonlinear for f in formulas.values())
     for name in formulas:
-        if name not in known:
+        if name not in (*known, *inside):
             have = ", ".join(known)
             raise UnsupportedError(f"family {family.name!r} has no parameter {name!r}; it has {have}")

@@ -17,6 +17,7 @@ from hierbayes.data.tables import plain_columns
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.families.bounds import INTERVAL, LEFT, NONE, RIGHT
+from hierbayes.families.nonlinear import OF_COLUMNS
 from hierbayes.formula import Formula
 from hierbayes.formula.syntax import Name, Node, columns_named, read_expression
 from hierbayes.kinds import POSITIVE
@@ -79,6 +80,11 @@ class Stated:
         Predictions are of the response itself: not of how well it is measured, or how much of it is seen.
         """
         return {"se": "responses", "cens": "nothing", "y2": "nothing"}.get(self.parameter.known, "everything")
+
+    @property
+    def is_predictor(self) -> bool:
+        """Whether it is made of predictors, of ``nl()``, and not of how a response was observed."""
+        return self.parameter.known == OF_COLUMNS
 
     @property
     def names(self) -> tuple[str, ...]:

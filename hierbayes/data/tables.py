@@ -59,7 +59,7 @@ def read_columns(
     ['a', 'b']
     """
     frame = _native(data, words)
-    names = list(frame.collect_schema().names() if isinstance(frame, nw.LazyFrame) else frame.columns)
+    names = _names(frame)
     optional = set(optional)
     wanted = [name for name in dict.fromkeys(columns) if name in names or name not in optional]
     ways = dict(ways or {})
@@ -205,6 +205,15 @@ def _native(data: Any, words: str) -> Any:
             f"not {type(data).__name__}{_MAKE_A_TABLE.get(type(data).__name__, '')}"
         ) from error
     return frame.to_native() if isinstance(frame.to_native(), pd.DataFrame) else frame
+
+
+def _names(frame: Any) -> list[Any]:
+    return list(frame.collect_schema().names() if isinstance(frame, nw.LazyFrame) else frame.columns)
+
+
+def column_names(data: Any, words: str = "the data") -> tuple[str, ...]:
+    """The names of all columns of any data frame."""
+    return tuple(map(str, _names(_native(data, words))))
 
 
 def check_columns(

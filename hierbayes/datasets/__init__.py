@@ -115,6 +115,11 @@ _SHIPPED = {
         "kidney.csv",
         text=("patient", "sex", "disease"),
     ),
+    "loblolly": _Dataset(
+        "Height of loblolly pines of 14 seed sources at six ages",
+        "loblolly.csv",
+        text=("seed",),
+    ),
     "faithful": _Dataset(
         "Waiting times between eruptions of the Old Faithful geyser, and how long each eruption was",
         "faithful.csv",
@@ -172,6 +177,11 @@ _SHIPPED = {
         "The pairs of counties of North Carolina that border on each other",
         "sids_neighbours.csv",
         text=("county", "neighbour"),
+    ),
+    "sids_counties": _Dataset(
+        "Where the counties of North Carolina are",
+        "sids_counties.csv",
+        text=("county",),
     ),
 }
 
@@ -397,6 +407,15 @@ def load_dataset(name: str) -> "pd.DataFrame":
     McGilchrist, C. A. and Aisbett, C. W. (1991). Regression with frailty in survival analysis. *Biometrics* 47(2),
     461-466. From the R package survival.
 
+    **loblolly**, 84 rows: the growth of loblolly pines.
+
+    - ``height``: height (ft)
+    - ``age``: 3, 5, 10, 15, 20 and 25 (years)
+    - ``seed``: 14 seed sources, text
+
+    Kung, F. H. (1986). Fitting logistic growth curve with predetermined carrying capacity. *Proceedings of the
+    Statistical Computing Section, American Statistical Association*, 340-343. ``Loblolly`` of R.
+
     **faithful**, 272 rows: eruptions of the Old Faithful geyser in Yellowstone National Park.
 
     - ``eruptions``: how long the eruption was (minutes)
@@ -524,6 +543,13 @@ def load_dataset(name: str) -> "pd.DataFrame":
     - ``county``, ``neighbour``: text
 
     ``ncCR85.nb`` of the R package spData, by Cressie and Read (1985).
+
+    **sids_counties**, 100 rows: the middles of the counties of ``sids``.
+
+    - ``county``: text
+    - ``lon``, ``lat``: the centroid (degrees)
+
+    Computed from the U.S. Census Bureau's borders, ``nc.shp`` of the R package sf.
 
     Examples
     --------

@@ -11,19 +11,21 @@ from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, BoundFactor, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
-from hierbayes.data.series import STRUCTURE_OF
+from hierbayes.data.series import Series
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
-from hierbayes.engine.gaussian.problem import GaussianProblem
-from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
+from hierbayes.engine.gaussian.problem import GaussianProblem, LogSigma
+from hierbayes.engine.gaussian.route import SERIES, Route, chain_of, choose_route, parents_of
 from hierbayes.engine.settings import Settings, notify_if_slow
 from hierbayes.engine.streamed import Streamed
 from hierbayes.families.bounds import WORDS
+from hierbayes.families.serial import KINDS as CORRELATED
+from hierbayes.kinds import CORRELATIONS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.structures import BOUNDED, POSITIVE, STRUCTURES, StructureParameter
+from hierbayes.structures import BOUNDED, LAWS, POSITIVE, STRUCTURES, StructureParameter
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
@@ -42,10 +44,15 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "HalfFlat": "HALF_FLAT",
     "Fixed": "FIXED",
 }
+LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
-SHAPES |= dict.fromkeys(STRUCTURE_OF, BOUNDED)
+SHAPES |= {
+    kind.parameter(()).name: "cor" if kind.structure.matrix else BOUNDED for kind in CORRELATED.values()
+}
+LAW = "law"
+SHAPES |= {parameter.name: LAW for law in LAWS.values() for parameter in law.parameters}
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -77,17 +84,22 @@ class Collapsed:
         if any(parameter.known in WORDS for parameter in spec.family.known):
             return "the response is censored or truncated"
         series = spec.layout.response.series
-        if not (spec.is_normal or series):
+        if spec.family.computed is not None:
+            return f"{' and '.join(spec.family.computed.names)} is no sum of terms, but nl(…)"
+        if not (spec.is_normal or (series and spec.link_name == "identity")):
             return (
                 f"the response is {spec.family.name} with link {spec.shown_link}, not Gaussian with identity"
             )
-        if not (has_one_sigma(spec) or knows_sigma(spec)):
+        if not (has_one_sigma(spec) or (log_linear_sigma(spec) if series else knows_sigma(spec))):
             return "sigma has a formula of its own"
         several = next((factor for factor in spec.layout.main.factors if factor.members is not None), None)
         if several is not None:
             return f"each row has several levels of {several.name}"
-        if series and spec.layout.main.curves:
-            return "there are smooths beside correlated residuals"
+        if series and (found := _beside_series(spec, design)):
+            return found
+        heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
+        if heavy is not None:
+            return f"effects of {heavy.name} are {heavy.law.words}, not normal"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -104,7 +116,7 @@ class Collapsed:
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
         problem, route, rotated = _asked(spec, design, rows)
-        _load_kernels(settings, spec, route)
+        _load_kernels(settings, route)
         ready = time.perf_counter()
         drawn = sample(
             problem,
@@ -136,7 +148,7 @@ class Collapsed:
         rows, summed = _rows(spec, design)
         start = time.perf_counter()
         problem, route, rotated = _asked(spec, design, rows)
-        _load_kernels(settings, spec, route)
+        _load_kernels(settings, route)
         ready, threads = time.perf_counter(), settings.threads
         model, m = prepare(problem, summed, route)
         positions, log_ratio = draw_normal(
@@ -189,43 +201,73 @@ def knows_sigma(spec: ModelSpec) -> bool:
     return not (sigma.coefficients or sigma.factors or sigma.curves)
 
 
+def log_linear_sigma(spec: ModelSpec) -> bool:
+    """Whether log sigma is a sum of columns times coefficients with normal or known priors."""
+    sigma = spec.layout.predictors.get("sigma")
+    return (
+        sigma is not None
+        and set(spec.layout.predictors) == {MEAN, "sigma"}
+        and not (sigma.factors or sigma.curves or sigma.monotonic)
+        and spec.links["sigma"] == "log"
+        and not spec.shrunk("sigma").places.size
+        and all(prior.name in ("Normal", "Fixed") for prior in spec.coefficient_priors("sigma"))
+    )
+
+
+def _beside_series(spec: ModelSpec, design: Design | Streamed) -> str | None:
+    """Why effects beside correlated residuals cannot be integrated out, in words; None where they can."""
+    layout = spec.layout.main
+    if len(layout.factors) + len(layout.curves) > 1:
+        return "there are several group terms or smooths beside correlated residuals"
+    for factor in layout.factors:
+        if factor.relations is not None:
+            return f"levels of {factor.name} are related, beside correlated residuals"
+        if isinstance(design, Design) and design.series is not None:
+            series, level = design.series.codes, design.main.factors[factor.name].codes
+            if not np.array_equal(parents_of(series, level, int(series.max()) + 1)[series], level):
+                return f"residuals are correlated across levels of {factor.name}"
+    return None
+
+
 def posterior_arrays(spec: ModelSpec, drawn: "Draws") -> dict[str, Any]:
     """Draws by the schema's names."""
     layout = spec.layout.main
     b = all_coefficients(drawn.b, layout, known_values(spec))
-    arrays: dict[str, Any] = {} if knows_sigma(spec) else {"sigma": drawn.sigma}
+    arrays: dict[str, Any] = {} if "sigma" in spec.layout.predictors else {"sigma": drawn.sigma}
+    if spec.layout.response.series and "sigma" in spec.layout.predictors and not knows_sigma(spec):
+        known = known_values(spec, "sigma")
+        free = np.log(drawn.own[..., : int(np.isnan(known).sum())])
+        name = spec.coefficient_variable("sigma").name
+        arrays[name] = all_coefficients(free, spec.layout.predictors["sigma"], known)
     arrays[spec.coefficient_variable(MEAN).name] = b
     parts = zip(layout.factors, drawn.sd, drawn.cor, drawn.shapes, drawn.r, strict=False)
     for factor, sd, cor, shapes, r in parts:
         own = level_draws(factor, sd, cor, r)
         arrays |= spec.factor_arrays(MEAN, factor, *own[:2], own_shapes(factor, shapes), own[2])
     if spec.layout.response.series:
-        arrays[spec.layout.response.series.term.kind] = drawn.series[..., 0]
+        arrays |= _series_arrays(spec.layout.response.series, drawn.series)
     return arrays | curve_arrays(spec, MEAN, drawn.sd, drawn.shapes, drawn.r)
 
 
 CROSSED, CHAIN, DENSE = Route(0, (1,), 1, 0.0), Route(0, (), 1, inf, chained=0.0), Route(0, (), 1, 0.0)
-SERIAL = None  # residuals correlated within series know one way
 
 
-def _load_kernels(settings: Settings, spec: ModelSpec, route: Route) -> None:
+def _load_kernels(settings: Settings, route: Route) -> None:
     """Have every kernel at hand: milliseconds, but for the first time on a machine, which is said."""
-    kinds: list[Route | None] = [CROSSED] if route.sampled else []
+    kinds = [CROSSED] if route.sampled else [SERIES] if route.series else []
     if route.chained < inf:
         kinds.append(CHAIN)
     if (
-        not route.sampled and route.seconds < route.chained
+        not (route.sampled or route.series) and route.seconds < route.chained
     ):  # levels may yet turn out too different to be merged
         kinds.append(DENSE)
-    if spec.layout.response.series:
-        kinds = [SERIAL]
     with notify_if_slow(settings, "Compiling the kernels, once on this machine …"):
         for kind in kinds:
             use_kernels(kind)
 
 
-def use_kernels(route: Route | None) -> None:
-    """Call every kernel of a route, `CROSSED`, `CHAIN`, `DENSE` or `SERIAL`, with a tiny model."""
+def use_kernels(route: Route) -> None:
+    """Call every kernel of a route, `CROSSED`, `CHAIN`, `DENSE` or `SERIES`, with a tiny model."""
     from hierbayes.engine.gaussian.collapsed import complete, prepare
 
     prior = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
@@ -236,13 +278,15 @@ def use_kernels(route: Route | None) -> None:
     tiny = GaussianProblem(
         y,
         x,
-        factors[: 1 + len(route.sampled)] if route else (),
+        factors[: 1 + len(route.sampled)],
         np.zeros(1),
         np.ones(1),
         prior,
         centre=np.zeros(1),
         intercept=0,
-        series=None if route else Factor(rows // 2, np.eye(2)[rows % 2], 4, (), known, structured=(times,)),
+        series=None
+        if not route.series
+        else Factor(rows // 2, np.eye(2)[rows % 2], 4, (), known, structured=(times,)),
     )
     model, moments = prepare(tiny, route=route)
     complete(tiny, model, moments.reference, np.zeros((1, 1, model.dim)), {}, 0, 1)
@@ -250,6 +294,8 @@ def use_kernels(route: Route | None) -> None:
 
 def route_for(spec: ModelSpec, design: Design | Streamed) -> Route:
     """Which factors are integrated out and which sampled, by cost."""
+    if spec.layout.response.series:
+        return SERIES
     layout = spec.layout.main
     sizes = [_size(factor) for factor in layout.factors]
     sizes += [(1, curve.width) for curve in layout.curves]
@@ -286,7 +332,9 @@ def _allowed(kind: str) -> tuple[str, ...]:
 
 def allowed_scales(kind: str) -> tuple[str, ...]:
     """The priors that sds, correlations and structures' parameters may have."""
-    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS}.get(SHAPES.get(kind, kind), tuple(SD_PRIORS))
+    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS, LAW: tuple(LAW_PRIORS)}.get(
+        SHAPES.get(kind, kind), tuple(SD_PRIORS)
+    )
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -300,9 +348,9 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
     X, added = split_columns(bound.x, layout, known)
     offset = bound.offset + added if layout.offsets or not free.all() else None
     weights, sigma = design.weights, _sigma_row(spec)
-    if knows_sigma(
-        spec
-    ):  # the same density as of weighted rows with the standard deviation 1, but for a constant
+    series = _series(spec, design)
+    if knows_sigma(spec) and not series:
+        # the same density as of weighted rows with the standard deviation 1, but for a constant
         sds = spec.parameter_link("sigma").mean(design.predictors["sigma"].offset)
         weights = (1.0 if weights is None else weights) / np.square(sds)
     return GaussianProblem(
@@ -315,7 +363,8 @@ def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
         centre=np.zeros(X.shape[1]),
         offset=offset,
         weights=weights,
-        series=_series(spec, design),
+        series=series,
+        log_sigma=_log_sigma(spec, design) if series else None,
     )
 
 
@@ -325,24 +374,61 @@ def _series(spec: ModelSpec, design: Design) -> Factor | None:
     if series is None:
         return None
     assert design.series is not None, "rows with a response have theirs"
-    q, kind = len(series.times), series.term.kind
-    (parameter,) = series.structure.parameters
-    row = shape_row(parameter, q, series.times, spec.prior(kind, parameter=kind))
-    constants = constant_rows(series.structure.constants(series.times))
+    q, prior = len(series.times), spec.prior(series.parameter, parameter=series.parameter)
+    if series.structure.matrix:
+        rows = matrix_rows(series.structure, q, dict(prior.args).get("eta", 1.0), prior.fixed)
+    else:
+        (parameter,) = series.structure.parameters
+        rows = shape_row(parameter, q, series.times, prior)
+    rows = np.concatenate([rows, constant_rows(series.structure.constants(series.times))])
     return Factor(
         codes=design.series.codes,
         Z=np.eye(q)[design.series.places],
         n_levels=int(design.series.codes.max()) + 1,
         sd_priors=sd_row(Prior("Fixed", value=1.0))[None],
-        structured=(
-            Block(series.structure.name, tuple(range(q)), (0,) * q, np.concatenate([row, constants])),
-        ),
+        structured=(Block(series.structure.name, tuple(range(q)), (0,) * q, rows),),
     )
+
+
+def _series_arrays(series: Series, shapes: Floats) -> dict[str, Floats]:
+    """The correlations of residuals by name, from draws of their structure's parameters (chain, draw, P)."""
+    matrix, q = series.structure.matrix, len(series.times)
+    if matrix is None:
+        return {series.parameter: shapes[..., 0]}
+    partials = shapes.reshape(-1, shapes.shape[-1])[:, : q * (q - 1) // 2]
+    pairs = CORRELATIONS.of_joint(matrix.from_partials(partials, q))
+    return {series.parameter: pairs.reshape(*shapes.shape[:-1], -1)}
+
+
+def _log_sigma(spec: ModelSpec, design: Design) -> LogSigma | None:
+    """What a formula of log sigma says of rows in series; None where all have the same sigma.
+
+    A coefficient with a normal prior is the logarithm of a scale with a log-normal one.
+    """
+    if "sigma" not in spec.layout.predictors:
+        return None
+    layout, bound, known = (
+        spec.layout.predictors["sigma"],
+        design.predictors["sigma"],
+        known_values(spec, "sigma"),
+    )
+    columns, added = split_columns(bound.x, layout, known)
+    priors = [prior for prior in spec.coefficient_priors("sigma") if prior.fixed is None]
+    rows = [sd_row(Prior("LogNormal", **dict(prior.args))) for prior in priors]
+    if not rows:  # all is known
+        return LogSigma(
+            np.zeros((len(columns), 1)), bound.offset + added, sd_row(Prior("Fixed", value=1.0))[None]
+        )
+    return LogSigma(columns, bound.offset + added, np.array(rows))
 
 
 def _sigma_row(spec: ModelSpec) -> Floats:
     """The prior of the residual standard deviation, 1 where each row's own is known."""
-    prior = Prior("Fixed", value=1.0) if knows_sigma(spec) else spec.prior("sigma", parameter="sigma")
+    prior = (
+        Prior("Fixed", value=1.0)
+        if "sigma" in spec.layout.predictors
+        else spec.prior("sigma", parameter="sigma")
+    )
     return sd_row(prior)
 
 
@@ -478,6 +564,10 @@ def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[B
             rows.append(constant_rows(block.structure.constants(block.positions)))
         scales = tuple(scale_of[place] for place in block.effects)
         yield Block(block.structure.name, block.effects, scales, np.concatenate([np.zeros((0, 8)), *rows]))
+    if not factor.law.normal:
+        q, positions = len(factor.effects), np.arange(len(factor.effects), dtype=np.float64)
+        rows = [shape_row(shape, q, positions, next(priors)) for shape in factor.law.parameters]
+        yield Block(factor.law.name, (), (), np.concatenate(rows))
 
 
 def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior) -> Floats:
@@ -509,4 +599,4 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
 def sd_row(prior: Prior) -> np.ndarray[Any, np.dtype[np.float64]]:
     """A prior of a standard deviation as the kernels read it: (code, a, b, c)."""
     arguments = [value for _, value in prior.args]
-    return np.array([PriorCode[SD_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    return np.array([PriorCode[LAW_PRIORS[prior.name]], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

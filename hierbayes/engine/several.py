@@ -3,12 +3,12 @@
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from hierbayes.correlated_residuals import ROWS, partial_priors, roots
 from hierbayes.data.design import Design
 from hierbayes.engine import nuts
 from hierbayes.engine.core.shapes import with_own_from
@@ -30,6 +30,9 @@ from hierbayes.engine.whitening.problem import Component, Own, Predictor, Proble
 from hierbayes.engine.whitening.stacked import Stacked
 from hierbayes.errors import UnsupportedError
 from hierbayes.exchange import in_order
+from hierbayes.families.correlated import partial_priors, roots
+from hierbayes.families.record import Correlated
+from hierbayes.families.rows import Rows
 from hierbayes.kinds import NUMBER
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
@@ -71,7 +74,12 @@ def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
     if spec.rescor is None:
         problems = tuple(compress(problem) for problem in problems)
     else:
-        problems = (_correlated(problems, partial_priors(spec.rescor.prior, len(problems))),)
+        family = next(iter(spec.responses.values())).family
+        names, correlated = [parameter.name for parameter in family.parameters], family.correlated
+        assert correlated is not None
+        shared = [names.index(name) for name in spec.shared]
+        priors = partial_priors(spec.rescor.prior, len(problems))
+        problems = (_correlated(problems, rows_of(correlated).address, shared, priors),)
     ties = tuple(to_tie(tie, spec.tie_prior(tie), spec.predictors) for tie in spec.ties)
     return Stacked(problems, ties)
 
@@ -88,29 +96,52 @@ def _counted_through(problems: Iterable[Problem]) -> Iterator[Problem]:
         first += len(problem.own)
 
 
-def _correlated(problems: Sequence[Problem], priors: Sequence[Prior]) -> Problem:
-    """Normal responses of the same rows as one, by the differences of means and responses."""
+@cache
+def rows_of(correlated: Correlated) -> Rows:
+    """The row function of responses whose residuals are correlated, for many rows."""
+    parameters = (("mu", NUMBER),)
+    return Rows(
+        f"correlated_{correlated.name}", correlated.row, None, parameters, needs_trials=False, listed=0
+    )
+
+
+def _correlated(
+    problems: Sequence[Problem], address: int, shared: Sequence[int], priors: Sequence[Prior]
+) -> Problem:
+    """Responses of the same rows as one, by the differences of means and responses.
+
+    Of the parameters that they share the first response's is read; those of the others are known numbers, which are
+    not.
+    """
     components: list[Component] = []
+    common: list[Component] = []
     predictors: list[Predictor] = []
     own: list[Own] = []
     for problem in problems:
         j, a = len(predictors), len(own)
-        components += [
-            replace(c, predictor=c.predictor + j * (c.predictor >= 0), own=c.own + a * (c.own >= 0))
-            for c in problem.components
-        ]
+        its_own = list(problem.own)
+        for place, c in enumerate(problem.components):
+            moved = replace(c, predictor=c.predictor + j * (c.predictor >= 0), own=c.own + a * (c.own >= 0))
+            if place not in shared:
+                components.append(moved)
+            elif j == 0:
+                common.append(moved)
+            else:
+                known = Prior("Fixed", value=its_own[c.own].value)
+                its_own[c.own] = replace(its_own[c.own], prior=own_row(known))
         for place, one in enumerate(problem.predictors):
             steps = tuple(replace(each, own=each.own + a) for each in one.steps)
             if place == problem.components[0].predictor:
                 one = replace(one, offset=one.offset - problem.y[:, 0], start=0.0)
             predictors.append(replace(one, steps=steps))
-        own += problem.own
+        own += its_own
     link = NUMBER.codes["identity"]
     components += [Component(-1, len(own) + place, link) for place in range(len(priors))]
     own += [Own(own_row(prior), 0.5) for prior in priors]
+    components += common
     return replace(
         problems[0],
-        address=ROWS.address,
+        address=address,
         components=tuple(components),
         predictors=tuple(predictors),
         own=tuple(own),
@@ -141,7 +172,8 @@ def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Set
     arrays: dict[str, Any] = {}
     predictor = own = 0
     for name, one in spec.responses.items():
-        arrays |= spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own))
+        # what responses share is the first's
+        arrays = spec.joint_arrays(name, posterior_arrays(one, drawn, predictor, own)) | arrays
         predictor += len(one.layout.predictors)
         own += own_numbers(one)
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):

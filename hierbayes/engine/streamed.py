@@ -76,9 +76,11 @@ class Streamed:
     def no_rows(self) -> Design:
         """A design of no rows, with this one's columns."""
         predictor = self.layout.main
-        none = np.zeros(0)
+        none, nobody = np.zeros(0), np.zeros(0, np.int64)
         factors = {
-            factor.name: BoundFactor((Membership(np.zeros(0, np.int64), np.zeros((0, len(factor.effects)))),))
+            factor.name: BoundFactor(
+                (Membership(nobody, np.zeros((0, len(factor.effects))), np.zeros((0, 0))),)
+            )
             for factor in predictor.factors
         }
         bound = BoundPredictor(

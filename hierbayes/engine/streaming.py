@@ -121,6 +121,8 @@ def _check_scope(
         )
     if not family.is_normal(link):
         _refuse(f"the response is {family.name} with link {link}", source)
+    if any(formula.nonlinear for formula in formulas.values()):
+        _refuse("nl(…) is no sum of terms", source)
     if formulas[MEAN].residuals:
         _refuse(f"{formulas[MEAN].residuals} correlates residuals", source)
     if formulas[MEAN].stated:

@@ -1,14 +1,15 @@
 """The strategy for models of any family: NUTS in coordinates in which the posterior is about N(0, I)."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.data.design import Design
+from hierbayes.data.design import BoundPredictor, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.engine.collapsed import (
     allowed_scales,
     curve_arrays,
@@ -25,9 +26,10 @@ from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
 from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
+from hierbayes.engine.whitening.codes import ABOVE, NORMAL, PRIOR_CODES, row_of
 from hierbayes.engine.whitening.compression import cells, compress
-from hierbayes.engine.whitening.problem import Component, Own, Predictor, Problem, Steps
+from hierbayes.engine.whitening.integrable import integrable
+from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
 from hierbayes.engine.whitening.stacked import Question, Stacked, problems_of
 from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
 TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
+TARGET_INTEGRATED = 0.65  # few coordinates are left, and longer steps cost little
 
 
 class Whitened:
@@ -55,7 +58,11 @@ class Whitened:
         """What it does with this model, in words."""
         design = in_memory(design, "strategy 'whitened'")
         words = "NUTS in coordinates whitened by a Laplace approximation"
-        left = cells(to_problem(spec, design))
+        problem = to_problem(spec, design)
+        if integrable(problem) and (place := integrable(to_question(spec, design))):
+            layout = list(spec.layout.predictors.values())[place[0]]
+            words += f", effects of {layout.factors[place[1]].name} integrated out by quadrature"
+        left = cells(problem)
         return words if left == len(design) else f"{words}; {len(design):,} rows → {left:,} cells"
 
     def supports(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
@@ -64,17 +71,24 @@ class Whitened:
             return f"its rows stay in {design.source.words}"
         if spec.layout.response.series is not None:
             return "residuals are correlated within series"
+        if spec.family.row is None and spec.family.computed is not None:
+            return f"nl(…) of a parameter of family {spec.family.name!r} has its derivatives from the graph alone"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found
+        for layout in spec.layout.predictors.values():
+            if any(factor.monotonic and factor.relations is not None for factor in layout.factors):
+                return "a monotonic effect varies by levels that are related"
         for prior in spec.priors:
             if prior.prior.support == "coefficients":
                 continue
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
+            if prior.prior.name == "TruncatedNormal" and row_of(prior.prior) is None:
+                return f"a prior of class {prior.kind} has two bounds"
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -98,8 +112,8 @@ class Whitened:
         positions, log_ratio = draw_normal(
             density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
         )
-        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads)
-        attributes = _facts(question, initial, len(rows), start, ready)
+        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
+        attributes = _facts(question, drawn, initial, len(rows), start, ready)
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
 
 
@@ -120,26 +134,32 @@ def draw(question: Question, rows: int, settings: Settings, start: float) -> tup
         cores=settings.cores,
         seed=settings.seed,
         progress=settings.progress,
-        target_accept=settings.target_accept or TARGET_ACCEPT,
+        target_accept=settings.target_accept or _target(initial),
     )
     interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
     how = {"sampler": "nutpie", "interrupted": int(interrupted)}
-    return drawn, _facts(question, initial, rows, start, ready) | how
+    return drawn, _facts(question, drawn, initial, rows, start, ready) | how
 
 
 def _find(question: Question, settings: Settings) -> "LaplaceStart":
     """Where the posterior is."""
-    from hierbayes.engine.whitening.laplace import laplace_start
+    from hierbayes.engine.whitening.laplace import integrated_start, laplace_start
 
     with notify_if_slow(
         settings,
         "Finding where the posterior is; the first time on a machine that is compiled, in about half a minute …",
     ):
+        if isinstance(question, Problem) and integrable(question):
+            return integrated_start(question)
         return laplace_start(question)
 
 
+def _target(initial: "LaplaceStart") -> float:
+    return TARGET_ACCEPT if initial.packed.integrated is None else TARGET_INTEGRATED
+
+
 def _facts(
-    question: Question, initial: "LaplaceStart", rows: int, start: float, ready: float
+    question: Question, drawn: "Draws", initial: "LaplaceStart", rows: int, start: float, ready: float
 ) -> dict[str, Any]:
     """What the tree says of its draws, once they are made: begun at `start`, sampled since `ready`."""
     return {
@@ -147,6 +167,7 @@ def _facts(
         "rows": rows,
         "cells": sum(len(one.y) for one in problems_of(question)),
         "initialisation": "converged" if initial.converged else "not converged",
+        **drawn.quadrature,
         "compile_seconds": ready - start,
         "sampling_seconds": time.perf_counter() - ready,
     }
@@ -183,7 +204,7 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     if kind == SIMPLEX or (kind in spec.plain_parameters and spec.family.parameter(kind).size):
         return ("Dirichlet",)
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
-        return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
+        return tuple(name for name, code in PRIOR_CODES.items() if NORMAL <= code < ABOVE)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
     return allowed_scales(kind)
@@ -351,10 +372,29 @@ def _steps(
     for effect in layout.monotonic:
         count, row = len(effect.steps), layout.map.matrix[effect.place]
         columns = stairs[:, column : column + count]
-        found.append(Steps(columns, row[free], float(row[stated] @ known[stated]), first + len(own)))
+        size, climbs = (
+            float(row[stated] @ known[stated]),
+            tuple(_climbs(layout, design.predictors[parameter], effect)),
+        )
+        found.append(Steps(columns, row[free], size, first + len(own), climbs))
         column += count
         own += _broken(spec.simplex_prior(parameter, effect), count)
     return tuple(found), own
+
+
+def _climbs(layout: PredictorLayout, bound: BoundPredictor, effect: Monotonic) -> Iterator[Climb]:
+    """The effects of groups that rise in the steps of a monotonic effect."""
+    for k, factor in enumerate(layout.factors):
+        column = 0
+        for own in factor.monotonic:
+            columns = slice(column, column + len(own.steps))
+            column = columns.stop
+            if own.label != effect.label:
+                continue
+            for inner in np.flatnonzero(factor.map.matrix[own.place]).tolist():
+                for t, rows in enumerate(bound.factors[factor.name].memberships):
+                    stairs = rows.stairs[:, columns] * factor.map.matrix[own.place, inner]
+                    yield Climb(k, t, inner, stairs)
 
 
 def _broken(dirichlet: Prior, count: int) -> list[Own]:
@@ -378,17 +418,25 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter).places
     free = np.flatnonzero(np.isnan(known))
     own = ~np.isin(free, shrunk)
+    coefficients = None
+    sds = [
+        *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
+        *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
+    ]
+    if spec.family.parameter(parameter).unscaled:  # the priors alone say where it is
+        coefficients = np.array([priors[place].typical for place in free[own]], np.float64)
+        sds = [
+            *(np.array([p.typical for p in spec.sd_priors(parameter, factor)]) for factor in layout.factors),
+            *(np.array([spec.curve_priors(parameter, curve)[0][1].typical]) for curve in layout.curves),
+        ]
     return Predictor(
         X=np.ascontiguousarray(X[:, own]),
         offset=bound.offset + added,
         factors=(*to_factors(spec, design, parameter), *shrunk_factors(spec, design, parameter)),
         priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
         start=location + spec.family.parameter(parameter).start * scale,
-        sds=(
-            *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
-            *(np.array([0.5 * scale / curve.size]) for curve in layout.curves),
-            *([np.ones(1)] if len(shrunk) else []),
-        ),
+        coefficients=coefficients,
+        sds=(*sds, *([np.ones(1)] if len(shrunk) else [])),
         steps=steps,
     )
 
@@ -400,5 +448,6 @@ def own_row(prior: Prior) -> Floats:
 
 def coefficient_row(prior: Prior) -> Floats:
     """A prior of a coefficient as the kernel reads it: (code, a, b, c)."""
-    arguments = [value for _, value in prior.args]
-    return np.array([PRIOR_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    row = row_of(prior)
+    assert row is not None, "`supports` said so"
+    return np.array([*row, 0.0, 0.0, 0.0][:4], dtype=np.float64)

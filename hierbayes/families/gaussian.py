@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from hierbayes.compiling import deferred, row_function
+from hierbayes.families import correlated
 from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, Tails, first_value, sigma
 from hierbayes.kinds import NUMBER, NumberRow, ParameterValues, Positive, PositiveRow
 from hierbayes.special import log_ndtr
@@ -72,5 +73,6 @@ FAMILY = Family(
     equation="Normal(mu, sigma)",
     normal=True,
     takes_se=True,
+    correlated=correlated.NORMAL,
     place=1,
 )

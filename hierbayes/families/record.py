@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,7 +120,12 @@ class Parameter:
         The argument of an addition by which every row states its value, ``"se"`` of ``se(s)``, or its name in what
         the family's `known_from` says; "" where it is learnt.
     size : int
-        How many shares there are, where it is shares; 0 where it is none.
+        How many things its elements have a joint prior of: shares, or things that are correlated by pairs; 0 where
+        each element has its own.
+    labels : tuple of str
+        Of its elements, where the family knows them.
+    unscaled : bool
+        Whether nothing says how large it may be, so that there are no default priors of its formula's coefficients.
     """
 
     name: str
@@ -137,6 +142,8 @@ class Parameter:
     start: float = 0.0
     known: str = ""
     size: int = 0
+    labels: tuple[str, ...] = ()
+    unscaled: bool = False
 
     @property
     def link(self) -> str:
@@ -146,7 +153,7 @@ class Parameter:
     @property
     def arguments(self) -> tuple[tuple[str, Kind], ...]:
         """What row functions are given of it, each by a name and a kind: itself, of shares the parts broken off."""
-        if not self.size:
+        if self.kind.parts is None:
             return ((self.name, self.kind),)
         return tuple((f"{self.name}{k}", PROBABILITY) for k in range(1, self.size))
 
@@ -182,6 +189,57 @@ class Alike:
 
     named: tuple[tuple[str, ...], ...]
     shares: tuple[str, ...]
+
+
+class ManyRows(Protocol):
+    """What gives log densities and scores of many rows."""
+
+    def evaluate(self, y: Array, trials: Array | None, t: Array) -> Array:
+        """Log density and scores (1 + J, N) of N rows from inner coordinates (J, N)."""
+
+
+class Computed(Protocol):
+    """How some parameters of a family follow from others."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters that follow from others."""
+
+    @property
+    def rows(self) -> ManyRows:
+        """The density of many rows, where the family has no row function."""
+
+    def etas(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The linear predictors of those named, from all parameters in their forms."""
+
+
+@dataclass(frozen=True, eq=False)
+class Correlated:
+    """How residuals are correlated across several responses of a family: mu + sigma L z, L L' their correlations.
+
+    Attributes
+    ----------
+    name : str
+        Of the distribution of z.
+    row : Deferred
+        ``row(y, inner, scores)``: log density of one row of all responses, from mu − y and log sigma of each, L's
+        partial correlations and the shared parameters; it sets their scores.
+    shared : tuple of str
+        Parameters of which all responses have one in common.
+    log_density : callable
+        ``log_density(square, size, *shared)``: of z of so many numbers, from the sum of their squares.
+    stretch : callable
+        ``stretch(rng, *shared)``: by what standard normal numbers are multiplied to be z, drawn for a row.
+    graph : callable
+        ``graph(pm, size, chol, *shared)``: PyMC's distribution of L z.
+    """
+
+    name: str
+    row: Deferred
+    log_density: Callable[..., Any]
+    stretch: Callable[..., Any]
+    graph: Callable[..., Any]
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,8 +372,15 @@ class Family:
     components : tuple of str
         The parameters that have the bare formula, each where it has none of its own; the first parameter's is then
         none. Empty where the bare formula is the first's.
+    computed : Computed or None
+        How some of the parameters follow from others (`hierbayes.families.nonlinear`): their own predictors are 0.
+    correlated : Correlated or None
+        How its residuals may be correlated with those of other responses.
     alike : Alike or None
         Components that nothing but their formulas and priors tells apart.
+    in_series : Family or None
+        That of a row given the other rows of its series, where residuals are correlated; None where rows are
+        independent.
     variant : str
         What tells its row function from another of a family of this name.
     listed : int or None
@@ -374,7 +439,10 @@ class Family:
     equidistant: "Callable[[int], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
     components: tuple[str, ...] = ()
+    computed: "Computed | None" = None
     alike: Alike | None = None
+    correlated: Correlated | None = None
+    in_series: "Family | None" = None
     variant: str = ""
     listed: int | None = None
     summed: bool = False
@@ -403,6 +471,11 @@ class Family:
                 f"family {self.name!r} has no link {latent!r}; its links are {', '.join(self.links)}"
             )
         return self.latents[latent], self.latents[latent].chosen_links(given)
+
+    @property
+    def of_row(self) -> "Family":
+        """That of a row given all parameters and the other rows: itself, but where residuals are correlated."""
+        return self.in_series or self
 
     @property
     def has_categories(self) -> bool:
@@ -458,8 +531,10 @@ class Family:
         return {p.name: p.link if p.known else chosen.get(p.name, p.link) for p in self.parameters}
 
     @cached_property
-    def rows(self) -> Rows | TensorRows:
+    def rows(self) -> "Rows | TensorRows | ManyRows":
         """The row function over many rows; PyMC's distribution where there is none."""
+        if self.computed is not None and self.row is None:
+            return self.computed.rows
         kinds = [argument for parameter in self.parameters for argument in parameter.arguments]
         if self.row is None:
             return TensorRows(self.name, self.in_tensors, kinds, self.needs_trials, self.support.whole)

@@ -7,6 +7,7 @@ import numpy as np
 from scipy import special
 
 from hierbayes.compiling import deferred, row_function
+from hierbayes.families import correlated
 from hierbayes.families.record import (
     NUMBER_LINKS,
     REAL,
@@ -157,5 +158,6 @@ FAMILY = Family(
     equation="StudentT(nu, mu, sigma)",
     has_variance=False,
     takes_se=True,
+    correlated=correlated.T,
     place=2,
 )

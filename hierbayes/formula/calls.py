@@ -54,6 +54,7 @@ _WAYS_OUT = (
         "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",
         "mo": "a monotonic effect is a term of its own, or a factor of one: y ~ mo(x) * z",
         "gp": "a Gaussian process is a term of its own on the right side: y ~ z + gp(x)",
+        "nl": "a nonlinear predictor is the whole right side: y ~ nl(a * exp(-b * x)), where a and b have formulas",
         "hsgp": "write gp(x), whose k and c are those of its basis of sines",
         "ns": "write cr(x, df=5), a natural cubic spline",
         "c": "write a list in brackets, as in bs(x, knots=[1, 2])",

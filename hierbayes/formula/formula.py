@@ -9,7 +9,8 @@ from typing import Any
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
-from hierbayes.formula.monotonic import MONOTONIC, refuse_monotonic
+from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
+from hierbayes.formula.nonlinear import ALONE, NONLINEAR, Nonlinear, read_nonlinear
 from hierbayes.formula.residuals import RESIDUALS, Residuals, read_residuals
 from hierbayes.formula.smooths import group_text, is_of_groups, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -170,6 +171,8 @@ class Formula:
         Terms in ``cs()``, whose effects differ by the threshold, the intercept explicit: ``"1 + x"``; "" for none.
     residuals : Residuals or None
         How residuals are correlated within a series; None where they are independent.
+    nonlinear : Nonlinear or None
+        The expression of ``nl()`` that the right-hand side is; None where it is a sum of terms.
     text : str
         The source text.
     columns : tuple of (str, int)
@@ -182,6 +185,7 @@ class Formula:
     offsets: tuple[str, ...]
     specific: str = ""
     residuals: Residuals | None = None
+    nonlinear: Nonlinear | None = None
     text: str = field(default="", compare=False)
     columns: tuple[tuple[str, int], ...] = field(default=(), compare=False)
 
@@ -205,10 +209,11 @@ class Formula:
 
     @property
     def predictor_columns(self) -> tuple[str, ...]:
-        """Columns of the population-level part, of the varying effects and of the offsets."""
+        """Columns of the population-level part, of the varying effects, of the offsets and of ``nl()``."""
         specific = (self.specific,) if self.specific else ()
         texts = (self.common, *(term.encoded for term in self.groups), *self.offsets, *specific)
-        return tuple(dict.fromkeys(name for text in texts for name in names_in(text)))
+        names = [name for text in texts for name in names_in(text)]
+        return tuple(dict.fromkeys([*names, *(self.nonlinear.columns if self.nonlinear else ())]))
 
     @property
     def stated(self) -> dict[str, str]:
@@ -223,6 +228,9 @@ class Formula:
 
     def __str__(self) -> str:
         """Canonical text."""
+        if self.nonlinear:
+            right = f"{NONLINEAR}({self.nonlinear.text})"
+            return f"{self.response} ~ {right}" if self.response else f"~ {right}"
         offsets = [f"offset({argument})" for argument in self.offsets]
         specific = [f"cs({_implicit(self.specific)})"] if self.specific else []
         residuals = [str(self.residuals)] if self.residuals else []
@@ -324,16 +332,36 @@ def _formula(text: str, has_response: bool) -> Formula:
         start = len(text) - len(text.lstrip())
         raise ReadError(start, "the formula of a parameter has no response; begin it with `~`")
     response = _read_response(left) if left else None
+    nonlinear = _read_nonlinear(right)
+    if nonlinear:
+        return Formula(response, "0", (), (), nonlinear=nonlinear, text=text, columns=_columns(left, right))
     common, groups, offsets, specific, residuals = _read_predictors(right)
     if residuals and not has_response:
         raise ReadError(residuals.position, "correlated residuals stand in the formula of the response")
+    columns = _columns(left, right)
+    return Formula(response, common, groups, offsets, specific, residuals, text=text, columns=columns)
+
+
+def _columns(left: Node | None, right: Node) -> tuple[tuple[str, int], ...]:
+    """Every column with the offset where it is first named."""
     names = [part for side in (left, right) if side for part in walk(side) if isinstance(part, Name)]
     matrices = matrix_places(right)
     columns: dict[str, int] = {}
     for part in sorted(names, key=lambda part: part.position):
         if part.position not in matrices:
             columns.setdefault(part.name, part.position)
-    return Formula(response, common, groups, offsets, specific, residuals, text, tuple(columns.items()))
+    return tuple(columns.items())
+
+
+def _read_nonlinear(right: Node) -> Nonlinear | None:
+    """The nonlinear predictor that a right-hand side is, which has no other term."""
+    items = summands(right)
+    for _, item in items:
+        if isinstance(item, Call) and item.function == NONLINEAR:
+            if len(items) > 1:
+                raise ReadError(item.position, ALONE)
+            return read_nonlinear(item)
+    return None
 
 
 # -- left side ----------------------------------------------------------------------------------------------
@@ -500,6 +528,9 @@ def _read_predictors(
                 residuals = read_residuals(item)
             case _:
                 common.put(sign, item)
+    for _, item in summands(node):
+        if isinstance(item, Group):
+            refuse_steps_by_group(item.left, common.text)
     return (
         common.text,
         tuple(groups.values()),
@@ -535,7 +566,6 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
         if isinstance(item, Call) and item.function == "offset":
             raise ReadError(item.position, "an offset cannot vary by group; put it outside the parentheses")
         refuse_smooth(item)
-        refuse_monotonic(item)
         for part in _coordinates(item, group.structure):
             effects.put(sign, part)
     if not effects.intercept and not effects.present:

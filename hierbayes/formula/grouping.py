@@ -8,14 +8,15 @@ from hierbayes.formula.calls import arguments_by_name, as_term, check_expression
 from hierbayes.formula.syntax import Binary, Call, Constant, Name, Node, columns_named, render, walk
 from hierbayes.formula.terms import Terms, read_terms
 from hierbayes.formula.tokens import ReadError, quote
-from hierbayes.structures import AREAS
+from hierbayes.structures import AREAS, LAWS
 
 GROUPINGS = ("gr", "mm")
 _MEMBER_OPTIONS = ("weights", "scale")
-_OPTIONS = ("by", "cov", "car", "type")
+_OPTIONS = ("by", "cov", "car", "type", "dist")
+_TOGETHER = ("type", "dist")  # that go with others
 _MATRICES = ("cov", "car")
 _NAMES_MATRIX = {*(("gr", word) for word in _MATRICES), ("car", "M")}
-_UNSUPPORTED = ("dist", "id", "pw", "cor")
+_UNSUPPORTED = ("id", "pw", "cor")
 _TRUTHS = {"True": True, "False": False}
 
 
@@ -33,6 +34,8 @@ class Grouping:
         The name of what says which levels are neighbours, as areas are; ``""`` where they are none.
     type : str
         The covariance of neighbours: ``"icar"``, ``"bym2"`` or ``"car"``.
+    dist : str
+        The law of the levels' effects, ``""`` for the normal one: ``"student"``.
     several : bool
         Whether a row has several levels, one in each of the factor's columns: ``mm(g1, g2)``.
     weights : tuple of str
@@ -45,6 +48,7 @@ class Grouping:
     cov: str = ""
     car: str = ""
     type: str = ""
+    dist: str = ""
     several: bool = False
     weights: tuple[str, ...] = ()
     scale: bool = True
@@ -58,6 +62,8 @@ class Grouping:
         ('gr(g, by=arm)', 'g:h')
         >>> Grouping(car="W", type="bym2").written(["county"])
         'gr(county, car=W, type="bym2")'
+        >>> Grouping(by="arm", dist="student").written(["g"])
+        'gr(g, by=arm, dist="student")'
         >>> Grouping(several=True, weights=("w1", "w2"), scale=False).written(["g1", "g2"])
         'mm(g1, g2, weights=cbind(w1, w2), scale=False)'
         """
@@ -67,7 +73,7 @@ class Grouping:
             return f"mm({', '.join([*map(quote, columns), *weights, *scale])})"
         factor = ":".join(map(quote, columns))
         named = [f"{word}={quote(value)}" for word in ("by", *_MATRICES) if (value := getattr(self, word))]
-        options = [*named, *([f'type="{self.type}"'] if self.type else [])]
+        options = [*named, *(f'{word}="{value}"' for word in _TOGETHER if (value := getattr(self, word)))]
         return f"gr({', '.join([factor, *options])})" if options else factor
 
     def encoded(self, effects: str) -> str:
@@ -117,7 +123,7 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
             near = suggest(word, _OPTIONS)
             raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
     options = dict(item.keywords)
-    chosen = [word for word in _OPTIONS if word in options and word != "type"]
+    chosen = [word for word in _OPTIONS if word in options and word not in _TOGETHER]
     if len(chosen) > 1:
         raise ReadError(item.position, f"gr() takes {chosen[0]}= or {chosen[1]}=, not both")
     by = options.get("by")
@@ -126,6 +132,7 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
         cov=_read_matrix("cov", options),
         car=_read_matrix("car", options),
         type=_read_type(item, options),
+        dist=_read_law(options),
     )
 
 
@@ -205,6 +212,24 @@ def _read_type(item: Call, options: Mapping[str, Node]) -> str:
     if _string(node) not in AREAS:
         raise ReadError(node.position, f"there is no type {render(node)}; there is {kinds}")
     return _string(node)
+
+
+def _read_law(options: Mapping[str, Node]) -> str:
+    node = options.get("dist")
+    if node is None:
+        return ""
+    if _string(node) not in LAWS:
+        raise ReadError(
+            node.position, f"levels' effects have no dist {render(node)}; there is {_quoted(LAWS)}"
+        )
+    law = LAWS[_string(node)]
+    related = next((word for word in _MATRICES if word in options), "")
+    if related and not law.normal:
+        raise ReadError(
+            node.position,
+            f"effects of related levels, {related}=, are normal ones; leave dist= or {related}= out",
+        )
+    return "" if law.normal else law.name
 
 
 def _string(node: Node) -> str:

@@ -10,7 +10,7 @@ from hierbayes.transforms import Argument
 
 MONOTONIC = "mo"
 _ARGUMENTS = {"levels": Argument("levels")}
-_BY_GROUP = "a monotonic effect does not vary by group yet; (x | g) with numbers x has a slope for each level"
+_BY_GROUP = "its steps are those of the same term outside the parentheses: {0} + ({0} | g)"
 _TWO = "a term has one monotonic effect; of two, one can be C(x) or the number itself"
 
 
@@ -76,11 +76,12 @@ def read_monotonic(call: Node) -> MonotonicTerm:
     return MonotonicTerm(call, column, values["levels"])
 
 
-def refuse_monotonic(node: Node) -> None:
-    """Refuse a monotonic effect that varies by groups."""
-    for part in walk(node):
-        if is_monotonic(part):
-            raise ReadError(part.position, _BY_GROUP)
+def refuse_steps_by_group(effects: Node, common: str) -> None:
+    """Refuse a monotonic effect that varies by groups and is not among the population-level terms."""
+    known = {term.label for term in monotonic_terms(common)}
+    for part in walk(effects):
+        if is_monotonic(part) and read_monotonic(part).label not in known:
+            raise ReadError(part.position, _BY_GROUP.format(read_monotonic(part).label))
 
 
 def refuse_two(factors: tuple[Node, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a formula says of correlated residuals: ``ar(time = t, gr = g)``, ``cosy(gr = g)``."""
+"""What a formula says of correlated residuals: ``ar(time=t, gr=g)``, ``cosy(gr=g)``, ``unstr(time=t, gr=g)``."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,9 @@ from hierbayes.formula.calls import arguments_by_name
 from hierbayes.formula.syntax import Call, Constant, Name
 from hierbayes.formula.tokens import ReadError, quote
 
-RESIDUALS = ("ar", "cosy")
+# what each takes, and what it can't do without
+RESIDUALS = {"ar": ("time", "gr", "p"), "cosy": ("time", "gr"), "unstr": ("time", "gr")}
+NEEDED = {"unstr": ("time", "gr")}
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,8 @@ class Residuals:
     Attributes
     ----------
     kind : str
-        ``"ar"``, a correlation that falls with the distance in time, or ``"cosy"``, one for all pairs of rows.
+        ``"ar"``, a correlation that falls with the distance in time, ``"cosy"``, one for all pairs of rows, or
+        ``"unstr"``, one for each pair of times.
     time : str
         The column of times; "" for the order of the rows.
     group : str
@@ -48,10 +51,10 @@ def read_residuals(call: Call) -> Residuals:
     Raises
     ------
     ReadError
-        For an argument that there isn't, or one that is no column; for an order beyond 1.
+        For an argument that there isn't, one that is no column, or one that is needed and absent; for an order
+        beyond 1.
     """
-    names = ("time", "gr", "p") if call.function == "ar" else ("time", "gr")
-    given = arguments_by_name(call, names)
+    given = arguments_by_name(call, RESIDUALS[call.function])
     order = given.pop("p", None)
     if order is not None and not (isinstance(order, Constant) and order.text == "1"):
         raise ReadError(order.position, "ar() has one autoregressive term, p=1; more are not fitted yet")
@@ -59,4 +62,11 @@ def read_residuals(call: Call) -> Residuals:
         if not isinstance(node, Name):
             raise ReadError(node.position, f"{word} of {call.function}() is a column")
     columns = {word: node.name for word, node in given.items() if isinstance(node, Name)}
+    for word in NEEDED.get(call.function, ()):
+        if word not in columns:
+            raise ReadError(
+                call.position,
+                f"{call.function}() has a correlation for each pair of times, learnt from several series: it needs "
+                f"{word}=, as in {call.function}(time=visit, gr=patient)",
+            )
     return Residuals(call.function, columns.get("time", ""), columns.get("gr", ""), call.position)

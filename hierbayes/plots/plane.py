@@ -1,5 +1,6 @@
 """Levels in the plane of two effects: own and pooled estimates, the population's ellipses, names that fit."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,10 @@ LEADERS_FROM = 2 * TURNS  # a name farther than the second gap is joined to its 
 
 @dataclass(frozen=True, eq=False)
 class Shrinkage:
-    """Coefficients of G levels for k effects (G, k), the population's (k,) and their covariance (k, k)."""
+    """Coefficients of G levels for k effects (G, k), the population's (k,) and their covariance (k, k).
+
+    `radius` gives how far out, in standard deviations, so much of the population is.
+    """
 
     alone: Array
     pooled: Array
@@ -29,6 +33,7 @@ class Shrinkage:
     upper: Array
     centre: Array
     spread: Array
+    radius: Callable[[float], float]
 
     @property
     def has_own(self) -> Mask:
@@ -49,10 +54,10 @@ class Shrinkage:
         return order
 
     def ellipse(self, prob: float) -> Array:
-        """The curve that holds `prob` of a bivariate normal population: (points, 2)."""
+        """The curve that holds `prob` of the population of two effects: (points, 2)."""
         variances, axes = np.linalg.eigh(self.spread)
         angles = np.linspace(0, 2 * np.pi, 181)
-        circle = np.sqrt(-2 * np.log1p(-prob)) * np.column_stack([np.cos(angles), np.sin(angles)])
+        circle = self.radius(prob) * np.column_stack([np.cos(angles), np.sin(angles)])
         return np.asarray(self.centre + circle @ (axes * np.sqrt(np.maximum(variances, 0))).T)
 
 

@@ -201,7 +201,8 @@ def draw_levels(
     _draw_scores(ax, scores, interval)
     prefix = prefix_of(parameter, ": ")
     ax.set_xlabel("normal quantile")
-    ax.set_ylabel("effect / sd, ordered")
+    words = f", {factor.law.words} to normal" if factor.law.words else ""
+    ax.set_ylabel(f"effect / sd{words}, ordered")
     finish(ax, f"{prefix}{effect} by {factor.name}", "upper left")
 
 

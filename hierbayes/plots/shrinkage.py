@@ -10,10 +10,11 @@ import xarray as xr
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from hierbayes.answers.draws import flat_draws
 from hierbayes.answers.intervals import Interval, centre, get_interval
 from hierbayes.answers.pooling import between_covariance, population, shrinkage_table
 from hierbayes.answers.ranks import find_factor, level_numbers
-from hierbayes.data.design import Design
+from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
 from hierbayes.plots.basics import OWN, PALE_BLUE, POOLED, axis_words, head, ink, new_axes, set_text
@@ -151,6 +152,8 @@ def _shrinkage(
         whole[factor.has] = column.to_numpy(dtype=np.float64)
         return whole[np.ix_(_own_levels(factor, effects), places)]
 
+    shapes = [np.median(flat_draws(posterior, own)) for own in spec.shape_variables(MEAN, factor)]
+    law = factor.law_values(shapes)
     return Shrinkage(
         alone=wide(table["no_pooling"]),
         pooled=wide(centre(table, "partial_pooling")),
@@ -158,6 +161,7 @@ def _shrinkage(
         upper=wide(table["upper"]),
         centre=population(spec, posterior, factor)[places],
         spread=between_covariance(spec, posterior, factor)[np.ix_(places, places)],
+        radius=lambda prob: factor.law.radius(prob, *law),
     )
 
 

@@ -1,5 +1,6 @@
 """Covariance structures of the effects of a level, one file each."""
 
+from hierbayes.structures.laws import LAWS, NORMAL, Law
 from hierbayes.structures.record import BOUNDED, POSITIVE, FreeCorrelations, Structure, StructureParameter
 from hierbayes.structures.registry import STRUCTURES
 from hierbayes.structures.related import AREAS, KNOWN, LevelCovariance
@@ -11,11 +12,14 @@ __all__ = [
     "BOUNDED",
     "INDEPENDENT",
     "KNOWN",
+    "LAWS",
+    "NORMAL",
     "POSITIVE",
     "SHRINKAGES",
     "SPECTRA",
     "STRUCTURES",
     "FreeCorrelations",
+    "Law",
     "LevelCovariance",
     "Shrinkage",
     "ShrinkageParameter",

@@ -83,17 +83,58 @@ _OF_TWO: dict[str, Callable[..., Any]] = {
 }
 
 
+# derivatives, of those that parameters may stand in: of arrays, and compiled, of numbers
+_LOG2 = np.log(2.0)
+_SLOPES: dict[str, tuple[Callable[..., Any], ...]] = {
+    "abs": (np.sign,),
+    "arccos": (lambda x: -1 / np.sqrt(1 - x * x),),
+    "arccosh": (lambda x: 1 / np.sqrt(x * x - 1),),
+    "arcsin": (lambda x: 1 / np.sqrt(1 - x * x),),
+    "arcsinh": (lambda x: 1 / np.sqrt(1 + x * x),),
+    "arctan": (lambda x: 1 / (1 + x * x),),
+    "arctanh": (lambda x: 1 / (1 - x * x),),
+    "cos": (lambda x: -np.sin(x),),
+    "cosh": (np.sinh,),
+    "exp": (np.exp,),
+    "exp2": (lambda x: _LOG2 * np.exp2(x),),
+    "expm1": (np.exp,),
+    "log": (lambda x: 1 / x,),
+    "log10": (lambda x: 1 / (x * np.log(10.0)),),
+    "log1p": (lambda x: 1 / (1 + x),),
+    "log2": (lambda x: 1 / (x * _LOG2),),
+    "reciprocal": (lambda x: -1 / (x * x),),
+    "sin": (np.cos,),
+    "sinh": (np.cosh,),
+    "sqrt": (lambda x: 0.5 / np.sqrt(x),),
+    "square": (lambda x: 2 * x,),
+    "tan": (lambda x: 1 + np.square(np.tan(x)),),
+    "tanh": (lambda x: 1 - np.square(np.tanh(x)),),
+    "arctan2": (lambda y, x: x / (x * x + y * y), lambda y, x: -y / (x * x + y * y)),
+    "logaddexp": (lambda a, b: np.exp(a - np.logaddexp(a, b)), lambda a, b: np.exp(b - np.logaddexp(a, b))),
+    "maximum": (lambda a, b: (a >= b) * 1.0, lambda a, b: (b > a) * 1.0),
+    "minimum": (lambda a, b: (a <= b) * 1.0, lambda a, b: (b < a) * 1.0),
+    "power": (lambda a, b: b * np.power(a, b - 1), lambda a, b: np.power(a, b) * np.log(a)),
+    "where": (
+        lambda condition, x, y: condition * 0.0,
+        lambda condition, x, y: (condition != 0.0) * 1.0,
+        lambda condition, x, y: (condition == 0.0) * 1.0,
+    ),
+}
+
+
 def _round(x: Any, decimals: Any = 0.0) -> Any:
     """Rounded to each row's own number of decimals."""
     return np.round(x, int(decimals)) if np.ndim(decimals) == 0 else np.rint(x * 10**decimals) / 10**decimals
 
 
-ELEMENTWISE = MappingProxyType(
-    {name: Elementwise(name, function, ("x",), 1) for name, function in _OF_ONE.items()}
-    | {name: Elementwise(name, function, ("x1", "x2"), 2) for name, function in _OF_TWO.items()}
-    | {
-        "clip": Elementwise("clip", np.clip, ("a", "a_min", "a_max"), 3),
-        "round": Elementwise("round", _round, ("a", "decimals"), 1),
-        "where": Elementwise("where", np.where, ("condition", "x", "y"), 3),
-    }
-)
+_ALL = [
+    *(Elementwise(name, function, ("x",), 1, _SLOPES.get(name, ())) for name, function in _OF_ONE.items()),
+    *(
+        Elementwise(name, function, ("x1", "x2"), 2, _SLOPES.get(name, ()))
+        for name, function in _OF_TWO.items()
+    ),
+    Elementwise("clip", np.clip, ("a", "a_min", "a_max"), 3),
+    Elementwise("round", _round, ("a", "decimals"), 1),
+    Elementwise("where", np.where, ("condition", "x", "y"), 3, _SLOPES["where"]),
+]
+ELEMENTWISE = MappingProxyType({one.name: one for one in _ALL})

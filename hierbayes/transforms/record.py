@@ -42,12 +42,16 @@ class Elementwise:
         The names of its arguments, in order.
     required : int
         How many of them must be given.
+    slopes : tuple of callable
+        Its derivative in each argument, a function of all of them, where parameters may stand in it too
+        (`nl()`): then PyTensor has the function by the same name. None of steps and of what looks at single bits.
     """
 
     name: str
     function: Callable[..., Any]
     arguments: tuple[str, ...]
     required: int
+    slopes: tuple[Callable[..., Any], ...] = ()
 
 
 @dataclass(frozen=True)

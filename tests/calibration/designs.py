@@ -1,7 +1,7 @@
 """What is calibrated: a formula, its rows, and proper priors that do not depend on the response."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -187,6 +187,8 @@ MONOTONIC = Setting(
     steps_below=2,
 )
 
+CLIMBING = replace(MONOTONIC, name="monotonic-by-group", formula="y ~ mo(size) + x + (1 + mo(size) | g)")
+
 FAMILIES = (
     _family("bernoulli", [0, 1]),
     _family("binomial", [0, 1], "y | trials(trials) ~ x + (x | g)"),
@@ -198,4 +200,4 @@ FAMILIES = (
     _family("student", [-1.0, 0.5, 2.0], sigma="LogNormal(0, 0.5)", nu="Gamma(8, 1)"),
 )
 
-SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, *FAMILIES)}
+SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, *FAMILIES)}

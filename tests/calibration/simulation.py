@@ -104,9 +104,10 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
             found[f"r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
         for i, j in factor.correlated_pairs if factor.correlated else ():
             found[f"cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][:, i, j]
-        rows = bound.factors[factor.name]
-        for j in range(len(factor.effects)):
-            eta = eta + variables["r"][:, rows.codes, j] * rows.z[:, j]
+        (rows,) = bound.factors[factor.name].memberships
+        r = spec.with_steps(MEAN, factor, values, variables["r"])
+        for j, column in enumerate(rows.columns.T):
+            eta = eta + r[:, rows.codes, j] * column
     auxiliaries = {name: values[name] for name in spec.plain_parameters}
     found |= auxiliaries
     columns = {name: column[:, None] for name, column in auxiliaries.items()}

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hierbayes.correlated_residuals import roots
-from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, tail_transform
+from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE, tail_transform
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitened import own_numbers, to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
 from hierbayes.engine.whitening.laplace import evaluator, laplace_start
 from hierbayes.engine.whitening.rows import VALUE
+from hierbayes.families.correlated import roots
 from hierbayes.several import JointSpec
 from hierbayes.structures import BOUNDED, POSITIVE, SHRINKAGES
 from tests.test_graph import REAL
@@ -108,7 +108,7 @@ class Whitened:
             elif own.kind.vector:
                 ordered = "_ordered__" if own.kind.support == "ordered" else ""
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
-            elif kind != "Fixed":
+            elif of_own[0] >= 0:  # neither known nor another response's
                 found |= named(called, [kind], theta[of_own[0]].reshape(()))
         whole = self.model.spec
         if isinstance(whole, JointSpec) and whole.rescor is not None and whole.rescor.prior.fixed is None:
@@ -248,6 +248,14 @@ class Whitened:
             for (_, shape), at in zip(factor.shapes, of_shapes, strict=False):
                 assert shape.kind == BOUNDED
                 found[f"{next(shapes).name}_interval__"] = theta[at]
+        for shape in factor.law.parameters:
+            row = next(r for r in packed.model.blocks if r[0] == number and r[SIZE] == 0)
+            at = int(packed.model.shapes[row[FIRST_SHAPE], 0])
+            if at >= 0:
+                variable = next(shapes)
+                kind = spec.prior(variable.kind, group=factor.name, parameter=parameter).name
+                ending = "_interval__" if kind == "TruncatedGamma" else suffix(kind)
+                found[f"{variable.name}{ending}"] = theta[at] + np.log(shape.typical(np.empty(0)))
         width = factor.width
         found[f"{variables['r']}_z"] = memory.effects[U, start : start + width * q].reshape(width, q)
         return found, first_sd + len(kinds), start + width * q

@@ -7,6 +7,8 @@ import pytest
 import hierbayes as hb
 from hierbayes.engine.whitened import to_question
 from hierbayes.engine.whitening import laplace
+from hierbayes.engine.whitening.laplace import laplace_start
+from hierbayes.engine.whitening.packing import CONDITIONAL
 
 N = 120
 
@@ -52,3 +54,23 @@ def curvature(model: hb.Model) -> np.ndarray:
 def test_the_density_has_unit_curvature_where_the_map_was_made(terms):
     found = curvature(hb.Model(f"n ~ x + {terms}", rows(), "poisson"))
     np.testing.assert_allclose(found, -np.eye(len(found)), atol=1e-5)
+
+
+def test_factors_that_nest_all_larger_ones_are_eliminated():
+    """Of a dense factor the map follows its own standard deviation, and not those of the factors within its levels."""
+    rng = np.random.default_rng(1)
+    brood = np.repeat(np.arange(30), 3)
+    frame = pd.DataFrame(
+        {"y": rng.poisson(2.0, size=90), "row": np.arange(90), "brood": brood, "place": brood // 3}
+    )
+    frame["year"] = frame["row"] % 7
+
+    def conditional(formula):
+        model = hb.Model(formula, frame, family="poisson")
+        return int(laplace_start(to_question(model.spec, model.design)).packed.model.sizes[CONDITIONAL])
+
+    assert conditional("y ~ 1 + (1 | row) + (1 | brood) + (1 | place)") == 3
+    assert (
+        conditional("y ~ 1 + (1 | row) + (1 | brood) + (1 | place) + (1 | year)") == 3
+    )  # crossed with those above
+    assert conditional("y ~ 1 + (1 | brood) + (1 | year)") == 1

@@ -54,26 +54,33 @@ def draw_normal(
     return (mean + away)[None], (log_density - log_normal)[None]
 
 
-def nearest_mean(evaluate: Evaluate, start: Floats) -> Floats:
+def nearest_mean(evaluate: Evaluate, start: Floats, pairs: int = PAIRS) -> Floats:
     """The mean m at which N(m, I) is nearest to a density p in Kullback–Leibler divergence, KL(N ‖ p).
 
     There the score has mean 0 under N(m, I) (Opper & Archambeau 2009, Neural Computation 21(3), eq. 6). As its
     curvature is about 1, the mean score is the step to take. A mode is no such place: a density that falls off more
     slowly on one side than on the other, a little in each of hundreds of directions, has its mass elsewhere.
     """
-    draws = np.random.default_rng(0).standard_normal((PAIRS, start.size))
     mean, best, highest = start, start, -np.inf
     for _ in range(ROUNDS):
-        values, score = np.empty(2 * PAIRS), np.zeros(start.size)
-        for i, away in enumerate(np.concatenate([draws, -draws])):
-            values[i], gradient = evaluate(mean + away)
-            score += gradient / len(values)
+        value, score = mean_score(evaluate, mean, pairs)
         if not np.isfinite(score).all():
             break
-        if values.mean() > highest:
-            best, highest = mean, values.mean()
+        if value > highest:
+            best, highest = mean, value
         largest = float(np.abs(score).max(initial=0.0))
         if largest < ARRIVED:
             break
         mean = mean + score * min(1.0, LONGEST / largest)
     return best
+
+
+def mean_score(evaluate: Evaluate, mean: Floats, pairs: int = PAIRS) -> tuple[float, Floats]:
+    """Return the means of a log density and of its score under N(mean, I), over always the same opposite draws."""
+    draws = np.random.default_rng(0).standard_normal((pairs, mean.size))
+    total, score = 0.0, np.zeros(mean.size)
+    for away in np.concatenate([draws, -draws]):
+        value, gradient = evaluate(mean + away)
+        total += value / (2 * pairs)
+        score += gradient / (2 * pairs)
+    return total, score

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from math import lgamma, log, pi
 
 import numpy as np
+from scipy.special import gammaincc
 
-from hierbayes.engine.core.loops import compiled
+from hierbayes.engine.core.loops import add_lower_rows, compiled, fill, finite, head_dot
 from hierbayes.engine.core.problem import Block, Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.core.shapes import (
     AT,
@@ -34,7 +35,7 @@ from hierbayes.structures.registry import CODES
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
-FIXED = 9
+FIXED, TRUNCATED_GAMMA = 9, 10
 VALUE, SLOPE, SCALE_SCORE = (
     0,
     1,
@@ -87,7 +88,7 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
         for block in blocks_of(f):
             q, count = len(block.effects), len(block.shapes)
             padding = [-1] * (widest - q)
-            head = [k, q, CODES[block.structure], first, first + count, corner]
+            head = [k, q, CODES.get(block.structure, -1), first, first + count, corner]
             rows.append([*head, *block.effects, *padding, *block.scales, *padding])
             own_rows = block.shapes.copy()
             free = own_rows[:, AT] >= 0
@@ -97,6 +98,14 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
             shapes.append(own_rows)
             at, first, corner = at + int(free.sum()), first + count, corner + q
     return np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest), np.concatenate(shapes)
+
+
+def law_places(factors: int, blocks: Ints) -> Ints:
+    """Return where in the shapes the parameter of each factor's law is, -1 for normal effects: (K,)."""
+    found = np.full(factors, -1, np.int64)
+    laws = blocks[blocks[:, SIZE] == 0]
+    found[laws[:, FACTOR]] = laws[:, FIRST_SHAPE]
+    return found
 
 
 def effects_of(blocks: Ints) -> int:
@@ -123,13 +132,13 @@ def correlations_of(chol: Floats, factor: int, q: int) -> Floats:
 
 def prior_constant(problem: GaussianProblem) -> float:
     """Return the part of the hyperparameters' log prior that does not depend on theta."""
-    rows = [problem.sigma_prior, *(row for f in problem.factors for row in f.sd_priors)]
+    rows = [*problem.own_priors, *(row for f in problem.factors for row in f.sd_priors)]
     return sum(scale_constant(PriorCode(int(code)), a, b) for code, a, b, _ in rows) + sum(
         shape_constant(f) for f in problem.factors
     )
 
 
-def scale_constant(code: PriorCode, a: float, b: float) -> float:
+def scale_constant(code: PriorCode, a: float, b: float, c: float = 0.0) -> float:
     """Return the part of a scale's log prior that `positive` leaves out."""
     match code:
         case PriorCode.EXPONENTIAL:
@@ -142,6 +151,8 @@ def scale_constant(code: PriorCode, a: float, b: float) -> float:
             return log(2 / pi) - log(a)
         case PriorCode.GAMMA | PriorCode.INVERSE_GAMMA:
             return a * log(b) - lgamma(a)
+        case PriorCode.TRUNCATED_GAMMA:
+            return a * log(b) - lgamma(a) - log(gammaincc(a, b * c))
         case PriorCode.LOGNORMAL:
             return -0.5 * log(2 * pi) - log(b)
         case PriorCode.UNIFORM | PriorCode.HALF_FLAT | PriorCode.FIXED:
@@ -162,7 +173,7 @@ def shape_constant(factor: Factor) -> float:
         elif row[KIND] == BOUNDED:
             total += lgamma(row[C] + row[D]) - lgamma(row[C]) - lgamma(row[D])
         elif row[KIND] == POSITIVE:
-            total += scale_constant(PriorCode(int(row[C])), row[A], row[B])
+            total += scale_constant(PriorCode(int(row[C])), row[A], row[B], row[LOWER])
     return total
 
 
@@ -182,6 +193,41 @@ def start_theta(n_theta: int, scales: Ints, priors: Floats, values: Sequence[flo
         if at >= 0:
             theta[at] = unconstrain(value, np.array([code, *arguments]))
     return theta
+
+
+@compiled
+def set_theta(position: Floats, origin: Floats, scale_tril: Floats, theta: Floats) -> None:
+    """Set theta = origin + scale_tril position, of the position's first numbers."""
+    for i in range(theta.size):
+        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
+
+
+@compiled
+def to_position(value: float, score: Floats, scale_tril: Floats, grad: Floats) -> float:
+    """Set grad to the gradient in position, from that in theta; return the value.
+
+    Where either cannot be evaluated it is -inf, with a gradient of zeros.
+    """
+    fill(grad, 0.0)
+    if not (finite(value) and finite(score.sum())):
+        return -np.inf
+    add_lower_rows(grad, score.size, score, scale_tril, 0)
+    return value
+
+
+@compiled
+def keep_draw(
+    draw: int, scale: Floats, shaped: Floats, lams: Floats, out_scale: Floats, out_chol: Floats
+) -> None:
+    """Store a draw's scales and structures' parameters, and the Cholesky factors of correlations."""
+    for i in range(scale.shape[1]):
+        out_scale[draw, i] = scale[VALUE, i]
+    for i in range(shaped.shape[1]):
+        out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
+    for k in range(out_chol.shape[1]):
+        for i in range(out_chol.shape[2]):
+            for j in range(out_chol.shape[3]):
+                out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
 
 
 @compiled
@@ -299,6 +345,13 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
             out[RATIO] *= width * q / above
         out[PRIOR] = row[C] * q - row[D] * p
         return row[C] * min(t, 0.0) - row[D] * max(t, 0.0) - (row[C] + row[D]) * np.log1p(tail)
+    if kind == POSITIVE and int(row[C]) == TRUNCATED_GAMMA:
+        away = np.exp(t + row[D])
+        x = row[LOWER] + away
+        out[VALUE], out[BELOW], out[ABOVE], out[ROOT] = x, x, 1.0, np.sqrt(x)
+        out[PRIOR] = ((row[A] - 1.0) / x - row[B]) * away + 1.0
+        out[RATIO] = away / x
+        return (row[A] - 1.0) * np.log(x) - row[B] * x + t + row[D]
     if kind == POSITIVE:
         x, slope, value, score = positive(t + row[D], int(row[C]), row[A], row[B])
         out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), score
@@ -320,7 +373,7 @@ def _correlate(block: Ints, scale: Floats, first: int, shaped: Floats, lams: Flo
     own = lams[BLOCK, corner : corner + q, corner : corner + q]
     if q == 1:
         own[0, 0] = 1.0
-    else:
+    elif q > 1:
         set_root(block[STRUCTURE], q, shaped[:, block[FIRST_SHAPE] : block[END_SHAPE]], own)
     scales = EFFECTS + (block.size - EFFECTS) // 2
     for i in range(q):

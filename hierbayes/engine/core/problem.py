@@ -26,6 +26,7 @@ class PriorCode(IntEnum):
     LOGNORMAL = 6  # a: mean of the log, b: sd of the log
     UNIFORM = 7  # a: lower, b: upper
     HALF_FLAT = 8
+    TRUNCATED_GAMMA = 10  # a: shape, b: rate, c: lower end; of a structure's or law's parameter
     FIXED = 9  # a: the value itself, which is no number of theta
 
 
@@ -36,7 +37,8 @@ class Block:
     Parameters
     ----------
     structure : str
-        Its name in `hierbayes.structures`.
+        Its name in `hierbayes.structures`; that of the levels' law, `hierbayes.structures.laws`, where there are no
+        effects: the shapes are the law's parameters then, and it stands behind the others.
     effects : tuple of int
         Ascending, which keeps Λ lower triangular.
     scales : tuple of int
@@ -188,6 +190,7 @@ def prior_rows(rows: object) -> Floats:
             PriorCode.UNIFORM: 0 <= a < b,
             PriorCode.HALF_FLAT: True,
             PriorCode.FIXED: 0 < a < np.inf,
+            PriorCode.TRUNCATED_GAMMA: False,  # none of an sd, whose row has no place for a third argument
         }[PriorCode(int(code))]
         if not valid:
             raise ValueError(f"{PriorCode(int(code)).name} has no density with arguments {a}, {b}")

@@ -1,6 +1,7 @@
 """Compiled functions of arrays, called without numba's compiler where their machine code is at hand."""
 
 import ctypes
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,25 @@ def run(kernel: Kernel, *arguments: Argument) -> float:
     words, result = words_of(arguments), np.zeros(1)
     FUNCTION(address)(words.ctypes.data, result.ctypes.data)
     return float(result[0])
+
+
+def prepared(kernel: Kernel, *arguments: Argument) -> Callable[[], float]:
+    """Return a function that calls a kernel with always the same arrays, whose numbers may change.
+
+    Beside `run`, a call takes no time for finding out where these are.
+    """
+    address = ready_address_of(ROUTINE, kernel, arguments)
+    if address is None:
+        return lambda: imported(kernel)(*arguments)
+    words, result, function = words_of(arguments), np.zeros(1), FUNCTION(address)
+    places = words.ctypes.data, result.ctypes.data
+
+    def call() -> float:
+        function(*places)
+        return float(result[0])
+
+    call.arrays = arguments  # type: ignore[attr-defined]  # which must outlive it
+    return call
 
 
 def _in_order(leaf: int | np.ndarray[Any, Any]) -> bool:

@@ -6,7 +6,7 @@ from math import log
 
 import numpy as np
 
-from hierbayes.engine.core.problem import Block, Factor, Floats
+from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.structures.record import Structure
 from hierbayes.structures.registry import STRUCTURES
 
@@ -36,8 +36,12 @@ def bounded_row(low: float, high: float, alpha: float, beta: float, lower: float
 
 
 def positive_row(prior: Floats, typical: float) -> Floats:
-    """Return the row of a positive parameter with a prior as `PriorCode` has it; theta counts from a typical value."""
-    return np.array([[0, POSITIVE, prior[1], prior[2], prior[0], log(typical), 0.0, np.inf]])
+    """Return the row of a positive parameter with a prior as `PriorCode` has it; theta counts from a typical value.
+
+    That of one with a lower end counts the distance to it.
+    """
+    lower = prior[3] if prior[0] == PriorCode.TRUNCATED_GAMMA else 0.0
+    return np.array([[0, POSITIVE, prior[1], prior[2], prior[0], log(typical), lower, np.inf]])
 
 
 def follow_row(place: int) -> Floats:

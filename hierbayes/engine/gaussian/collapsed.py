@@ -23,8 +23,8 @@ from hierbayes.engine.gaussian.nestkernels import nested_log_density
 from hierbayes.engine.gaussian.packing import Packed, pack
 from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.engine.gaussian.products import Crossed, cross
-from hierbayes.engine.gaussian.route import Route, chain_of, choose_route
-from hierbayes.engine.gaussian.serial import Serial, draw_serial, serial_log_density, serialise
+from hierbayes.engine.gaussian.route import SERIES, Route, chain_of, choose_route
+from hierbayes.engine.gaussian.serial import Serial, draw_serial, serialise
 
 TUNE, TUNE_SAMPLED = (
     500,
@@ -45,7 +45,7 @@ class Draws:
     ``r`` is empty if the effects were not asked for.
     """
 
-    sigma: Floats
+    own: Floats  # (chain, draw, S): sigma, or the scales that log sigma of each row comes from
     b: Floats  # (chain, draw, p), on the scale of the user's columns
     sd: tuple[Floats, ...]
     shapes: tuple[Floats, ...]
@@ -55,9 +55,16 @@ class Draws:
     theta: Floats  # (chain, draw, n_theta)
     statistics: dict[str, np.ndarray]
 
+    @property
+    def sigma(self) -> Floats:
+        """The standard deviation of all residuals, (chain, draw)."""
+        return self.own[..., 0]
+
 
 def route_of(problem: GaussianProblem) -> Route:
     """Return the way that is the cheapest for a problem's sizes."""
+    if problem.series is not None:
+        return SERIES
     sizes, codes = [(f.n_levels, f.q) for f in problem.factors], [f.codes for f in problem.factors]
     chain = chain_of([f.n_levels for f in problem.factors], lambda j, k: (codes[j], codes[k]))
     return choose_route(problem.X.shape[1], sizes, len(problem.y), bool(chain))
@@ -86,7 +93,7 @@ def prepare(
 
 def arrange(problem: GaussianProblem, m: Moments, route: Route) -> Packed | Nested | Crossed | Serial:
     """Return a problem's moments as the arrays of its route, in theta's own coordinates."""
-    if problem.series is not None:
+    if route.series:
         return serialise(problem, m)
     if route.sampled:
         return cross(problem, m, route.primary, route.sampled)
@@ -99,7 +106,9 @@ def density_of(model: Packed | Nested | Crossed | Serial) -> Density:
     """Return the log density of a model's coordinates."""
     if isinstance(model, Crossed):
         return crossed_density(model)
-    kernels: dict[type, Any] = {Nested: nested_log_density, Serial: serial_log_density, Packed: log_density}
+    if isinstance(model, Serial):
+        return model.density()
+    kernels: dict[type, Any] = {Nested: nested_log_density, Packed: log_density}
     return Density(kernels[type(model)], model.dim, model.constants, model.memory)
 
 
@@ -114,12 +123,15 @@ def rough_start(problem: GaussianProblem, m: Moments) -> Floats:
     explained = float(b @ products @ b) / n - mean * mean
     left = max(float(m.dense[-1, -1]) / n, 0.01 * explained, 1e-300) ** 0.5
     values = [0.7 * left]
+    if problem.log_sigma is not None:
+        wanted = np.log(values[0]) - problem.log_sigma.offset
+        values = np.exp(np.linalg.lstsq(problem.log_sigma.columns, wanted)[0]).tolist()
     for f, ZZ in zip(problem.factors, m.within, strict=True):
         squares = np.bincount(f.scale_of, np.einsum("gaa->a", ZZ) / m.n)
         size = np.sqrt(squares)
         size[size == 0] = 1.0
         values += (0.5 * left / size).tolist()
-    return start_theta(problem.n_theta, *scale_table(problem.sigma_prior[None], problem.factors), values)
+    return start_theta(problem.n_theta, *scale_table(problem.own_priors, problem.factors), values)
 
 
 def sample(
@@ -227,7 +239,7 @@ def complete(
     if problem.intercept is not None:
         b[..., problem.intercept] -= b @ problem.centre
     sds, shapes, cors, rs = [], [], [], []
-    at, first = p, 1
+    at, first = p, len(problem.own_priors)
     series = (problem.series,) if problem.series else ()
     start = first + sum(len(f.sd_priors) for f in (*problem.factors, *series))
     for k, f in enumerate(problem.factors):
@@ -239,7 +251,7 @@ def complete(
             rs.append(values[..., at : at + f.n_levels * f.q].reshape(*shape, f.n_levels, f.q))
         at, first, start = at + f.n_levels * f.q, first + len(f.sd_priors), start + count
     return Draws(
-        scale[..., 0],
+        scale[..., : len(problem.own_priors)],
         b,
         tuple(sds),
         tuple(shapes),

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, Q, chol_shape, constrain
+from hierbayes.engine.core.hyperparameters import LAM, VALUE, Q, chol_shape, constrain, keep_draw
 from hierbayes.engine.core.loops import add, add_lower_rows, add_product, compiled, fill
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
@@ -86,10 +86,15 @@ def in_batches(
     seed: Sequence[int] | int,
     threads: int,
     keep: int | None,
+    correlated: Ints | None = None,
 ) -> Coefficients:
-    """Have ``draw_batch`` turn rows of standard normals into draws, some draws at a time on each thread."""
+    """Have ``draw_batch`` turn rows of standard normals into draws, some draws at a time on each thread.
+
+    `correlated` has the blocks whose correlations are kept; default: all.
+    """
+    blocks = packed.constants.blocks if correlated is None else correlated
     scale = np.empty((draws, len(packed.constants.scales) + len(packed.constants.shapes)))
-    chol = np.empty((draws, *chol_shape(len(packed.constants.factors), packed.constants.blocks)))
+    chol = np.empty((draws, *chol_shape(len(packed.constants.factors), blocks)))
     values = np.empty((draws, packed.n_coefficients if keep is None else keep))
     size = max(1, BATCH // max(1, packed.n_coefficients))
     starts = range(0, draws, size)
@@ -126,14 +131,7 @@ def draw_conditional(
     for draw in range(thetas.shape[0]):
         constrain(thetas[draw], scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
         is2 = 1.0 / scale[VALUE, 0] ** 2
-        for i in range(scale.shape[1]):
-            out_scale[draw, i] = scale[VALUE, i]
-        for i in range(shaped.shape[1]):
-            out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
-        for k in range(out_chol.shape[1]):
-            for i in range(out_chol.shape[2]):
-                for j in range(out_chol.shape[3]):
-                    out_chol[draw, k, i, j] = lams[CHOL, k, i, j]
+        keep_draw(draw, scale, shaped, lams, out_scale, out_chol)
         lam = lams[LAM, max(primary, 0)]
         eliminate_levels(
             is2, q, lam, column_sets, columns, starts, ZZ, ZA, gram, inverses, tiles, H, flat_H, column_set, E

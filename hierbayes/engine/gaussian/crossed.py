@@ -9,8 +9,17 @@ from collections.abc import Sequence
 import numpy as np
 
 from hierbayes.engine.core.density import Density, Evaluator
-from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
-from hierbayes.engine.core.loops import add, add_lower_rows, compiled, fill, finite, head_dot
+from hierbayes.engine.core.hyperparameters import (
+    LAM,
+    LAM_SCORE,
+    VALUE,
+    Q,
+    add_scores,
+    constrain,
+    set_theta,
+    to_position,
+)
+from hierbayes.engine.core.loops import add, compiled, fill, finite
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.conditional import Coefficients, draw_conditional, in_batches
@@ -86,8 +95,7 @@ def crossed_log_density(
     Sets grad. -inf with a gradient of zeros where it cannot be evaluated.
     """
     n_theta = memory.theta.size
-    for i in range(n_theta):
-        memory.theta[i] = c.origin[i] + head_dot(c.scale_tril[i], position, i + 1)
+    set_theta(position, c.origin, c.scale_tril, memory.theta)
     value = c.scalars[1] - 0.5 * np.log(2.0 * np.pi) * (position.size - n_theta)
     value += constrain(
         memory.theta, c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams
@@ -108,9 +116,8 @@ def crossed_log_density(
         add_scores(
             sigma_score, c.scales, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams, memory.score
         )  # fmt: skip
-        if finite(memory.score.sum() + grad[n_theta:].sum()):
-            fill(grad[:n_theta], 0.0)
-            add_lower_rows(grad[:n_theta], n_theta, memory.score, c.scale_tril, 0)
+        value = to_position(value, memory.score, c.scale_tril, grad[:n_theta])
+        if finite(value) and finite(grad[n_theta:].sum()):
             return value
     fill(grad, 0.0)
     return -np.inf

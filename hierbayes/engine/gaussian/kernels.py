@@ -2,10 +2,18 @@
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, Q, add_scores, constrain
+from hierbayes.engine.core.hyperparameters import (
+    LAM,
+    LAM_SCORE,
+    VALUE,
+    Q,
+    add_scores,
+    constrain,
+    set_theta,
+    to_position,
+)
 from hierbayes.engine.core.loops import (
     add,
-    add_lower_rows,
     add_product,
     combine,
     compiled,
@@ -13,7 +21,6 @@ from hierbayes.engine.core.loops import (
     fill,
     finite,
     gram_of_lower,
-    head_dot,
     unscale_columns,
     unscale_rows,
 )
@@ -57,8 +64,7 @@ def log_density(
     `packing.Memory`. Where the density cannot be evaluated (an overflow, a singular S) it is -inf, with a
     gradient of zeros.
     """
-    for i in range(theta.size):
-        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
+    set_theta(position, origin, scale_tril, theta)
     value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
     likelihood, sigma_score = log_likelihood(
         sizes, scalars, factors, column_sets, columns, starts, ZZ, ZA, gram, prior, scale, lams, inverses, tiles, rows,
@@ -67,12 +73,7 @@ def log_density(
     value += likelihood
     if finite(value):
         add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
-        if finite(score.sum()):
-            fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, scale_tril, 0)
-            return value
-    fill(grad, 0.0)
-    return -np.inf
+    return to_position(value, score, scale_tril, grad)
 
 
 @compiled

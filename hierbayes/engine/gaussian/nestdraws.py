@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import CHOL, LAM, VALUE, constrain
+from hierbayes.engine.core.hyperparameters import LAM, VALUE, constrain, keep_draw
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
@@ -56,14 +56,7 @@ def draw_nested_conditional(
             thetas[draw], c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped,
             memory.lams,
         )  # fmt: skip
-        for i in range(memory.scale.shape[1]):
-            out_scale[draw, i] = memory.scale[VALUE, i]
-        for i in range(memory.shaped.shape[1]):
-            out_scale[draw, memory.scale.shape[1] + i] = memory.shaped[VALUE, i]
-        for k in range(out_chol.shape[1]):
-            for i in range(out_chol.shape[2]):
-                for j in range(out_chol.shape[3]):
-                    out_chol[draw, k, i, j] = memory.lams[CHOL, k, i, j]
+        keep_draw(draw, memory.scale, memory.shaped, memory.lams, out_scale, out_chol)
         is2 = 1.0 / memory.scale[VALUE, 0] ** 2
         eliminate_chain(is2, c, memory)
         draw_dense_conditional(c.factors, memory.lams[LAM], memory.squares, memory.vectors, out[draw])

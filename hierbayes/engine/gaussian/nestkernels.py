@@ -7,16 +7,22 @@ docs/engine.md, section 1.
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, VALUE, add_scores, constrain
+from hierbayes.engine.core.hyperparameters import (
+    LAM,
+    LAM_SCORE,
+    VALUE,
+    add_scores,
+    constrain,
+    set_theta,
+    to_position,
+)
 from hierbayes.engine.core.loops import (
     add,
-    add_lower_rows,
     add_product,
     compiled,
     dot,
     fill,
     finite,
-    head_dot,
     set_product,
 )
 from hierbayes.engine.core.problem import Floats, Ints
@@ -72,8 +78,7 @@ def nested_log_density(
         theta, score, scale, shaped, lams, solved, tiles, rows, flat, spread, sums, left,
         scores, E, squares, vectors,
     )  # fmt: skip
-    for i in range(theta.size):
-        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
+    set_theta(position, origin, scale_tril, theta)
     value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
     sigma = scale[VALUE, 0]
     is2 = inverse_variance(sigma, gram)
@@ -93,12 +98,7 @@ def nested_log_density(
                     explained += lams[LAM_SCORE, k, a, b] * lams[LAM, k, a, b]
         sigma_score = settled(sigma, is2, quad - scalars[0] - explained)
         add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
-        if finite(score.sum()):
-            fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, scale_tril, 0)
-            return value
-    fill(grad, 0.0)
-    return -np.inf
+    return to_position(value, score, scale_tril, grad)
 
 
 @compiled

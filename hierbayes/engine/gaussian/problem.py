@@ -2,10 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
 from hierbayes.engine.core.problem import Factor, Floats, Ints, count_free, prior_rows, set_fields
+
+
+class LogSigma(NamedTuple):
+    """Standard deviations of rows: the logarithms are sums of columns times those of own scales, and an offset.
+
+    Attributes
+    ----------
+    columns : array, shape (n, S)
+    offset : array, shape (n,)
+    priors : array, shape (S, 4)
+        Of the own scales.
+    """
+
+    columns: Floats
+    offset: Floats
+    priors: Floats
 
 
 @dataclass(frozen=True)
@@ -33,8 +50,10 @@ class GaussianProblem:
         A weight multiplies its row's log density: 2 is the row twice.
     series : Factor, optional
         Where residuals are correlated within the levels of a factor: an effect for each time, its column of Z the
-        rows of that time, and of standard deviation 1; their correlations are the residuals'. There are no factors
-        and no weights then.
+        rows of that time, and of standard deviation 1; their correlations are the residuals'. There is one factor or
+        none, whose levels hold whole series, and no weights then.
+    log_sigma : LogSigma, optional
+        Of rows in series: their standard deviations, where they are not all sigma.
 
     Examples
     --------
@@ -57,6 +76,7 @@ class GaussianProblem:
     offset: Floats | None = None
     weights: Floats | None = None
     series: Factor | None = None
+    log_sigma: LogSigma | None = None
 
     def __post_init__(self) -> None:
         X = np.asarray(self.X, dtype=np.float64)
@@ -91,10 +111,15 @@ class GaussianProblem:
             raise ValueError(f"column {self.intercept} of X is not an intercept: it must be all ones")
 
     @property
+    def own_priors(self) -> Floats:
+        """Priors of the scales that are no group effects', (S, 4): sigma's, or those that log sigma comes from."""
+        return self.sigma_prior[None] if self.log_sigma is None else self.log_sigma.priors
+
+    @property
     def n_theta(self) -> int:
         """Number of unconstrained hyperparameters."""
         factors = (*self.factors, *([self.series] if self.series else []))
-        return count_free(self.sigma_prior[None]) + sum(f.n_scales + f.n_correlations for f in factors)
+        return count_free(self.own_priors) + sum(f.n_scales + f.n_correlations for f in factors)
 
     def rows(self, selection: slice | Ints) -> "GaussianProblem":
         """Return the same model on some of the rows."""
@@ -102,6 +127,10 @@ class GaussianProblem:
         return replace(
             self,
             series=self.series.rows(selection) if self.series else None,
+            log_sigma=self.log_sigma
+            and LogSigma(
+                self.log_sigma.columns[selection], self.log_sigma.offset[selection], self.log_sigma.priors
+            ),
             y=self.y[selection],
             X=self.X[selection],
             factors=factors,

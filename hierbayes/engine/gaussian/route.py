@@ -40,6 +40,8 @@ class Route:
     chained : float
         The same if factors that form a chain are eliminated one after another (`nested`): at most that, as levels
         with the same cross-products are merged. Infinite where they don't form one, or some are sampled.
+    series : bool
+        Whether residuals are correlated within series, which know one way.
     """
 
     primary: int
@@ -47,6 +49,10 @@ class Route:
     columns: int
     seconds: float
     chained: float = inf
+    series: bool = False
+
+
+SERIES = Route(0, (), 1, 0.0, series=True)
 
 
 def choose_route(p: int, factors: Sequence[tuple[int, int]], rows: int, nested: bool = False) -> Route:

@@ -1,82 +1,46 @@
-"""Gaussian rows whose residuals are correlated within series: coefficients integrated out, R as a structure has it.
+"""Gaussian rows whose residuals are correlated within series: coefficients and effects of levels integrated out.
 
-y = offset + X b + e, and the residuals e of a series are N(0, sigma² R), R the correlations of its rows' times. With
-the Cholesky factor L of R the rows L⁻¹[X, y] are independent. Their cross-products H change with R, so that they are
-summed up in each evaluation. Where b has the posterior mean b̂ and covariance V given R and sigma, the score of R is
-½ L⁻ᵀ (M / sigma² − I) L⁻¹ with M = v v' + U V U', v = L⁻¹(y − X b̂) and U = L⁻¹X: Fisher's identity.
+y = offset + X b + Z r_g + e, and the residuals e of a series are N(0, D R D), R the correlations of its rows' times, as
+a structure has them, and D their standard deviations: sigma, or of each row its own by a formula of log sigma. A series
+lies within one level g. With the Cholesky factor L of R the rows L⁻¹D⁻¹[Z, X, y] are independent and of variance 1.
+They change with R, so that their cross-products are summed up in each evaluation, a level at a time, from which its
+effects are eliminated as in `elimination`. `serialkernels` has the density and its gradient.
+
+Series of one level and of the same times, whose rows have the same standard deviations, have a part in the density by
+the cross-products of all their rows with each other alone. Where there are more of them than such rows have numbers,
+as many made-up series as that have the same cross-products, from a QR factorisation.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from hierbayes.engine.core.hyperparameters import (
-    CHOL,
-    LAM_SCORE,
-    VALUE,
-    add_scores,
-    block_table,
-    constrain,
-    scale_table,
-)
-from hierbayes.engine.core.loops import (
-    add_lower_rows,
-    cholesky,
-    compiled,
-    dot,
-    fill,
-    finite,
-    gram_of_lower,
-    head_dot,
-    invert_lower,
-)
+from hierbayes.engine.core.density import Density
+from hierbayes.engine.core.hyperparameters import FACTOR, block_table, scale_table
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.gaussian.conditional import Coefficients, in_batches
 from hierbayes.engine.gaussian.moments import Moments
 from hierbayes.engine.gaussian.packing import constant
-from hierbayes.engine.gaussian.problem import GaussianProblem
-
-A, INVERSE, COVARIANCE = 0, 1, 2  # of the coefficients: precision's Cholesky factor, its inverse, V
-
-
-class SerialConstants(NamedTuple):
-    """What an evaluation reads."""
-
-    origin: Floats  # (n_theta,): theta is origin + scale_tril position
-    scale_tril: Floats  # (n_theta, n_theta)
-    scalars: Floats  # (2,): number of rows, the log density's part that does not depend on theta
-    scales: Ints  # see `packing.Constants`; sigma, and 1
-    scale_priors: Floats
-    factors: Ints  # (1, 5): times, …
-    blocks: Ints
-    shapes: Floats
-    rows: Floats  # (n, p + 1): X and the response about the reference, series by series, those of equal times together
-    places: Ints  # (n,): which time each row has, ascending within a series
-    starts: Ints  # (series + 1,): where each series begins
-    same: Ints  # (series,): whether a series has the times of the one before it
-    prior: Floats  # (2, p): precision, mean
+from hierbayes.engine.gaussian.problem import GaussianProblem, LogSigma
+from hierbayes.engine.gaussian.serialkernels import (
+    SerialConstants,
+    SerialMemory,
+    draw_serial_conditional,
+    serial_log_density,
+)
 
 
-class SerialMemory(NamedTuple):
-    """What an evaluation writes; one for each thread, T times."""
+class OwnSeries(NamedTuple):
+    """Rows of one series, or of a made-up one; of made-up ones the first stands for all series, the others for none."""
 
-    theta: Floats
-    score: Floats
-    scale: Floats
-    shaped: Floats
-    lams: Floats
-    factor: Floats  # (T, T): L of the series at hand
-    inverse: Floats  # (T, T): L⁻¹
-    spread: Floats  # (T, T): the sum of M / sigma² − I over series of the same times
-    half: Floats  # (T, T): L⁻ᵀ times that
-    white: Floats  # (T, p + 1): L⁻¹[X, y]
-    H: Floats  # (p + 1, p + 1): sum of their cross-products
-    squares: Floats  # (3, p, p)
-    vectors: Floats  # (2, p): b̂; what it comes from
+    level: int
+    times: tuple[int, ...]
+    rows: Floats  # (m, q + p + 1): Z, X and the response about the reference
+    sigma: Floats  # (m, S + 1): the columns of log sigma, and its offset
+    stands_for: float  # how many series
 
 
 @dataclass(frozen=True)
@@ -101,268 +65,144 @@ class Serial:
         priors = np.column_stack([self.constants.scale_priors[:, :2], tails])
         return replace(self, constants=self.constants._replace(scale_priors=priors))
 
+    def density(self) -> Density:
+        """Return the log density of its coordinates."""
+        return Density(serial_log_density, self.dim, (self.constants,), lambda: (self.memory(),))
+
     def memory(self) -> SerialMemory:
         """Return memory for evaluations on one thread."""
         c = self.constants
-        times, p = int(c.factors[0, 0]), c.prior.shape[1]
+        q, p, own = (int(size) for size in c.sizes[:3])
+        times, levels, width = int(c.factors[-1, 0]), len(c.levels) - 1, q + p + 1
+        largest = int(c.factors[:, 0].max())
         return SerialMemory(
-            np.zeros(self.n_theta),
-            np.zeros(self.n_theta),
-            np.zeros((3, len(c.scales))),
-            np.zeros((7, len(c.shapes))),
-            np.zeros((5, 1, times, times)),
-            np.zeros((times, times)),
-            np.zeros((times, times)),
-            np.zeros((times, times)),
-            np.zeros((times, times)),
-            np.zeros((times, p + 1)),
-            np.zeros((p + 1, p + 1)),
-            np.zeros((3, p, p)),
-            np.zeros((2, p)),
+            theta=np.zeros(self.n_theta),
+            score=np.zeros(self.n_theta),
+            scale=np.zeros((3, len(c.scales))),
+            shaped=np.zeros((7, len(c.shapes))),
+            lams=np.zeros((5, len(c.factors), largest, largest)),
+            factor=np.zeros((times, times)),
+            inverse=np.zeros((times, times)),
+            spread=np.zeros((times, times)),
+            half=np.zeros((times, times)),
+            volumes=np.zeros(len(c.time_starts) - 1),
+            roots=np.zeros(int(c.root_starts[-1])),
+            inverses=np.zeros(int(c.root_starts[-1])),
+            spreads=np.zeros(int(c.root_starts[-1])),
+            sds=np.zeros(len(c.rows)),
+            white=np.zeros(c.rows.shape),
+            terms=np.zeros((2, times, width)),
+            products=np.zeros((width, width)),
+            level_inverse=np.zeros((levels, q, q)),
+            level_columns=np.zeros((levels, q, p + 1)),
+            level_square=np.zeros((q, q)),
+            level_room=np.zeros((5, max(q, p + 1), max(q, p + 1))),
+            H=np.zeros((p + 1, p + 1)),
+            squares=np.zeros((3, p, p)),
+            vectors=np.zeros((2, p)),
+            own=np.zeros((2, own)),
         )
 
 
 def serialise(problem: GaussianProblem, m: Moments) -> Serial:
-    """Arrange the rows of a problem whose residuals are correlated within series."""
+    """Arrange the rows of a problem whose residuals are correlated within series.
+
+    It has one factor or none, whose levels hold whole series.
+    """
     series = problem.series
     assert series is not None, "its residuals are correlated"
-    place = np.argmax(series.Z, axis=1)
-    y = problem.y - m.reference.b @ problem.X.T
-    y = y if problem.offset is None else y - problem.offset
-    order = _in_order(series.codes, place)
-    starts = np.searchsorted(_ranks(series.codes[order]), np.arange(len(np.unique(series.codes)) + 1))
-    times = [tuple(place[order][first:end]) for first, end in pairwise(starts)]
-    same = np.array([i > 0 and times[i] == times[i - 1] for i in range(len(times))], np.int64)
-    scales, scale_priors = scale_table(problem.sigma_prior[None], (series,))
-    blocks, shapes = block_table(problem.sigma_prior[None], (series,))
+    factors = (*problem.factors, series)
+    q = problem.factors[0].q if problem.factors else 0
+    levels = problem.factors[0].n_levels if problem.factors else 1
+    found = merged(series_of(problem, m), q + problem.X.shape[1] + 1)
+    patterns = {times: number for number, times in enumerate(dict.fromkeys(one.times for one in found))}
+    sizes = np.array([len(times) for times in patterns])
+    log_sigma = problem.log_sigma
+    scales, scale_priors = scale_table(problem.own_priors, factors)
+    blocks, shapes = block_table(problem.own_priors, factors)
+    sds = [len(f.sd_priors) for f in factors]
+    first = len(problem.own_priors) + np.cumsum(sds) - sds
+    sigma = np.concatenate([one.sigma for one in found])
+    p = problem.X.shape[1]
     constants = SerialConstants(
         origin=np.zeros(problem.n_theta),
         scale_tril=np.eye(problem.n_theta),
-        scalars=np.array([len(y), constant(replace(problem, factors=(series,), series=None), m)]),
+        sizes=np.array([q, p, sigma.shape[1] - 1, log_sigma is None], np.int64),
+        scalars=np.array([constant(replace(problem, factors=factors, series=None), m)]),
         scales=scales,
         scale_priors=scale_priors,
-        factors=np.array([[series.q, 1, 0, series.n_levels, 0]], np.int64),
+        factors=np.array(
+            [[f.q, at, 0, f.n_levels, 0] for f, at in zip(factors, first, strict=True)], np.int64
+        ),
         blocks=blocks,
         shapes=shapes,
-        rows=np.ascontiguousarray(np.column_stack([problem.X, y])[order]),
-        places=np.ascontiguousarray(place[order], np.int64),
-        starts=starts.astype(np.int64),
-        same=same,
+        rows=np.ascontiguousarray(np.concatenate([one.rows for one in found])),
+        sigma=np.ascontiguousarray(sigma),
+        counts=np.array([one.stands_for for one in found]),
+        starts=_starts([len(one.times) for one in found]),
+        patterns=np.array([patterns[one.times] for one in found], np.int64),
+        levels=_starts(np.bincount([one.level for one in found], minlength=levels)),
+        times=np.concatenate([np.array(times, np.int64) for times in patterns]),
+        time_starts=_starts(sizes),
+        root_starts=_starts(sizes**2),
         prior=np.stack([problem.prior_precision, problem.prior_mean - m.reference.b]),
     )
-    return Serial(constants, problem.n_theta, problem.X.shape[1])
+    return Serial(constants, problem.n_theta, p + (levels * q if q else 0))
 
 
-def _in_order(codes: Ints, place: Ints) -> Ints:
-    """The order of rows: series by series, those of equal times next to each other, and in time within each."""
-    times: dict[int, list[int]] = {}
-    for row in np.lexsort((place, codes)):
-        times.setdefault(int(codes[row]), []).append(int(row))
-    series = sorted(times.values(), key=lambda rows: tuple(place[rows]))
-    return np.array([row for rows in series for row in rows], np.int64)
+def series_of(problem: GaussianProblem, m: Moments) -> list[OwnSeries]:
+    """The series of a problem, level by level; their rows in time."""
+    series = problem.series
+    assert series is not None, "its residuals are correlated"
+    n = len(problem.y)
+    place = np.argmax(series.Z, axis=1)
+    y = problem.y - m.reference.b @ problem.X.T
+    y = y if problem.offset is None else y - problem.offset
+    level = problem.factors[0].codes if problem.factors else np.zeros(n, np.int64)
+    z = problem.factors[0].Z if problem.factors else np.zeros((n, 0))
+    rows = np.column_stack([z, problem.X, y])
+    own = problem.log_sigma or LogSigma(np.ones((n, 1)), np.zeros(n), problem.sigma_prior[None])
+    sigma = np.column_stack([own.columns, own.offset])
+    order = np.lexsort((place, series.codes, level))
+    ends = np.flatnonzero(np.diff(series.codes[order])) + 1
+    return [
+        OwnSeries(int(level[one[0]]), tuple(place[one].tolist()), rows[one], sigma[one], 1.0)
+        for one in np.split(order, ends)
+    ]
 
 
-def _ranks(codes: Ints) -> Ints:
-    """Numbers of the runs of equal codes."""
-    return np.concatenate([[0], np.cumsum(codes[1:] != codes[:-1])])
+def merged(series: Sequence[OwnSeries], width: int) -> list[OwnSeries]:
+    """Fewer series with the same cross-products, level by level."""
+    alike: dict[tuple[int, tuple[int, ...], bytes], list[OwnSeries]] = {}
+    for one in series:
+        alike.setdefault((one.level, one.times, one.sigma.tobytes()), []).append(one)
+    found = []
+    for (_, times, _), same in sorted(alike.items(), key=lambda item: item[0][0]):
+        if len(same) <= len(times) * width:
+            found += same
+            continue
+        stacked = np.linalg.qr(np.stack([one.rows.ravel() for one in same]), mode="r")
+        counts = [float(len(same))] + [0.0] * (len(stacked) - 1)
+        found += [
+            same[0]._replace(rows=rows.reshape(len(times), width), stands_for=count)
+            for rows, count in zip(stacked, counts, strict=True)
+        ]
+    return found
 
 
-@compiled
-def serial_log_density(
-    position: Floats, grad: Floats,
-    origin: Floats, scale_tril: Floats, scalars: Floats, scales: Ints, scale_priors: Floats, factors: Ints,
-    blocks: Ints, shapes: Floats, rows: Floats, places: Ints, starts: Ints, same: Ints, prior: Floats,
-    theta: Floats, score: Floats, scale: Floats, shaped: Floats, lams: Floats, factor: Floats, inverse: Floats,
-    spread: Floats, half: Floats, white: Floats, H: Floats, squares: Floats, vectors: Floats,
-) -> float:  # fmt: skip
-    """Return log p(y, theta) with the coefficients integrated out, and set grad; -inf where it can't be evaluated.
-
-    The arguments after grad are `SerialConstants` and `SerialMemory`.
-    """
-    for i in range(theta.size):
-        theta[i] = origin[i] + head_dot(scale_tril[i], position, i + 1)
-    value = scalars[1] + constrain(theta, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
-    value -= scalars[0] * np.log(scale[VALUE, 0])
-    value -= sum_up(lams[CHOL, 0], rows, places, starts, same, factor, inverse, white, H)
-    value += solve(scale[VALUE, 0], prior, H, squares, vectors)
-    if finite(value):
-        sigma_score = score_root(
-            scale[VALUE, 0], lams[CHOL, 0], rows, places, starts, same, factor, inverse, spread, half, white, squares,
-            vectors, lams[LAM_SCORE, 0],
-        )  # fmt: skip
-        add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
-        if finite(score.sum()):
-            fill(grad, 0.0)
-            add_lower_rows(grad, theta.size, score, scale_tril, 0)
-            return value
-    fill(grad, 0.0)
-    return -np.inf
-
-
-@compiled
-def set_factor(root: Floats, times: Ints, factor: Floats, inverse: Floats) -> float:
-    """Set L and L⁻¹ of some times from the root of the correlations of all; return log|L|."""
-    m = times.size
-    L, X = factor[:m, :m], inverse[:m, :m]
-    for i in range(m):
-        for j in range(i + 1):
-            L[i, j] = dot(root[times[i], : times[j] + 1], root[times[j], : times[j] + 1])
-    value = cholesky(L)
-    invert_lower(L, X)
-    return value
-
-
-@compiled
-def whiten(inverse: Floats, rows: Floats, white: Floats) -> None:
-    """Set the rows of a series, whitened."""
-    for i in range(rows.shape[0]):
-        for column in range(rows.shape[1]):
-            total = 0.0
-            for j in range(i + 1):
-                total += inverse[i, j] * rows[j, column]
-            white[i, column] = total
-
-
-@compiled
-def sum_up(
-    root: Floats, rows: Floats, places: Ints, starts: Ints, same: Ints, factor: Floats, inverse: Floats, white: Floats,
-    H: Floats,
-) -> float:  # fmt: skip
-    """Set H to the cross-products of all whitened rows; return the sum of log|L|."""
-    H[:] = 0.0
-    total = volume = 0.0
-    for g in range(same.size):
-        first, end = starts[g], starts[g + 1]
-        if same[g] == 0:
-            volume = set_factor(root, places[first:end], factor, inverse)
-        total += volume
-        whiten(inverse, rows[first:end], white)
-        for i in range(end - first):
-            for a in range(H.shape[0]):
-                for b in range(a + 1):
-                    H[a, b] += white[i, a] * white[i, b]
-    return total
-
-
-@compiled
-def solve(sigma: float, prior: Floats, H: Floats, squares: Floats, vectors: Floats) -> float:
-    """Set b̂ and V; return the log density of the whitened response, its coefficients integrated out."""
-    p = prior.shape[1]
-    is2 = 1.0 / (sigma * sigma)
-    S, mode, right = squares[A], vectors[0], vectors[1]
-    square = float(is2 * H[p, p])
-    for i in range(p):
-        for j in range(i + 1):
-            S[i, j] = is2 * H[i, j]
-        S[i, i] += prior[0, i]
-        right[i] = is2 * H[p, i] + prior[0, i] * prior[1, i]
-        square += prior[0, i] * prior[1, i] * prior[1, i]
-    volume = cholesky(S)
-    invert_lower(S, squares[INVERSE])
-    gram_of_lower(squares[INVERSE], squares[COVARIANCE])
-    for i in range(p):
-        mode[i] = dot(squares[COVARIANCE, i], right)
-    return -volume - 0.5 * (square - dot(mode, right))
-
-
-@compiled
-def score_root(
-    sigma: float, root: Floats, rows: Floats, places: Ints, starts: Ints, same: Ints, factor: Floats, inverse: Floats,
-    spread: Floats, half: Floats, white: Floats, squares: Floats, vectors: Floats, root_score: Floats,
-) -> float:  # fmt: skip
-    """Set the scores of the root of the correlations of all times; return that of log sigma."""
-    p = squares.shape[1]
-    is2, sigma_score = 1.0 / (sigma * sigma), 0.0
-    root_score[:] = 0.0
-    for g in range(same.size):
-        first, end = starts[g], starts[g + 1]
-        m = end - first
-        if same[g] == 0:
-            set_factor(root, places[first:end], factor, inverse)
-            spread[:m, :m] = 0.0
-        whiten(inverse, rows[first:end], white)
-        for i in range(m):
-            white[i, p] -= dot(white[i, :p], vectors[0])
-        for i in range(m):
-            spread[i, i] -= 1.0
-            for j in range(i + 1):
-                total = white[i, p] * white[j, p]
-                for a in range(p):
-                    total += white[i, a] * dot(squares[COVARIANCE, a], white[j, :p])
-                spread[i, j] += is2 * total
-        if g + 1 == same.size or same[g + 1] == 0:
-            for i in range(m):
-                sigma_score += spread[i, i]
-            add_root_score(root, places[first:end], inverse, spread, half, root_score)
-    return sigma_score
-
-
-@compiled
-def add_root_score(
-    root: Floats, times: Ints, inverse: Floats, spread: Floats, half: Floats, root_score: Floats
-) -> None:
-    """Add L⁻ᵀ (M / sigma² − I) L⁻¹ times the root's rows of some times."""
-    m = times.size
-    for i in range(m):
-        for j in range(i):
-            spread[j, i] = spread[i, j]
-    for i in range(m):
-        for j in range(m):
-            total = 0.0
-            for k in range(i, m):
-                total += inverse[k, i] * spread[k, j]
-            half[i, j] = total
-    for i in range(m):
-        for j in range(m):
-            score = 0.0
-            for k in range(j, m):
-                score += half[i, k] * inverse[k, j]
-            for column in range(min(times[i], times[j]) + 1):
-                root_score[times[i], column] += score * root[times[j], column]
-
-
-# -- draws -----------------------------------------------------------------------------------------------------
+def _starts(sizes: Sequence[int] | Ints) -> Ints:
+    """Where runs of some sizes begin, and the last one's end."""
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
 
 def draw_serial(
     model: Serial, thetas: Floats, seed: Sequence[int] | int, threads: int = 1, keep: int | None = None
 ) -> Coefficients:
-    """Draw the coefficients from their exact conditional, as `conditional.draw_coefficients`."""
-    thetas = np.ascontiguousarray(thetas, dtype=np.float64)
+    """Draw coefficients and effects from their exact conditional, as `conditional.draw_coefficients`."""
+    thetas, c = np.ascontiguousarray(thetas, dtype=np.float64), model.constants
+    of_levels = c.blocks[c.blocks[:, FACTOR] < len(c.factors) - 1]
 
     def draw_batch(part: slice, out: Floats, out_scale: Floats, out_chol: Floats) -> None:
-        run(
-            draw_serial_conditional, thetas[part], out, out_scale, out_chol, *model.constants, *model.memory()
-        )
+        run(draw_serial_conditional, thetas[part], out, out_scale, out_chol, c, model.memory())
 
-    return in_batches(model, len(thetas), draw_batch, seed, threads, keep)
-
-
-@compiled
-def draw_serial_conditional(
-    thetas: Floats, out: Floats, out_scale: Floats, out_chol: Floats,
-    origin: Floats, scale_tril: Floats, scalars: Floats, scales: Ints, scale_priors: Floats, factors: Ints,
-    blocks: Ints, shapes: Floats, rows: Floats, places: Ints, starts: Ints, same: Ints, prior: Floats,
-    theta: Floats, score: Floats, scale: Floats, shaped: Floats, lams: Floats, factor: Floats, inverse: Floats,
-    spread: Floats, half: Floats, white: Floats, H: Floats, squares: Floats, vectors: Floats,
-) -> None:  # fmt: skip
-    """Turn rows of independent standard normals into draws of the coefficients, b̂ + S⁻ᵀz, one a row of theta."""
-    p = prior.shape[1]
-    for draw in range(thetas.shape[0]):
-        constrain(thetas[draw], scales, scale_priors, factors, blocks, shapes, scale, shaped, lams)
-        for i in range(scale.shape[1]):
-            out_scale[draw, i] = scale[VALUE, i]
-        for i in range(shaped.shape[1]):
-            out_scale[draw, scale.shape[1] + i] = shaped[VALUE, i]
-        for i in range(out_chol.shape[2]):
-            for j in range(out_chol.shape[3]):
-                out_chol[draw, 0, i, j] = lams[CHOL, 0, i, j]
-        sum_up(lams[CHOL, 0], rows, places, starts, same, factor, inverse, white, H)
-        solve(scale[VALUE, 0], prior, H, squares, vectors)
-        for i in range(p):
-            total = vectors[0, i]
-            for j in range(i, p):
-                total += squares[INVERSE, j, i] * out[draw, j]
-            vectors[1, i] = total
-        for i in range(p):
-            out[draw, i] = vectors[1, i]
+    return in_batches(model, len(thetas), draw_batch, seed, threads, keep, of_levels)

@@ -8,8 +8,8 @@ from hierbayes.engine.whitening.packing import LEVEL, LEVELS, SQUARE, START, Q
 
 @compiled
 def eliminate(
-    conditional: int, start: int, factors: Ints, lams: Floats, firsts: Ints, pairs: Ints, W: Floats, E: Floats,
-    Eb: Floats, S: Floats, roots: Floats, wide: Floats,
+    conditional: int, start: int, factors: Ints, lams: Floats, firsts: Ints, pairs: Ints, W: Floats, weight: Floats,
+    E: Floats, Eb: Floats, S: Floats, roots: Floats, wide: Floats,
 ) -> None:  # fmt: skip
     """Subtract from all later information what each conditional level takes up.
 
@@ -26,7 +26,7 @@ def eliminate(
             at, square = factors[k, START] + level * q, factors[k, SQUARE] + level * q * q
             here = factors[k, LEVEL] + level
             begin, stop = firsts[here], firsts[here + 1]
-            root_of(q, lam, W, square, roots)
+            root_of(q, lam, W, weight[here], square, roots)
             width = 0
             for pair in range(begin, stop):
                 for b in range(pairs[pair, 1]):

@@ -15,7 +15,7 @@ from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.whitening.coefficients import coefficient
 from hierbayes.engine.whitening.elimination import eliminate
-from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, evaluate_all, fill_rows
+from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, U, evaluate_all, fill_rows
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import (
     BEGIN,
@@ -29,6 +29,7 @@ from hierbayes.engine.whitening.packing import (
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
     IS_WIDE,
+    LAW,
     LEVEL,
     LEVELS,
     SQUARE,
@@ -41,8 +42,9 @@ from hierbayes.engine.whitening.packing import (
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
 from hierbayes.engine.whitening.stacked import Question, problems_of
-from hierbayes.engine.whitening.steps import effective_columns
+from hierbayes.engine.whitening.steps import climbed_columns, effective_columns
 from hierbayes.engine.whitening.wide import Turn, turned
+from hierbayes.structures.record import VALUE
 
 NARROW = 400  # dense coordinates that are always worth a matrix
 ROWS_A_SQUARE = 20  # else the matrix may have as many entries as this many times the rows
@@ -74,7 +76,9 @@ def split(packed: Packed) -> int:
     """How many factors are conditional: at least the largest, and all that would make the dense part too wide.
 
     Where rows have several levels of the largest, these are not independent given all later coefficients; then it too
-    is dense, unless that is too wide. Wide factors are none of them.
+    is dense, unless that is too wide. Wide factors are none of them. Factors within which all larger ones are nested
+    are conditional too: of a dense one, what its levels know of those within them is what they know at the start,
+    however far the standard deviations move.
     """
     factors = packed.model.factors
     n = packed.model.rows.shape[1]
@@ -86,7 +90,23 @@ def split(packed: Packed) -> int:
     count = 0 if several else min(1, most)
     while count < most and sizes[count:].sum() + coefficients > limit:
         count += 1
+    while 0 < count < most and all(_nested(packed.model, k, count) for k in range(count)):
+        count += 1
     return count
+
+
+def _nested(model: Model, k: int, later: int) -> bool:
+    """Whether each level of a factor lies within one of a later one, no two of whose levels it ties."""
+    chosen = _common_rows(model, k, later)
+    if chosen is None:
+        return True
+    own, there = _memberships(model, k), _memberships(model, later)
+    if len(own) > 1 or len(there) > 1:
+        return False
+    codes, others = own[0][0][chosen], there[0][0][chosen]
+    found = np.zeros(int(model.factors[k, LEVELS]), np.int64)
+    found[codes] = others
+    return bool((found[codes] == others).all())
 
 
 def find_pairs(packed: Packed, conditional: int) -> Pairs:
@@ -137,6 +157,7 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
         ]
     )
     W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
+    weight = _weights(packed, memory)
     start = packed.n_effects + packed.mapping.t.size - dense
     run(
         eliminate,
@@ -147,13 +168,14 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
         pairs.first,
         pairs.pairs,
         W,
+        weight,
         E,
         Eb,
         S,
         np.zeros((2, len(W))),
         np.zeros((3, int(model.factors[:, Q].max(initial=1)), _widest(packed, pairs))),
     )
-    rotation, turns = _rotation(packed, conditional, start, memory, S, curvature, W)
+    rotation, turns = _rotation(packed, conditional, start, memory, S, curvature, W, weight)
     spread = np.zeros_like(c)
     r = memory.effects[R].copy()
     for k, factor in enumerate(model.factors):
@@ -169,9 +191,24 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
             W[square : square + q * q] = turns[k].vectors.ravel()
             spread[at : at + q] = turns[k].spread
     return packed.mapped(
-        origin=memory.theta[0].copy(), W=W, c=c, spread=spread, Eb=Eb, first=pairs.first, pairs=pairs.pairs, E=E, r=r,
-        t=coefs[T].copy(), rotation=rotation,
+        origin=memory.theta[0].copy(), W=W, weight=weight, c=c, spread=spread, Eb=Eb, first=pairs.first,
+        pairs=pairs.pairs, E=E, r=r, t=coefs[T].copy(), rotation=rotation,
     )  # fmt: skip
+
+
+def _weights(packed: Packed, memory: Memory) -> Floats:
+    """How strongly each level's effects are drawn to 0, 1 where they are normal: (Σ levels,).
+
+    At the point Student's have the slope of normal effects with that precision, so that the map is about its mode.
+    """
+    found = np.ones(packed.mapping.weight.size)
+    for factor in packed.model.factors:
+        if factor[LAW] >= 0:
+            q, levels, at, first = (int(factor[i]) for i in (Q, LEVELS, START, LEVEL))
+            squares = np.square(memory.effects[U, at : at + levels * q]).reshape(levels, q).sum(axis=1)
+            df = memory.shaped[VALUE, factor[LAW]]
+            found[first : first + levels] = (df + q) / (df + squares)
+    return found
 
 
 def row_information(problem: Question, packed: Packed, memory: Memory) -> tuple[Floats, Floats]:
@@ -259,7 +296,9 @@ def _gather(
     packed: Packed, pairs: Pairs, information: Floats, scores: Floats, memory: Memory
 ) -> tuple[Floats, Floats, Floats, Floats, Floats]:
     """Sums over rows: W, the scores of r, Eb, E, and the dense part's own information."""
-    model = packed.model
+    known = packed.model
+    Z = climbed_columns(known.Z, known.climbs, known.steps, memory.stepped, known.climbing)
+    model = known._replace(Z=Z)
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     slopes = memory.coefs[T_SLOPE]
     rises = effective_columns(model.X, model.steps, model.combinations, memory.stepped, model.stairs)
@@ -372,7 +411,14 @@ def _cross(model: Model, k: int, later: int, information: Floats) -> Floats:
 
 
 def _rotation(
-    packed: Packed, conditional: int, start: int, memory: Memory, S: Floats, curvature: Floats, W: Floats
+    packed: Packed,
+    conditional: int,
+    start: int,
+    memory: Memory,
+    S: Floats,
+    curvature: Floats,
+    W: Floats,
+    weight: Floats,
 ) -> tuple[Floats, dict[int, Turn]]:
     """Dense coordinates that are independent at the start: C⁻ᵀ, with C C' the precision of the levels' own.
 
@@ -398,10 +444,11 @@ def _rotation(
                 scaling[i : i + q, i : i + q] = np.diagonal(lam)[:q, None] * turns[k].vectors * turns[k].roots
                 prior[range(i, i + q), range(i, i + q)] = np.square(turns[k].roots)
                 continue
-            root_of(q, lam, W, square + g * q * q, roots)
+            own = weight[factor[LEVEL] + g]
+            root_of(q, lam, W, own, square + g * q * q, roots)
             inverse = np.tril(roots[1, square + g * q * q : square + (g + 1) * q * q].reshape(q, q))
             scaling[i : i + q, i : i + q] = np.tril(lam[:q, :q]) @ inverse.T
-            prior[i : i + q, i : i + q] = inverse @ inverse.T
+            prior[i : i + q, i : i + q] = own * inverse @ inverse.T
     precision = scaling.T @ S @ scaling + prior
     size = np.sqrt(np.abs(np.diagonal(precision)).clip(1e-300))
     scaled = precision / np.outer(size, size)

@@ -8,7 +8,7 @@ from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, add_scores, co
 from hierbayes.engine.core.loops import add, compiled, dot, fill
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.coefficients import coefficient
-from hierbayes.engine.whitening.levels import forward_levels, vjp_levels
+from hierbayes.engine.whitening.levels import forward_levels, freedom, vjp_levels
 from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
     ADDRESS,
@@ -24,6 +24,7 @@ from hierbayes.engine.whitening.packing import (
     FIRST_PREDICTOR,
     IS_WIDE,
     LAST_PREDICTOR,
+    LAW,
     PREDICTOR,
     START,
     Memory,
@@ -32,9 +33,25 @@ from hierbayes.engine.whitening.packing import (
     WhiteningMap,
 )
 from hierbayes.engine.whitening.rows import call_family, evaluate_rows, score_rows, set_constants
-from hierbayes.engine.whitening.steps import COEFFICIENT, COUNT, FIRST, SCORE, place_steps, score_steps
+from hierbayes.engine.whitening.steps import (
+    COEFFICIENT,
+    COUNT,
+    FIRST,
+    FIRST_CLIMBED,
+    MEMBERSHIP,
+    PLACE,
+    SCORE,
+    STEPS,
+    UNIT,
+    UNIT_SCORE,
+    add_climbs,
+    place_steps,
+    score_climbs,
+    score_steps,
+)
 from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
 from hierbayes.engine.whitening.wide import forward_wide, vjp_wide
+from hierbayes.structures.record import SCORE as SHAPE_SCORE
 
 VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
@@ -115,8 +132,9 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
             )
             continue
         total += forward_levels(
-            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.c, mapping.Eb, mapping.first,
-            mapping.pairs, mapping.E, mapping.r, white[n_effects:], white, memory.effects, memory.roots, memory.small,
+            factor, memory.lams[LAM, k], freedom(factor, memory.shaped), first, end, mapping.W, mapping.weight,
+            mapping.c, mapping.Eb, mapping.first, mapping.pairs, mapping.E, mapping.r, white[n_effects:], white,
+            memory.effects, memory.roots, memory.small,
         )  # fmt: skip
     return total
 
@@ -127,6 +145,10 @@ def _rows(model: Model, memory: Memory) -> float:
     fill(memory.effects[R_SCORE], 0.0)
     fill(memory.coefs[T_SCORE], 0.0)
     fill(memory.stepped[SCORE], 0.0)
+    for k in range(memory.lams.shape[1]):
+        for i in range(memory.lams.shape[2]):
+            fill(memory.lams[LAM_SCORE, k, i], 0.0)
+    fill(memory.stepped[UNIT_SCORE], 0.0)
     set_constants(model, memory)
     total, possible = 0.0, True
     for response in model.responses:
@@ -166,6 +188,31 @@ def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) 
             eta, z = memory.etas[0, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 eta[i] += z[i] * r[at + codes[i] * q + a]
+    for climb in model.climbs:
+        j, first, last, own, t, q, at = _climb_of(climb, model)
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            add_climbs(
+                memory.stepped[UNIT, first:last], model.climbing[own : own + last - first], start,
+                model.codes[t, start:end], q, at, r, memory.etas[0, j, :size],
+            )  # fmt: skip
+
+
+@compiled
+def _climb_of(climb: Ints, model: Model) -> tuple[int, int, int, int, int, int, int]:
+    """Predictor of an effect that climbs, its steps' columns, its own first, membership, q, place of the first in r."""
+    k, t = climb[STEPS], climb[MEMBERSHIP]
+    factor = model.factors[model.memberships[t, FACTOR]]
+    first = model.steps[k, FIRST]
+    last = first + model.steps[k, COUNT]
+    return (
+        model.steps[k, STEPS_PREDICTOR],
+        first,
+        last,
+        climb[FIRST_CLIMBED],
+        t,
+        factor[Q],
+        factor[START] + climb[PLACE],
+    )
 
 
 @compiled
@@ -193,6 +240,14 @@ def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory)
             score, z = memory.etas[1, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
             for i in range(size):
                 r_score[at + codes[i] * q + a] += z[i] * score[i]
+    for climb in model.climbs:
+        j, first, last, own, t, q, at = _climb_of(climb, model)
+        if j >= response[FIRST_PREDICTOR] and j < response[END_PREDICTOR]:
+            score_climbs(
+                memory.stepped[UNIT, first:last], model.climbing[own : own + last - first], start,
+                model.codes[t, start:end], q, at, memory.effects[R], memory.etas[1, j, :size], r_score,
+                memory.stepped[UNIT_SCORE, first:last],
+            )  # fmt: skip
 
 
 @compiled
@@ -207,19 +262,20 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
         lam_score = memory.lams[LAM_SCORE, k]
-        for i in range(lam_score.shape[0]):
-            fill(lam_score[i], 0.0)
         if factor[IS_WIDE]:
             vjp_wide(
                 factor, memory.lams[LAM, k], mapping.W, mapping.c, mapping.spread, white[SCORES], memory.effects,
                 memory.roots, memory.small, lam_score,
             )  # fmt: skip
             continue
-        vjp_levels(
-            factor, memory.lams[LAM, k], first, end, mapping.W, mapping.Eb, mapping.first, mapping.pairs,
+        df = freedom(factor, memory.shaped)
+        law_score = vjp_levels(
+            factor, memory.lams[LAM, k], df, first, end, mapping.W, mapping.c, mapping.Eb, mapping.first, mapping.pairs,
             mapping.E, white[SCORES], memory.effects, coefs[T_SCORE], memory.roots, memory.small, memory.tiles,
             lam_score,
         )  # fmt: skip
+        if factor[LAW] >= 0:
+            memory.shaped[SHAPE_SCORE, factor[LAW]] += df * law_score
     plain = white.shape[1] - m
     for j in range(coefs.shape[1]):
         white[SCORES, n_effects + j] = coefs[T_SCORE, j]

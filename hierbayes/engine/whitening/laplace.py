@@ -8,23 +8,38 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hierbayes.engine.core.approximation import mean_score, nearest_mean
 from hierbayes.engine.core.density import Density, Evaluate
-from hierbayes.engine.core.hyperparameters import LAM, start_theta
+from hierbayes.engine.core.hyperparameters import LAM, start_theta, tail_transform
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.core.standardisation import LogDensity, standardise
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
-from hierbayes.engine.whitening.information import find_pairs, split, whiten
-from hierbayes.engine.whitening.kernel import U, forward, log_density
+from hierbayes.engine.whitening.information import Pairs, find_pairs, split, whiten
+from hierbayes.engine.whitening.integrated import integrated, lay_out, moments, pass_on, rule, settle
+from hierbayes.engine.whitening.kernel import R, U, forward, log_density
 from hierbayes.engine.whitening.leaning import lean
 from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
 from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, IS_WIDE, LEVELS, Memory, Packed, Q, pack
+from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.stacked import Question
 from hierbayes.engine.whitening.wide import inverse_wide
 
 COEFFICIENT_ROUNDS, ROUNDS = 4, 12  # rounds with theta fixed; rounds in all
 STEPS = 12  # of a round
+MODES, MEANS = 2, 6  # rounds with a factor's effects integrated out: about a mode, about a mean
+STILL = 0.3  # standard deviations that theta may move in the last
+PAIRS, FEW_PAIRS = (
+    4,
+    2,
+)  # of opposite draws over which the log density of theta is averaged: at last, and before
+MEAN_PAIRS = 8  # of those that find a mean
+FIRST_RULE = (9, 1.0)  # nodes of the quadrature and how they are spread, at first
+RULES = [(n, spread) for n in (5, 7, 9, 11, 15, 21) for spread in (1.0, 0.9)]
+FINEST_RULE = (41, 1.0)
+POINTS, EXACT = 8, 0.03  # points at which rules are compared, and the error of the log density that is none
+COMPARED = 100  # draws at which the error is told
 FLAT, ARRIVED = 0.05, 0.5  # largest slope, per standard deviation, to stop at; to be content with
 LONGEST = 2.0
 HALVINGS = 30
@@ -41,7 +56,8 @@ class LaplaceStart:
     position : array (dim,)
         Where the posterior is, in its coordinates: about 0 if all went well.
     slope : float
-        Largest slope of the log density there; NaN where it cannot be computed.
+        Largest slope of the log density there, with effects integrated out its mean over N(position, I); NaN where it
+        cannot be computed.
     """
 
     packed: Packed
@@ -51,7 +67,8 @@ class LaplaceStart:
     @property
     def converged(self) -> bool:
         """Whether it is a mode, nearly, and the coordinates are about it."""
-        return self.slope < ARRIVED and bool(np.abs(self.position).max(initial=0.0) < 1.0)
+        near = self.packed.integrated is not None or np.abs(self.position).max(initial=0.0) < 1.0
+        return self.slope < ARRIVED and bool(near)
 
 
 def density_of(packed: Packed) -> Density:
@@ -67,6 +84,18 @@ def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
 
 def laplace_start(problem: Question) -> LaplaceStart:
     """Whiten a model."""
+    packed, _, memory, position = _at_mode(problem)
+    if packed.n_theta:
+        packed, position = _centred(packed, position)
+    packed, position = lean(packed, evaluator(packed, memory), position)
+    if packed.n_theta:
+        packed = _framed(packed, memory, position)
+    gradient = evaluator(packed, memory)(position)[1]
+    return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))
+
+
+def _at_mode(problem: Question) -> tuple[Packed, Pairs, Memory, Floats]:
+    """A model with its map about a mode, and where that is in its coordinates."""
     packed = pack(problem)
     sizes = packed.model.sizes.copy()
     conditional = split(packed)
@@ -87,14 +116,102 @@ def laplace_start(problem: Question) -> LaplaceStart:
         if fixed == 0 and slope < FLAT:
             break
         run(forward, position, packed.model, packed.mapping, memory)
-    if packed.n_theta:
-        packed = packed.mapped(origin=packed.mapping.origin + position[: packed.n_theta])
-        position[: packed.n_theta] = 0.0
-    packed, position = lean(packed, evaluator(packed, memory), position)
-    if packed.n_theta:
-        packed = _framed(packed, memory, position)
-    gradient = evaluator(packed, memory)(position)[1]
-    return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))
+    return packed, pairs, memory, position
+
+
+def integrated_start(problem: Problem) -> LaplaceStart:
+    """Whiten a model whose first factor's effects are integrated out (`integrated.can_integrate`).
+
+    About the whole model's mode first. But where levels say little, that is far from the mass: so the hyperparameters
+    move to the mean of the normal distribution that is nearest, all others to their mode there, in turns with the map.
+    """
+    whole, pairs, memory, position = _at_mode(problem)
+    run(forward, position, whole.model, whole.mapping, memory)
+    count = int(whole.model.factors[0, LEVELS])
+    levels = lay_out(whole.model.codes[0], count)
+    whole = whiten(problem, whole, pairs, memory)
+    packed = integrated(problem, whole, levels, rule(*FIRST_RULE), memory)
+    for turn in range(MODES + MEANS):
+        own = packed.memory()
+        pass_on(memory, own, count, to_whole=False)
+        before, position = own.theta[0].copy(), _position(packed, own)
+        if turn < MODES:
+            position, _ = climb(evaluator(packed, own), position, 0, packed.n_theta, STEPS)
+            framed = packed
+        else:
+            framed, position = _at_mean(packed, own, position)
+        evaluator(framed, own)(position)
+        own.theta[0] = _without_tails(framed, own.theta[0])
+        mean, variance = moments(levels, own)
+        pass_on(own, memory, count, to_whole=True)
+        memory.effects[U, :count], memory.effects[R, :count] = mean, mean * own.lams[LAM, 0, 0, 0]
+        whole = whiten(problem, whole, pairs, memory)
+        packed = integrated(problem, whole, levels, rule(*FIRST_RULE), memory)
+        settle(packed.model, levels, mean, variance, float(own.lams[LAM, 0, 0, 0]))
+        width = np.linalg.norm(framed.mapping.scale_tril, axis=1)
+        if turn >= MODES and (np.abs(own.theta[0] - before) < STILL * width).all():
+            break
+    own = packed.memory()
+    pass_on(memory, own, count, to_whole=False)
+    tailed = framed.model.scales[framed.model.scale_priors[:, 3] > 0, 0]
+    leading = np.setdiff1d(np.arange(packed.n_theta), tailed)
+    packed, position = lean(packed, evaluator(packed, own), _position(packed, own), leading)
+    packed = _framed(packed, own, position, PAIRS)
+    packed = replace(packed, model=packed.model._replace(nodes=_enough_nodes(packed, position)))
+    evaluate = evaluator(packed)
+    position = nearest_mean(evaluate, position)
+    return LaplaceStart(packed, position, float(np.abs(mean_score(evaluate, position)[1]).max()))
+
+
+def _at_mean(packed: Packed, memory: Memory, position: Floats) -> tuple[Packed, Floats]:
+    """Theta standardised and where its mean is, all other coordinates at their mode there."""
+    packed, position = _centred(packed, position)
+    packed = _framed(packed, memory, position, FEW_PAIRS)
+    evaluate = evaluator(packed, memory)
+    found = nearest_mean(evaluate, position, MEAN_PAIRS)
+    position = np.concatenate([found[: packed.n_theta], position[packed.n_theta :]])
+    return packed, climb(evaluate, position, packed.n_theta, packed.n_theta, STEPS)[0]
+
+
+def _enough_nodes(packed: Packed, position: Floats) -> Floats:
+    """The rule with the fewest nodes whose error hardly differs between points like draws."""
+    rng = np.random.default_rng(0)
+    points = [position + rng.standard_normal(position.size) for _ in range(POINTS)]
+
+    def values(nodes: Floats) -> Floats:
+        evaluate = evaluator(replace(packed, model=packed.model._replace(nodes=nodes)))
+        return np.array([evaluate(point)[0] for point in points])
+
+    exact = values(rule(*FINEST_RULE))
+    for chosen in RULES:
+        if float((values(rule(*chosen)) - exact).std()) < EXACT:
+            return rule(*chosen)
+    return rule(*FINEST_RULE)
+
+
+def quadrature_error(packed: Packed, positions: Floats) -> float:
+    """Standard deviation over some of the positions (draws, dim) of what twice the nodes add to the log density."""
+    nodes = rule(2 * packed.model.nodes.shape[1])
+    finer = evaluator(replace(packed, model=packed.model._replace(nodes=nodes)))
+    evaluate = evaluator(packed)
+    chosen = positions[:: -(-len(positions) // COMPARED)]
+    return float(np.std([finer(position)[0] - evaluate(position)[0] for position in chosen]))
+
+
+def _without_tails(packed: Packed, theta: Floats) -> Floats:
+    """Theta as it is without tail transforms."""
+    found = theta.copy()
+    for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
+        if at >= 0:
+            found[at] = tail_transform(theta[at], knee, rate)[0]
+    return found
+
+
+def _centred(packed: Packed, position: Floats) -> tuple[Packed, Floats]:
+    """The same with theta counted from the position."""
+    n_theta = packed.n_theta
+    packed = packed.mapped(origin=packed.mapping.origin + position[:n_theta])
+    return packed, np.concatenate([np.zeros(n_theta), position[n_theta:]])
 
 
 def _position(packed: Packed, memory: Memory) -> Floats:
@@ -107,23 +224,35 @@ def _position(packed: Packed, memory: Memory) -> Floats:
         if factor[IS_WIDE]:
             run(inverse_wide, factor, lam, mapping.W, mapping.c, mapping.spread, u, white)
             continue
-        run(inverse_levels, factor, lam, mapping.W, mapping.c, u, memory.roots, white)
+        run(
+            inverse_levels, factor, lam, memory.shaped, mapping.W, mapping.weight, mapping.c, u, memory.roots, white
+        )  # fmt: skip
     dense = len(mapping.rotation)
     if dense:
         white[len(white) - dense :] = np.linalg.solve(mapping.rotation, white[len(white) - dense :])
     return np.concatenate([np.zeros(packed.n_theta), white])
 
 
-def _framed(packed: Packed, memory: Memory, position: Floats) -> Packed:
-    """Theta in coordinates in which it is about N(0, I), all others fixed; tail transforms of sds that may be 0."""
+def _framed(packed: Packed, memory: Memory, position: Floats, pairs: int = 0) -> Packed:
+    """Theta in coordinates in which it is about N(0, I), all others fixed; tail transforms of sds that may be 0.
+
+    With pairs, all others are not at the position but drawn about it, as many opposite draws, and the log density is
+    their mean.
+    """
     white = position[packed.n_theta :]
+    away = np.random.default_rng(0).standard_normal((pairs, white.size))
+    points = np.concatenate([white + away, white - away]) if pairs else white[None]
 
     def log_density_of(packed: Packed) -> LogDensity:
         evaluate = evaluator(packed, memory)
 
         def log_density(theta: Floats) -> tuple[float, Floats]:
-            value, gradient = evaluate(np.concatenate([theta - packed.mapping.origin, white]))
-            return value, gradient[: packed.n_theta]
+            total, score = 0.0, np.zeros(packed.n_theta)
+            for point in points:
+                value, gradient = evaluate(np.concatenate([theta - packed.mapping.origin, point]))
+                total += value / len(points)
+                score += gradient[: packed.n_theta] / len(points)
+            return total, score
 
         return log_density
 
@@ -199,5 +328,7 @@ def rough_start(problem: Question, packed: Packed) -> tuple[Floats, Floats]:
         X = predictor.X / size
         gram = X.T @ X + 1e-6 * len(X) * np.eye(X.shape[1])
         values = np.linalg.solve(gram, X.T @ (predictor.start - predictor.offset)) / size
+        if predictor.coefficients is not None:
+            values = predictor.coefficients
         t += [unconstrain_coefficient(b, prior) for b, prior in zip(values, predictor.priors, strict=True)]
     return theta, np.array(t, np.float64)

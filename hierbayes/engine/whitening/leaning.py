@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hierbayes.engine.core.density import Evaluate
-from hierbayes.engine.core.problem import Floats, count_free
+from hierbayes.engine.core.problem import Floats, Ints, count_free
 from hierbayes.engine.whitening.packing import Packed
 
 STEP = 1e-3
@@ -58,12 +58,15 @@ class Curvature:
         return move
 
 
-def lean(packed: Packed, evaluate: Evaluate, position: Floats) -> tuple[Packed, Floats]:
+def lean(
+    packed: Packed, evaluate: Evaluate, position: Floats, leading: Ints | None = None
+) -> tuple[Packed, Floats]:
     """Let coordinates lean on the leaders; also return the same position in the new coordinates.
 
-    Theta must have its own scale, at 0 at the position.
+    Theta must have its own scale, at 0 at the position. Its leaders are own parameters, unless others are given by
+    their places in theta.
     """
-    n_own = count_free(packed.model.own_priors)
+    n_own = count_free(packed.model.own_priors) if leading is None else packed.n_theta
     several = len(packed.model.predictors) > 1
     n_coefs, dim = (packed.mapping.t.size if several else 0), packed.dim
     leaders = [*range(n_own), *range(dim - n_coefs, dim)]
@@ -71,13 +74,18 @@ def lean(packed: Packed, evaluate: Evaluate, position: Floats) -> tuple[Packed, 
         return packed, position
     curvature = Curvature(evaluate, position)
     rest = slice(packed.n_theta, dim - n_coefs)
-    moves = np.array([curvature.follow(np.eye(1, dim, i)[0], rest) for i in leaders])
+    still = [] if leading is None else [i for i in range(n_own) if i not in leading]
+    units = np.eye(dim)[leaders]
+    moves = np.array(
+        [unit if i in still else curvature.follow(unit, rest) for i, unit in zip(leaders, units, strict=True)]
+    )
     bent = np.array([curvature.times(move)[leaders] for move in moves])
     bent = (bent + bent.T) / 2
     if not (np.isfinite(moves).all() and np.isfinite(bent).all()):
         return packed, position
     own, coefs = slice(0, n_own), slice(n_own, len(leaders))
     root = _upper_root(bent[coefs, coefs])
+    bent[still] = bent[:, still] = 0.0
     follows = -root @ (root.T @ bent[coefs, own])  # coefficients' coordinates on own parameters
     of_rest = moves[:, rest].T
     return _leaning(packed, position, of_rest[:, own], of_rest[:, coefs], follows, root)

@@ -1,6 +1,7 @@
 """Levels' effects from their whitened coordinates, and back with scores (numba).
 
-Given later coefficients, a level's u has about the precision M = I + Λ'WΛ = L L' and the mean M⁻¹Λ'(c - E · later):
+Given later coefficients, a level's u has about the precision M = w I + Λ'WΛ = L L', with w = 1 for normal effects, and
+the mean M⁻¹Λ'(c - E · later):
 
     u = L⁻ᵀ (L⁻¹ Λ' (c - E · later) + z),   r = Λ u,   log-Jacobian -log|L|
 
@@ -13,20 +14,29 @@ import numpy as np
 
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.problem import Floats, Ints
-from hierbayes.engine.whitening.packing import LEVEL, LEVELS, SQUARE, START, Q
+from hierbayes.engine.whitening.law import df_score, law_constant, law_weight, log_law, one_weight
+from hierbayes.engine.whitening.packing import LAW, LEVEL, LEVELS, SQUARE, START, Q
+from hierbayes.structures.record import VALUE
 
 R, U, SEEN, R_SCORE = 0, 1, 2, 3
 
 
 @compiled
+def freedom(factor: Ints, shaped: Floats) -> float:
+    """Return the degrees of freedom of a factor's effects, 0 where they are normal."""
+    return shaped[VALUE, factor[LAW]] if factor[LAW] >= 0 else 0.0
+
+
+@compiled
 def forward_levels(
-    factor: Ints, lam: Floats, first: int, end: int, W: Floats, c: Floats, Eb: Floats, firsts: Ints, pairs: Ints,
-    E: Floats, start: Floats, moved: Floats, white: Floats, effects: Floats, roots: Floats, small: Floats,
+    factor: Ints, lam: Floats, df: float, first: int, end: int, W: Floats, weight: Floats, c: Floats, Eb: Floats,
+    firsts: Ints, pairs: Ints, E: Floats, start: Floats, moved: Floats, white: Floats, effects: Floats, roots: Floats,
+    small: Floats,
 ) -> float:  # fmt: skip
     """Set u and r of a factor's levels; return their log prior without constant + log-Jacobian."""
     q = factor[Q]
     seen, sd = effects[SEEN], lam[0, 0]
-    total, product = 0.0, 1.0
+    total, product = factor[LEVELS] * law_constant(q, df)[0], 1.0
     for level in range(factor[LEVELS]):
         at, square = factor[START] + level * q, factor[SQUARE] + level * q * q
         for a in range(q):
@@ -41,21 +51,20 @@ def forward_levels(
                 for a in range(q):
                     seen[at + a] -= E[e + a * width + b] * change
         if q == 1:
-            precision = 1.0 + W[square] * sd * sd
+            precision = one_weight(W[square], c[at], sd, df)[0] + W[square] * sd * sd
             root = 1.0 / np.sqrt(precision)
             roots[1, square] = root
             u = (sd * seen[at] * root + white[at]) * root
             effects[U, at], effects[R, at] = u, sd * u
-            total -= 0.5 * u * u
+            total += log_law(u * u, 1, df)
             product *= precision
-            if product > 1e150:  # one logarithm for many levels
+            if not (1e-150 < product < 1e150):  # one logarithm for many levels
                 total -= 0.5 * np.log(product)
                 product = 1.0
         else:
-            total -= root_of(q, lam, W, square, roots)
-            total -= 0.5 * _place_square(
-                q, at, square, lam, seen, white, effects[U], effects[R], roots, small[0]
-            )
+            total -= root_of(q, lam, W, weight[factor[LEVEL] + level], square, roots)
+            size = _place_square(q, at, square, lam, seen, white, effects[U], effects[R], roots, small[0])
+            total += log_law(size, q, df)
     return total - 0.5 * np.log(product)
 
 
@@ -89,7 +98,7 @@ def _place_square(
 
 
 @compiled
-def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float:
+def root_of(q: int, lam: Floats, W: Floats, weight: float, square: int, roots: Floats) -> float:
     """Set a level's L and L⁻¹, lower triangles; return log|L|.
 
     In O(q³), as Cholesky's factorization itself: WΛ is formed first, where L⁻¹ comes to lie; what is above its diagonal
@@ -104,7 +113,7 @@ def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float
             J[square + i * q + b] = total
     for a in range(q):
         for b in range(a + 1):
-            total = 1.0 if a == b else 0.0
+            total = weight if a == b else 0.0
             for i in range(a, q):
                 total += lam[i, a] * J[square + i * q + b]
             for d in range(b):
@@ -124,13 +133,22 @@ def root_of(q: int, lam: Floats, W: Floats, square: int, roots: Floats) -> float
 
 @compiled
 def inverse_levels(
-    factor: Ints, lam: Floats, W: Floats, c: Floats, u: Floats, roots: Floats, white: Floats
+    factor: Ints,
+    lam: Floats,
+    shaped: Floats,
+    W: Floats,
+    weight: Floats,
+    c: Floats,
+    u: Floats,
+    roots: Floats,
+    white: Floats,
 ) -> None:
     """Set the coordinates that give these u where later coefficients are the start's: z = L'u - L⁻¹ Λ' c."""
-    q = factor[Q]
+    q, df = factor[Q], freedom(factor, shaped)
     for level in range(factor[LEVELS]):
         at, square = factor[START] + level * q, factor[SQUARE] + level * q * q
-        root_of(q, lam, W, square, roots)
+        own = one_weight(W[square], c[at], lam[0, 0], df)[0] if q == 1 else weight[factor[LEVEL] + level]
+        root_of(q, lam, W, own, square, roots)
         for a in range(q):
             white[at + a] = 0.0
         for d in range(q):
@@ -145,27 +163,41 @@ def inverse_levels(
 
 @compiled
 def vjp_levels(
-    factor: Ints, lam: Floats, first: int, end: int, W: Floats, Eb: Floats, firsts: Ints, pairs: Ints, E: Floats,
-    white_score: Floats, effects: Floats, t_score: Floats, roots: Floats, small: Floats, tiles: Floats,
-    lam_score: Floats,
-) -> None:  # fmt: skip
-    """Set the scores of z from those of r; add to those of Λ, of the coefficients and of later levels."""
+    factor: Ints, lam: Floats, df: float, first: int, end: int, W: Floats, c: Floats, Eb: Floats, firsts: Ints,
+    pairs: Ints, E: Floats, white_score: Floats, effects: Floats, t_score: Floats, roots: Floats, small: Floats,
+    tiles: Floats, lam_score: Floats,
+) -> float:  # fmt: skip
+    """Set the scores of z from those of r; add to those of Λ, of the coefficients and of later levels.
+
+    Return that of df.
+    """
     q = factor[Q]
     seen, u, r_score = effects[SEEN], effects[U], effects[R_SCORE]
-    sd, sd_score = lam[0, 0], 0.0
+    sd, sd_score, law_score = lam[0, 0], 0.0, factor[LEVELS] * law_constant(q, df)[1]
     for level in range(factor[LEVELS]):
         at, square = factor[START] + level * q, factor[SQUARE] + level * q * q
+        drawn = 1.0
+        if df > 0.0:
+            size = 0.0
+            for a in range(q):
+                size += u[at + a] * u[at + a]
+            law_score += df_score(size, q, df)
+            drawn = law_weight(size, q, df)
         if q == 1:
             inverse = roots[1, square]
-            v_score = (sd * r_score[at] - u[at]) * inverse
+            v_score = (sd * r_score[at] - drawn * u[at]) * inverse
             a_score = v_score * inverse
             m_score = 0.5 * inverse * (-u[at] * v_score - a_score * sd * seen[at] * inverse - inverse)
             white_score[at] = v_score
             sd_score += r_score[at] * u[at] + seen[at] * a_score + 2.0 * W[square] * sd * m_score
+            if df > 0.0:
+                _, in_sd, in_df = one_weight(W[square], c[at], sd, df)
+                sd_score += m_score * in_sd
+                law_score += m_score * in_df
             seen[at] = sd * a_score
         else:
             _score_square(
-                q, at, square, lam, W, seen, u, r_score, white_score, roots, small, tiles, lam_score
+                q, at, square, lam, W, drawn, seen, u, r_score, white_score, roots, small, tiles, lam_score
             )
         for a in range(q):
             for p in range(first, end):
@@ -177,11 +209,12 @@ def vjp_levels(
                     r_score[there + b] -= E[e + a * width + b] * seen[at + a]
     if q == 1:
         lam_score[0, 0] += sd_score
+    return law_score
 
 
 @compiled
 def _score_square(
-    q: int, at: int, square: int, lam: Floats, W: Floats, seen: Floats, u: Floats, r_score: Floats,
+    q: int, at: int, square: int, lam: Floats, W: Floats, drawn: float, seen: Floats, u: Floats, r_score: Floats,
     white_score: Floats, roots: Floats, small: Floats, tiles: Floats, lam_score: Floats,
 ) -> None:  # fmt: skip
     """Several effects: also leave in seen the score of what W saw."""
@@ -189,7 +222,7 @@ def _score_square(
     u_score, v_score, a_score, mean, projected = small[0], small[1], small[2], small[3], small[4]
     P, S = tiles[0], tiles[1]
     for a in range(q):
-        total = -u[at + a]
+        total = -drawn * u[at + a]
         for b in range(a, q):
             total += lam[b, a] * r_score[at + b]
         u_score[a] = total

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hierbayes.engine.core.arguments import Argument, words_of
 from hierbayes.engine.core.hyperparameters import (
     block_table,
     effects_of,
+    law_places,
     scale_constant,
     scale_table,
     shape_constant,
@@ -28,12 +30,13 @@ from hierbayes.engine.whitening.stacked import (
 )
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
+ROWWISE = 12  # rows of the memory of integrals: see `quadrature`
 DENSE, CONDITIONAL = 0, 1  # in `sizes`
 # in a response's row: its rows, its family's address, its components, its predictors, its columns in `y`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
-Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE = range(10)
+Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE, LAW = range(11)
 FACTOR, FIRST_COLUMN = range(2)  # in a membership's row: whose levels its codes are, its first column of Z
 
 
@@ -52,7 +55,7 @@ class Model(NamedTuple):
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 10): q, first scale, levels, start in r, first effect, level, start in W, predictors, is wide
+    factors: Ints  # (K, 11): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide, law
     columns: Ints  # (Σq,): the predictor of each effect
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
@@ -69,6 +72,13 @@ class Model(NamedTuple):
     steps: Ints  # see steps: predictor, first own number, first column, columns
     combinations: Floats  # (steps, P + 1): what they are shares of, of each coefficient and beside them
     stairs: Floats  # (columns of steps, n)
+    climbs: Ints  # see steps: groups' effects that climb
+    climbing: Floats  # (their columns, n)
+    integral: Ints  # (5,): of a factor whose effects are integrated out: address of `quadrature.integrate`, else 0, and
+    # the factor, the component that its effects move, that component's link, columns of y
+    counts: Ints  # (n or 0,): where a level of that factor begins, its number of rows
+    nodes: Floats  # (2, nodes): where they are, logarithms of their weights
+    placed: Floats  # (6, n or 0): see `quadrature`
 
 
 class WhiteningMap(NamedTuple):
@@ -77,6 +87,9 @@ class WhiteningMap(NamedTuple):
     origin: Floats  # (T,): theta at the start
     scale_tril: Floats  # (T, T), lower triangular
     W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known; of a wide factor V
+    weight: (
+        Floats  # (Σ levels,): how strongly each level's effects are drawn to 0 at the start, normal ones by 1
+    )
     c: Floats  # (R,): information times the effects at the start, plus the score there; of a wide factor V'D times it
     spread: Floats  # (R,): ω of wide factors' effects, see wide
     Eb: Floats  # (R, P): cross information with the coefficients
@@ -109,7 +122,33 @@ class Memory(NamedTuple):
     inner: Floats  # (J, CHUNK): inner coordinates
     slopes: Floats  # (J, CHUNK): their derivatives in the linear predictors
     out: Floats  # (1 + J, CHUNK): log densities, and their derivatives in the inner coordinates
-    stepped: Floats  # (4, columns of steps): shares, what is left of the stick, coefficients, scores
+    stepped: Floats  # (6, columns of steps): see steps
+    words: Ints  # arguments of `quadrature.integrate`, if it is called; the first two are its rows
+    facts: Ints  # (6 or 0,): see `quadrature`
+    rowwise: Floats  # (12 or 0, CHUNK)
+    grid: Floats  # (nodes, 3 + J, CHUNK)
+    moments: Floats  # (2, n or 0): mean and variance of each level's effect
+
+
+@dataclass(frozen=True)
+class Levels:
+    """How the rows of a factor lie: level by level, no level across two chunks.
+
+    Attributes
+    ----------
+    order : array of int, shape (N,)
+        A row of the problem for each; any for those that fill a chunk up.
+    fills : array of bool, shape (N,)
+    counts : array of int, shape (N,)
+        Where a level begins, its number of rows, else 0.
+    first : array of int, shape (levels,)
+        Where each level begins, -1 where it has no rows.
+    """
+
+    order: Ints
+    fills: np.ndarray
+    counts: Ints
+    first: Ints
 
 
 @dataclass(frozen=True)
@@ -119,6 +158,7 @@ class Packed:
     model: Model
     mapping: WhiteningMap
     places: tuple[tuple[Place, ...], ...]  # (predictor, factor) of each factor, in the kernel's order
+    integrated: Levels | None = None  # how rows lie whose first factor's effects are integrated out
 
     @property
     def n_theta(self) -> int:
@@ -141,7 +181,7 @@ class Packed:
         q = effects_of(self.model.blocks)
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
         n_components = len(self.model.components)
-        return Memory(
+        found = Memory(
             np.zeros((2, theta)),
             np.zeros((3, len(self.model.scales))),
             np.zeros((7, len(self.model.shapes))),
@@ -157,7 +197,28 @@ class Packed:
             np.zeros((n_components, CHUNK)),
             np.ones((n_components, CHUNK)),
             np.zeros((1 + n_components, CHUNK)),
-            np.zeros((4, len(self.model.stairs))),
+            np.zeros((6, len(self.model.stairs))),
+            *(np.zeros(0, np.int64), np.zeros(0, np.int64)),
+            *(np.zeros((0, CHUNK)), np.zeros((0, 0, CHUNK)), np.zeros((2, 0))),
+        )
+        if len(self.model.counts) == 0:
+            return found
+        n_nodes, rows = self.model.nodes.shape[1], len(self.model.counts)
+        found = found._replace(
+            facts=np.append(self.model.integral[1:], [0, 0]),
+            rowwise=np.zeros((ROWWISE, CHUNK)),
+            grid=np.zeros((n_nodes, 3 + n_components, CHUNK)),
+            moments=np.zeros((2, rows)),
+        )
+        return found._replace(words=words_of(self.integral_arguments(found)))
+
+    def integral_arguments(self, memory: Memory) -> tuple[Argument, ...]:
+        """What `quadrature.integrate` takes."""
+        model = self.model
+        return (
+            *(0, 0, int(model.responses[0, ADDRESS]), memory.facts, memory.lams, model.counts, model.nodes),
+            *(model.placed, model.y, model.rows, memory.inner, memory.out, memory.rowwise, memory.grid),
+            memory.moments,
         )
 
     def with_tails(self, tails: Floats) -> "Packed":
@@ -186,6 +247,8 @@ def pack(problem: Question) -> Packed:
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
+    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
+    blocks, shapes = block_table(own, factors)
     table = np.column_stack(
         [
             q,
@@ -198,14 +261,13 @@ def pack(problem: Question) -> Packed:
             np.array([places[0][0] for places, _ in found], np.int64),
             np.array([places[-1][0] for places, _ in found], np.int64),
             np.array([is_wide(f) for f in factors], np.int64),
+            law_places(len(factors), blocks),
         ]
-    ).reshape(-1, 10)
+    ).reshape(-1, 11)
     every = [(k, codes, Z) for k, factor in enumerate(factors) for codes, Z in factor.memberships]
     widths = np.array([Z.shape[1] for _, _, Z in every], np.int64)
     members = np.column_stack([[k for k, _, _ in every], np.cumsum(widths) - widths])
-    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     scales, arguments = scale_table(own, factors)
-    blocks, shapes = block_table(own, factors)
     n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
@@ -236,6 +298,11 @@ def pack(problem: Question) -> Packed:
         rows=np.hstack([np.vstack([p.trials, p.weights]) for p in problems_of(problem)]),
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
         **_steps(problem, ends, n),
+        **_climbs(problem, [places for places, _ in found], members, n),
+        integral=np.zeros(5, np.int64),
+        counts=np.zeros(0, np.int64),
+        nodes=np.zeros((2, 0)),
+        placed=np.zeros((6, 0)),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
 
@@ -280,6 +347,28 @@ def _steps(question: Question, ends: Ints, n: int) -> dict[str, Any]:
     }
 
 
+def _climbs(question: Question, places: Sequence[tuple[Place, ...]], members: Ints, n: int) -> dict[str, Any]:
+    """The groups' effects that climb in the steps of a coefficient: their table, their columns."""
+    starts = np.cumsum([0, *(len(problem.y) for problem in problems_of(question))])
+    table, climbing, number = [], [np.zeros((0, n))], 0
+    for j, (predictor, response) in enumerate(zip(question.predictors, response_of(question), strict=True)):
+        for steps in predictor.steps:
+            for climb in steps.climbs:
+                k = next(k for k, own in enumerate(places) if (j, climb.factor) in own)
+                before = places[k][: places[k].index((j, climb.factor))]
+                effect = climb.effect + sum(question.predictors[i].factors[f].q for i, f in before)
+                t = int(np.flatnonzero(members[:, FACTOR] == k)[climb.membership])
+                table.append([number, t, members[t, FIRST_COLUMN] + effect, effect, sum(map(len, climbing))])
+                columns = np.zeros((climb.columns.shape[1], n))
+                columns[:, starts[response] : starts[response + 1]] = climb.columns.T
+                climbing.append(columns)
+            number += 1
+    return {
+        "climbs": np.array(table, np.int64).reshape(-1, 5),
+        "climbing": np.ascontiguousarray(np.concatenate(climbing)),
+    }
+
+
 def _placed(question: Question, parts: Sequence[Floats]) -> Floats:
     """Rows of columns, a part for each predictor: each over its own response's rows, zero in the others'."""
     sizes, responses = [len(problem.y) for problem in problems_of(question)], response_of(question)
@@ -312,6 +401,7 @@ def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> W
         origin=np.zeros(n_theta),
         scale_tril=np.eye(n_theta),
         W=np.zeros(int((factors[:, LEVELS] * factors[:, Q] ** 2).sum())),
+        weight=np.ones(n_levels),
         c=np.zeros(n_effects),
         spread=np.zeros(n_effects),
         Eb=np.zeros((n_effects, len(priors))),

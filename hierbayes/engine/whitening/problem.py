@@ -7,6 +7,23 @@ from hierbayes.engine.core.problem import Factor, Floats, Ints
 
 
 @dataclass(frozen=True)
+class Climb:
+    """Columns whose coefficients are the same shares of a group's effect, ``r (m ζ − 1)``.
+
+    Attributes
+    ----------
+    factor, membership, effect : int
+        Of the predictor's factors, of the levels that rows have, of a level's effects.
+    columns : array, shape (n, m)
+    """
+
+    factor: int
+    membership: int
+    effect: int
+    columns: Floats
+
+
+@dataclass(frozen=True)
 class Steps:
     """Columns whose coefficients are shares of another, ``c (m ζ − 1)`` with a simplex ζ.
 
@@ -19,12 +36,20 @@ class Steps:
         And what it is beside them.
     own : int
         Place among the problem's own numbers of the first of the m − 1 that ζ is made of: see `steps`.
+    climbs : tuple of Climb
+        Groups' effects that rise in the same steps.
     """
 
     columns: Floats
     of: Floats
     known: float
     own: int
+    climbs: tuple[Climb, ...] = ()
+
+    def rows(self, chosen: Ints) -> "Steps":
+        """The same for some of the rows."""
+        climbs = tuple(replace(climb, columns=climb.columns[chosen]) for climb in self.climbs)
+        return replace(self, columns=self.columns[chosen], climbs=climbs)
 
 
 @dataclass(frozen=True)
@@ -44,6 +69,8 @@ class Predictor:
     sds : tuple of arrays, shape (q,)
         Typical values of each factor's standard deviations.
     steps : tuple of Steps
+    coefficients : array, shape (p,), or None
+        Typical values of the coefficients, where `start` says nothing.
     """
 
     X: Floats
@@ -53,6 +80,7 @@ class Predictor:
     start: float
     sds: tuple[Floats, ...]
     steps: tuple[Steps, ...] = ()
+    coefficients: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +177,7 @@ class Problem:
                     found += [codes, *Z.T]
             for steps in predictor.steps:
                 found += [*steps.columns.T]
+                found += [column for climb in steps.climbs for column in climb.columns.T]
         return found
 
     def merged(self, chosen: Ints, y: Floats, trials: Floats, weights: Floats) -> "Problem":
@@ -159,7 +188,7 @@ class Problem:
                 X=p.X[chosen],
                 offset=p.offset[chosen],
                 factors=tuple(factor.rows(chosen) for factor in p.factors),
-                steps=tuple(replace(s, columns=s.columns[chosen]) for s in p.steps),
+                steps=tuple(steps.rows(chosen) for steps in p.steps),
             )
             for p in self.predictors
         )

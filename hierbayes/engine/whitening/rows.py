@@ -60,6 +60,21 @@ def call_family(
     return types.void(*[types.int64] * 4, y, trials, t, out), generate
 
 
+@intrinsic  # type: ignore[untyped-decorator]
+def call_routine(typing_context: Any, address: Any, words: Any) -> Any:
+    """Call the C function at an address with the words of its arguments (`hierbayes.engine.core.routine`)."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = ir.IntType(64)
+        kind = ir.FunctionType(number, [number.as_pointer(), ir.DoubleType().as_pointer()])
+        function = builder.inttoptr(arguments[0], kind.as_pointer())
+        array = context.make_array(signature.args[1])(context, builder, arguments[1]).data
+        builder.call(function, [array, ir.Constant(ir.DoubleType().as_pointer(), None)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64, words), generate
+
+
 @compiled
 def set_constants(model: Model, memory: Memory) -> None:
     """Set the inner coordinates of what is the same in all rows, and no score of it yet."""
@@ -98,6 +113,10 @@ def evaluate_rows(start: int, size: int, response: Ints, model: Model, memory: M
                 inner[i] = eta[i]
             if link != 0:
                 possible &= apply_link(link, inner[:size], memory.slopes[c, :size])
+    if model.integral[0] != 0:
+        memory.words[0], memory.words[1] = start, size
+        call_routine(model.integral[0], memory.words)
+        return possible
     end, first_y = start + size, response[FIRST_Y] + (start - response[BEGIN]) * response[WIDTH]
     call_family(
         response[ADDRESS],

@@ -13,12 +13,14 @@ from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.nuts import harmonic, sample_nuts
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
+from hierbayes.engine.whitening.integrated import draw_effects
 from hierbayes.engine.whitening.kernel import B, R, forward
-from hierbayes.engine.whitening.laplace import LaplaceStart, density_of, evaluator
+from hierbayes.engine.whitening.laplace import LaplaceStart, density_of, evaluator, quadrature_error
 from hierbayes.engine.whitening.packing import Memory, Model, Packed, WhiteningMap
 from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, tied_effects, ties_of
 
 HARMONIC = harmonic(0.8)
+INTEGRATED = harmonic(1.2)  # a few hundred coordinates at most are left, about independent
 MANY = 50  # coordinates, from which on the error of straight steps is the larger one
 WIDER = 3.0  # how much wider chains start where the start did not arrive
 
@@ -39,6 +41,8 @@ class Draws:
         Of tied factors by their places: standard deviations and correlations of all their effects.
     statistics : dict
         The sampler's, (chain, draw).
+    quadrature : dict
+        Of effects that were integrated out: number of nodes, and error (`laplace.quadrature_error`).
     """
 
     own: Floats
@@ -49,6 +53,7 @@ class Draws:
     r: tuple[tuple[Floats, ...], ...]
     joint: dict[tuple[Place, ...], tuple[Floats, Floats]]
     statistics: dict[str, np.ndarray]
+    quadrature: dict[str, float]
 
 
 def sample(
@@ -75,9 +80,18 @@ def sample(
         cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
-        **(HARMONIC if initial.converged and packed.dim >= MANY else {}) | settings,
+        **_steps(initial) | settings,
     )
-    return expand(problem, packed, found.positions, found.statistics, cores or available)
+    return expand(problem, packed, found.positions, found.statistics, cores or available, seed)
+
+
+def _steps(initial: LaplaceStart) -> dict[str, Any]:
+    """The sampler's settings: what steps it takes."""
+    if not initial.converged:
+        return {}
+    if initial.packed.integrated is not None:
+        return INTEGRATED
+    return HARMONIC if initial.packed.dim >= MANY else {}
 
 
 def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
@@ -99,9 +113,14 @@ def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
 
 
 def expand(
-    problem: Question, packed: Packed, positions: Floats, statistics: dict[str, np.ndarray], threads: int = 1
+    problem: Question,
+    packed: Packed,
+    positions: Floats,
+    statistics: dict[str, np.ndarray],
+    threads: int = 1,
+    seed: int = 0,
 ) -> Draws:
-    """The model's variables at positions (chain, draw, dim)."""
+    """The model's variables at positions (chain, draw, dim); effects that were integrated out are drawn."""
     shape = positions.shape[:2]
     size = shape[0] * shape[1]
     flat = positions.reshape(size, packed.dim)
@@ -113,15 +132,21 @@ def expand(
     )
     chol = np.empty((size, *chol_shape(len(model.factors), model.blocks)))
     r = np.empty((size, packed.n_effects))
+    count = 0 if packed.integrated is None else len(packed.integrated.first)
+    drawn = np.empty((size, count))
+    seeds = np.random.default_rng(seed).integers(2**62, size=size if count else 0)
     parts = [part for part in np.array_split(np.arange(size), max(1, threads)) if part.size]
 
     def fill(part: np.ndarray) -> None:
         rows = slice(int(part[0]), int(part[-1]) + 1)
         arrays = own[rows], scale[rows], chol[rows], b[rows], r[rows]
         run(_expand, flat[rows], model, packed.mapping, packed.memory(), *arrays)
+        if count:
+            draw_effects(packed, flat[rows], seeds[rows], drawn[rows])
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         list(pool.map(fill, parts))
+    r = np.hstack([drawn, r])
     sds: list[list[Floats]] = [[np.empty(0)] * len(p.factors) for p in problem.predictors]
     cors = [list(one) for one in sds]
     rs = [list(one) for one in sds]
@@ -163,7 +188,17 @@ def expand(
         r=tuple(map(tuple, rs)),
         joint=joint,
         statistics=statistics,
+        quadrature=_of_quadrature(packed, flat),
     )
+
+
+def _of_quadrature(packed: Packed, positions: Floats) -> dict[str, float]:
+    if packed.integrated is None:
+        return {}
+    return {
+        "quadrature_nodes": packed.model.nodes.shape[1],
+        "quadrature_error": quadrature_error(packed, positions),
+    }
 
 
 @compiled

@@ -2,7 +2,9 @@
 
 from tests.benchmarks.measure import Row
 from tests.benchmarks.rows import (
+    campaigns,
     cbpp,
+    children,
     compressed,
     contraception,
     crossed_bernoulli,
@@ -18,6 +20,7 @@ from tests.benchmarks.rows import (
     sleepstudy,
     startup,
     tables,
+    ticks,
 )
 
 ROWS: dict[str, Row] = {
@@ -35,6 +38,9 @@ ROWS: dict[str, Row] = {
         crossed_bernoulli,
         many_bernoulli,
         epilepsy,
+        children,
+        ticks,
+        campaigns,
         compressed,
         prior_predictive,
         defaults,
