@@ -52,13 +52,15 @@ class Simulation:
 
 
 def simulate_all(spec: ModelSpec, design: Design, frame: pd.DataFrame, prior: Draws, seed: int) -> Simulation:
-    """Responses and expected responses of every row in every draw; of categories their scores."""
+    """Responses and expected responses of every row in every draw; of categories their scores, of choices the times."""
     groups, categories = choose_groups(spec, "all"), spec.family.support.categories
 
     def predicted(kind: str) -> Array:
         return np.asarray(predict_draws(spec, prior, design, Request(kind, groups, "sample", seed)))[0]
 
-    responses, means = predicted("response"), predicted("mean")
+    responses, means = spec.family.support.sizes(predicted("response")), predicted("mean")
+    if design.y is not None:
+        design = replace(design, y=spec.family.support.sizes(design.y))
     if categories:
         numbers = category_numbers(spec)
         responses, means = numbers[responses.astype(np.int64)], means @ numbers

@@ -60,6 +60,11 @@ def simulate(
             f"the response {response.name!r} is computed from other columns, so its values cannot be put back into "
             "them; write the formula with a plain column on the left"
         )
+    if response.choices is not None and response.choices.column is None:
+        raise DataError(
+            f"the choices of {response.name!r} are computed, dec({response.choices.text}), so they cannot be put back; "
+            "write dec() of a plain column"
+        )
     draws = known_draws(spec, parameters, seed)
     request = Request("response", choose_groups(spec, "all"), "error", seed)
     columns = spec.family.support.columns
@@ -73,7 +78,10 @@ def simulate(
             f"under link {spec.shown_link!r}; change the parameters, or take another link"
         )
     parts = [_in_the_datas_words(spec, part) for part in spec.family.support.parts(y)]
-    return with_columns(frame, dict(zip(response.columns, parts, strict=True))), effects_table(spec, draws)
+    made = dict(zip(response.columns, parts, strict=True))
+    if response.choices is not None and (name := response.choices.column) is not None:
+        made[name] = response.choices.written(y > 0, frame.get(name))
+    return with_columns(frame, made), effects_table(spec, draws)
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -93,7 +101,7 @@ def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
     levels = spec.layout.response.levels
     if levels is not None and not spec.family.support.columns:
         return np.array(levels, dtype=object)[y.astype(int)]
-    return y.astype(np.int64) if spec.family.support.whole else y
+    return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 
 
 @dataclass(frozen=True)

@@ -407,7 +407,7 @@ BAD = [
     ("y ‸|| trials(n) ~ x", "one bar"),
     ("y | trials(n) ‸| weights(w) ~ x", "joined by"),
     ("y | ‸trial(n) ~ x", "unknown; did you mean trials"),
-    ("y | ‸dec(n) ~ x", "not supported"),
+    ("y | ‸mi(n) ~ x", "not supported"),
     ("y | trunc(‸) ~ x", "needs an argument"),
     ("y | ‸cens(y2=b) ~ x", "needs cens"),
     ("y | se(s, ‸t) ~ x", "sigma of se\\(\\) is True"),

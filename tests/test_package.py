@@ -26,7 +26,7 @@ from hierbayes.prior_comparison import PriorComparison
 ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special",
-    "incomplete", "distributions", "priors", "structures", "bases", "transforms",
+    "incomplete", "passage", "distributions", "priors", "structures", "bases", "transforms",
     "formula", "elicitation", "links", "tensormath", "kinds", "cumulative", "families",
     "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",

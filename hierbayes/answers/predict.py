@@ -109,6 +109,9 @@ def _check_parameter(spec: ModelSpec, kind: str, groups: Any, new_levels: str, p
         for own in family.parameters
         if not own.kind.vector and (own.kind is not NOTHING or own.name in computed)
     ]
+    if parameter in family.quantities and kind == "linear":
+        raise UnsupportedError(f"{parameter} has no linear predictor; take kind='mean', its value")
+    known += family.quantities
     if parameter not in known:
         raise UnsupportedError(
             f"family {family.name!r} has no parameter {parameter!r} of one number; it has {', '.join(known)}"
@@ -360,9 +363,11 @@ def category_numbers(spec: ModelSpec) -> Array:
 
 
 def as_scores(spec: ModelSpec, request: Request, values: Array) -> Array:
-    """Simulated categories, which are their places, as scores; refused where they are in no order."""
-    if request.kind != "response" or not spec.family.support.categories:
+    """Simulated responses as numbers to average: of categories their scores, refused where in no order; sizes."""
+    if request.kind != "response" or request.parameter is not None:
         return values
+    if not spec.family.support.categories:
+        return spec.family.support.sizes(values)
     return scores_of(spec)[values.astype(np.int64)]
 
 
@@ -434,7 +439,10 @@ def _predict_rows(
 ) -> Array:
     eta, aux = evaluate_predictors(spec, draws, design, request, effects)
     if request.parameter is not None:
-        values = spec.family.given(eta, aux, spec.link)[request.parameter]
+        given = spec.family.given(eta, aux, spec.link)
+        if request.parameter in spec.family.quantities:
+            return np.broadcast_to(spec.family.quantities[request.parameter](**given), eta.shape)
+        values = given[request.parameter]
         linear = request.kind == "linear" and request.parameter in spec.layout.predictors
         found = values.eta if linear else values.value
         if request.kind == "linear" and not linear:

@@ -80,13 +80,15 @@ class Survival:
         """The places of some rows and their probabilities (S, rows, T); every row once."""
         spec = self.spec
         times = np.floor(self.times) if spec.family.support.whole else self.times
-        certain = (times <= 0) & ~spec.family.support.contains(times, None)
+        signed = spec.family.support.signed
+        certain = (times <= 0) & (signed | ~spec.family.support.contains(times, None))
         for places, rows, effects in row_chunks(spec, self.posterior, self.design, self.request):
             eta, aux = evaluate_predictors(spec, self.posterior, rows, self.request, effects)
             at = spec.family.at(eta, aux, spec.link)
             found = np.ones((*eta.shape, len(self.times)))
             for place in np.flatnonzero(~certain):
-                found[..., place] = 1.0 - at.cdf(np.full(eta.shape[1], times[place]))
+                time = np.full(eta.shape[1], times[place])
+                found[..., place] = 1.0 - at.cdf(time) + (at.cdf(-time) if signed else 0.0)
             yield places, found
 
 

@@ -49,7 +49,8 @@ def psis(log_likelihood: Array, efficiency: float) -> tuple[Array, Array, Array]
     impossible in some draw has no density without it: elpd −inf, k +inf.
     """
     elpd, k, lppd = leave_one_out(log_likelihood.T, efficiency)
-    return elpd, k, lppd - elpd
+    with np.errstate(invalid="ignore"):  # of what is impossible both ways
+        return elpd, k, lppd - elpd
 
 
 def efficiency(variables: Sequence[Variable], posterior: xr.Dataset) -> float:

@@ -79,7 +79,12 @@ def _check_dispersion(spec: ModelSpec, tests: pd.DataFrame, of: str) -> Iterator
 def _check_support(spec: ModelSpec, rows: Design, posterior: xr.Dataset, of: str) -> Iterator[Finding]:
     """Responses that are never below 0, or always between 0 and 1, under a family of any number."""
     y, name = rows.y, spec.layout.response.name
-    if y is None or y.min() < 0 or not spec.family.support.contains(np.array([-1.0]), np.ones(1)).all():
+    if (
+        y is None
+        or spec.family.support.signed
+        or y.min() < 0
+        or not spec.family.support.contains(np.array([-1.0]), np.ones(1)).all()
+    ):
         return
     high = 1.0 if y.max() <= 1 else np.inf
     below, above = _expected_outside(spec, rows, posterior, high)

@@ -38,7 +38,10 @@ def log_densities(spec: ModelSpec, rows: Design, eta: Array, aux: Values) -> Arr
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         values = spec.at(eta, aux).log_density(rows.y, rows.trials)
     values = np.where(np.isnan(values), -np.inf, values)
-    return values if rows.weights is None else np.where(rows.weights > 0, rows.weights * values, 0.0)
+    if rows.weights is None:
+        return values
+    with np.errstate(invalid="ignore"):  # 0 times the logarithm of nothing
+        return np.where(rows.weights > 0, rows.weights * values, 0.0)
 
 
 def has_one_scale(spec: ModelSpec) -> bool:

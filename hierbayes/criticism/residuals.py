@@ -118,11 +118,14 @@ def residuals(
         if family.has_variance or counted:
             rng = np.random.default_rng([seed, 3, number])
             responses = replicate_rows(spec, rows, eta, aux, found.weights, sets, rng)
-            squares += np.nansum(_standardised(responses, found.mean, found.variance), axis=1)
+            squares += np.nansum(
+                _standardised(family.support.sizes(responses), found.mean, found.variance), axis=1
+            )
             zeros += (responses[:, ~found.censored] == 0).sum(axis=1)
     quantile = np.random.default_rng([seed, 2]).uniform(below, np.maximum(below, upto))
     if family.support.categories and family.support.ordered:
         y = scores_of(spec)[y.astype(np.int64)]
+    y = family.support.sizes(y)
     # categories have no variance, not an infinite one
     nothing = np.nan if family.variance is None else np.inf
     sd = np.sqrt(np.where(np.isfinite(variance), variance, nothing))

@@ -61,6 +61,13 @@ def _check_categories(
 def _check_response(spec: ModelSpec, design: Design) -> Iterator[Finding]:
     """Nothing but failures, nothing but successes, or no count at all: the mean is bounded by the prior on one side."""
     y, name = design.y, spec.layout.response.name
+    if y is not None and spec.family.support.signed and (np.sign(y) == np.sign(y[:1])).all():
+        yield Finding(
+            "constant-response",
+            f"the choice is the {'upper' if y[0] > 0 else 'lower'} boundary in every row",
+            "How far the other boundary is, and where the process starts, is decided by the priors; times without a "
+            "choice are 'shifted_lognormal' or 'exgaussian'",
+        )
     if y is None or not spec.family.support.whole or spec.family.support.columns:
         return
     most = (

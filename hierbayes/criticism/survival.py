@@ -96,8 +96,8 @@ def survival_beside(
     UnsupportedError
         For responses that are truncated, or censored but on the right, and those that are no numbers.
     """
-    y = design.y
-    assert y is not None, "only rows with a response can be checked"
+    assert design.y is not None, "only rows with a response can be checked"
+    y = spec.family.support.sizes(design.y)
     last = float(y.max())
     times = check_times(spec.family, np.linspace(min(0.0, float(y.min())), last, POINTS))
     right = _right(spec, design)

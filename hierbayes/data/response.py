@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hierbayes.data.encoding import Encoding, describe_rows, learn_number
 from hierbayes.data.levels import factorize
 from hierbayes.data.series import Series, learn_series
+from hierbayes.data.stated import Choices
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import FAMILIES, Family
 from hierbayes.formula import Formula, Response, names_in, quote
@@ -82,6 +83,8 @@ class ResponseLayout:
         Whose rows have thresholds of their own; None where all share them.
     series : Series or None
         Within which residuals are correlated; None where they are independent.
+    choices : Choices or None
+        Which of two boundaries responses reached, where they are times with that sign; None of others.
     """
 
     name: str
@@ -98,6 +101,7 @@ class ResponseLayout:
     absent: bool = False
     sets: ThresholdSets | None = None
     series: Series | None = None
+    choices: Choices | None = None
 
     def measure(self, name: str) -> float:
         """Its `spread`, or the `least` of it."""
@@ -144,6 +148,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         absent=absent,
         sets=_learn_sets(response.thresholds.group, frame) if response.thresholds.group else None,
         series=learn_series(formula.residuals, frame) if formula.residuals else None,
+        choices=_learn_choices(formula, family),
     )
     if absent:
         location, scale = family.typical_location_and_scale(link)
@@ -198,6 +203,19 @@ def _trials_text(response: Response, family: Family, absent: bool) -> str | None
     raise DataError(f"family {family.name!r} needs the number of trials of each row: write {written}{other}")
 
 
+def _learn_choices(formula: Formula, family: Family) -> Choices | None:
+    text, taking = formula.stated.get("dec"), [f.name for f in FAMILIES.values() if f.support.signed]
+    if text is not None and not family.support.signed:
+        raise DataError(f"family {family.name!r} takes no dec(…); {', '.join(taking)} does")
+    if text is None and family.support.signed:
+        assert formula.response is not None
+        raise DataError(
+            f"a response of family {family.name!r} is a time and a choice: write {formula.response.expression} | "
+            "dec(choice) ~ …, choice a column that is 'upper' or 'lower', 1 or 0, True or False"
+        )
+    return None if text is None else Choices(text)
+
+
 def _check_thresholds(formula: Formula, family: Family) -> None:
     response = formula.response
     assert response is not None
@@ -246,9 +264,10 @@ def _with_response_scales(
             f"that counts, which says nothing of {family.first.name}, the {family.first.words}; model whether there is "
             "any at all by family='bernoulli'"
         )
-    if not family.support.whole and (y == y[:1]).all():
+    if not family.support.whole and (family.support.sizes(y) == family.support.sizes(y[:1])).all():
         raise DataError(
-            f"the response {draft.name!r} is {_numbers(y[0])} in every row; there is nothing to model: check the column"
+            f"the response {draft.name!r} is {_numbers(family.support.sizes(y[0]))} in every row; there is nothing to "
+            "model: check the column"
         )
     location, scale = family.location_and_scale(y, trials, weights, link)
     return replace(
@@ -256,7 +275,7 @@ def _with_response_scales(
         location=location,
         scale=scale,
         spread=family.spread(y, weights),
-        least=float(y.min()),
+        least=float(family.support.sizes(y).min()),
         shares=_shares(y, weights, draft.levels) if family.support.categories else draft.shares,
     )
 
@@ -466,9 +485,22 @@ def _distinct(column: pd.Series) -> list[Any]:
 
 
 def response_values(response: ResponseLayout, frame: pd.DataFrame) -> Array | None:
-    """The response of given rows as numbers: (n,), of several columns (n, m), or None for a design without one."""
+    """The response of given rows as numbers: (n,), of several columns (n, m), or None for a design without one.
+
+    A time at the lower of two boundaries is negative.
+    """
     if response.absent:
         return None
+    if response.choices is not None:
+        times = response_values(replace(response, choices=None), frame)
+        assert times is not None, "there are responses"
+        if not (times > 0).all():
+            raise DataError(
+                f"the response {response.name!r} must be a finite number above 0, a time; it is not in "
+                f"{describe_rows(frame.index[~(times > 0)])}. Correct those rows, or leave them out; the boundary "
+                "that was reached stands in dec(…)"
+            )
+        return times * response.choices.signs(frame)
     if response.encoding is not None:
         return response.encoding.matrix(frame)[:, 0]
     if len(response.columns) > 1:

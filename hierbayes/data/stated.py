@@ -1,9 +1,10 @@
-"""What every row states beside its response: the known parameters of ``se(…)``, ``rate(…)``, ``cens(…)``, ``trunc(…)``.
+"""What rows state beside their responses: ``dec(…)``, and known parameters of ``se``, ``rate``, ``cens``, ``trunc``.
 
-Such a parameter is a predictor of the response distribution without coefficients, an offset alone; so engines, answers
+A known parameter is a predictor of the response distribution without coefficients, an offset alone; so engines, answers
 and criticism read it as any other.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,11 +19,13 @@ from hierbayes.families import Parameter
 from hierbayes.families.bounds import INTERVAL, LEFT, NONE, RIGHT
 from hierbayes.families.nonlinear import OF_COLUMNS
 from hierbayes.formula import Formula
-from hierbayes.formula.syntax import Node, columns_named, read_expression
+from hierbayes.formula.syntax import Name, Node, columns_named, read_expression
 from hierbayes.kinds import POSITIVE
 
 Array = NDArray[np.float64]
 STATUSES = {"left": LEFT, "none": NONE, "right": RIGHT, "interval": INTERVAL}  # True is right, as 1 is
+CHOICES = {"lower": 0.0, "upper": 1.0}  # brms's words and numbers
+CHOICE_WORDS = "'upper' or 'lower' (or 1 and 0, True and False)"
 STATUS_WORDS = "'none', 'left', 'right' or 'interval' (or 0, -1, 1, 2; True is 'right')"
 
 
@@ -50,7 +53,7 @@ class Stated:
             For a value that it cannot be.
         """
         if self.parameter.known == "cens":
-            status = statuses(self.text, frame, self._states)
+            status = statuses(self.text, frame, STATUSES, self._states)
             self._check(np.isin(status, tuple(STATUSES.values())), frame, STATUS_WORDS)
             return status[:, None]
         values = self.numbers(frame)
@@ -116,19 +119,69 @@ class Unstated:
         return np.full((len(frame), 1), self.value)
 
 
-def statuses(text: str, frame: pd.DataFrame, states: dict[Node, Any] | None = None) -> Array:
-    """How the response of each row is censored, by brms's numbers: (n,), NaN where the value is none that says so."""
+@dataclass(frozen=True, eq=False)
+class Choices:
+    """Which of two boundaries each row's response reached: ``dec(…)``.
+
+    Attributes
+    ----------
+    text : str
+        A column or an expression.
+    """
+
+    text: str
+    _states: dict[Node, Any] = field(default_factory=dict, repr=False)
+
+    def signs(self, frame: pd.DataFrame) -> Array:
+        """1 in rows at the upper boundary, -1 at the lower one: (n,).
+
+        Raises
+        ------
+        DataError
+            For a value that says neither.
+        """
+        found = statuses(self.text, frame, CHOICES, self._states)
+        unclear = ~np.isin(found, (0.0, 1.0))
+        if unclear.any():
+            raise DataError(
+                f"dec({self.text}) must be {CHOICE_WORDS} in every row; it is not in "
+                f"{describe_rows(frame.index[unclear])}. Of other words say which one is the upper boundary: "
+                'dec(choice == "word")'
+            )
+        return np.where(found == 1.0, 1.0, -1.0)
+
+    @property
+    def column(self) -> str | None:
+        """The column it is; None where it is computed."""
+        match read_expression(self.text):
+            case Name(name):
+                return name
+        return None
+
+    def written(self, upper: NDArray[np.bool_], like: pd.Series | None) -> Any:
+        """Choices as a column has them: words, True and False, or 1 and 0."""
+        if like is None or pd.api.types.is_bool_dtype(like):
+            return upper.astype(np.int64) if like is None else upper
+        if pd.api.types.is_numeric_dtype(like):
+            return upper.astype(np.int64)
+        return np.where(upper, "upper", "lower").astype(object)
+
+
+def statuses(
+    text: str, frame: pd.DataFrame, words: Mapping[str, float], states: dict[Node, Any] | None = None
+) -> Array:
+    """What each row says in some words, or in the numbers that they stand for: (n,), NaN where in neither."""
     node = read_expression(text)
     with np.errstate(all="ignore"):
         found = Rows(frame, {} if states is None else states, learning=True).value(node)
     if isinstance(found, pd.Series):
-        return np.array(found.astype(object).map(STATUSES), np.float64)
+        return np.array(found.astype(object).map(words), np.float64)
     return np.array(np.broadcast_to(found, len(frame)), np.float64)
 
 
 def unasked_columns(formula: Formula) -> tuple[str, ...]:
-    """The columns of what says how responses are censored, which rows without a response have not."""
-    texts = [text for word, text in formula.stated.items() if word in ("cens", "y2")]
+    """The columns of what is said of responses alone, how censored or which choice, that rows without one have not."""
+    texts = [text for word, text in formula.stated.items() if word in ("dec", "cens", "y2")]
     return tuple(name for text in texts for name in columns_named(read_expression(text)))
 
 
@@ -141,5 +194,5 @@ def needless_ends(formula: Formula, frame: pd.DataFrame) -> tuple[tuple[str, ...
     others = {name for word, names in read.items() if word != "y2" for name in names}
     others |= {*formula.response_columns, *formula.predictor_columns, *formula.grouping_columns}
     known = frame[list(read["cens"])].notna().all(axis=1).to_numpy()
-    none[known] = statuses(text["cens"], plain_columns(frame[known])) != INTERVAL
+    none[known] = statuses(text["cens"], plain_columns(frame[known]), STATUSES) != INTERVAL
     return tuple(name for name in read["y2"] if name not in others), none

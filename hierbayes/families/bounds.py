@@ -213,6 +213,8 @@ def _row(base: Family, stated: tuple[str, ...]) -> Deferred:
     scores = [f"score_{n}" for n in names]
     if "lb" in stated or "ub" in stated:
         lines += [f"{', '.join(['total', *(f'total_{n}' for n in names)])} = mass(low, high, {given})"]
+        # bounds of which a distribution that ends before them leaves nothing
+        lines += ["if total == -inf:", f"    return {nothing}"]
         scores = [f"score_{n} - total_{n}" for n in names]
         lines += ["value = value - total"]
     lines += [f"return {', '.join(['value', *scores, *['0.0'] * len(stated)])}"]

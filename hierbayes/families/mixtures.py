@@ -70,7 +70,7 @@ def shares_of(count: int) -> tuple[str, ...]:
 
 def _check(name: str, part: Family) -> None:
     vector = any(parameter.kind.vector for parameter in part.parameters)
-    if part.support.categories or part.row is None or vector or part.components:
+    if part.support.categories or part.support.signed or part.row is None or vector or part.components:
         raise UnsupportedError(
             f"{name}: {part.name!r} cannot be part of a mixture, which is of numbers or counts whose family has "
             "a row function"

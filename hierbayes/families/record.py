@@ -49,6 +49,9 @@ class Support:
         How many categories there are at least.
     columns : bool
         Whether a response has a column for each of several categories, the last axis of `y`: counts, or shares.
+    signed : bool
+        Whether a response is a time above 0 with the sign of a choice, of which ``dec(…)`` says which one it was: below
+        0 at the lower of two boundaries. Its size is the time.
     """
 
     words: str
@@ -61,6 +64,7 @@ class Support:
     advice: str = ""
     fewest: int = 2
     columns: bool = False
+    signed: bool = False
 
     @property
     def counts(self) -> bool:
@@ -70,6 +74,10 @@ class Support:
     def parts(self, y: Array) -> list[Array]:
         """The columns of responses (…, m), each (…); responses (…) are one."""
         return list(np.moveaxis(y, -1, 0)) if self.columns else [y]
+
+    def sizes(self, y: Array) -> Array:
+        """What means, variances and spreads of responses are of: themselves, less the sign of a choice."""
+        return np.abs(y) if self.signed else y
 
 
 @dataclass(frozen=True)
@@ -298,7 +306,7 @@ class Family:
         ``mean(**parameters)``: expected response (for families with trials: per trial).
     variance : callable or None
         ``variance(**parameters)``: variance of the response about that mean (for families with trials: of one
-        trial), infinite where it has none.
+        trial), infinite where it has none. Both are of its size, where it has a sign beside.
     cdf : callable or None
         ``cdf(y, [trials,] **parameters)``: probability of a response of `y` or less, `y` in the support; NaN for
         parameters that the distribution cannot have.
@@ -332,6 +340,11 @@ class Family:
     stands_for : callable
         ``stands_for(y)``: the number of each response that the first parameter is the mean of, for its default prior;
         the response itself in most families.
+    first_scale : callable or None
+        ``first_scale(spread)``: how large the first parameter is, either side of 0, where responses have that standard
+        deviation but are not about it, such as a drift; for its default prior. None where responses say.
+    quantities : mapping of str to callable
+        What predictions may be asked for by name, as for a parameter: ``quantities[name](**parameters)``.
     mean_of : str
         What `mean` is of the first parameter: ``"value"``, its value; ``"multiple"``, that times what others say;
         ``"other"``. With `log_response` it is a multiple of the value's exponential.
@@ -413,6 +426,8 @@ class Family:
     design_effect: Callable[..., Array] = lambda trials, **parameters: np.ones_like(trials)
     typical_rows: Callable[[Array], NDArray[np.bool_]] | None = None
     stands_for: Callable[[Array], Array] = lambda y: y
+    first_scale: Callable[[float], float] | None = None
+    quantities: Mapping[str, Callable[..., Array]] = field(default_factory=dict)
     mean_of: str = "value"
     own_in_mean: tuple[str, ...] = ()
     threshold: bool = False
@@ -624,6 +639,8 @@ class Family:
         if self.has_categories:  # the first parameter is on a scale of its own
             return 0.0, 1.0
         y, weights = self.typical(y, weights)
+        if self.first_scale is not None:
+            return self._about_zero(self.first_scale(response_scale(y, weights)), link)
         values = np.log(y) if self.log_response else self.stands_for(y)
         if trials is not None:  # a row without trials is ignored
             values, weights = y / np.maximum(trials, 1), weights * trials
@@ -644,8 +661,16 @@ class Family:
         change = mean if unit == "relative" else response_scale(values, weights)
         return location, change / abs(float(LINKS[link].slope(location)))
 
+    def _about_zero(self, size: float, link: str) -> tuple[float, float]:
+        """Centre and spread on the link's scale of a first parameter that is so large."""
+        if link == "identity":
+            return 0.0, size
+        location = float(LINKS[link].link(size))
+        return location, 1.0 if LINKS[link].unit is None else size / abs(float(LINKS[link].slope(location)))
+
     def typical(self, y: Array, weights: Array) -> tuple[Array, Array]:
-        """The responses, and their weights, that say where the first parameter is."""
+        """The sizes of the responses, and their weights, that say where the first parameter is."""
+        y = self.support.sizes(y)
         if self.typical_rows is None:
             return y, weights
         chosen = self.typical_rows(y)

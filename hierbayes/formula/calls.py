@@ -39,7 +39,7 @@ _WAYS_OUT = (
     | dict.fromkeys(("p", "prop", "proportion", "cbind"), _COUNTS)
     | dict.fromkeys(("as.factor", "as.ordered", "ordered", "as_factor"), "write factor(x)")
     | dict.fromkeys(
-        ("trials", "weights", "cens", "trunc", "rate", "se"),
+        ("trials", "weights", "dec", "cens", "trunc", "rate", "se"),
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
     | dict.fromkeys(("me", "mi", "ma", "arma", "unstr"), "brms's special terms are not supported")

@@ -35,11 +35,18 @@ from hierbayes.formula.tokens import ReadError, caret, quote
 from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import CATEGORIES
 
-# Additions that a row states beside its response, with the names of their arguments: each is a known parameter.
-STATED = {"se": ("se", "sigma"), "cens": ("cens", "y2"), "trunc": ("lb", "ub"), "rate": ("rate",)}
+# Additions that a row states beside its response, with the names of their arguments: each but dec, which is the
+# response's sign, is a known parameter.
+STATED = {
+    "dec": ("dec",),
+    "se": ("se", "sigma"),
+    "cens": ("cens", "y2"),
+    "trunc": ("lb", "ub"),
+    "rate": ("rate",),
+}
 ADDITIONS = ("trials", "weights", *STATED, "thres")
 COLUMNS = "cbind"  # of a response that has several; Bambi's word is c
-_UNSUPPORTED_ADDITIONS = frozenset({"mi", "cat", "dec", "subset", "index", "vreal", "vint"})
+_UNSUPPORTED_ADDITIONS = frozenset({"mi", "cat", "subset", "index", "vreal", "vint"})
 
 
 # -- values -------------------------------------------------------------------------------------------------

@@ -65,9 +65,8 @@ def scored_shares(spec: ModelSpec, design: Design) -> Array:
     assert design.y is not None, "training rows have a response"
     if spec.family.has_categories:
         return np.asarray(scores_of(spec)[design.y.astype(np.int64)])
-    return (
-        design.y if design.trials is None else design.y / np.where(design.trials > 0, design.trials, np.nan)
-    )
+    y = spec.family.support.sizes(design.y)
+    return y if design.trials is None else y / np.where(design.trials > 0, design.trials, np.nan)
 
 
 def set_text(setter: Any, text: str, width: int) -> None:

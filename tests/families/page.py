@@ -19,8 +19,9 @@ a number with the prior listed, in which *s* is the standard deviation of the re
 the mean of that) and *least* its least value. Priors of formulas are told in [Priors](priors.md).
 
 Names, links and parameterisations are brms's; glmmTMB's where brms has no such family. More on [zeros](zeros.md),
-on [categories in order](ordinal.md), on [counts and shares of several categories](compositions.md)
-and on [mixtures of two of these](mixtures.md).
+on [categories in order](ordinal.md), on [choices and their times](choices-and-times.md),
+on [counts and shares of several categories](compositions.md)
+and on [mixtures of these](mixtures.md).
 """
 NUMBER, POSITIVE, COUNT, TRIALS, SHARE, CATEGORY = (
     "Numbers",
@@ -42,7 +43,7 @@ def kind_of(family: Family) -> str:
     if support.whole:
         return COUNT
     negative, large = support.contains(np.array([-0.5, 1.5]), None)
-    return NUMBER if negative else POSITIVE if large else SHARE
+    return NUMBER if negative and not support.signed else POSITIVE if large else SHARE
 
 
 def prior_of(parameter: Parameter) -> str:
@@ -59,6 +60,8 @@ def prior_of(parameter: Parameter) -> str:
             words.append(f"{name}={(other - value) / np.log(2):.3g} log {scale}")
         elif other == value / 2:
             words.append(f"{name}={value:g}/{scale}")
+        elif np.isclose(other, value / np.sqrt(2)):
+            words.append(f"{name}={value:g}/√{scale}")
         else:
             assert other == 2 * value, f"how the prior of {parameter.name} goes with the scale"
             words.append(f"{name}={'' if value == 1 else f'{value:g} '}{scale}")
