@@ -26,7 +26,7 @@ from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
 from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.engine.whitening.codes import ABOVE, NORMAL, PRIOR_CODES, row_of
+from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.integrable import integrable
 from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
@@ -87,8 +87,6 @@ class Whitened:
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
-            if prior.prior.name == "TruncatedNormal" and row_of(prior.prior) is None:
-                return f"a prior of class {prior.kind} has two bounds"
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -204,7 +202,7 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     if kind == SIMPLEX or (kind in spec.plain_parameters and spec.family.parameter(kind).size):
         return ("Dirichlet",)
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
-        return tuple(name for name, code in PRIOR_CODES.items() if NORMAL <= code < ABOVE)
+        return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
         return tuple(PRIOR_CODES)
     return allowed_scales(kind)
@@ -448,6 +446,5 @@ def own_row(prior: Prior) -> Floats:
 
 def coefficient_row(prior: Prior) -> Floats:
     """A prior of a coefficient as the kernel reads it: (code, a, b, c)."""
-    row = row_of(prior)
-    assert row is not None, "`supports` said so"
-    return np.array([*row, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    arguments = [value for _, value in prior.args]
+    return np.array([PRIOR_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)

@@ -3,22 +3,11 @@
 from math import lgamma, log, pi
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from hierbayes.engine.core.hyperparameters import positive, scale_constant, unconstrain
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.problem import Floats, PriorCode
-from hierbayes.engine.whitening.codes import (
-    ABOVE,
-    BELOW,
-    BETA,
-    CAUCHY,
-    FLAT,
-    LAPLACE,
-    LOGISTIC,
-    NORMAL,
-    STUDENT_T,
-)
+from hierbayes.engine.whitening.codes import BETA, CAUCHY, FLAT, LAPLACE, LOGISTIC, NORMAL, STUDENT_T
 
 
 @compiled
@@ -53,12 +42,6 @@ def coefficient(
         more, less, rest = 1.0 / (1.0 + tail), tail / (1.0 + tail), np.log1p(tail)
         p, q = (more, less) if t >= 0 else (less, more)
         return p, p * q, a * min(t, 0.0) - b * max(t, 0.0) - (a + b) * rest, a * q - b * p, (a + b) * p * q
-    if code in (ABOVE, BELOW):  # by the logarithm of its distance from the end
-        slope = np.exp(t) if code == ABOVE else -np.exp(t)
-        value = c + slope
-        z = (value - a) / b
-        curvature = (slope / b) ** 2 + z * slope / b
-        return value, slope, t - 0.5 * z * z, 1.0 - z * slope / b, max(curvature, 0.0)
     value, slope, density, score = positive(t, code, a, b)
     _, _, _, before = positive(t - 1e-4, code, a, b)
     return value, slope, density, score, max((before - score) / 1e-4, 0.0)
@@ -69,9 +52,6 @@ def coefficient_constant(prior: Floats) -> float:
     code, a, b, c = int(prior[0]), *prior[1:]
     if code == NORMAL:
         return -0.5 * log(2 * pi) - log(b)
-    if code in (ABOVE, BELOW):
-        inside = (a - c) / b if code == ABOVE else (c - a) / b
-        return -0.5 * log(2 * pi) - log(b) - float(log_ndtr(inside))
     if code == STUDENT_T:
         return lgamma((a + 1) / 2) - lgamma(a / 2) - 0.5 * log(a * pi) - log(c)
     if code == CAUCHY:
@@ -92,9 +72,6 @@ def unconstrain_coefficient(value: float, prior: Floats) -> float:
     if int(prior[0]) == BETA:
         share = min(max(value, 0.02), 0.98)
         return log(share / (1 - share))
-    if int(prior[0]) in (ABOVE, BELOW):
-        distance = value - prior[3] if int(prior[0]) == ABOVE else prior[3] - value
-        return log(max(distance, 0.1 * prior[2]))
     if int(prior[0]) >= NORMAL:
         return value
     return unconstrain(value if value > 0 or int(prior[0]) == PriorCode.UNIFORM else 0.1, prior)
