@@ -14,7 +14,7 @@ import llvmlite.binding as llvm
 
 LIBRARY = {  # in every C library
     "sqrt", "exp", "expm1", "log", "log1p", "pow", "erf", "erfc", "tanh", "asinh", "sin", "cos", "atan", "atan2",
-    "hypot", "memset", "memcpy", "memmove",
+    "hypot", "lgamma", "memset", "memcpy", "memmove",
 }  # fmt: skip
 FOLDER = Path(__file__).parent / "kernels"
 CONTENTS = "contents.json"  # by kernel: kind, layout, digest of sources, file; and what they were made with
