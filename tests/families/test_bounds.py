@@ -87,7 +87,7 @@ def scipys(name: str, eta: np.ndarray, **own):
 
 def family_of(name: str, additions: str):
     """A family with its known parameters."""
-    return settle({"mu": parse(f"y | {additions} ~ 1")}, pd.DataFrame({"y": [1.0]}), get_family(name)[0])[1]
+    return settle({"mu": parse(f"y | {additions} ~ 1")}, pd.DataFrame({"y": [1.0]}), *get_family(name))[1]
 
 
 def link_of(name: str) -> str:

@@ -18,7 +18,7 @@ BCG = hb.load_dataset("bcg")
 
 def family_of(name: str, formula: str):
     """A family with its known parameters."""
-    return settle({"mu": parse(formula)}, pd.DataFrame({"y": [1.0]}), get_family(name)[0])[1]
+    return settle({"mu": parse(formula)}, pd.DataFrame({"y": [1.0]}), *get_family(name))[1]
 
 
 @pytest.fixture(scope="module")

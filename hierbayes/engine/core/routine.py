@@ -42,7 +42,7 @@ def prepared(kernel: Kernel, *arguments: Argument) -> Callable[[], float]:
         function(*places)
         return float(result[0])
 
-    call.arrays = arguments  # type: ignore[attr-defined]  # which must outlive it
+    call.arrays = words, arguments  # type: ignore[attr-defined]  # which must outlive it
     return call
 
 
