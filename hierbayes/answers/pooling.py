@@ -17,13 +17,13 @@ from hierbayes.answers.intervals import Interval, labelled, summarise
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
-from hierbayes.answers.ranks import find_factor
+from hierbayes.answers.ranks import find_factor, no_factor
 from hierbayes.answers.series import need_independent
 from hierbayes.answers.summary import level_coefficients, level_labels
 from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes, is_nested
-from hierbayes.errors import UnsupportedError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.spec import CHAIN_DIMS, ModelSpec
 
 Array = NDArray[np.float64]
@@ -289,9 +289,11 @@ def shrinkage_table(
     Raises
     ------
     DataError
-        For a name that is no grouping factor of the mean's formula.
+        For a name that is no grouping factor of the mean's formula, or where only other formulas have any.
     """
     chosen = spec.layout.main.factors if group is None else (find_factor(spec, group),)
+    if not chosen and any(own.factors for own in spec.layout.predictors.values()):
+        raise DataError(no_factor(spec))
     tables = [_shrinkage(spec, design, posterior, interval, factor) for factor in chosen]
     return labelled(stack(tables, COLUMNS), interval)
 

@@ -441,7 +441,7 @@ def test_what_has_no_one_answer_names_those_there_are(fit):
             UnsupportedError, match="no one linear predictor; take parameter= one of mu1, mu2"
         ):
             fit.predict(**options)
-    for answer in (fit.icc, fit.rank, fit.plot_shrinkage):
+    for answer in (fit.icc, fit.rank, fit.shrinkage, fit.plot_shrinkage):
         with pytest.raises(DataError, match=r"ranef\(\) has the effects on mu1, mu2"):
             answer()
 
