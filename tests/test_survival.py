@@ -18,7 +18,7 @@ NEW = pd.DataFrame({"age": [45, 30], "sex": ["female", "male"], "patient": ["3",
 @pytest.fixture(scope="module")
 def weibull():
     formula = "time | cens(1 - status) ~ age + sex + (1 | patient)"
-    return hb.fit(formula, KIDNEY, family="weibull", seed=1, progress=False)
+    return hb.fit(formula, KIDNEY, family="weibull", draws=4000, seed=1, progress=False)
 
 
 def test_it_is_the_share_above_the_time_in_every_draw(weibull):

@@ -38,14 +38,9 @@ TAILED = [name for name, one in FAMILIES.items() if one.tails is not None and on
 WITH_MOMENTS = [name for name in TAILED if FAMILIES[name].tails.moments is not None]
 each_with_moments = pytest.mark.parametrize("name", WITH_MOMENTS)
 each_family = pytest.mark.parametrize("name", TAILED)
-LONG = (
-    "student",
-    "negbinomial",
-    "gamma",
-    "frechet",
-    "inverse_gaussian",
-    "exgaussian",
-)  # whose take most time
+LONG = (  # whose fits take most time
+    "student", "negbinomial", "gamma", "frechet", "inverse_gaussian", "exgaussian", "shifted_lognormal", "lognormal",
+)  # fmt: skip
 each_fit = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]
 )

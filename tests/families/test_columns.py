@@ -326,6 +326,7 @@ def test_counts_may_stand_beside_another_response(counts):
     assert_kernel_is_the_graph(hb.Model(formulas, counts, family=["multinomial", "poisson"]))
 
 
+@pytest.mark.slow
 def test_both_strategies_agree(fit):
     nuts = fit.model.fit(seed=2, strategy="nuts", progress=False)
     ours, other = fit.summary(), nuts.summary()

@@ -239,6 +239,7 @@ def test_estimates_are_coxphs(fit):
     assert_allclose(shares.sum("sbhaz_element"), 1.0)
 
 
+@pytest.mark.slow
 def test_a_known_truth_is_found_with_its_baseline():
     rows = weibull_times(1500, 11)
     model = hb.Model("time | cens(status) ~ x + (1 | g)", rows, family="cox")
