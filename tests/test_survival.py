@@ -100,7 +100,7 @@ def test_what_the_model_expects_is_the_rows_mean(weibull):
     design, posterior = weibull.model.design, weibull.posterior
     observed, expected = survival_beside(weibull.model.spec, design, posterior, 400, interval)
     assert observed.times.size > 40
-    some = posterior.isel(draw=np.linspace(0, 999, 100).round().astype(int))
+    some = posterior.isel(draw=np.linspace(0, posterior.sizes["draw"] - 1, 100).round().astype(int))
     draws = weibull.survival(expected.times[[20, 60]], output="draws").sel(draw=some["draw"])
     assert_allclose(draws.mean(("chain", "draw", "__obs__")), expected.mean[[20, 60]], rtol=1e-9)
     assert_allclose(
