@@ -19,12 +19,7 @@ def run(kernel: Kernel, *arguments: Argument) -> float:
     does for arrays whose numbers aren't next to each other in the order of their indices. Of a
     kernel given by its name, such as ``"hierbayes.answers.rowloops.add_effects"``, nothing is imported before.
     """
-    address = ready_address_of(ROUTINE, kernel, arguments)
-    if address is None or not all(map(_in_order, leaves_of(arguments))):
-        return imported(kernel)(*arguments)
-    words, result = words_of(arguments), np.zeros(1)
-    FUNCTION(address)(words.ctypes.data, result.ctypes.data)
-    return float(result[0])
+    return prepared(kernel, *arguments)()
 
 
 def prepared(kernel: Kernel, *arguments: Argument) -> Callable[[], float]:
@@ -33,7 +28,7 @@ def prepared(kernel: Kernel, *arguments: Argument) -> Callable[[], float]:
     Beside `run`, a call takes no time for finding out where these are.
     """
     address = ready_address_of(ROUTINE, kernel, arguments)
-    if address is None:
+    if address is None or not all(map(_in_order, leaves_of(arguments))):
         return lambda: imported(kernel)(*arguments)
     words, result, function = words_of(arguments), np.zeros(1), FUNCTION(address)
     places = words.ctypes.data, result.ctypes.data
