@@ -136,8 +136,8 @@ def names_of(spec: ModelSpec) -> Names:
         if q.kind == "auxiliary"
     }
     pairs = tuple(name for name, support in own.items() if support == "correlation")
-    limits = {
-        p.name: p.kind.domains["identity"]
+    limits: dict[tuple[Any, ...], tuple[float, float]] = {
+        (p.name,): p.kind.domains["identity"]
         for p in spec.family.own
         if p.kind.support == BOUNDED and not p.known
     }
@@ -146,12 +146,14 @@ def names_of(spec: ModelSpec) -> Names:
             for (block, shape), variable in zip(
                 factor.shapes, spec.shape_variables(parameter, factor), strict=True
             ):
-                limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+                own_limits = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+                limits[variable.name, *variable.place] = own_limits
         for curve in layout.curves:
             for shape in curve.shapes:
                 variable = spec.curve_variables(parameter, curve)[shape.name]
-                limits[variable.name] = shape.lower(curve.width), shape.upper(curve.width)
-    shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
+                limits[variable.name,] = shape.lower(curve.width), shape.upper(curve.width)
+    keys = {q.name: (q.variable.name, *q.variable.place) for q in spec.quantities}
+    shapes = {name: limits[key] for name, key in keys.items() if key in limits}
     ordered: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if own.get(q.name) == "ordered":
@@ -202,13 +204,17 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
             sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
-            shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
+            shapes = [
+                _given(spec, variable, given)[variable.place]
+                for variable in spec.shape_variables(parameter, factor)
+            ]
             cor = _correlations(spec, factor, variables, shapes, given)
+            sd, cor, shapes = factor.settled(sd, cor, shapes)
             z = factor.draw(rng, shapes)
             arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
             values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
-            names = [variable.name for variable in spec.shape_variables(parameter, factor)]
-            values |= {variable: shape[None] for variable, shape in zip(names, shapes, strict=True)}
+            for variable, shape in zip(spec.shape_variables(parameter, factor), shapes, strict=True):
+                values[variable.name] = (factor.loadings(shapes) if variable.place else shape)[None]
         for curve in layout.curves:
             variables = spec.curve_variables(parameter, curve)
             for key, variable in variables.items():

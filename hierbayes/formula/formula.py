@@ -70,6 +70,8 @@ class GroupTerm:
         The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
     grouping : Grouping
         How the levels stand to each other and to the rows, as ``gr()`` and ``mm()`` say it.
+    rank : int
+        Of how many dimensions the effects' loadings are, in ``rr(f | g, d=2)``; 0 of other structures.
     """
 
     effects: str
@@ -78,6 +80,7 @@ class GroupTerm:
     position: int = field(default=0, compare=False)
     identifier: str = ""
     grouping: Grouping = field(default_factory=Grouping)
+    rank: int = 0
 
     @property
     def encoded(self) -> str:
@@ -89,7 +92,8 @@ class GroupTerm:
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
         bar = f"|{self.identifier}|" if self.identifier else bar
         factor = self.grouping.written(self.factor)
-        return f"{name}({_implicit(self.effects)} {bar} {factor})"
+        rank = f", d={self.rank}" if self.rank else ""
+        return f"{name}({_implicit(self.effects)} {bar} {factor}{rank})"
 
 
 @dataclass(frozen=True)
@@ -581,7 +585,13 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
             seen[key] = GroupTerm(
-                effects.text, factor, group.structure, group.position, group.identifier, grouping
+                effects.text,
+                factor,
+                group.structure,
+                group.position,
+                group.identifier,
+                grouping,
+                group.rank,
             )
 
 
