@@ -246,27 +246,18 @@ def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Arra
             values[joint.name] = np.full((1, *([len(shrunk.places)] if joint.dims else [])), np.nan)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
-<<<<<<< HEAD
-            sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
             shapes = [
                 _given(spec, variable, given)[variable.place]
                 for variable in spec.shape_variables(parameter, factor)
             ]
-            cor = _correlations(spec, factor, variables, shapes, given)
+            sd, cor = _given(spec, variables["sd"], given)[list(factor.scale_of)], np.eye(len(factor.effects))
+            if "cor" in variables:
+                cor = _correlations(spec, factor, variables, shapes, given)
             sd, cor, shapes = factor.settled(sd, cor, shapes)
-            z = factor.draw(rng, shapes)
-            arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
-            values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
+            arrays = {"sd": sd, "cor": cor}
+            values |= {v.name: arrays[kind][None] for kind, v in variables.items() if kind != "r"}
             for variable, shape in zip(spec.shape_variables(parameter, factor), shapes, strict=True):
                 values[variable.name] = (factor.loadings(shapes) if variable.place else shape)[None]
-=======
-            shapes = {v.name: _given(spec, v, given) for v in spec.shape_variables(parameter, factor)}
-            values |= {name: shape[None] for name, shape in shapes.items()}
-            values[variables["sd"].name] = _given(spec, variables["sd"], given)[list(factor.scale_of)][None]
-            if "cor" in variables:
-                cor = _correlations(spec, factor, variables, list(shapes.values()), given)
-                values[variables["cor"].name] = cor[None]
->>>>>>> 9901e1677808e66a3398033aa6871661a0162238
         for curve in layout.curves:
             for key, variable in spec.curve_variables(parameter, curve).items():
                 if key != "s":
