@@ -105,11 +105,24 @@ class Factor:
             return self.members.codes(self.levels, frame)
         return self.levels.codes(frame)[:, None]
 
-    def weighed_columns(self, frame: pd.DataFrame, z: Array) -> list[Array]:
-        """The columns Z of rows (n, q) times what each of a row's levels weighs: M of them."""
+    def weighed(self, frame: pd.DataFrame, columns: Sequence[Array]) -> list[Array]:
+        """The columns of each of a row's levels (n, …), M of them or one that all have, times what the level weighs."""
         if self.members is None:
-            return [z]
-        return [z * weight[:, None] for weight in self.members.weigh(frame).T]
+            return list(columns)
+        weights = self.members.weigh(frame).T
+        each = columns if len(columns) > 1 else [columns[0]] * len(weights)
+        return [own * weight[:, None] for own, weight in zip(each, weights, strict=True)]
+
+    @property
+    def _encodings_of_members(self) -> list[tuple[Encoding | Located, ...]]:
+        """The encodings with the values of each of a row's levels; one of all levels where they are the same."""
+        if not any(isinstance(one, Encoding) and one.by_member for one in self.encodings):
+            return [self.encodings]
+        assert self.members is not None, "only rows with several levels have values for each"
+        return [
+            tuple(one.of_member(member) if isinstance(one, Encoding) else one for one in self.encodings)
+            for member in range(len(self.members.columns))
+        ]
 
     def near_matches(self, frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
         """New levels that are written almost like known ones: the column, the new one and the known one."""
@@ -468,19 +481,31 @@ class Factor:
         """The map between the user's effects and those that the priors of sds and correlations are about."""
         return self.columns.map
 
-    def weighed(self, frame: pd.DataFrame, weights: Array | None) -> "Factor":
+    def counted(self, frame: pd.DataFrame, weights: Array | None) -> "Factor":
         """The same, knowing how much each kind of levels counts in the training rows."""
         if self.kinds is None:
             return self
         return replace(self, kinds=self.kinds.weighed(self.levels.codes(frame), weights))
 
     def matrix(self, frame: pd.DataFrame) -> Array:
-        """Z for the rows of `frame`, which have no time that training didn't: (n, q)."""
-        return _matrix(self.encodings, frame)
+        """Z for the rows of `frame`, which have no time that training didn't: (n, q).
 
-    def bind(self, frame: pd.DataFrame) -> tuple[Array, Mapping[int, Array]]:
-        """Z for new rows, (n, q) and a column more for each new time or place; and those by their block's number."""
-        parts = [encoding.matrix(frame) for encoding in self.encodings]
+        Of values that differ between a row's levels, those of all first levels and then of all second ones: (M n, q).
+        """
+        return np.concatenate([_matrix(encodings, frame) for encodings in self._encodings_of_members])
+
+    def bind(self, frame: pd.DataFrame) -> tuple[list[Array], Mapping[int, Array]]:
+        """Z for new rows, (n, q) and a column more for each new time or place; and those by their block's number.
+
+        One for each of a row's levels, times what that weighs.
+        """
+        found = [self._bind(encodings, frame) for encodings in self._encodings_of_members]
+        return self.weighed(frame, [z for z, _ in found]), found[0][1]
+
+    def _bind(
+        self, encodings: Sequence[Encoding | Located], frame: pd.DataFrame
+    ) -> tuple[Array, Mapping[int, Array]]:
+        parts = [encoding.matrix(frame) for encoding in encodings]
         widths = [len(encoding.labels) for encoding in self.encodings]
         known = [part[:, :width] for part, width in zip(parts, widths, strict=True)]
         new = [part[:, width:] for part, width in zip(parts, widths, strict=True)]

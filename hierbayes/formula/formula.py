@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hierbayes.errors import FormulaError
+from hierbayes.formula.bymember import check_by_member, refuse_by_member
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
@@ -531,6 +532,7 @@ def _read_predictors(
                     raise ReadError(item.position, f"{residuals} says already how residuals are correlated")
                 residuals = read_residuals(item)
             case _:
+                refuse_by_member(item)
                 common.put(sign, item)
     for _, item in summands(node):
         if isinstance(item, Group):
@@ -577,7 +579,10 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
         )
     for part, grouping in _factor_sum(group.right, effects, group.identifier):
+        if not grouping.several:
+            refuse_by_member(group.left)
         for term in expand(part):
+            check_by_member(group.left, len(term))
             factor = tuple(column.name for column in term if isinstance(column, Name))
             key = (effects.key, frozenset(factor), grouping.several)
             if key in seen:
