@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, Curve
 from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
 from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
@@ -215,6 +216,9 @@ def _block_line(name: str, factor: Factor, block: Block) -> str:
     left = f"r[{name}, ({', '.join(names if len(names) <= SHOWN_TERMS else [*names[:3], '…', names[-1]])})]"
     if not block.correlated and law.normal:
         return f"{left} ~ Normal(0, {scale if single else f'sd[{name}]'}), independent"
+    if block.structure.loadings:
+        covariance = block.structure.equation.format(group=name)
+        return f"{left} ~ {law.several.format(covariance=covariance, df=f'df[{name}]')}"
     correlations = "R" if block.correlated else "I"
     covariance = f"{scale}² {correlations}" if single else f"D {correlations} D"
     diagonal = "" if single else f", D = diag(sd[{name}])"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import block_diag
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import Curve
 from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
 from hierbayes.data.factors import Factor
@@ -416,13 +417,13 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     chol, law = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled
-    if moved:
+    if moved or factor.loaded:
         shifted = pt.sqrt(pt.sqr(root).sum(axis=1))
         pm.Deterministic(variables["sd"].name, shifted, dims=variables["sd"].dims)
         chol = root / shifted[:, None]
     if "cor" in variables:
         pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
-    if centered:
+    if centered and not factor.loaded:  # whose effects have no density, some deciding others
         dims = variables["r"].dims
         r = factor.law.graph(pm, _unused(pm, f"{name}{free}"), scaled, shape, *law, dims=dims)
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
@@ -445,8 +446,12 @@ def _shapes(spec: ModelSpec, parameter: str, factor: Factor) -> list[tuple[Varia
 
 def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     """The standard deviations of the effects that the priors are about; the schema's, where those are the same."""
+    import pytensor.tensor as pt
+
     variable, priors = spec.factor_variables(parameter, factor)["sd"], spec.sd_priors(parameter, factor)
-    moved = not factor.map.identity
+    moved = not factor.map.identity or factor.loaded is not None
+    if factor.loaded is not None and all(prior.fixed is not None for prior in priors):
+        return pt.as_tensor(np.array([prior.fixed for prior in priors])[list(factor.scale_of)])
     if len(priors) == len(factor.effects):
         return _free_vector(pm, priors, f"{variable.name}{'_centred' if moved else ''}", dims=variable.dims)
     sd = _free_vector(pm, priors, _unused(pm, f"{variable.name}_scales"))[np.array(factor.scale_of)]
@@ -554,7 +559,10 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         q = len(block.effects)
         if not block.correlated:
             continue
-        if block.matrix:
+        if block.structure.loadings:
+            own, shapes = shapes[: len(block.parameters)], shapes[len(block.parameters) :]
+            part = _loadings(pm, factor, block, own)
+        elif block.matrix:
             prior = spec.cor_prior(parameter, factor, block)
             name = spec.factor_variables(parameter, factor)["cor"].name
             own_name = _unused(pm, f"{name}_{block.matrix.free}{number if several else ''}")
@@ -571,6 +579,36 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         rows, columns = np.ix_(block.effects, block.effects)
         chol = chol[rows, columns].set(part)
     return chol, [_free(pm, prior, variable.name) for variable, prior in shapes]
+
+
+WHOLE = {
+    "HalfNormal": ("Normal", "mu"),
+    "HalfStudentT": ("StudentT", "mu"),
+    "HalfCauchy": ("Cauchy", "alpha"),
+}
+
+
+def _loadings(pm: Any, factor: Factor, block: Block, own: Sequence[tuple[Variable, Prior]]) -> Any:
+    """The root (q, q) of a covariance that comes of loadings: those, and zeros for the dimensions that there aren't.
+
+    Those on the diagonal may have either sign here, as in the kernels (`structures.rr`); the schema's are settled.
+    """
+    import pytensor.tensor as pt
+
+    assert block.structure.loadings is not None
+    variable, priors = own[0][0].whole, []
+    for _, prior in own:
+        whole, middle = WHOLE.get(prior.name, ("", ""))
+        priors.append(Prior(whole, **{middle: 0.0}, **dict(prior.args)) if whole else prior)
+    free = _free_vector(pm, priors, _unused(pm, f"{variable.name}_free"))
+    rows, columns = zip(*(cell.place for cell, _ in own), strict=True)
+    places = np.searchsorted(block.effects, rows)
+    matrix = pt.zeros((len(block.effects), block.rank))[places, np.array(columns)].set(free)
+    whole_matrix = pt.zeros((len(factor.effects), block.rank))
+    settled = block.structure.loadings.settled(matrix, pt)
+    pm.Deterministic(variable.name, whole_matrix[np.array(block.effects)].set(settled), dims=variable.dims)
+    left = pt.zeros((len(block.effects), len(block.effects) - block.rank))
+    return pt.concatenate([matrix, left], axis=1)
 
 
 def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

@@ -346,7 +346,10 @@ class NamedSpec(ModelSpec):
 
     def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
         """As a `ModelSpec`'s."""
-        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
+        return tuple(
+            replace(self.names[own.whole], label=own.label, place=own.place)
+            for own in super().shape_variables(parameter, factor)
+        )
 
     def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
         """As a `ModelSpec`'s."""

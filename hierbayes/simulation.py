@@ -132,6 +132,7 @@ def _sample_factor(
     cor = root
     if factor.correlated:
         cor = factor.correlations(shapes, _sample_matrix(spec, parameter, factor, draws, rng))
+        sd, cor, shapes = factor.settled(sd, cor, shapes)
         for own in (list(block.effects) for block in factor.structures if block.correlated):
             # any square root does; Cholesky's fails on a draw that is singular to rounding, as LKJ(0.2) has
             eigenvalues, vectors = np.linalg.eigh(cor[np.ix_(range(draws), own, own)])

@@ -2,17 +2,18 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, SCALES, Curve
 from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.response import ThresholdSets
 from hierbayes.data.settling import as_written
@@ -79,7 +80,9 @@ class Variable:
     factor : str or None
         The grouping factor, or the smooth's curve.
     label : str
-        Of a structure's parameter, where its factor has several: its block's.
+        Of a structure's parameter, where its factor has several: its block's. Of one loading which that is.
+    place : tuple of int
+        Of one loading: where it is among all, whose variable this is.
     """
 
     name: str
@@ -88,6 +91,17 @@ class Variable:
     parameter: str
     factor: str | None = None
     label: str = ""
+    place: tuple[int, ...] = ()
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        """Its values (…, dims) among those by variable, or the one loading's (…)."""
+        found = values[self.name]
+        return found[(..., *self.place)] if self.place else found
+
+    @property
+    def whole(self) -> "Variable":
+        """The row of the schema that a loading is part of; of any other itself."""
+        return replace(self, label="", place=()) if self.place else self
 
     @property
     def address(self) -> str:
@@ -578,21 +592,33 @@ class ModelSpec:
         return self._factor_variables[parameter, factor.name]
 
     def sd_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
-        """The priors of a grouping factor's standard deviations, in the order of its `scales`."""
+        """The priors of a grouping factor's standard deviations, in the order of its `scales`.
+
+        Those of effects with loadings are what these make of 1.
+        """
         return tuple(
-            self.prior("sd", coefficient=label, group=factor.name, parameter=parameter)
-            for label, _ in factor.scales
+            Prior("Fixed", value=1.0)
+            if factor.is_loaded(place)
+            else self.prior("sd", coefficient=label, group=factor.name, parameter=parameter)
+            for label, (place, *_) in factor.scales
         )
 
     def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
-        """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`."""
+        """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`.
+
+        Loadings have one variable, with one of these for each of them.
+        """
         return self._shape_variables[parameter, factor.name]
+
+    def structure_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """The rows of the schema that `shape_variables` are of, each once."""
+        return tuple(dict.fromkeys(own.whole for own in self.shape_variables(parameter, factor)))
 
     def shape_values(
         self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
     ) -> list[NDArray[np.float64]]:
         """The values (…) of a grouping factor's `shapes`, from values by variable."""
-        return [values[variable.name] for variable in self.shape_variables(parameter, factor)]
+        return [variable.of(values) for variable in self.shape_variables(parameter, factor)]
 
     def shape_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
         """The priors of the parameters of a grouping factor's structures, in the order of its `shapes`."""
@@ -693,11 +719,13 @@ class ModelSpec:
         self, parameter: str, factor: Factor, sd: Any, cor: Any, shapes: Sequence[Any], r: Any
     ) -> dict[str, NDArray[np.float64]]:
         """A factor's variables by name: inner sds (…, q) and correlations (…, q, q), `shapes` and inner effects."""
+        sd, cor, shapes = factor.settled(sd, cor, shapes)
         sd, cor = factor.map.to_user_covariance(sd, cor)
         parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
         found = {v.name: parts[kind] for kind, v in self.factor_variables(parameter, factor).items()}
-        names = [variable.name for variable in self.shape_variables(parameter, factor)]
-        return found | dict(zip(names, shapes, strict=True))
+        for variable, values in zip(self.shape_variables(parameter, factor), shapes, strict=True):
+            found[variable.name] = factor.loadings(shapes) if variable.place else values
+        return found
 
     @cached_property
     def _factor_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
@@ -823,10 +851,23 @@ class ModelSpec:
             prefix = prefix_of(parameter, "_")
             for factor in layout.factors:
                 variables = []
-                for (_, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
-                    name = free_name(f"{shape.name}_{prefix}{factor.name}".replace("/", "_"), taken)
-                    taken.add(name)
-                    variables.append(Variable(name, (), shape.name, parameter, factor.name, label))
+                loadings: list[str] = []  # the variable and its dimension
+                for (block, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
+                    wanted = [f"{shape.name}_{prefix}{factor.name}"]
+                    wanted += [f"{prefix}{factor.name}_dimension"] if shape.place else []
+                    names = loadings if shape.place and loadings else []
+                    for name in wanted if not names else []:
+                        names.append(free_name(name.replace("/", "_"), taken))
+                        taken.add(names[-1])
+                    dims: tuple[str, ...] = ()
+                    place: tuple[int, ...] = ()
+                    if shape.place:
+                        loadings = names
+                        effect = self.factor_variables(parameter, factor)["sd"].dims[0]
+                        dims, place = (effect, names[1]), (block.effects[shape.place[0]], shape.place[1])
+                    variables.append(
+                        Variable(names[0], dims, shape.name, parameter, factor.name, label, place)
+                    )
                 found[parameter, factor.name] = tuple(variables)
         return found
 
@@ -854,12 +895,13 @@ class ModelSpec:
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 for label, places in factor.scales:
-                    add(f"{prefix}sd[{factor.name}, {label}]", variables["sd"], places[0])
+                    if not factor.is_loaded(places[0]):
+                        add(f"{prefix}sd[{factor.name}, {label}]", variables["sd"], places[0])
                 for i, j in factor.correlated_pairs:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
                 for variable in self.shape_variables(parameter, factor):
-                    add(f"{prefix}{variable.address}", variable)
+                    add(f"{prefix}{variable.address}", variable, *variable.place)
             for curve in layout.curves:
                 for variable in self.curve_variables(parameter, curve).values():
                     if variable.kind != "s":
@@ -905,7 +947,7 @@ class ModelSpec:
             found += self.shrunk(parameter).variables
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
-                found += self.shape_variables(parameter, factor)
+                found += self.structure_variables(parameter, factor)
             for curve in layout.curves:
                 found += self.curve_variables(parameter, curve).values()
             found += [self.simplex_variable(parameter, effect) for effect in layout.monotonic]
@@ -943,6 +985,9 @@ class ModelSpec:
                 coords[levels] = factor.levels.labels
                 for dim in variables["cor"].dims if "cor" in variables else (effect,):
                     coords[dim] = np.array(factor.effects, dtype=object)
+                if factor.loaded is not None:
+                    dims = {own.dims[1] for own in self.structure_variables(parameter, factor) if own.dims}
+                    coords |= dict.fromkeys(dims, np.arange(1, factor.loaded.rank + 1))
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
             for ordered in layout.monotonic:

@@ -242,7 +242,7 @@ def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
 
 def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     """Posterior mean of the covariance matrix of a factor's effects between levels: (q, q)."""
-    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.structure_variables(MEAN, factor)]
     values = {variable.name: flat_draws(posterior, variable) for variable in own if variable.kind != "r"}
     sd = values[spec.factor_variables(MEAN, factor)["sd"].name]
     cor = spec.correlations(MEAN, factor, values)
@@ -257,7 +257,7 @@ def level_weights(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Arr
     """
     if factor.law.normal:
         return np.ones(len(factor.levels))
-    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.structure_variables(MEAN, factor)]
     values = {variable.name: flat_draws(posterior, variable) for variable in own}
     found: Array = spec.level_weights(MEAN, factor, values).mean(axis=0)
     return found

@@ -210,8 +210,9 @@ def _check_open(
     loose = []
     for other in layout.factors:
         if other.name in groups:
-            z = other.matrix(first)
-            loose += [label for label, column in zip(other.effects, z.T, strict=True) if np.ptp(column) > 0]
+            each = other.matrix(first).reshape(-1, len(first), len(other.effects))  # of a row's levels
+            moving = (np.ptp(each, axis=1) > 0).any(axis=0)
+            loose += [label for label, moves in zip(other.effects, moving, strict=True) if moves]
     read = names_in(layout.common.text)
     if set(own) & set(read):
         some = data.drop_duplicates([name for name in read if name not in own] or None).head(CHECKED_ROWS)

@@ -667,12 +667,14 @@ def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     return BoundFactor(_memberships(factor, frame, codes, z), (None,) * codes.size, beyond)
 
 
-def _memberships(factor: Factor, frame: pd.DataFrame, codes: Codes, z: Array) -> tuple[Membership, ...]:
-    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns (n, q)."""
-    weighed = factor.weighed_columns(frame, z), factor.weighed_columns(frame, factor.stairs(frame))
+def _memberships(
+    factor: Factor, frame: pd.DataFrame, codes: Codes, z: Sequence[Array]
+) -> tuple[Membership, ...]:
+    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns, M times (n, q)."""
+    stairs = factor.weighed(frame, [factor.stairs(frame)])
     return tuple(
-        Membership(np.ascontiguousarray(each), columns, stairs)
-        for each, columns, stairs in zip(codes.T, *weighed, strict=True)
+        Membership(np.ascontiguousarray(each), columns, steps)
+        for each, columns, steps in zip(codes.T, z, stairs, strict=True)
     )
 
 

@@ -18,8 +18,16 @@ from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.monotonic import Monotonic, Ordered, learn_ordered
 from hierbayes.data.tables import free_name
-from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
+from hierbayes.data.variables import (
+    Levels,
+    Numbers,
+    NumbersByMember,
+    Variable,
+    learn_by_member,
+    learn_variable,
+)
 from hierbayes.errors import DataError, FormulaError
+from hierbayes.formula.bymember import is_by_member
 from hierbayes.formula.monotonic import is_monotonic
 from hierbayes.formula.smooths import is_smooth, read_smooth
 from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
@@ -205,6 +213,19 @@ class Encoding:
         """Whether no variable is one of categories."""
         return all(isinstance(variable, Numbers) for variable in self._variables.values())
 
+    @property
+    def by_member(self) -> bool:
+        """Whether any of its columns has values for each of a row's levels."""
+        return any(isinstance(variable, NumbersByMember) for variable in self._variables.values())
+
+    def of_member(self, member: int) -> "Encoding":
+        """The encoding with the values of one of a row's levels, in their order; otherwise they are the first's."""
+        own = {
+            node: replace(variable, member=member) if isinstance(variable, NumbersByMember) else variable
+            for node, variable in self._variables.items()
+        }
+        return replace(self, _variables=own)
+
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Columns of the model matrix for the rows of `frame`: (n, k), with everything learnt replayed.
 
@@ -372,6 +393,8 @@ def _learn_factor(node: Node, rows: Rows) -> Factor:
         return learn_curves(read_smooth(node), rows)
     if is_monotonic(node):
         return learn_ordered(node, rows)
+    if is_by_member(node):
+        return learn_by_member(node, rows)
     return learn_variable(node, rows)
 
 

@@ -237,7 +237,7 @@ def learn(
     weights = addition_values(layout.response.weights, frame, "weights")
     settled = {}
     for name, drafted in layout.predictors.items():
-        factors = tuple(factor.weighed(frame, weights) for factor in drafted.factors)
+        factors = tuple(factor.counted(frame, weights) for factor in drafted.factors)
         predictor = replace(drafted, factors=factors)
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
@@ -360,11 +360,16 @@ def measure(
     return Measures(
         spread_of(layout.columns.inner.inner_columns(x), weights),
         tuple(
-            spread_of(factor.columns.inner.inner_columns(columns), weights)
+            spread_of(factor.columns.inner.inner_columns(columns), _of_levels(weights, len(columns)))
             for factor, columns in zip(layout.factors, z, strict=True)
         ),
         spread_of(offset[:, None], weights),
     )
+
+
+def _of_levels(weights: Array | None, rows: int) -> Array | None:
+    """The weights of rows that are as often there as they have levels."""
+    return None if weights is None else np.tile(weights, rows // max(len(weights), 1))
 
 
 def settle(layout: PredictorLayout, measures: Measures) -> PredictorLayout:

@@ -46,6 +46,7 @@ _WAYS_OUT = (
     | {
         "gr": "it stands right of a bar: (1 | gr(g, by=z))",
         "mm": "it stands right of a bar: (1 | mm(g1, g2))",
+        "mmc": "it is a term of its own among effects of several levels a row: (1 + mmc(x1, x2) | mm(g1, g2))",
         "car": "areas are a term of their own on the right side: y ~ x + car(W, gr=county)",
     }
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hierbayes.errors import FormulaError
+from hierbayes.formula.bymember import check_by_member, refuse_by_member
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
 from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
@@ -70,6 +71,8 @@ class GroupTerm:
         The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
     grouping : Grouping
         How the levels stand to each other and to the rows, as ``gr()`` and ``mm()`` say it.
+    rank : int
+        Of how many dimensions the effects' loadings are, in ``rr(f | g, d=2)``; 0 of other structures.
     """
 
     effects: str
@@ -78,6 +81,7 @@ class GroupTerm:
     position: int = field(default=0, compare=False)
     identifier: str = ""
     grouping: Grouping = field(default_factory=Grouping)
+    rank: int = 0
 
     @property
     def encoded(self) -> str:
@@ -89,7 +93,8 @@ class GroupTerm:
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
         bar = f"|{self.identifier}|" if self.identifier else bar
         factor = self.grouping.written(self.factor)
-        return f"{name}({_implicit(self.effects)} {bar} {factor})"
+        rank = f", d={self.rank}" if self.rank else ""
+        return f"{name}({_implicit(self.effects)} {bar} {factor}{rank})"
 
 
 @dataclass(frozen=True)
@@ -527,6 +532,7 @@ def _read_predictors(
                     raise ReadError(item.position, f"{residuals} says already how residuals are correlated")
                 residuals = read_residuals(item)
             case _:
+                refuse_by_member(item)
                 common.put(sign, item)
     for _, item in summands(node):
         if isinstance(item, Group):
@@ -573,7 +579,10 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
         )
     for part, grouping in _factor_sum(group.right, effects, group.identifier):
+        if not grouping.several:
+            refuse_by_member(group.left)
         for term in expand(part):
+            check_by_member(group.left, len(term))
             factor = tuple(column.name for column in term if isinstance(column, Name))
             key = (effects.key, frozenset(factor), grouping.several)
             if key in seen:
@@ -581,7 +590,13 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
             seen[key] = GroupTerm(
-                effects.text, factor, group.structure, group.position, group.identifier, grouping
+                effects.text,
+                factor,
+                group.structure,
+                group.position,
+                group.identifier,
+                grouping,
+                group.rank,
             )
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hierbayes.formula.bymember import is_by_member, read_by_member
 from hierbayes.formula.calls import check_expression
 from hierbayes.formula.monotonic import is_monotonic, read_monotonic, refuse_two
 from hierbayes.formula.smooths import is_smooth, read_smooth, refuse_smooth
@@ -119,6 +120,9 @@ def expand(node: Node) -> list[Term]:
             return [(node,)]
         case Call() if is_monotonic(node):
             read_monotonic(node)
+            return [(node,)]
+        case Call() if is_by_member(node):
+            read_by_member(node)
             return [(node,)]
         case Call():
             check_expression(node, predictor=True)
