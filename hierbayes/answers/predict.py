@@ -14,7 +14,7 @@ from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
-from hierbayes.answers.related import conditional_levels
+from hierbayes.answers.related import conditional_effects
 from hierbayes.answers.series import check_series, draw_responses, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
@@ -543,9 +543,9 @@ def _effects(
     if factor.relations is not None and len(levels) > len(known):
         new = [rows.new[level - len(factor.levels)] for level in levels[len(known) :]]
         shapes = spec.shape_values(parameter, factor, draws.values)
-        weights, covariance = conditional_levels(factor, new, shapes)
+        mean, covariance = conditional_effects(factor, new, shapes, draws.values[variable.name])
         apart = _eigenroot(covariance) @ r[len(known) :].transpose(2, 0, 1)
-        r[len(known) :] = (apart + weights @ draws.values[variable.name]).transpose(1, 2, 0)
+        r[len(known) :] = (apart + mean).transpose(1, 2, 0)
     if rows.beyond:
         whose = f"{_whose(spec.response, parameter)} at new times"
         tuples = [*factor.levels.tuples, *rows.new]
@@ -686,7 +686,8 @@ def _new_variances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws
     if factor.relations is None or not rows.new:
         return np.ones((1, max(len(rows.new), 1)))
     shapes = spec.shape_values(parameter, factor, draws.values)
-    _, covariance = conditional_levels(factor, rows.new, shapes)
+    nothing = np.zeros((len(draws), len(factor.levels), 1))
+    _, covariance = conditional_effects(factor, rows.new, shapes, nothing)
     return np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
 
 

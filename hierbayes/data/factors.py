@@ -22,7 +22,7 @@ from hierbayes.data.members import Members, learn_member_levels, learn_members
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
-from hierbayes.data.relations import Relations, read_relations
+from hierbayes.data.relations import Precision, Relations, read_relations
 from hierbayes.data.tables import free_name
 from hierbayes.errors import FormulaError, UnsupportedError
 from hierbayes.formula import Formula, GroupTerm, caret
@@ -142,6 +142,13 @@ class Factor:
         return self._directions[0]
 
     @property
+    def precision(self) -> Precision | None:
+        """The sparse precision of the effects of many related levels, one each; None where there is none."""
+        if self.relations is None or len(self.effects) > 1 or self.monotonic:
+            return None
+        return self.relations.precision
+
+    @property
     def direction_constants(self) -> Array:
         """What the variances of the independent ones come from, beside parameters: (m,)."""
         return self._directions[1]
@@ -199,6 +206,10 @@ class Factor:
         """The variances of levels' effects, in units of a standard effect's times sd²: (…, G)."""
         if self.relations is None:
             return np.ones(len(self.levels))
+        if self.precision is not None and self.precision.variances is not None:
+            known = self.precision.variances[self.relations.places(self.levels.labels, self.name)]
+            share = np.asarray(shapes[0])[..., None] if len(shapes) else 1.0
+            return np.asarray(1.0 - share + share * known)
         return np.asarray(self.direction_variances(shapes) @ np.square(self.root).T)
 
     def law_values(self, shapes: Sequence[Any]) -> Sequence[Any]:

@@ -68,6 +68,8 @@ SHAPES |= {
 }
 LAW = "law"
 SHAPES |= {parameter.name: LAW for law in LAWS.values() for parameter in law.parameters}
+MOST_RELATED = 200  # levels whose effects are integrated out of the rows as they are
+MOST_ROTATED = 1500  # the same of rows that are rotated once
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -122,6 +124,24 @@ class Collapsed:
             if not known and not takes_prior(prior.kind, prior.prior):
                 allowed = ", ".join(_allowed(prior.kind))
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {allowed}"
+        return None
+
+    def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """Why another strategy costs much less: many related levels, whose precision is sparse, in dense matrices."""
+        layout = spec.layout.main
+        if isinstance(design, Streamed):
+            return None
+        alone = len(layout.factors) == 1 and not layout.curves and design.weights is None
+        for factor in layout.factors:
+            relations = factor.relations
+            if relations is None or factor.precision is None:
+                continue
+            most = MOST_ROTATED if alone and not relations.kind.parameters else MOST_RELATED
+            if len(relations.labels) > most:
+                return (
+                    f"{relations.name} has {len(relations.labels):,} levels and a sparse inverse: their effects are "
+                    "sampled at a fraction of the cost"
+                )
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -458,10 +478,13 @@ def _normal(prior: Prior) -> tuple[float, float]:
     return arguments["mu"], arguments["sigma"] ** -2
 
 
-def to_factors(spec: ModelSpec, design: Design, parameter: str) -> tuple[Factor, ...]:
-    """The grouping factors of a parameter's formula, then the curves of its smooths, as plain arrays."""
+def to_factors(
+    spec: ModelSpec, design: Design, parameter: str, chosen: Sequence[FactorLayout] | None = None
+) -> tuple[Factor, ...]:
+    """The grouping factors of a parameter's formula, all or some, then the curves of its smooths, as plain arrays."""
     layout = spec.layout.predictors[parameter]
-    factors = [to_factor(spec, factor, design, parameter) for factor in layout.factors]
+    own = layout.factors if chosen is None else chosen
+    factors = [to_factor(spec, factor, design, parameter) for factor in own]
     return (*factors, *_curves(spec, design, parameter))
 
 
