@@ -14,8 +14,25 @@ import numpy as np
 from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import (
+    MEAN,
+    OBS,
+    BoundPredictor,
+    Design,
+    PredictorLayout,
+    drawn_rows,
+    linear_predictor,
+)
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import (
+    LatentBlock,
+    Normal,
+    drawn_from,
+    given_measurements,
+    given_sum,
+    loadings_of,
+    variance_of_sum,
+)
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
@@ -24,7 +41,7 @@ from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
-from hierbayes.spec import CATEGORY, SIGMA, ModelSpec, Shrunk, Variable
+from hierbayes.spec import CATEGORY, CORME, SIGMA, ModelSpec, Shrunk, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
@@ -95,9 +112,13 @@ def _parameters(
     pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects
 ) -> dict[str, ParameterValues]:
     """The values of one response's parameters, by its predictors and own parameters."""
-    math = _math(pm)
+    math, drawn, normal = _math(pm), dict[str, Any](), None
+    for block in spec.latent_blocks:
+        normal = _given_measurements(pm, spec, block)
+        values = normal[0] if spec.integrates_latents else _draw(pm, spec, block, normal)
+        drawn |= _in_rows(design, block, values)
     etas = {
-        parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied)
+        parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied, drawn)
         for parameter in spec.layout.predictors
     }
     given = {}
@@ -111,7 +132,71 @@ def _parameters(
             if spec.sets_of(parameter) is not None:
                 eta = eta[_data(pm, spec, f"{parameter.name}_sets", design.sets)]
         given[parameter.name] = parameter.kind.under(link, eta, math)
+    if normal is not None and spec.integrates_latents:
+        return _draw_given_responses(pm, spec, design, normal, given)
     return given
+
+
+def _given_measurements(pm: Any, spec: ModelSpec, block: LatentBlock) -> Normal:
+    """The distribution of predictors' true values given their measurements; and a potential of these."""
+    import pytensor.tensor as pt
+
+    latent = spec.latent_variables(block)
+    means, sds = (
+        [
+            _free(pm, spec.prior(one.kind, coefficient=column), one.name)
+            for one, column in zip(own, block.columns, strict=True)
+        ]
+        for own in (latent.means, latent.sds)
+    )
+    cor = None
+    if latent.cor is not None:
+        cor = _matrix(pm, spec.prior(CORME, group=block.group), latent.cor, len(block.latents))
+    normal, density = given_measurements(pt, means, block.covariance(sds, cor), *block.measured)
+    pm.Potential(_unused(pm, f"{latent.values[0].dims[0]}_measurements"), density.sum())
+    return normal
+
+
+def _draw(pm: Any, spec: ModelSpec, block: LatentBlock, normal: Normal) -> list[Any]:
+    """True values of predictors (L,), made of standard normal numbers."""
+    import pytensor.tensor as pt
+
+    variables = spec.latent_variables(block).values
+    z = [pm.Normal(_unused(pm, f"{one.name}_z"), 0.0, 1.0, dims=one.dims) for one in variables]
+    return [
+        pm.Deterministic(one.name, x, dims=one.dims)
+        for one, x in zip(variables, drawn_from(pt, normal, z), strict=True)
+    ]
+
+
+def _in_rows(design: Design, block: LatentBlock, values: Sequence[Any]) -> dict[str, Any]:
+    """Values of predictors (L,) in every row (n,), by column."""
+    rows = [drawn_rows(design, column) for column in block.columns]
+    return {column: x[own.codes] for column, x, own in zip(block.columns, values, rows, strict=True)}
+
+
+def _draw_given_responses(
+    pm: Any, spec: ModelSpec, design: Design, normal: Normal, given: dict[str, ParameterValues]
+) -> dict[str, ParameterValues]:
+    """True values of predictors given measurements and normal responses; and the parameters without them.
+
+    `given` are the parameters at the means of the true values given their measurements. About those means a response is
+    normal too, with the variance that the true values add. So the responses' density is one without any of them, and
+    the standard normal numbers that they are made of have nothing to do with anything else that is drawn.
+    """
+    import pytensor.tensor as pt
+
+    (block,), bound = spec.latent_blocks, design.main
+    b = pm.modelcontext(None)[spec.coefficient_variable(MEAN).name]
+    effects = spec.layout.main.latent_effects
+    loadings = loadings_of(effects, block.columns, b, bound.multipliers)
+    mean, sigma = given[MEAN], given[SIGMA]
+    assert design.y is not None, "a graph is built on rows with a response"
+    y = np.log(design.y) if spec.family.log_response else design.y
+    variance = pt.sqr(sigma.value)
+    _draw(pm, spec, block, given_sum(normal, loadings, y - mean.value, variance))
+    total = pt.sqrt(variance + variance_of_sum(normal, loadings))
+    return {**given, SIGMA: sigma.kind.under("identity", total, _math(pm))}
 
 
 def _rows(spec: ModelSpec) -> str:
@@ -278,6 +363,7 @@ def _predictor(
     bound: BoundPredictor,
     centered: bool,
     tied: Effects,
+    drawn: dict[str, Any],
 ) -> Any:
     layout = spec.layout.predictors[parameter]
     x = None
@@ -329,6 +415,10 @@ def _predictor(
         first += len(effect.steps)
         columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
         eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
+    for place, latent in enumerate(layout.latent_effects):
+        name = f"{parameter}_multiplier_{latent.label}"
+        multiplier = _data(pm, spec, name, bound.multipliers[:, place])
+        eta = eta + latent.addition(users, multiplier, drawn, bound.drawn)
     return eta
 
 
@@ -580,15 +670,23 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
 
 def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
     """The correlation of each pair of so many things, (pairs,): see `kinds.CORRELATIONS`."""
+    cor = _correlations(pm, prior, variable, size)
+    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
+
+
+def _matrix(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The correlations of so many things: (k, k)."""
+    return pm.Deterministic(variable.name, _correlations(pm, prior, variable, size), dims=variable.dims)
+
+
+def _correlations(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
     import pytensor.tensor as pt
 
     if prior.fixed is not None:
-        cor = pt.as_tensor(equal_correlations(prior.fixed, size))
-    else:
-        eta = np.float64(dict(prior.args)["eta"])
-        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
-        cor = pt.dot(chol, chol.T)
-    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
+        return pt.as_tensor(equal_correlations(prior.fixed, size))
+    eta = np.float64(dict(prior.args)["eta"])
+    chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+    return pt.dot(chol, chol.T)
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

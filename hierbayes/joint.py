@@ -120,6 +120,7 @@ class JointModel(JointPriorSimulation):
                 _check_residuals(name, model)
         frames = {name: model.data for name, model in zip(names, models, strict=True)}
         specs = {name: model.spec for name, model in zip(names, models, strict=True)}
+        _check_latents(specs)
         if rescor:
             _check_alike(specs)
         whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
@@ -459,6 +460,11 @@ def _check_residuals(name: str, model: Any) -> None:
     """Refuse a response without normal residuals of weight 1."""
     spec = model.spec
     way = f"leave rescor=True out, or {name!r} of the model"
+    if spec.layout.latents:
+        raise UnsupportedError(
+            f"rescor=True is about predictors that are known, and {name!r} has {spec.layout.latents[0].term.label}; "
+            f"{way}"
+        )
     if spec.family.computed is not None:
         raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
     stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
@@ -484,6 +490,19 @@ def _check_residuals(name: str, model: Any) -> None:
                 f"rescor=True has one {parameter} for all responses, and that of {name!r} has a formula; leave the "
                 "formula out, or rescor=True"
             )
+
+
+def _check_latents(specs: Mapping[str, ModelSpec]) -> None:
+    """Refuse a predictor measured with error in several responses, whose rows would each have two true values."""
+    found: dict[str, str] = {}
+    for name, spec in specs.items():
+        for latent in spec.layout.latents:
+            other = found.setdefault(latent.column, name)
+            if other != name:
+                raise UnsupportedError(
+                    f"{latent.term.label} stands in the formulas of {other!r} and {name!r}, and one true value for "
+                    "both is not there yet; model one of them by itself"
+                )
 
 
 def _check_alike(specs: Mapping[str, ModelSpec]) -> None:

@@ -188,6 +188,12 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             f"(1 |{spec.ties[0].identifier}| {spec.ties[0].group}); leave the ID out, or simulate from priors that are "
             "Fixed"
         )
+    if spec.layout.latents:
+        label, column = spec.layout.latents[0].term.label, spec.layout.latents[0].column
+        raise UnsupportedError(
+            f"simulation from known parameters takes true values of predictors: write {column} in the place of "
+            f"{label}, simulate, and add the errors of measurement to that column afterwards"
+        )
     given = {str(name): _number(name, value) for name, value in dict(parameters).items()}
     _check(names_of(spec), given)
     rng = np.random.default_rng([seed, 2])

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock
 from hierbayes.data.levels import Levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
@@ -20,7 +21,15 @@ from hierbayes.defaults import correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Shrunk, Variable, tie_variables
+from hierbayes.spec import (
+    ARVIZ_NAMES,
+    LatentVariables,
+    ModelSpec,
+    ResolvedPrior,
+    Shrunk,
+    Variable,
+    tie_variables,
+)
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 RESCOR = "rescor"
@@ -309,6 +318,10 @@ class NamedSpec(ModelSpec):
     def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
         """As a `ModelSpec`'s."""
         return self.names[super().simplex_variable(parameter, effect)]
+
+    def latent_variables(self, block: LatentBlock) -> LatentVariables:
+        """As a `ModelSpec`'s."""
+        return super().latent_variables(block).renamed(self.names)
 
     def shrunk(self, parameter: str) -> Shrunk:
         """As a `ModelSpec`'s."""

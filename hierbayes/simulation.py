@@ -9,9 +9,11 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
+from hierbayes.answers.latents import population
 from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock, drawn_from
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
@@ -56,9 +58,26 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             # elements in an order are alike and independent but for it: sorted, they are in it
             ordered = own.kind.support == "ordered"
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
+        for block in spec.latent_blocks:
+            values |= _sample_population(spec, block, draws, rng)
         _add_shrunk(spec, values, draws, rng)
         values = in_order(spec, spec.about_zero(values))
     return Draws(values, 1, draws)
+
+
+def _sample_population(
+    spec: ModelSpec, block: LatentBlock, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Where and how wide the true values of predictors are, which are drawn given their measurements."""
+    latent, values = spec.latent_variables(block), dict[str, Array]()
+    for variable, column in zip((*latent.means, *latent.sds), block.columns * 2, strict=True):
+        values[variable.name] = spec.prior(variable.kind, coefficient=column).sample(rng, (draws,))
+    if latent.cor is not None:
+        prior = spec.prior(latent.cor.kind, group=block.group)
+        values[latent.cor.name] = prior.sample(rng, (draws,), dimension=len(block.latents))
+    z = rng.normal(size=(len(block.latents), draws, len(block.index)))
+    drawn = drawn_from(np, population(spec, values, block, *block.measured), list(z))
+    return values | {variable.name: x for variable, x in zip(latent.values, drawn, strict=True)}
 
 
 def sample_joint_prior(spec: JointSpec, draws: int, seed: int) -> Draws:

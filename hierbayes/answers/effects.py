@@ -25,7 +25,8 @@ from hierbayes.data.places import Located
 from hierbayes.data.stated import Stated
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning
-from hierbayes.formula import categories_in, names_in
+from hierbayes.formula import categories_in
+from hierbayes.formula.latent import predictors_in
 from hierbayes.formula.shapes import steps_in
 from hierbayes.spec import ModelSpec
 
@@ -133,7 +134,7 @@ def avg_comparisons(
             key: _averages(
                 spec,
                 draws,
-                with_columns(rows.frame, {name: value}),
+                _stating(spec, rows.frame, name, value),
                 rows.weights,
                 replace(request, side=side),
             )
@@ -170,7 +171,7 @@ def avg_slopes(
         weights = rows.weights / width[:, None]
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, with_columns(rows.frame, {name: values}), weights, request, own)
+            _averages(spec, draws, _stating(spec, rows.frame, name, values), weights, request, own)
             for values in (high, low)
         )
         labels.append(by_category(_labelled_cells(rows, name, "dY/dX"), levels))
@@ -189,7 +190,7 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
         low, high = _sides(rows, name)
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, with_columns(rows.frame, {name: values}), None, request, own)
+            _averages(spec, draws, _stating(spec, rows.frame, name, values), None, request, own)
             for values in (high, low)
         )
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
@@ -198,6 +199,12 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
     values = np.hstack(columns)
     more = share_above(values)
     return Quantities(pd.concat(labels, ignore_index=True), values, draws.chains, "slope", more=more)
+
+
+def _stating(spec: ModelSpec, frame: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
+    """Rows with other values of a predictor, which are true ones and not measured."""
+    measured = [latent.term.sd for latent in spec.layout.latents if latent.column == name]
+    return with_columns(frame, {name: values}).drop(columns=measured, errors="ignore")
 
 
 def _averages(
@@ -256,14 +263,14 @@ def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
 def predictor_columns(spec: ModelSpec, request: Request) -> tuple[str, ...]:
     """The columns that enter the model as predictors, offsets apart, in order of appearance."""
     encodings = _encodings(spec, request.groups)
-    return tuple(dict.fromkeys(name for encoding in encodings for name in names_in(encoding.text)))
+    return tuple(dict.fromkeys(name for encoding in encodings for name in predictors_in(encoding.text)))
 
 
 def _kind_columns(spec: ModelSpec) -> set[str]:
     """The columns that say of which kind levels are, and nothing else: a level of another kind is another level."""
     layouts = spec.layout.predictors.values()
     kinds = [f.kinds.column for layout in layouts for f in layout.factors if f.kinds is not None]
-    read = {name for layout in layouts for name in names_in(layout.common.text)}
+    read = {name for layout in layouts for name in predictors_in(layout.common.text)}
     return set(kinds) - read
 
 

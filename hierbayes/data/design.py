@@ -21,6 +21,7 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import Latent, LatentEffect, LatentRows
 from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
@@ -31,7 +32,8 @@ from hierbayes.data.series import SeriesRows
 from hierbayes.data.stated import Stated, Unstated
 from hierbayes.data.tables import read_columns
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
-from hierbayes.formula import Formula, names_in
+from hierbayes.formula import Formula
+from hierbayes.formula.latent import predictors_in
 
 Array = NDArray[np.float64]
 MEAN = "mu"
@@ -83,6 +85,11 @@ class PredictorLayout:
     def monotonic(self) -> tuple[Monotonic, ...]:
         """The coefficients of monotonic effects, whose columns are among the population-level ones."""
         return self.common.monotonic
+
+    @property
+    def latent_effects(self) -> tuple[LatentEffect, ...]:
+        """The coefficients of predictors whose values are drawn, whose columns are among the population-level ones."""
+        return self.common.latent_effects
 
     @property
     def steps_by_group(self) -> bool:
@@ -154,6 +161,12 @@ class Layout:
             if isinstance(offset, Stated) and offset.asked == "responses"
         }
 
+    @cached_property
+    def latents(self) -> tuple[Latent, ...]:
+        """The predictors of any formula whose values are drawn, each once."""
+        found = {latent.column: latent for own in self.predictors.values() for latent in own.common.latents}
+        return tuple(found.values())
+
     @property
     def main(self) -> PredictorLayout:
         """What was learnt for the main formula, the one with the response."""
@@ -215,8 +228,9 @@ class Layout:
         data : pandas.DataFrame
             Rows as `complete_rows` returns them.
         """
+        drawn = {latent.column: latent.training_rows(data) for latent in self.latents}
         bound = {
-            name: _bind_predictor(layout, data, layout.factor_names)
+            name: _bind_predictor(layout, data, layout.factor_names, drawn)
             for name, layout in self.predictors.items()
         }
         return Design(
@@ -244,13 +258,13 @@ class Layout:
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         encodings += [weight for factor in factors if factor.members for weight in factor.members.weights]
         own = () if self.response.sets is None else (self.response.sets.column,)
-        predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
+        predictors = distinct([*(predictors_in(encoding.text) for encoding in encodings), own])
         return predictors, distinct(factor.level_columns for factor in factors if factor.name not in unknown)
 
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
     ) -> pd.DataFrame:
-        """The columns of new rows that predictions read; those of the trials and of series may be absent.
+        """The columns of new rows that predictions read; those of trials, series and measurements may be absent.
 
         Parameters
         ----------
@@ -263,7 +277,11 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        extra = distinct([self.response.trial_columns, *self.unstated.values(), self.response.series_columns])
+        measured = [(latent.term.sd, latent.term.group) for latent in self.latents]
+        stated = [[name for name in names if name] for names in measured]
+        extra = distinct(
+            [self.response.trial_columns, *self.unstated.values(), self.response.series_columns, *stated]
+        )
         spare = set(extra) - {*predictors, *grouping}
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
         return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
@@ -309,8 +327,9 @@ class Layout:
             [name for name in trials if name in frame],
             "fill it, or leave the column out: means need no trials",
         )
+        drawn = {latent.column: latent.new_rows(frame) for latent in self.latents}
         bound = {
-            name: _bind_predictor(layout.for_new(frame), frame, groups, unknown)
+            name: _bind_predictor(layout.for_new(frame), frame, groups, drawn, unknown)
             for name, layout in self.predictors.items()
         }
         self._tell_near_matches(
@@ -498,6 +517,10 @@ class BoundPredictor:
         The penalised columns of the smooths, curve by curve.
     stairs : ndarray, (n, l)
         The columns of the monotonic effects' steps, effect by effect.
+    multipliers : ndarray, (n, k)
+        What each coefficient of predictors whose values are drawn multiplies these by.
+    drawn : mapping of str to LatentRows
+        What the rows say of these predictors, by column.
     """
 
     x: Array
@@ -505,6 +528,8 @@ class BoundPredictor:
     factors: Mapping[str, BoundFactor]
     penalised: Array
     stairs: Array
+    multipliers: Array
+    drawn: Mapping[str, LatentRows]
 
     @cached_property
     def columns(self) -> Array:
@@ -516,7 +541,13 @@ class BoundPredictor:
         """The same for some of the rows: a slice, or their places."""
         factors = {name: factor.rows(part) for name, factor in self.factors.items()}
         return BoundPredictor(
-            self.x[part], self.offset[part], factors, self.penalised[part], self.stairs[part]
+            self.x[part],
+            self.offset[part],
+            factors,
+            self.penalised[part],
+            self.stairs[part],
+            self.multipliers[part],
+            {name: drawn.rows(part) for name, drawn in self.drawn.items()},
         )
 
 
@@ -556,6 +587,11 @@ class Design:
         sets = None if self.sets is None else self.sets[part]
         series = None if self.series is None else self.series.rows(part)
         return Design(predictors, self.index[part], y, trials, weights, sets, series)
+
+
+def drawn_rows(design: Design, column: str) -> LatentRows:
+    """What the rows say of a predictor whose values are drawn."""
+    return next(bound.drawn[column] for bound in design.predictors.values() if column in bound.drawn)
 
 
 def prefix_of(parameter: str, mark: str) -> str:
@@ -640,7 +676,11 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -
 
 
 def _bind_predictor(
-    layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str], unknown: Container[str] = ()
+    layout: PredictorLayout,
+    frame: pd.DataFrame,
+    groups: Container[str],
+    drawn: Mapping[str, LatentRows],
+    unknown: Container[str] = (),
 ) -> BoundPredictor:
     offset = offset_of(layout.offsets, frame)
     factors = {
@@ -650,7 +690,13 @@ def _bind_predictor(
     }
     common = layout.common
     return BoundPredictor(
-        common.matrix(frame), offset, factors, common.penalised(frame), common.stairs(frame)
+        common.matrix(frame),
+        offset,
+        factors,
+        common.penalised(frame),
+        common.stairs(frame),
+        common.multipliers(frame),
+        {latent.column: drawn[latent.column] for latent in common.latents},
     )
 
 

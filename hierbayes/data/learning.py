@@ -40,6 +40,7 @@ from hierbayes.data.tables import column_names, plain_columns, read_columns, wit
 from hierbayes.errors import DataError, DataWarning, FormulaError
 from hierbayes.families import Family, Parameter
 from hierbayes.formula import Formula, caret
+from hierbayes.formula.latent import LatentTerm
 from hierbayes.formula.monotonic import monotonic_terms
 from hierbayes.spelling import meant
 
@@ -280,6 +281,7 @@ def draft(
         else _draft_predictor(formula, frame, intercept, matrices)
         for name, formula in formulas.items()
     }
+    _check_measurements(predictors)
     response = _over_one(response, predictors, family, link, frame)
     check_bounds(response, {name: predictors[name].offsets for name in known}, family, frame)
     if len(known) == len(family.own) and not (
@@ -322,6 +324,20 @@ def _check_steps(formula: Formula, factor: Factor, common: Encoding) -> None:
                 f"{formula.text.strip()!r}: {effect.label} by {factor.name!r} has the steps of the population-level "
                 f"{effect.label}; {way}"
             )
+
+
+def _check_measurements(predictors: Mapping[str, PredictorLayout]) -> None:
+    """Refuse a column that several formulas say was measured in different ways."""
+    found: dict[str, LatentTerm] = {}
+    for layout in predictors.values():
+        for latent in layout.common.latents:
+            term = found.setdefault(latent.column, latent.term)
+            if term != latent.term:
+                raise FormulaError(
+                    f"{term.label} has sd={term.sd}{f', gr={term.group}' if term.group else ''} in one formula and "
+                    f"sd={latent.term.sd}{f', gr={latent.term.group}' if latent.term.group else ''} in another; a "
+                    "column has one measurement"
+                )
 
 
 def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:

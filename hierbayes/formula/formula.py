@@ -9,6 +9,7 @@ from typing import Any
 from hierbayes.errors import FormulaError
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
+from hierbayes.formula.latent import refuse_latent
 from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
 from hierbayes.formula.nonlinear import ALONE, NONLINEAR, Nonlinear, read_nonlinear
 from hierbayes.formula.residuals import RESIDUALS, Residuals, read_residuals
@@ -530,6 +531,7 @@ def _read_predictors(
                 common.put(sign, item)
     for _, item in summands(node):
         if isinstance(item, Group):
+            refuse_latent(item.left, "an effect that varies by group: y ~ me(x, sd) + (1 | g)")
             refuse_steps_by_group(item.left, common.text)
     return (
         common.text,
@@ -544,6 +546,7 @@ def _read_specific(node: Node, terms: Terms) -> None:
     for sign, item in summands(node):
         if isinstance(item, Constant):
             raise ReadError(item.position, "the thresholds are the intercepts; cs() takes terms: cs(x)")
+        refuse_latent(item, "an effect that differs by threshold")
         terms.put(sign, item)
 
 
