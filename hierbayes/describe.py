@@ -41,7 +41,15 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
     yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
+    missing = spec.layout.response.missing
+    where += (
+        ""
+        if missing is None
+        else f", and {len(missing):,} whose {spec.layout.response.name} is missing and drawn"
+    )
     yield f"Rows: {len(design):,}{where}"
+    for one in spec.layout.imputed:
+        yield f"Predictor {one.column}: drawn in {len(one.index):,} rows, as a response of its own formula"
     levels = spec.layout.response.levels
     if levels and spec.family.support.columns:
         yield f"Response: columns {', '.join(map(str, levels))}"

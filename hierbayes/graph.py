@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 from scipy.linalg import block_diag
 
 from hierbayes.data.curves import Curve
@@ -25,9 +26,11 @@ from hierbayes.data.design import (
 )
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import (
+    KNOWN,
     LatentBlock,
     Normal,
     drawn_from,
+    given_measurement,
     given_measurements,
     given_sum,
     loadings_of,
@@ -76,7 +79,7 @@ def build_joint_graph(
     """As `build_graph`, of several responses, each with its training rows."""
     residuals = None if spec.rescor is None else (spec.rescor_variable, spec.rescor.prior)
     return _build(
-        [(own, designs[own.response]) for own in spec.named], spec.coords, parameterization, residuals
+        [(own, designs[own.response]) for own in spec.in_order], spec.coords, parameterization, residuals
     )
 
 
@@ -94,7 +97,7 @@ def _build(
             f"there is no parameterization {parameterization!r}; there are {' and '.join(PARAMETERIZATIONS)}"
         )
     centered = parameterization == "centered"
-    labels = {**coords, **{_rows(spec): design.labels for spec, design in responses}}
+    labels = {**coords, **{_rows(spec): design.all.labels for spec, design in responses}}
     for spec, design in responses:
         _check_codes(spec, design)
     with pm.Model(coords={name: _coord(values) for name, values in labels.items()}) as model:
@@ -112,13 +115,14 @@ def _parameters(
     pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects
 ) -> dict[str, ParameterValues]:
     """The values of one response's parameters, by its predictors and own parameters."""
-    math, drawn, normal = _math(pm), dict[str, Any](), None
+    math, whole, normal = _math(pm), design.all, None
+    drawn = _imputed_values(pm, spec, whole)
     for block in spec.latent_blocks:
         normal = _given_measurements(pm, spec, block)
         values = normal[0] if spec.integrates_latents else _draw(pm, spec, block, normal)
-        drawn |= _in_rows(design, block, values)
+        drawn |= _in_rows(whole, block, values)
     etas = {
-        parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied, drawn)
+        parameter: _predictor(pm, spec, parameter, whole.predictors[parameter], centered, tied, drawn)
         for parameter in spec.layout.predictors
     }
     given = {}
@@ -134,7 +138,17 @@ def _parameters(
         given[parameter.name] = parameter.kind.under(link, eta, math)
     if normal is not None and spec.integrates_latents:
         return _draw_given_responses(pm, spec, design, normal, given)
-    return given
+    if spec.missing_variable is None:
+        return given
+    known, missing = (
+        {
+            name: own.map(lambda eta: eta[part]) if name in etas else own  # noqa: B023 — used at once
+            for name, own in given.items()
+        }
+        for part in (slice(len(design)), slice(len(design), None))
+    )
+    _draw_missing(pm, spec, design, known, missing)
+    return known
 
 
 def _given_measurements(pm: Any, spec: ModelSpec, block: LatentBlock) -> Normal:
@@ -167,6 +181,71 @@ def _draw(pm: Any, spec: ModelSpec, block: LatentBlock, normal: Normal) -> list[
         pm.Deterministic(one.name, x, dims=one.dims)
         for one, x in zip(variables, drawn_from(pt, normal, z), strict=True)
     ]
+
+
+def _imputed_values(pm: Any, spec: ModelSpec, design: Design) -> dict[str, Any]:
+    """Predictors with missing values, which another response has drawn, in every row (n,), by column."""
+    import pytensor.tensor as pt
+
+    found = {}
+    for one in spec.layout.imputed:
+        rows = drawn_rows(design, one.column)
+        at = np.flatnonzero(rows.codes != KNOWN)
+        values = pt.as_tensor(rows.values)
+        if len(at):
+            missing = pm.modelcontext(None)[spec.imputed_variable(one.column).name]
+            values = pt.set_subtensor(values[at], missing[rows.codes[at]])
+        found[one.column] = values
+    return found
+
+
+def _draw_missing(
+    pm: Any,
+    spec: ModelSpec,
+    design: Design,
+    known: dict[str, ParameterValues],
+    missing: dict[str, ParameterValues],
+) -> None:
+    """Missing values of a response, and the true ones of others that were measured with error.
+
+    `known` and `missing` are the parameters in the rows with a response and without one. Missing values are made of
+    numbers without bounds, such as logarithms, in units of the values that are there.
+    """
+    import pytensor.tensor as pt
+
+    variable, y = spec.missing_variable, design.y
+    assert variable is not None, "there are missing values"
+    assert y is not None, "a graph is built on rows with a response"
+    if spec.layout.response.measured is not None:
+        z = pm.Normal(_unused(pm, f"{variable.name}_z"), 0.0, 1.0, dims=variable.dims)
+        mean, sd = given_measurement(pt.sqrt, y, *(known[name].value for name in (MEAN, SIGMA, "se")))
+        parts = [mean + sd * z[: len(y)]]
+        if design.without is not None:
+            parts.append(missing[MEAN].value + missing[SIGMA].value * z[len(y) :])
+        pm.Deterministic(variable.name, pt.concatenate(parts), dims=variable.dims)
+        return
+    inner, inverse, slope = _inner(spec)
+    units = inner(y)
+    u = pm.Flat(
+        _unused(pm, f"{variable.name}_free"), dims=variable.dims, initval=np.zeros(len(spec.drawn_rows))
+    )
+    t = units.mean() + units.std() * u
+    values = pm.Deterministic(variable.name, inverse(t), dims=variable.dims)
+    distribution, arguments = spec.family.in_tensors(pm, **missing)
+    density = pm.logp(distribution.dist(**arguments), values) + slope(t)
+    pm.Potential(_unused(pm, f"{variable.name}_density"), density.sum())
+
+
+def _inner(spec: ModelSpec) -> tuple[Any, Any, Any]:
+    """Responses as numbers without bounds (of arrays), and back with the logarithm of the slope (of tensors)."""
+    import pytensor.tensor as pt
+
+    inside = spec.family.support.contains(np.array([-1.0, 2.0]), None)
+    if inside.all():
+        return (lambda y: y), (lambda t: t), (lambda t: 0.0 * t)
+    if inside.any():
+        return np.log, pt.exp, (lambda t: t)
+    return special.logit, pt.sigmoid, (lambda t: -pt.softplus(t) - pt.softplus(-t))
 
 
 def _in_rows(design: Design, block: LatentBlock, values: Sequence[Any]) -> dict[str, Any]:
@@ -289,12 +368,13 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:
         y = y.astype(np.int64)
-    name, dims = _unused(pm, spec.response_name), [_rows(spec)]
+    name: str = _unused(pm, spec.response_name)
+    dims = [_rows(spec)] if design.without is None else []
     if spec.family.support.columns:
         dims.append(_unused(pm, CATEGORY))
         pm.modelcontext(None).add_coord(dims[1], spec.layout.response.levels)
     if design.weights is None:
-        distribution(name, **arguments, observed=y, dims=dims)
+        distribution(name, **arguments, observed=y, dims=dims or None)
         return
     weights = _data(pm, spec, "weights", design.weights)
     observed = pm.Data(name, y, dims=dims)

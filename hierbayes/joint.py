@@ -31,7 +31,14 @@ from hierbayes.joint_posterior import known_response
 from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import versions, warn_of
-from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, with_common_levels
+from hierbayes.several import (
+    RESCOR,
+    JointSpec,
+    check_names,
+    resolve_joint,
+    with_common_levels,
+    with_drawn_rows,
+)
 from hierbayes.spec import ModelSpec
 from hierbayes.store import write_responses
 
@@ -99,10 +106,17 @@ class JointModel(JointPriorSimulation):
         user = read_priors(priors)
         names = _names(formulas)
         own_priors = _split_priors(user, names, rescor)
-        if rescor:
+        imputing = any(map(_imputes, formulas))
+        if rescor or imputing:
             data = _rows_of_all(formulas, data, families, links)
+        if imputing and isinstance(data, pd.DataFrame) and not data.index.is_unique:
+            label = data.index[data.index.duplicated()].tolist()[0]
+            raise DataError(
+                f"two rows have the label {label!r}, and missing values are drawn for rows by label; give rows labels "
+                "of their own (reset_index) before the model is made"
+            )
         models = [
-            make_model(
+            make_model.part(
                 formula, data, one, own_priors[name], one_link, progress=progress, center=center, data2=data2
             )
             for formula, one, one_link, name in zip(formulas, families, links, names, strict=True)
@@ -123,7 +137,7 @@ class JointModel(JointPriorSimulation):
         _check_latents(specs)
         if rescor:
             _check_alike(specs)
-        whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
+        whole = resolve_joint(with_common_levels(with_drawn_rows(specs), frames), user, rescor)
         self._assemble(make_model, make_fit, whole, frames)
 
     def _assemble(
@@ -445,6 +459,13 @@ def _names(formulas: Sequence[Any]) -> list[str]:
     return found
 
 
+def _imputes(formula: Any) -> bool:
+    """Whether missing values of a response, or of a predictor, are drawn."""
+    parts = list(formula.values()) if isinstance(formula, Mapping) else [formula]
+    texts = [part if isinstance(part, str) else str(part) for part in parts]
+    return any(re.search(r"\bmi\s*\(", text) for text in texts)
+
+
 def _rows_of_all(formulas: Sequence[Any], data: Any, families: Sequence[Any], links: Sequence[Any]) -> Any:
     """The rows that have all responses and predictors."""
     if find_source(data) is not None:
@@ -465,6 +486,8 @@ def _check_residuals(name: str, model: Any) -> None:
             f"rescor=True is about predictors that are known, and {name!r} has {spec.layout.latents[0].term.label}; "
             f"{way}"
         )
+    if spec.formulas[MEAN].imputed_columns:
+        raise UnsupportedError(f"rescor=True is about responses that are known, and {name!r} has mi(); {way}")
     if spec.family.computed is not None:
         raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
     stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
@@ -496,7 +519,7 @@ def _check_latents(specs: Mapping[str, ModelSpec]) -> None:
     """Refuse a predictor measured with error in several responses, whose rows would each have two true values."""
     found: dict[str, str] = {}
     for name, spec in specs.items():
-        for latent in spec.layout.latents:
+        for latent in (one for block in spec.latent_blocks for one in block.latents):
             other = found.setdefault(latent.column, name)
             if other != name:
                 raise UnsupportedError(

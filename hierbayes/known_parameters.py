@@ -192,7 +192,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
         label, column = spec.layout.latents[0].term.label, spec.layout.latents[0].column
         raise UnsupportedError(
             f"simulation from known parameters takes true values of predictors: write {column} in the place of "
-            f"{label}, simulate, and add the errors of measurement to that column afterwards"
+            f"{label}, simulate, and make the errors of measurement, or the gaps, afterwards"
         )
     given = {str(name): _number(name, value) for name, value in dict(parameters).items()}
     _check(names_of(spec), given)

@@ -1,6 +1,6 @@
 """Forward simulation: parameters from their priors, responses from parameters. Never MCMC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,12 +9,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.latents import population
+from hierbayes.answers.latents import missing_values, population
 from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock, drawn_from
 from hierbayes.engine.draws import observed_dataset, to_dataset
+from hierbayes.engine.streamed import Streamed
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
 from hierbayes.spec import ModelSpec
@@ -23,7 +24,7 @@ from hierbayes.ties import TiedGroup
 Array = NDArray[np.float64]
 
 
-def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
+def sample_prior(spec: ModelSpec, draws: int, seed: int, training: Design | Streamed | None = None) -> Draws:
     """Independent draws of every variable of the schema from the priors.
 
     Parameters
@@ -31,17 +32,22 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     draws : int
         S, how many.
     seed : int
+    training : Design or Streamed, optional
+        The training rows, where missing responses of theirs are to be among the draws.
 
     Returns
     -------
     Draws
         As one chain of S draws.
     """
-    return sample_priors([spec], draws, seed)
+    designs = {spec.response: training} if isinstance(training, Design) else {}
+    return sample_priors([spec], designs, draws, seed)
 
 
-def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draws:
-    """As `sample_prior`, of all responses of a model."""
+def sample_priors(
+    responses: Sequence[ModelSpec], designs: Mapping[str, Design], draws: int, seed: int
+) -> Draws:
+    """As `sample_prior`, of all responses of a model, each before others that read its missing values."""
     rng = np.random.default_rng(seed)
     values: dict[str, Array] = {}
     for spec in responses:
@@ -62,6 +68,9 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             values |= _sample_population(spec, block, draws, rng)
         _add_shrunk(spec, values, draws, rng)
         values = in_order(spec, spec.about_zero(values))
+        if spec.missing_variable is not None and designs:
+            drawn = missing_values(spec, Draws(values, 1, draws), designs[spec.response], rng)
+            values[spec.missing_variable.name] = drawn
     return Draws(values, 1, draws)
 
 
@@ -80,9 +89,9 @@ def _sample_population(
     return values | {variable.name: x for variable, x in zip(latent.values, drawn, strict=True)}
 
 
-def sample_joint_prior(spec: JointSpec, draws: int, seed: int) -> Draws:
+def sample_joint_prior(spec: JointSpec, designs: Mapping[str, Design], draws: int, seed: int) -> Draws:
     """As `sample_prior`, of several responses, by the names of all."""
-    found = sample_priors(spec.named, draws, seed)
+    found = sample_priors(spec.in_order, designs, draws, seed)
     if spec.rescor is None:
         return found
     rng, size = np.random.default_rng([seed, 1]), len(spec.responses)
@@ -214,9 +223,11 @@ def _sample_matrix(
     return found
 
 
-def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:
+def prior_predictive(
+    spec: ModelSpec, design: Design, draws: int, seed: int, training: Design | Streamed
+) -> xr.DataTree:
     """Groups prior, prior_predictive and, where there is a response, observed_data: one chain of independent draws."""
-    prior = sample_prior(spec, draws, seed)
+    prior = sample_prior(spec, draws, seed, training)
     arrays = {name: values[None] for name, values in prior.values.items()}
     groups = {
         "prior": to_dataset(spec, arrays),

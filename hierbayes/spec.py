@@ -34,7 +34,7 @@ MEANME, SDME, CORME = (
     "sdme",
     "corme",
 )  # brms's words for means, standard deviations and correlations of true values
-XME = "Xme"  # and for those values themselves
+XME, YMI = "Xme", "Ymi"  # and for those values themselves, and for missing values of a response
 SIGMA = "sigma"  # a family's parameter that residuals' standard deviation is, which joint priors follow
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
@@ -799,9 +799,41 @@ class ModelSpec:
             and response.weights is None
             and response.series is None
             and [block.group for block in self.latent_blocks] == [""]
+            and not self.layout.imputed
+            and self.missing_variable is None
             and not any(own.latent_effects for name, own in self.layout.predictors.items() if name != MEAN)
             and all(len(effect.columns) == 1 for effect in main.latent_effects)
         )
+
+    @property
+    def drawn_rows(self) -> NDArray[Any]:
+        """Labels of the rows whose response is drawn: the missing ones, or all where true ones were measured: (L,)."""
+        missing, index = self.layout.response.missing, self.layout.response.measured
+        labels = np.empty(0, object) if missing is None else np.asarray(missing.index.to_numpy())
+        return labels if index is None else np.concatenate([index, labels])
+
+    @property
+    def missing_variable(self) -> Variable | None:
+        """The variable of the response's missing values; None where none are drawn."""
+        if not len(self.drawn_rows):
+            return None
+        names = self._names_of_factors
+        return Variable(free_name(YMI, names), (free_name(f"{YMI}_row", names),), YMI, MEAN)
+
+    def imputed_variable(self, column: str) -> Variable:
+        """The variable of the missing values of a predictor, which is another response."""
+        names = self._names_of_factors
+        return Variable(
+            free_name(f"{YMI}_{column}".replace("/", "_"), names),
+            (free_name(f"{YMI}_{column}_row".replace("/", "_"), names),),
+            YMI,
+            MEAN,
+            column,
+        )
+
+    @property
+    def _own_imputed(self) -> list[Variable]:
+        return [self.imputed_variable(one.column) for one in self.layout.imputed if len(one.index)]
 
     def latent_variables(self, block: LatentBlock) -> LatentVariables:
         """The variables of predictors whose values are drawn."""
@@ -1008,6 +1040,8 @@ class ModelSpec:
             found += [self.simplex_variable(parameter, effect) for effect in layout.monotonic]
         for block in self.latent_blocks:
             found += self.latent_variables(block).all
+        found += [self.missing_variable] if self.missing_variable else []
+        found += self._own_imputed
         found += self.tie_variables
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = {
@@ -1018,6 +1052,7 @@ class ModelSpec:
             "r": 5,
             "s": 6,
             XME: 7,
+            YMI: 8,
         }  # structures' parameters after correlations
         return tuple(sorted(found, key=lambda variable: order.get(variable.kind, 3)))
 
@@ -1053,6 +1088,10 @@ class ModelSpec:
             coords[latent.values[0].dims[0]] = block.index
             for dim in latent.cor.dims if latent.cor else ():
                 coords[dim] = np.array(block.columns, dtype=object)
+        if self.missing_variable is not None:
+            coords[self.missing_variable.dims[0]] = self.drawn_rows
+        for one in self.layout.imputed:
+            coords[self.imputed_variable(one.column).dims[0]] = one.index
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for dim in variable.dims:
                 coords[dim] = np.array(tie.effects, dtype=object)

@@ -380,7 +380,7 @@ def test_every_answer_is_given_or_refused_in_words(formula, family, tmp_path):
             getattr(fit, method)(*arguments)
     with pytest.raises(UnsupportedError, match="refitting without some rows"):
         fit.loo(refit=True)
-    with pytest.raises(UnsupportedError, match="add the errors of measurement"):
+    with pytest.raises(UnsupportedError, match="make the errors of measurement"):
         fit.model.simulate({"Intercept": 1})
     fit.save(tmp_path / "fit.nc")
     again = hb.load(tmp_path / "fit.nc")
@@ -390,7 +390,7 @@ def test_every_answer_is_given_or_refused_in_words(formula, family, tmp_path):
 
 def test_a_fit_without_drawn_predictors_says_so(known_fit):
     fit = known_fit(hb.Model("y ~ x", FRAME), {"b": [1.0, 2.0], "sigma": 1.0})
-    with pytest.raises(DataError, match="no predictor of this model has values that are drawn"):
+    with pytest.raises(DataError, match="this model has no values that are drawn"):
         fit.latent_values()
 
 

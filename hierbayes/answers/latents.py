@@ -11,10 +11,19 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities
-from hierbayes.data.design import BoundPredictor, Design, drawn_rows
-from hierbayes.data.latent import KNOWN, LatentBlock, LatentRows, Normal, drawn_from, given_measurements
+from hierbayes.data.design import MEAN, BoundPredictor, Design, drawn_rows
+from hierbayes.data.latent import (
+    KNOWN,
+    Imputed,
+    LatentBlock,
+    LatentRows,
+    Normal,
+    drawn_from,
+    given_measurement,
+    given_measurements,
+)
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import SIGMA, ModelSpec
 
 Array = NDArray[np.float64]
 type Values = Mapping[str, Array]  # (S, n), by column
@@ -34,7 +43,7 @@ def drawn_values(spec: ModelSpec, draws: Draws, design: Design, seed: int, vary:
     vary : bool
         Whether new values vary, or are the means of their distribution.
     """
-    found: dict[str, Array] = {}
+    found = {one.column: _imputed_values(spec, draws, design, one) for one in spec.layout.imputed}
     for block in spec.latent_blocks:
         rows = {column: drawn_rows(design, column) for column in block.columns}
         known = {
@@ -51,6 +60,58 @@ def drawn_values(spec: ModelSpec, draws: Draws, design: Design, seed: int, vary:
             values[:, at] = new[column][:, at]
             found[column] = values
     return found
+
+
+def _imputed_values(spec: ModelSpec, draws: Draws, design: Design, one: Imputed) -> Array:
+    """The values of a predictor with missing ones, in every draw and row: (S, n)."""
+    rows = drawn_rows(design, one.column)
+    at = np.flatnonzero(rows.codes != KNOWN)
+    values = np.empty((len(draws), len(rows.codes)))
+    values[:] = rows.values
+    if len(at):
+        name = spec.imputed_variable(one.column).name
+        drawn = draws.values.get(name, np.empty((len(draws), 0)))
+        if rows.codes[at].max() >= drawn.shape[1]:
+            raise UnsupportedError(
+                f"{one.column!r} is missing in rows that the model was not made of, and its own formula says how it is "
+                f"drawn: predict from the fit of all responses, fit.predict(rows, response={spec.response_name!r}), or "
+                "fill it"
+            )
+        values[:, at] = drawn[:, rows.codes[at]]
+    return values
+
+
+def mean_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Array]:
+    """Predictors with missing values (n,), the means of their draws in the place of these, by column."""
+    return {one.column: _imputed_values(spec, draws, design, one).mean(axis=0) for one in spec.layout.imputed}
+
+
+def missing_values(spec: ModelSpec, draws: Draws, design: Design, rng: np.random.Generator) -> Array:
+    """Missing values of a response, and true ones of what was measured, from given parameters: (S, L).
+
+    In the order of the specification's `drawn_rows`.
+    """
+    from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors  # which reads these
+
+    request = Request("linear", choose_groups(spec, "all"), "error", 0)
+    whole = design.all if spec.layout.response.measured is not None else design.without
+    assert whole is not None, "there are missing values"
+    eta, aux = evaluate_predictors(spec, draws, whole, request)
+    if spec.layout.response.measured is None:
+        return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, None)
+    found, n = true_values(spec, eta, aux, rng), len(design)
+    given = spec.family.given(eta, aux, spec.link)
+    mu, sigma, se = (np.broadcast_to(given[name].value, eta.shape)[:, :n] for name in (MEAN, SIGMA, "se"))
+    mean, sd = given_measurement(np.sqrt, design.y, mu, sigma, se)
+    found[:, :n] = mean + sd * rng.standard_normal(mean.shape)
+    return found
+
+
+def true_values(spec: ModelSpec, eta: Array, aux: Any, rng: np.random.Generator) -> Array:
+    """Values of a response that is measured with error, without that: (S, n)."""
+    given = spec.family.given(eta, aux, spec.link)
+    noise: Array = rng.standard_normal(eta.shape) * given[SIGMA].value
+    return given[MEAN].value + noise
 
 
 def _new_values(
@@ -172,12 +233,17 @@ def latent_values(spec: ModelSpec, posterior: Any) -> Pieces:
     DataError
         Where the model has none.
     """
+    own = [variable for block in spec.latent_blocks for variable in spec.latent_variables(block).values]
+    own += [] if spec.missing_variable is None else [spec.missing_variable]
+    own += [spec.imputed_variable(one.column) for one in spec.layout.imputed if len(one.index)]
     pieces = []
-    for block in spec.latent_blocks:
-        for column, variable in zip(block.columns, spec.latent_variables(block).values, strict=True):
-            labels = pd.DataFrame({"column": column, "row": list(block.index)})
-            draws = flat_draws(posterior, variable)
-            pieces.append(Quantities(labels, draws, posterior.sizes["chain"], "latent_values"))
+    for variable in own:
+        rows = list(spec.coords[variable.dims[0]])
+        labels = pd.DataFrame({"column": variable.factor or spec.layout.response.name, "row": rows})
+        draws = flat_draws(posterior, variable)
+        pieces.append(Quantities(labels, draws, posterior.sizes["chain"], "latent_values"))
     if not pieces:
-        raise DataError("no predictor of this model has values that are drawn, as those of me(x, sd) are")
+        raise DataError(
+            "this model has no values that are drawn, as those of me(x, sd) are, and missing ones of mi(x)"
+        )
     return Pieces(tuple(pieces), ("column", "row"))

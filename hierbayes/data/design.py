@@ -21,7 +21,7 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import Factor
-from hierbayes.data.latent import Latent, LatentEffect, LatentRows
+from hierbayes.data.latent import Imputed, Latent, LatentEffect, LatentRows
 from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
@@ -30,7 +30,7 @@ from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.series import SeriesRows
 from hierbayes.data.stated import Stated, Unstated
-from hierbayes.data.tables import read_columns
+from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
 from hierbayes.formula import Formula
 from hierbayes.formula.latent import predictors_in
@@ -162,10 +162,22 @@ class Layout:
         }
 
     @cached_property
-    def latents(self) -> tuple[Latent, ...]:
+    def latents(self) -> tuple[Latent | Imputed, ...]:
         """The predictors of any formula whose values are drawn, each once."""
         found = {latent.column: latent for own in self.predictors.values() for latent in own.common.latents}
         return tuple(found.values())
+
+    @property
+    def imputed(self) -> tuple[Imputed, ...]:
+        """Those that are missing in some rows, and drawn as values of a response."""
+        return tuple(latent for latent in self.latents if isinstance(latent, Imputed))
+
+    def with_drawn(self, index: Mapping[str, NDArray[Any]]) -> "Layout":
+        """The layout where the values of these predictors, by column, are drawn in the rows of such labels."""
+        predictors = {
+            name: replace(own, common=own.common.with_drawn(index)) for name, own in self.predictors.items()
+        }
+        return replace(self, predictors=MappingProxyType(predictors))
 
     @property
     def main(self) -> PredictorLayout:
@@ -228,20 +240,28 @@ class Layout:
         data : pandas.DataFrame
             Rows as `complete_rows` returns them.
         """
-        drawn = {latent.column: latent.training_rows(data) for latent in self.latents}
-        bound = {
-            name: _bind_predictor(layout, data, layout.factor_names, drawn)
-            for name, layout in self.predictors.items()
-        }
+        missing = self.response.missing
         return Design(
-            predictors=MappingProxyType(bound),
+            predictors=MappingProxyType(self._bind_training(data, 0)),
             index=data.index,
             y=response_values(self.response, data),
             trials=addition_values(self.response.trials, data, "trials"),
             weights=addition_values(self.response.weights, data, "weights"),
             sets=None if self.response.sets is None else self.response.sets.codes(data),
             series=None if self.response.series is None else self.response.series.rows(data),
+            without=None if missing is None else self._bind_missing(missing, len(data)),
         )
+
+    def _bind_training(self, data: pd.DataFrame, first: int) -> dict[str, "BoundPredictor"]:
+        drawn = {latent.column: latent.training_rows(data, first) for latent in self.latents}
+        return {
+            name: _bind_predictor(layout, data, layout.factor_names, drawn)
+            for name, layout in self.predictors.items()
+        }
+
+    def _bind_missing(self, missing: pd.DataFrame, first: int) -> "Design":
+        bound = MappingProxyType(self._bind_training(missing, first))
+        return Design(predictors=bound, index=missing.index, y=None, trials=None, weights=None)
 
     def columns_for(
         self, groups: Container[str], unknown: Container[str] = ()
@@ -282,9 +302,12 @@ class Layout:
         extra = distinct(
             [self.response.trial_columns, *self.unstated.values(), self.response.series_columns, *stated]
         )
-        spare = set(extra) - {*predictors, *grouping}
+        imputed = [latent.column for latent in self.imputed]
+        spare = (set(extra) - {*predictors, *grouping}) | set(imputed)
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
-        return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
+        frame = read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
+        absent = {name: np.full(len(frame), np.nan) for name in imputed if name not in frame}
+        return with_columns(frame, absent) if absent else frame
 
     def bind_new(
         self, data: Any, groups: Container[str], unknown: Container[str] = (), slack: float = FAR
@@ -316,8 +339,11 @@ class Layout:
         trials = self.response.trial_columns
         predictors, _ = self.columns_for(groups, unknown)
         frame = self.read_new(data, groups, "the new rows", unknown)
+        imputed = {latent.column for latent in self.imputed}
         _refuse_missing(
-            frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
+            frame,
+            [name for name in predictors if name not in imputed],
+            "only grouping factors may be missing there; fill it or leave those rows out",
         )
         _check_kinds(frame, {name: self.kinds[name] for name in predictors if name in self.kinds})
         self._warn_beyond(frame[list(predictors)], slack)
@@ -537,6 +563,32 @@ class BoundPredictor:
         more = [part for part in (self.penalised, self.stairs) if part.shape[1]]
         return np.hstack([self.x, *more]) if more else self.x
 
+    def above(self, other: "BoundPredictor") -> "BoundPredictor":
+        """These rows, and those of another below them."""
+        factors = {
+            name: replace(
+                factor,
+                memberships=tuple(
+                    Membership(
+                        np.concatenate([own.codes, more.codes]),
+                        np.vstack([own.z, more.z]),
+                        np.vstack([own.stairs, more.stairs]),
+                    )
+                    for own, more in zip(factor.memberships, other.factors[name].memberships, strict=True)
+                ),
+            )
+            for name, factor in self.factors.items()
+        }
+        return BoundPredictor(
+            np.vstack([self.x, other.x]),
+            np.concatenate([self.offset, other.offset]),
+            factors,
+            np.vstack([self.penalised, other.penalised]),
+            np.vstack([self.stairs, other.stairs]),
+            np.vstack([self.multipliers, other.multipliers]),
+            {name: drawn.above(other.drawn[name]) for name, drawn in self.drawn.items()},
+        )
+
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
         factors = {name: factor.rows(part) for name, factor in self.factors.items()}
@@ -556,7 +608,8 @@ class Design:
     """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
 
     A response of several columns is (n, m). Rows of a response whose residuals are correlated have the series and the
-    time of each, new ones if their columns are there.
+    time of each, new ones if their columns are there. Training rows whose response is missing, and drawn, are `without`
+    it.
     """
 
     predictors: Mapping[str, BoundPredictor]
@@ -566,6 +619,7 @@ class Design:
     weights: Array | None
     sets: Codes | None = None
     series: SeriesRows | None = None
+    without: "Design | None" = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -586,7 +640,16 @@ class Design:
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
         series = None if self.series is None else self.series.rows(part)
-        return Design(predictors, self.index[part], y, trials, weights, sets, series)
+        return Design(predictors, self.index[part], y, trials, weights, sets, series, self.without)
+
+    @property
+    def all(self) -> "Design":
+        """These rows, and below them those without a response."""
+        if self.without is None:
+            return self
+        below = self.without.predictors
+        predictors = {name: bound.above(below[name]) for name, bound in self.predictors.items()}
+        return Design(predictors, self.index.append(self.without.index), None, None, None)
 
 
 def drawn_rows(design: Design, column: str) -> LatentRows:

@@ -16,7 +16,7 @@ from hierbayes.data.cells import empty_columns
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
-from hierbayes.data.latent import Latent, LatentEffect, learn_latent
+from hierbayes.data.latent import Imputed, Latent, LatentEffect, learn_latent
 from hierbayes.data.monotonic import Monotonic, Ordered, learn_ordered
 from hierbayes.data.tables import free_name
 from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
@@ -31,7 +31,7 @@ from hierbayes.transforms import TRANSFORMS
 Array = NDArray[np.float64]
 INTERCEPT = "Intercept"
 MOST_COLUMNS = 20_000
-type Factor = Variable | Curves | Ordered | Latent
+type Factor = Variable | Curves | Ordered | Latent | Imputed
 _PIECE = 4096  # rows that are put together at a time: their columns stay in the cache
 
 __all__ = [
@@ -188,9 +188,17 @@ class Encoding:
         return next((v for node in block.factors if isinstance(v := self._variables[node], Ordered)), None)
 
     @cached_property
-    def latents(self) -> tuple[Latent, ...]:
+    def latents(self) -> tuple[Latent | Imputed, ...]:
         """The predictors whose values are drawn."""
-        return tuple(v for v in self._variables.values() if isinstance(v, Latent))
+        return tuple(v for v in self._variables.values() if isinstance(v, Latent | Imputed))
+
+    def with_drawn(self, index: Mapping[str, NDArray[Any]]) -> "Encoding":
+        """The encoding where the values of missing predictors, by column, are drawn in the rows of these labels."""
+        variables = {
+            node: replace(v, index=index[v.column]) if isinstance(v, Imputed) and v.column in index else v
+            for node, v in self._variables.items()
+        }
+        return replace(self, _variables=variables)
 
     @cached_property
     def latent_effects(self) -> tuple[LatentEffect, ...]:
@@ -204,8 +212,8 @@ class Encoding:
             place += len(block.labels)
         return tuple(found)
 
-    def _latents(self, block: Block) -> list[Latent]:
-        return [v for node in block.factors if isinstance(v := self._variables[node], Latent)]
+    def _latents(self, block: Block) -> list[Latent | Imputed]:
+        return [v for node in block.factors if isinstance(v := self._variables[node], Latent | Imputed)]
 
     @property
     def smooths(self) -> "Iterator[SmoothColumns]":

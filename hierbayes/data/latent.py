@@ -1,4 +1,4 @@
-"""Predictors whose values are drawn, learnt: measured ones, which values are whose, and what rows say of them.
+"""Predictors whose values are drawn, learnt: measured or missing ones, which values are whose, what rows say of them.
 
 A predictor's column in the model matrix has the values as they were measured. What a draw adds to the linear predictor
 is b w (x − x̃): the coefficient, the product w of the term's other factors, and how far the value is from x̃.
@@ -6,6 +6,9 @@ is b w (x − x̃): the coefficient, the product w of the term's other factors, 
 The true values x of the rows have a normal distribution in the population, x ~ Normal(μ, Σ), those of several columns
 with one Σ; and each is measured by itself, x̃ ~ Normal(x, s²), with known s. So given x̃ they are normal again, and
 x̃ ~ Normal(μ, Σ + diag(s²)) (Carroll et al. 2006, Measurement Error in Nonlinear Models, 2nd ed., sections 2.2, 4.4).
+
+The values of a predictor that is missing in some rows are those of a response with a formula of its own. In the model
+matrix their mean stands for x̃.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +22,7 @@ from numpy.typing import NDArray
 from hierbayes.data.expressions import Rows, describe_rows
 from hierbayes.data.levels import Codes, Levels, learn_levels
 from hierbayes.errors import DataError
-from hierbayes.formula.latent import LatentTerm, read_latent
+from hierbayes.formula.latent import MEASURED, MISSING, LatentTerm, read_latent
 from hierbayes.formula.syntax import Node
 
 Array = NDArray[np.float64]
@@ -48,6 +51,14 @@ class LatentRows:
     def rows(self, part: slice | Codes) -> "LatentRows":
         """The same for some of the rows: a slice, or their places."""
         return LatentRows(self.values[part], self.codes[part], self.sds[part])
+
+    def above(self, other: "LatentRows") -> "LatentRows":
+        """These rows, and others below them."""
+        return LatentRows(
+            np.concatenate([self.values, other.values]),
+            np.concatenate([self.codes, other.codes]),
+            np.concatenate([self.sds, other.sds]),
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,9 +96,9 @@ class Latent:
         """The column of the model matrix: the values as they were measured, (n,)."""
         return [_numbers(rows.frame, self.term.column)]
 
-    def training_rows(self, frame: pd.DataFrame) -> LatentRows:
-        """What the training rows say."""
-        codes = np.arange(len(frame)) if self.levels is None else self.levels.codes(frame)
+    def training_rows(self, frame: pd.DataFrame, first: int = 0) -> LatentRows:
+        """What the training rows say, from the `first` of them on."""
+        codes = first + np.arange(len(frame)) if self.levels is None else self.levels.codes(frame)
         return LatentRows(_numbers(frame, self.term.column), codes, _numbers(frame, self.term.sd))
 
     def new_rows(self, frame: pd.DataFrame) -> LatentRows:
@@ -109,6 +120,53 @@ class Latent:
             unseen = frame[list(self.levels.columns)].apply(tuple, axis=1)
             codes = np.where(known >= 0, known, len(self.index) + pd.factorize(unseen)[0])
         return LatentRows(values, np.where(sds > 0, codes, KNOWN), sds)
+
+
+@dataclass(frozen=True, eq=False)
+class Imputed:
+    """A predictor with missing values, which are drawn as those of a response.
+
+    Attributes
+    ----------
+    term : LatentTerm
+    index : ndarray, (L,)
+        Labels of the rows whose values are drawn: those that miss it, or all where it is measured with error.
+    location : float
+        The mean of the values that are there.
+    """
+
+    term: LatentTerm
+    index: NDArray[Any]
+    location: float
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of its column in the model matrix."""
+        return (self.term.label,)
+
+    @property
+    def column(self) -> str:
+        """The column as far as it is known."""
+        return self.term.column
+
+    def columns(self, rows: Rows) -> list[Array]:
+        """The column of the model matrix: the values that are there, and the mean for others, (n,)."""
+        return [self._filled(rows.frame)]
+
+    def _filled(self, frame: pd.DataFrame) -> Array:
+        values = _numbers(frame, self.column, MISSING)
+        return np.where(np.isnan(values), self.location, values)
+
+    def training_rows(self, frame: pd.DataFrame, first: int = 0) -> LatentRows:
+        """What the training rows say: by their labels, which of the drawn values are theirs."""
+        found = pd.Index(self.index).get_indexer(frame.index)
+        return LatentRows(self._filled(frame), np.asarray(found, np.int64), np.zeros(len(frame)))
+
+    def new_rows(self, frame: pd.DataFrame) -> LatentRows:
+        """What new rows say: a value, or none, which is a new one."""
+        absent = frame[self.column].isna().to_numpy()
+        new = len(self.index) + np.cumsum(absent) - 1
+        return LatentRows(self._filled(frame), np.where(absent, new, KNOWN), np.zeros(len(frame)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,11 +205,12 @@ class LatentBlock:
         return [[sds[i] * sds[j] * (1.0 if i == j else cor[..., i, j]) for j in k] for i in k]
 
 
-def blocks_of(latents: Iterable[Latent]) -> tuple[LatentBlock, ...]:
-    """The blocks of predictors that stand for the same rows or levels."""
+def blocks_of(latents: Iterable[Latent | Imputed]) -> tuple[LatentBlock, ...]:
+    """The blocks of measured predictors that stand for the same rows or levels."""
     found: dict[str, list[Latent]] = {}
     for latent in latents:
-        found.setdefault(latent.term.group, []).append(latent)
+        if isinstance(latent, Latent):
+            found.setdefault(latent.term.group, []).append(latent)
     return tuple(LatentBlock(group, tuple(own)) for group, own in found.items())
 
 
@@ -209,7 +268,7 @@ def loadings_of(
     return found
 
 
-def learn_latent(node: Node, rows: Rows) -> Latent:
+def learn_latent(node: Node, rows: Rows) -> Latent | Imputed:
     """A predictor whose values are drawn, learnt from the training rows.
 
     Raises
@@ -219,6 +278,10 @@ def learn_latent(node: Node, rows: Rows) -> Latent:
         than one value.
     """
     term, frame = read_latent(node), rows.frame
+    if term.function == MISSING:
+        values = _numbers(frame, term.column, MISSING)
+        absent = np.isnan(values)
+        return Imputed(term, np.asarray(frame.index.to_numpy())[absent], float(values[~absent].mean()))
     values, sds = _numbers(frame, term.column), _numbers(frame, term.sd)
     if not (sds > 0).all():
         raise DataError(
@@ -283,6 +346,12 @@ def given_measurements(
     return (mean, cov), density
 
 
+def given_measurement(sqrt: Any, y: Any, mu: Any, sigma: Any, se: Any) -> tuple[Any, Any]:
+    """Mean and standard deviation of true values that are Normal(mu, sigma), measured as y with standard errors se."""
+    total = sigma * sigma + se * se
+    return mu + sigma * sigma / total * (y - mu), sigma * se / sqrt(total)
+
+
 def given_sum(normal: Normal, loadings: Sequence[Any], rest: Any, variance: Any) -> Normal:
     """The distribution of k true values given a response to which they add multiples of themselves.
 
@@ -331,11 +400,13 @@ def drawn_from(m: Any, normal: Normal, z: Sequence[Any]) -> list[Any]:
     return found
 
 
-def _numbers(frame: pd.DataFrame, name: str) -> Array:
+def _numbers(frame: pd.DataFrame, name: str, function: str = MEASURED) -> Array:
     column = frame[name]
     if not pd.api.types.is_numeric_dtype(column) or pd.api.types.is_bool_dtype(column):
         kind = type(column.iloc[0]).__name__ if len(column) else str(column.dtype)
-        raise DataError(f"column {name!r} in me() must hold numbers, and holds {kind} values; convert it")
+        raise DataError(
+            f"column {name!r} in {function}() must hold numbers, and holds {kind} values; convert it"
+        )
     return np.asarray(column.to_numpy(dtype=np.float64))
 
 

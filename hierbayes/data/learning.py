@@ -37,11 +37,12 @@ from hierbayes.data.response import ResponseLayout, addition_values, learn_respo
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.stated import Stated, needless_ends, unasked_columns
 from hierbayes.data.tables import column_names, plain_columns, read_columns, with_columns
-from hierbayes.errors import DataError, DataWarning, FormulaError
-from hierbayes.families import Family, Parameter
-from hierbayes.formula import Formula, caret
-from hierbayes.formula.latent import LatentTerm
+from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
+from hierbayes.families import FAMILIES, Family, Parameter
+from hierbayes.formula import Formula, caret, names_in
+from hierbayes.formula.latent import MISSING, LatentTerm, latent_terms, names_outside
 from hierbayes.formula.monotonic import monotonic_terms
+from hierbayes.formula.syntax import read_expression
 from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
@@ -127,7 +128,26 @@ def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFra
     for formula in formulas.values():
         names, unneeded = needless_ends(formula, frame)
         missing.loc[unneeded, list(names)] = False
+        errors = names_in(formula.stated["se"]) if formula.imputed_columns and "se" in formula.stated else ()
+        without = frame[list(formula.imputed_columns)].isna().any(axis=1)
+        missing.loc[without, list(errors)] = False
+    missing[list(_drawn_columns(formulas))] = False
     return missing
+
+
+def _drawn_columns(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
+    """The columns whose missing values are drawn, and that nothing else needs."""
+    drawn: set[str] = set()
+    needed: set[str] = set()
+    for formula in formulas.values():
+        drawn |= {*formula.imputed_columns}
+        for text in formula.encoded_texts:
+            node = read_expression(text)
+            drawn |= {term.column for term in latent_terms(text) if term.function == MISSING}
+            needed |= set(names_outside(node)) - {*formula.imputed_columns}
+        needed |= {*formula.grouping_columns}
+        needed |= {name for text in formula.stated.values() for name in names_in(text)}
+    return tuple(name for name in drawn if name not in needed)
 
 
 def _with_gaps(frame: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
@@ -234,6 +254,8 @@ def learn(
     DataError
         When a column cannot serve: not numeric and not categorical, infinite, outside the family's support, …
     """
+    if formulas[MEAN].imputed_columns:
+        frame = _missing_last(formulas, frame)
     layout = draft(formulas, frame, family, link, matrices)
     weights = addition_values(layout.response.weights, frame, "weights")
     settled = {}
@@ -243,7 +265,7 @@ def learn(
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
         settled[name] = learn_columns(predictor, x, z, offset_of(predictor.offsets, frame), weights)
-    return replace(layout, predictors=MappingProxyType(settled), rows=len(frame))
+    return replace(layout, predictors=MappingProxyType(settled), rows=len(observed_rows(formulas, frame)))
 
 
 def learn_columns(
@@ -271,7 +293,7 @@ def draft(
     known = {p.name: p for p in family.known}
     learnt = {name: formula for name, formula in formulas.items() if name not in known}
     _check_predictors(learnt, frame)
-    response = learn_response(formulas[MEAN], frame, family, link)
+    response = _learn_response(formulas[MEAN], frame, family, link)
     check_labels(frame)
     columns = distinct(f.predictor_columns for f in learnt.values())
     intercept = intercept_label(columns)
@@ -300,6 +322,52 @@ def draft(
         MappingProxyType(kinds),
         MappingProxyType(ranges),
     )
+
+
+def observed_rows(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
+    """Complete rows less those whose response is missing and drawn."""
+    columns = list(formulas[MEAN].imputed_columns)
+    return frame[frame[columns].notna().all(axis=1)] if columns else frame
+
+
+def _missing_last(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those below others whose response is missing.
+
+    What nobody measured has no standard error, and any will do.
+    """
+    observed = observed_rows(formulas, frame)
+    missing = frame[frame[list(formulas[MEAN].imputed_columns)].isna().any(axis=1)]
+    errors = names_in(formulas[MEAN].stated.get("se", "0"))
+    return pd.concat([observed, missing.fillna(dict.fromkeys(errors, 1.0))])
+
+
+def _learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: str) -> ResponseLayout:
+    """The left-hand side, from the rows that have it."""
+    if not formula.imputed_columns:
+        return learn_response(formula, frame, family, link)
+    _check_imputed(formula, family)
+    (name,) = formula.imputed_columns
+    observed = observed_rows({MEAN: formula}, frame)
+    found = learn_response(formula, observed, family, link)
+    missing, measured = frame[frame[name].isna()], "se" in formula.stated
+    labels = np.asarray(observed.index.to_numpy()) if measured else None
+    return replace(found, missing=missing if len(missing) else None, measured=labels)
+
+
+def _check_imputed(formula: Formula, family: Family) -> None:
+    """Refuse missing responses of a family whose values are not any number of an interval."""
+    if not family.imputable:
+        known = ", ".join(name for name, other in FAMILIES.items() if other.imputable)
+        raise UnsupportedError(
+            f"missing values of a response are drawn where it is a number of a fixed interval, and that of family "
+            f"{family.name!r} is not: mi() goes with {known}. Of others see fit_multiple"
+        )
+    if "se" in formula.stated and not FAMILIES[family.name].normal:
+        raise UnsupportedError(f"mi(sd) is of a normal response, and this is {family.name}; leave sd out")
+    if formula.residuals is not None:
+        raise UnsupportedError(
+            f"mi() is of rows one by one, and residuals are correlated by {formula.residuals}; leave one out"
+        )
 
 
 def _draft_predictor(

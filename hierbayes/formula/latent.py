@@ -1,4 +1,4 @@
-"""Predictors whose values are drawn, ``me(x, sd)`` of a column measured with error: what they name, checked."""
+"""Predictors whose values are drawn: ``me(x, sd)``, measured with error, and ``mi(x)``, missing in some rows."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,10 @@ from hierbayes.formula.monotonic import is_monotonic
 from hierbayes.formula.syntax import Call, Name, Node, read_expression, walk
 from hierbayes.formula.tokens import ReadError
 
-MEASURED = "me"
-LATENT = (MEASURED,)
-_EXAMPLES = {MEASURED: "me(x, sd), sd the column of x's standard errors"}
-_ARGUMENTS = {MEASURED: ("x", "sd", "gr")}
+MEASURED, MISSING = "me", "mi"
+LATENT = (MEASURED, MISSING)
+_EXAMPLES = {MEASURED: "me(x, sd), sd the column of x's standard errors", MISSING: "mi(x)"}
+_ARGUMENTS = {MEASURED: ("x", "sd", "gr"), MISSING: ("x",)}
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class LatentTerm:
     Attributes
     ----------
     function : str
-        ``"me"``.
+        ``"me"`` or ``"mi"``.
     column : str
-        The column as it was measured.
+        The column as it was measured, or as far as it is known.
     sd : str
-        The column of the measurements' standard deviations.
+        The column of the measurements' standard deviations; "" of missing values.
     group : str
         The column whose values have one true value each; "" where every row has its own.
     """
@@ -76,6 +76,13 @@ def _is(node: Node, column: str) -> bool:
     return isinstance(node, Name) and node.name == column
 
 
+def names_outside(node: Node) -> tuple[str, ...]:
+    """The columns of an expression that stand anywhere but in ``mi()``, whose values must be there."""
+    missing = [part for part in walk(node) if isinstance(part, Call) and part.function == MISSING]
+    inside = {id(name) for call in missing for name in walk(call)}
+    return tuple(part.name for part in walk(node) if isinstance(part, Name) and id(part) not in inside)
+
+
 def read_latent(call: Node) -> LatentTerm:
     """The predictor that a call is.
 
@@ -95,12 +102,12 @@ def read_latent(call: Node) -> LatentTerm:
                 f"{_EXAMPLES[call.function]}",
             )
         found[word] = node.name
-    for word in _ARGUMENTS[call.function][:2]:
+    for word in _ARGUMENTS[call.function][:2]:  # gr= may be absent
         if word not in found:
             raise ReadError(
                 call.position, f"{call.function}() needs {word}: write {_EXAMPLES[call.function]}"
             )
-    return LatentTerm(call.function, found["x"], found["sd"], found.get("gr", ""))
+    return LatentTerm(call.function, found["x"], found.get("sd", ""), found.get("gr", ""))
 
 
 def refuse_latent(node: Node, where: str) -> None:
