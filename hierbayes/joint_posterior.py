@@ -1,6 +1,6 @@
 """A posterior of several responses: as each of them sees it, and predictions of all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,8 @@ from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
 from hierbayes.data.tables import column_names, read_columns
 from hierbayes.engine.draws import to_dataset
-from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.several import JointSpec
+from hierbayes.errors import UnsupportedError
+from hierbayes.several import JointSpec, known_response
 from hierbayes.spec import CHAIN_DIMS
 
 Array = NDArray[np.float64]
@@ -201,10 +201,3 @@ def _below_each_other(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for table in tables.values()
     ]
     return pd.concat(same, keys=list(tables), names=["response", *same[0].index.names])
-
-
-def known_response(name: str, names: Sequence[str]) -> str:
-    """The name, which is that of a response."""
-    if name not in names:
-        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
-    return name

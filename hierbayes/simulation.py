@@ -92,11 +92,12 @@ def _sample_population(
 def sample_joint_prior(spec: JointSpec, designs: Mapping[str, Design], draws: int, seed: int) -> Draws:
     """As `sample_prior`, of several responses, by the names of all."""
     found = sample_priors(spec.in_order, designs, draws, seed)
-    if spec.rescor is None:
+    residuals = spec.residuals
+    if residuals is None:
         return found
     rng, size = np.random.default_rng([seed, 1]), len(spec.responses)
-    residuals = spec.rescor.prior.sample(rng, (draws,), dimension=size)
-    return replace(found, values={**found.values, spec.rescor_variable.name: residuals})
+    drawn = residuals.prior.prior.sample(rng, (draws,), dimension=size)
+    return replace(found, values={**found.values, residuals.variable.name: drawn})
 
 
 def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) -> dict[str, Array]:

@@ -27,11 +27,12 @@ ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special",
     "incomplete", "passage", "distributions", "priors", "structures", "bases", "transforms",
-    "formula", "elicitation", "links", "tensormath", "kinds", "cumulative", "families",
+    "formula", "elicitation", "links", "tensormath", "compiledlinks", "kinds", "cumulative", "families",
     "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
-    "prior_simulation", "joint_simulation", "joint_posterior", "joint_criticism", "joint",
+    "joint_reading", "joint_known_parameters", "prior_simulation", "joint_simulation", "joint_posterior",
+    "joint_criticism", "joint",
     "model", "multiple", "model_comparison", "priorfile", "datasets",
     "cli",
 ]  # fmt: skip
