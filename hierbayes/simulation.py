@@ -9,16 +9,22 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.latents import missing_values, population
-from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
-from hierbayes.data.design import Design
+from hierbayes.answers.latents import population, true_values
+from hierbayes.answers.predict import (
+    Request,
+    choose_groups,
+    evaluate_predictors,
+    predict_draws,
+    square_roots,
+)
+from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
-from hierbayes.data.latent import LatentBlock, drawn_from
+from hierbayes.data.latent import LatentBlock, drawn_from, given_measurement
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.engine.streamed import Streamed
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import SIGMA, ModelSpec
 from hierbayes.ties import TiedGroup
 
 Array = NDArray[np.float64]
@@ -69,9 +75,28 @@ def sample_priors(
         _add_shrunk(spec, values, draws, rng)
         values = in_order(spec, spec.about_zero(values))
         if spec.missing_variable is not None and designs:
-            drawn = missing_values(spec, Draws(values, 1, draws), designs[spec.response], rng)
+            drawn = _sample_missing(spec, Draws(values, 1, draws), designs[spec.response], rng)
             values[spec.missing_variable.name] = drawn
     return Draws(values, 1, draws)
+
+
+def _sample_missing(spec: ModelSpec, draws: Draws, design: Design, rng: np.random.Generator) -> Array:
+    """Missing values of a response, and true ones of what was measured, from given parameters: (S, L).
+
+    In the order of the specification's `drawn_rows`.
+    """
+    request = Request("linear", choose_groups(spec, "all"), "error", 0)
+    whole = design.all if spec.layout.response.measured is not None else design.without
+    assert whole is not None, "there are missing values"
+    eta, aux = evaluate_predictors(spec, draws, whole, request)
+    if spec.layout.response.measured is None:
+        return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, None)
+    found, n = true_values(spec, eta, aux, rng), len(design)
+    given = spec.family.given(eta, aux, spec.link)
+    mu, sigma, se = (np.broadcast_to(given[name].value, eta.shape)[:, :n] for name in (MEAN, SIGMA, "se"))
+    mean, sd = given_measurement(np.sqrt, design.y, mu, sigma, se)
+    found[:, :n] = mean + sd * rng.standard_normal(mean.shape)
+    return found
 
 
 def _sample_population(

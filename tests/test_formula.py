@@ -361,7 +361,7 @@ BAD = [
     ("y ~ ar(t, gr=‸log(g))", "gr of ar.* is a column"),
     ("y ~ ar(t, p=‸2)", "one autoregressive term"),
     ("y ~ ar(t) + ‸cosy(gr=g)", "says already how residuals are correlated"),
-    ("y ~ ‸mi(log(x))", "x of mi\\(\\) is a column"),
+    ("y ~ mi(‸log(x))", "x of mi\\(\\) is a column"),
     ("y ~ ‸gr(x)", "right of a bar"),
     ("y ~ ‸as.factor(x)", r"write factor\(x\)"),
     ("y ~ ‸binary(f)", r'I\(x == "level"\)'),

@@ -344,6 +344,22 @@ def test_a_single_response_may_have_missing_values():
     assert model.prior_predictive(4, rows={"z": [0.0]})["prior"]["Ymi"].shape == (1, 4, GAPS.sum())
 
 
+def test_a_design_without_responses_and_rows_in_a_file():
+    model = hb.Model(
+        "x | mi() ~ z",
+        hb.DesignRows({"z": [0.0, 1.0]}),
+        priors={"b": "Normal(0, 1)"} | {"Intercept": "Normal(0, 1)", "sigma": "Exponential(1)"},
+    )
+    assert model.spec.missing_variable is None
+    assert model.prior_predictive(3)["prior_predictive"]["x"].shape == (1, 3, 2)
+
+
+def test_rows_that_stay_in_a_file_are_refused(tmp_path):
+    FRAME[["x", "z"]].to_csv(tmp_path / "rows.csv", index=False)
+    with pytest.raises(UnsupportedError, match="missing values of the response are drawn"):
+        hb.Model("x | mi() ~ z", str(tmp_path / "rows.csv"))
+
+
 # -- the posterior ----------------------------------------------------------------------------------------------
 
 

@@ -19,7 +19,6 @@ from hierbayes.data.latent import (
     LatentRows,
     Normal,
     drawn_from,
-    given_measurement,
     given_measurements,
 )
 from hierbayes.errors import DataError, UnsupportedError
@@ -84,27 +83,6 @@ def _imputed_values(spec: ModelSpec, draws: Draws, design: Design, one: Imputed)
 def mean_values(spec: ModelSpec, draws: Draws, design: Design) -> dict[str, Array]:
     """Predictors with missing values (n,), the means of their draws in the place of these, by column."""
     return {one.column: _imputed_values(spec, draws, design, one).mean(axis=0) for one in spec.layout.imputed}
-
-
-def missing_values(spec: ModelSpec, draws: Draws, design: Design, rng: np.random.Generator) -> Array:
-    """Missing values of a response, and true ones of what was measured, from given parameters: (S, L).
-
-    In the order of the specification's `drawn_rows`.
-    """
-    from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors  # which reads these
-
-    request = Request("linear", choose_groups(spec, "all"), "error", 0)
-    whole = design.all if spec.layout.response.measured is not None else design.without
-    assert whole is not None, "there are missing values"
-    eta, aux = evaluate_predictors(spec, draws, whole, request)
-    if spec.layout.response.measured is None:
-        return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, None)
-    found, n = true_values(spec, eta, aux, rng), len(design)
-    given = spec.family.given(eta, aux, spec.link)
-    mu, sigma, se = (np.broadcast_to(given[name].value, eta.shape)[:, :n] for name in (MEAN, SIGMA, "se"))
-    mean, sd = given_measurement(np.sqrt, design.y, mu, sigma, se)
-    found[:, :n] = mean + sd * rng.standard_normal(mean.shape)
-    return found
 
 
 def true_values(spec: ModelSpec, eta: Array, aux: Any, rng: np.random.Generator) -> Array:

@@ -129,10 +129,15 @@ def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFra
         names, unneeded = needless_ends(formula, frame)
         missing.loc[unneeded, list(names)] = False
         errors = names_in(formula.stated["se"]) if formula.imputed_columns and "se" in formula.stated else ()
-        without = frame[list(formula.imputed_columns)].isna().any(axis=1)
-        missing.loc[without, list(errors)] = False
-    missing[list(_drawn_columns(formulas))] = False
+        missing.loc[_without_response(formula, frame), list(errors)] = False
+    missing[[name for name in _drawn_columns(formulas) if name in frame]] = False
     return missing
+
+
+def _without_response(formula: Formula, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """The rows whose response is missing and drawn (n,): none of a design, which has no response at all."""
+    columns = [name for name in formula.imputed_columns if name in frame]
+    return np.asarray(frame[columns].isna().any(axis=1).to_numpy(), np.bool_)
 
 
 def _drawn_columns(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
@@ -326,8 +331,7 @@ def draft(
 
 def observed_rows(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
     """Complete rows less those whose response is missing and drawn."""
-    columns = list(formulas[MEAN].imputed_columns)
-    return frame[frame[columns].notna().all(axis=1)] if columns else frame
+    return frame[~_without_response(formulas[MEAN], frame)] if formulas[MEAN].imputed_columns else frame
 
 
 def _missing_last(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
@@ -336,7 +340,7 @@ def _missing_last(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.Da
     What nobody measured has no standard error, and any will do.
     """
     observed = observed_rows(formulas, frame)
-    missing = frame[frame[list(formulas[MEAN].imputed_columns)].isna().any(axis=1)]
+    missing = frame[_without_response(formulas[MEAN], frame)]
     errors = names_in(formulas[MEAN].stated.get("se", "0"))
     return pd.concat([observed, missing.fillna(dict.fromkeys(errors, 1.0))])
 
@@ -346,10 +350,9 @@ def _learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link:
     if not formula.imputed_columns:
         return learn_response(formula, frame, family, link)
     _check_imputed(formula, family)
-    (name,) = formula.imputed_columns
     observed = observed_rows({MEAN: formula}, frame)
     found = learn_response(formula, observed, family, link)
-    missing, measured = frame[frame[name].isna()], "se" in formula.stated
+    missing, measured = frame[_without_response(formula, frame)], "se" in formula.stated
     labels = np.asarray(observed.index.to_numpy()) if measured else None
     return replace(found, missing=missing if len(missing) else None, measured=labels)
 
