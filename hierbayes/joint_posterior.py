@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import draws_of
 from hierbayes.answers.latents import true_values
-from hierbayes.answers.posterior import CORRELATED_WITH
+from hierbayes.answers.posterior import CORRELATED_WITH, PREDICTS
 from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, with_categories
 from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
@@ -73,6 +73,13 @@ class JointPosterior:
         tree.attrs.update(self.tree.attrs)
         if self.spec.rescor is not None:
             tree.attrs[CORRELATED_WITH] = ", ".join(other for other in self.responses if other != name)
+        others = [
+            other
+            for other, one in self.spec.responses.items()
+            if name in [self.spec.source_of(imputed.column) for imputed in one.layout.imputed]
+        ]
+        if others:
+            tree.attrs[PREDICTS] = ", ".join(others)
         return self.model._make_fit(spec, own.data, own.design, tree)
 
     def _part(self, name: str) -> Any:

@@ -323,6 +323,9 @@ def test_every_answer_is_given_or_refused_in_words(formulas, family, tmp_path):
             getattr(fit, method)(response="y")
     with pytest.raises(UnsupportedError, match="or the gaps, afterwards"):
         fit.model.response("y").simulate({"Intercept": 1})
+    for response in fit.responses:
+        with pytest.raises(UnsupportedError, match="effects, residuals or missing values"):
+            fit.response(response).save(tmp_path / "one.nc")
     fit.save(tmp_path / "fit.nc")
     again = hb.load(tmp_path / "fit.nc")
     assert_allclose(again.predict(response="y")["mean"], fit.predict(response="y")["mean"])
