@@ -17,12 +17,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hierbayes.data.design import Layout, PredictorLayout, prefix_of
+from hierbayes.data.design import MEAN, Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
+from hierbayes.spec import CORME, MEANME, SDME, SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie, tie_of, ties_within
 
@@ -315,6 +316,8 @@ def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterat
         if own.unscaled:
             location, scale = np.nan, np.nan
         yield from _predictor_targets(own, predictor, location, scale, ties)
+    for block in blocks_of(layout.latents):
+        yield from _latent_targets(block)
     yield from map(tie_target, ties)
     for own in family.own:
         if own.name not in layout.predictors:
@@ -413,6 +416,21 @@ def _predictor_targets(
         addresses = (f"{prefix}{SIMPLEX}[{ordered.label}]", f"{prefix}{SIMPLEX}")
         default, size = Prior("Dirichlet", a=1.0), len(ordered.steps)
         yield Target(SIMPLEX, ordered.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
+
+
+def _latent_targets(block: LatentBlock) -> Iterator[Target]:
+    """The population of predictors whose values are drawn: where the measurements are, and as wide as they or less."""
+    for latent in block.latents:
+        column, location, scale = latent.column, float(latent.values.mean()), float(latent.values.std())
+        default, addresses = _normal(location, WIDTH * scale), (f"{MEANME}[{column}]", MEANME)
+        yield Target(MEANME, column, "", MEAN, addresses, location, WIDTH * scale, default, "real")
+        addresses = f"{SDME}[{column}]", SDME
+        yield Target(
+            SDME, column, "", MEAN, addresses, 0.0, scale, Prior("Exponential", lam=1 / scale), "positive"
+        )
+    if len(block.latents) > 1:
+        named = (f"{CORME}[{block.group}]", CORME) if block.group else (CORME,)
+        yield correlation_target(CORME, "", block.group, MEAN, named, len(block.latents))
 
 
 def tie_target(tie: Tie) -> Target:

@@ -20,7 +20,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
 from hierbayes.kinds import CORRELATIONS
@@ -208,6 +208,26 @@ def names_of(spec: ModelSpec) -> Names:
     return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)
 
 
+def refuse_drawn(spec: ModelSpec) -> None:
+    """Refuse a model with values that are drawn: of true and missing ones known parameters say nothing.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    if spec.layout.latents:
+        label, column = spec.layout.latents[0].term.label, spec.layout.latents[0].column
+        raise UnsupportedError(
+            f"simulation from known parameters takes true values of predictors: write {column} in the place of "
+            f"{label}, simulate, and make the errors of measurement, or the gaps, afterwards"
+        )
+    if spec.missing_variable is not None:
+        raise UnsupportedError(
+            f"simulation from known parameters draws every response: leave mi() of {spec.layout.response.name} out, "
+            "and make the gaps afterwards"
+        )
+
+
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
     """One draw of the posterior's schema at known parameters, with group effects drawn from their distribution.
 
@@ -224,6 +244,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
     DataError
         For a parameter that is absent, unknown or out of range.
     """
+    refuse_drawn(spec)
     given = numbers(parameters)
     check_parameters(names_of(spec), given)
     values = stated_values(spec, given)

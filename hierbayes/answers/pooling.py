@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flat_draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
@@ -350,6 +351,7 @@ def _rest(
     without: tuple[Factor, ...] = (),
 ) -> Array:
     """A linear predictor at the posterior mean, less the factor's coefficients and the effects of others: (n,)."""
+    need_known_predictors(spec, "what a level's own rows say")
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
     b = population_coefficients(spec, parameter, means)
     if b is not None and factor is not None:

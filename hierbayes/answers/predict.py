@@ -14,6 +14,7 @@ from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
+from hierbayes.answers.latents import drawn_values, latent_part
 from hierbayes.answers.related import conditional_effects
 from hierbayes.answers.series import check_series, draw_responses, series_blocks
 from hierbayes.answers.threads import side_by_side
@@ -389,15 +390,24 @@ def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:
 
 
 def evaluate_predictors(
-    spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None = None
+    spec: ModelSpec,
+    draws: Draws,
+    design: Design,
+    request: Request,
+    effects: Effects | None = None,
+    drawn: Mapping[str, Array] | None = None,
 ) -> tuple[Array, Values]:
     """The first parameter's linear predictor (S, n), and the others' values, which broadcast against it.
 
-    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them.
+    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them; `drawn` the
+    values of predictors, by `drawn_values` unless given.
     """
     effects = gather_effects(spec, draws, design, request) if effects is None else effects
+    if drawn is None:
+        drawn = drawn_values(spec, draws, design, request.seed, request.new_levels != "mean")
     etas = {
         parameter: linear_predictor_of(spec, parameter, draws, bound, effects)
+        + latent_part(spec, parameter, draws, bound, drawn)
         for parameter, bound in design.predictors.items()
     }
     aux = own_values(spec, draws, design)

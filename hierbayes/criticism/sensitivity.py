@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.answers.series import EARLIER
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.findings import Finding
@@ -160,6 +161,7 @@ def prior_sensitivity(
         "prior-data conflict" where both exceed the threshold, "strong prior or weak likelihood" where only the
         prior does.
     """
+    need_known_predictors(spec, "prior_sensitivity()")
     from arviz_stats import psense
 
     if spec.ties:

@@ -117,6 +117,10 @@ class Collapsed:
         heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
         if heavy is not None:
             return f"effects of {heavy.name} are {heavy.law.words}, not normal"
+        if spec.missing_variable is not None:
+            return "missing values of the response are drawn"
+        if spec.layout.latents:
+            return f"the values of {spec.layout.latents[0].term.label} are drawn"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:

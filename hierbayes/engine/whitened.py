@@ -75,6 +75,10 @@ class Whitened:
             return f"nl(…) of a parameter of family {spec.family.name!r} has its derivatives from the graph alone"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
+        if spec.missing_variable is not None:
+            return "missing values of the response are drawn"
+        if spec.layout.latents:
+            return f"the values of {spec.layout.latents[0].term.label} are drawn"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found

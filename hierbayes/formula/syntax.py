@@ -8,6 +8,8 @@ from hierbayes.spelling import meant
 from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import NAMED_CONTRASTS
 
+BARE = frozenset({"mi"})  # what may be called without an argument
+
 # -- trees --------------------------------------------------------------------------------------------------
 
 
@@ -284,8 +286,11 @@ class _Reader:
 
     def call(self, name: Token) -> Call | Group:
         self.open()
-        if self.at(")"):
+        if self.at(")") and name.text not in BARE:
             raise ReadError(self.token.position, f"{name.text}() needs an argument")
+        if self.at(")"):
+            self.close(")")
+            return Call(name.text, (), (), name.position)
         self.calls += 1
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
