@@ -311,17 +311,18 @@ DISTRIBUTIONS = {record.name: record for record in (
 
 
 def _of_several(x: Any, *arguments: Any, **more: Any) -> Any:
-    raise PriorError("a joint prior of coefficients says nothing of one of them: see structures.shrinkage")
+    raise PriorError("a joint prior says nothing of one quantity alone: see structures.shrinkage")
 
 
-# Joint priors of coefficients, with brms's arguments and defaults: what they say is in `structures.shrinkage`
+# Joint priors of coefficients and standard deviations, with brms's arguments and defaults: what they say is in
+# `structures.shrinkage`; `main` marks the class of several whose arguments hold for all
 JOINT = {
     record.name: record
     for record in (
         Distribution(
             "Horseshoe",
-            ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale"),
-            ("df", "scale", "df", "scale", "df", "shape", "switch"),
+            ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale", "main"),
+            ("df", "scale", "df", "scale", "df", "shape", "switch", "switch"),
             "coefficients",
             20,
             _of_several,
@@ -330,19 +331,19 @@ JOINT = {
             ("hs", "regularisedhorseshoe", "regularizedhorseshoe"),
             defaults={
                 "df": 1.0, "scale_global": 1.0, "df_global": 1.0, "scale_slab": 2.0, "df_slab": 4.0, "par_ratio": None,
-                "autoscale": 1.0,
+                "autoscale": 1.0, "main": None,
             },
         ),
         Distribution(
             "R2D2",
-            ("mean_R2", "prec_R2", "cons_D2", "autoscale"),
-            ("share", "shape", "shape", "switch"),
+            ("mean_R2", "prec_R2", "cons_D2", "autoscale", "main"),
+            ("share", "shape", "shape", "switch", "switch"),
             "coefficients",
             21,
             _of_several,
             _of_several,
             None,
-            defaults={"mean_R2": 0.5, "prec_R2": 2.0, "cons_D2": 0.5, "autoscale": 1.0},
+            defaults={"mean_R2": 0.5, "prec_R2": 2.0, "cons_D2": 0.5, "autoscale": 1.0, "main": None},
         ),
     )
 }  # fmt: skip

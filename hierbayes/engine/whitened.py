@@ -224,11 +224,13 @@ def posterior_arrays(
             first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items(), start=predictor):
         shrunk = spec.shrunk(parameter)
+        if shrunk.size:
+            arrays |= joint_arrays(spec, parameter, drawn.shapes[j][-1])
         if layout.coefficients:
             known, b = known_values(spec, parameter), drawn.b[j]
             if shrunk.places.size:
-                arrays |= joint_arrays(spec, parameter, drawn.shapes[j][-1])
-                b = _with_shrunk(b, drawn.r[j][-1][..., 0, :], shrunk.places, np.isnan(known))
+                effects = drawn.r[j][-1][..., 0, : len(shrunk.places)]
+                b = _with_shrunk(b, effects, shrunk.places, np.isnan(known))
             arrays[spec.coefficient_variable(parameter).name] = all_coefficients(b, layout, known)
         for k, factor in enumerate(layout.factors):
             shapes = own_shapes(factor, drawn.shapes[j][k])
@@ -413,9 +415,9 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     location, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
-    priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter).places
+    priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter)
     free = np.flatnonzero(np.isnan(known))
-    own = ~np.isin(free, shrunk)
+    own = ~np.isin(free, shrunk.places)
     coefficients = None
     sds = [
         *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
@@ -424,8 +426,11 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     if spec.family.parameter(parameter).unscaled:  # the priors alone say where it is
         coefficients = np.array([priors[place].typical for place in free[own]], np.float64)
         sds = [
-            *(np.array([p.typical for p in spec.sd_priors(parameter, factor)]) for factor in layout.factors),
-            *(np.array([spec.curve_priors(parameter, curve)[0][1].typical]) for curve in layout.curves),
+            *(
+                np.array([_typical(prior) for prior in spec.sd_priors(parameter, factor)])
+                for factor in layout.factors
+            ),
+            *(np.array([_typical(spec.curve_priors(parameter, curve)[0][1])]) for curve in layout.curves),
         ]
     return Predictor(
         X=np.ascontiguousarray(X[:, own]),
@@ -434,9 +439,14 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
         priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
         start=location + spec.family.parameter(parameter).start * scale,
         coefficients=coefficients,
-        sds=(*sds, *([np.ones(1)] if len(shrunk) else [])),
+        sds=(*sds, *([np.ones(1)] if shrunk.size else [])),
         steps=steps,
     )
+
+
+def _typical(prior: Prior) -> float:
+    """A typical value of a standard deviation; any of one that a joint prior decides."""
+    return 1.0 if prior.support == "coefficients" else prior.typical
 
 
 def own_row(prior: Prior) -> Floats:

@@ -292,8 +292,8 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         score_own(model.own_places, memory.own, score)
         if model.scales.shape[0] > 0:
             add_scores(
-                0.0, model.scales, model.factors, model.blocks, model.shapes, memory.scale, memory.shaped,
-                memory.lams, score,
+                0.0, model.scales, model.scale_priors, model.factors, model.blocks, model.shapes, memory.scale,
+                memory.shaped, memory.lams, score,
             )  # fmt: skip
         for i in range(mapping.shifts.shape[0]):
             score[i] += dot(white[SCORES], mapping.shifts[i])

@@ -239,7 +239,7 @@ class Packed:
 
 def pack(problem: Question) -> Packed:
     """Arrange a problem for the kernels, with the map of no information: standard non-centered coordinates."""
-    found = joint_factors(problem)
+    found = [(places, _with_joint_sds(problem, places, factor)) for places, factor in joint_factors(problem)]
     factors = [factor for _, factor in found]
     columns = [j for places, _ in found for j, k in places for _ in range(problem.predictors[j].factors[k].q)]
     responses, components = _responses(problem)
@@ -305,6 +305,24 @@ def pack(problem: Question) -> Packed:
         placed=np.zeros((6, 0)),
     )
     return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
+
+
+def _with_joint_sds(question: Question, places: tuple[Place, ...], factor: Factor) -> Factor:
+    """The factor, each standard deviation that a joint prior decides with the number of that prior's factor.
+
+    A predictor has at most one of these: the last of its factors.
+    """
+    priors, at = factor.sd_priors.copy(), 0
+    if not (priors[:, 0] == PriorCode.JOINT).any():
+        return factor
+    order = [own for own, _ in joint_factors(question)]
+    for j, k in places:
+        last = len(question.predictors[j].factors) - 1
+        own = slice(at, at + len(question.predictors[j].factors[k].sd_priors))
+        joint = priors[own, 0] == PriorCode.JOINT
+        priors[own, 2] = np.where(joint, order.index(((j, last),)), priors[own, 2])
+        at = own.stop
+    return replace(factor, sd_priors=priors)
 
 
 def _responses(question: Question) -> tuple[Ints, Ints]:
