@@ -638,10 +638,12 @@ def _drawn(pm: Any, prior: Prior, name: str, arguments: Mapping[str, Any], **sha
     """PyMC's variable of that distribution, the arguments in place of the prior's own."""
     if not prior.distribution.whole:
         return getattr(pm, prior.name)(name, **arguments, **shape)
-    whole = {word: value for word, value in arguments.items() if word != "lower"}
-    return pm.Truncated(
-        name, getattr(pm, prior.distribution.whole).dist(**whole), lower=arguments["lower"], **shape
-    )
+    ends = {word: arguments[word] for word in ("lower", "upper") if word in arguments}
+    whole = getattr(pm, prior.distribution.whole)
+    if not ends:
+        return whole(name, **arguments, **shape)
+    own = {word: value for word, value in arguments.items() if word not in ends}
+    return pm.Truncated(name, whole.dist(**own), **ends, **shape)
 
 
 def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:

@@ -176,6 +176,8 @@ def test_several_responses_follow_each_their_own_sigma():
     [
         ("y ~ u", {"b": "horseshoe"}, "is of one coefficient"),
         ("y ~ u + v", {"b": "R2D2", "sigma": "Uniform(0, 9)"}, "follows sigma, whose prior is Uniform"),
+        ("y ~ u + v", {"b": "R2D2", "sigma": "Beta(2, 2)"}, "follows sigma, whose prior is Beta"),
+        ("y ~ u + v", {"b": "R2D2", "sigma": "Normal(1, 1, lower=0)"}, "whose prior is TruncatedNormal"),
         ("y ~ u + mo(size)", {"b": "R2D2"}, "a monotonic effect has a joint prior"),
     ],
 )

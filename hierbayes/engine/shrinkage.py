@@ -10,6 +10,7 @@ from hierbayes.data.design import Design
 from hierbayes.engine.collapsed import sd_row
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, follow_row, positive_row
+from hierbayes.engine.whitening.codes import BOUNDED_CODES
 from hierbayes.priors import Prior
 from hierbayes.spec import SIGMA, ModelSpec, Shrunk
 
@@ -22,8 +23,9 @@ def obstacle(spec: ModelSpec, parameter: str) -> str | None:
         return f"a joint prior, {shrunk.shrinkage.name}, is of one {what}"
     if any(layout.map.matrix[effect.place][shrunk.places].any() for effect in layout.monotonic):
         return f"a monotonic effect has a joint prior, {shrunk.shrinkage.name}"
-    if shrunk.scale is not None and spec.prior(SIGMA, parameter=SIGMA).name == "Uniform":
-        return f"a joint prior, {shrunk.shrinkage.name}, follows {SIGMA}, whose prior is Uniform"
+    of_sigma = "" if shrunk.scale is None else spec.prior(SIGMA, parameter=SIGMA).name
+    if of_sigma in ("Uniform", "Beta", *BOUNDED_CODES):  # of which the engine's number is no logarithm
+        return f"a joint prior, {shrunk.shrinkage.name}, follows {SIGMA}, whose prior is {of_sigma}"
     return None
 
 

@@ -26,7 +26,7 @@ from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
 from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
+from hierbayes.engine.whitening.codes import BOUNDED_CODES, NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.integrable import integrable
 from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
@@ -204,7 +204,7 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
-        return tuple(PRIOR_CODES)
+        return (*PRIOR_CODES, *BOUNDED_CODES)
     return allowed_scales(kind)
 
 
@@ -436,7 +436,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
         X=np.ascontiguousarray(X[:, own]),
         offset=bound.offset + added,
         factors=(*to_factors(spec, design, parameter), *shrunk_factors(spec, design, parameter)),
-        priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
+        priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 6),
         start=location + spec.family.parameter(parameter).start * scale,
         coefficients=coefficients,
         sds=(*sds, *([np.ones(1)] if shrunk.size else [])),
@@ -455,6 +455,10 @@ def own_row(prior: Prior) -> Floats:
 
 
 def coefficient_row(prior: Prior) -> Floats:
-    """A prior of a coefficient as the kernel reads it: (code, a, b, c)."""
-    arguments = [value for _, value in prior.args]
-    return np.array([PRIOR_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    """A prior of a coefficient as the kernel reads it: (code, a, b, c, lower end, upper end)."""
+    bounded = prior.name in BOUNDED_CODES
+    arguments = [value for word, value in prior.args if not (bounded and word in ("lower", "upper"))]
+    code = BOUNDED_CODES[prior.name] if bounded else PRIOR_CODES[prior.name]
+    ends = dict(prior.args) if bounded else {}
+    own = [code, *arguments, 0.0, 0.0, 0.0][:4]
+    return np.array([*own, ends.get("lower", -np.inf), ends.get("upper", np.inf)], dtype=np.float64)

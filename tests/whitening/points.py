@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from hierbayes.distributions import BOUNDS
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE, tail_transform
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitened import own_numbers, to_question
@@ -19,7 +20,16 @@ from tests.test_graph import REAL
 
 def suffix(kind: str) -> str:
     others = {"Uniform": "_interval__", "Beta": "_logodds__"}
+    if kind.startswith("Truncated"):
+        return "_interval__"
     return "" if kind in REAL else others.get(kind, "_log__")
+
+
+def kind_of(prior) -> str:
+    """A prior's distribution, and which bounds it has, where either may be absent."""
+    return "_".join(
+        [prior.name, *(word for word, _ in prior.args if prior.distribution.inside and word in BOUNDS)]
+    )
 
 
 UNSEEN = "unseen"  # effects whose sds a joint prior gives to groups: the engine's alone, the graph has none
@@ -112,7 +122,7 @@ class Whitened:
             if at >= 0:
                 theta[at] = tail_transform(theta[at], knee, rate)[0]
         for spec, name, of_own, places in self.plain():
-            own, kind = spec.family.parameter(name), spec.prior(name, parameter=name).name
+            own, kind = spec.family.parameter(name), kind_of(spec.prior(name, parameter=name))
             called = spec.own_variable(own).name
             called += "_at_means" if spec.moving and name == spec.family.origin else ""
             if own.size:
@@ -171,7 +181,7 @@ class Whitened:
         if not spec.layout.predictors[parameter].coefficients:
             return {}
         layout, own = spec.layout.predictors[parameter], spec.coefficient_variable(parameter).name
-        kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
+        kinds = np.array([kind_of(p) for p in spec.coefficient_priors(parameter)])
         free = ~np.isin(kinds, ["Fixed", *SHRINKAGES])
         t = np.full(len(kinds), np.nan)
         t[free] = free_values

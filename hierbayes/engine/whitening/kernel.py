@@ -111,9 +111,7 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     for j in range(coefs.shape[1]):
         coefs[T, j] = mapping.t[j] + white[n_effects + j]
         prior = model.priors[j]
-        coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(
-            coefs[T, j], int(prior[0]), prior[1], prior[2], prior[3]
-        )
+        coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(coefs[T, j], prior)
         total += value
     place_steps(model.steps, model.combinations, coefs[B], memory.own, memory.stepped)
     for k in range(model.factors.shape[0] - 1, -1, -1):

@@ -19,7 +19,7 @@ from hierbayes.engine.core.hyperparameters import (
     shape_constant,
 )
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
-from hierbayes.engine.whitening.coefficients import coefficient_constant
+from hierbayes.engine.whitening.coefficients import coefficient_constant, widened
 from hierbayes.engine.whitening.stacked import (
     Place,
     Question,
@@ -52,7 +52,7 @@ class Model(NamedTuple):
     constant: Floats  # (1,)
     components: Ints  # (J, 4): predictor (-1: none), own parameter (-1: none), link, step to the next set
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
-    own_priors: Floats  # (A, 4): of the own parameters
+    own_priors: Floats  # (A, 6): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
     factors: Ints  # (K, 11): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide, law
@@ -60,7 +60,7 @@ class Model(NamedTuple):
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
     shapes: Floats
-    priors: Floats  # (P, 4): of the coefficients
+    priors: Floats  # (P, 6): of the coefficients, see coefficients
     predictors: Ints  # (M, 2): first coefficient, end
     X: Floats  # (P, n)
     Z: Floats  # (Σq of the memberships, n)
@@ -247,7 +247,9 @@ def pack(problem: Question) -> Packed:
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
-    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
+    rows_of_own = [widened(one.prior.reshape(1, -1)) for one in problem.own]
+    wide_own = np.concatenate([np.zeros((0, 6)), *rows_of_own])
+    own = wide_own[:, :4]
     blocks, shapes = block_table(own, factors)
     table = np.column_stack(
         [
@@ -271,16 +273,16 @@ def pack(problem: Question) -> Packed:
     n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
-    priors = np.vstack([p.priors.reshape(-1, 4) for p in problem.predictors])
+    priors = np.vstack([widened(p.priors) for p in problem.predictors])
     model = Model(
         sizes=np.zeros(2, np.int64),
         responses=responses,
-        constant=np.array([_constant(problem, own, factors, priors)]),
+        constant=np.array([_constant(problem, wide_own, factors, priors)]),
         components=components,
         own_places=np.column_stack([scales[: len(own), 0], [one.after for one in problem.own]])
         .astype(np.int64)
         .reshape(-1, 2),
-        own_priors=own,
+        own_priors=wide_own,
         scales=np.ascontiguousarray(scales[len(own) :]),
         scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
