@@ -31,7 +31,8 @@ LAYERS = [
     "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
-    "prior_simulation", "joint_simulation", "joint_posterior", "joint_criticism", "joint",
+    "joint_reading", "joint_known_parameters", "prior_simulation", "joint_simulation", "joint_posterior",
+    "joint_criticism", "joint",
     "model", "multiple", "model_comparison", "priorfile", "datasets",
     "cli",
 ]  # fmt: skip

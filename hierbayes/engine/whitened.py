@@ -98,21 +98,26 @@ class Whitened:
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation in the whitened coordinates."""
-        from hierbayes.engine.core.approximation import draw_normal
-        from hierbayes.engine.whitening.laplace import density_of
-        from hierbayes.engine.whitening.sample import expand
-
         start = time.perf_counter()
         rows = in_memory(design, f"strategy {self.name!r}")
-        question = to_question(spec, rows)
-        initial = _find(question, settings)
-        ready, threads = time.perf_counter(), settings.threads
-        positions, log_ratio = draw_normal(
-            density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
-        )
-        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
-        attributes = _facts(question, drawn, initial, len(rows), start, ready)
+        drawn, attributes = draw_near(to_question(spec, rows), len(rows), settings, start)
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+
+def draw_near(
+    question: Question, rows: int, settings: Settings, start: float
+) -> tuple["Draws", dict[str, Any]]:
+    """As `draw`, of a normal distribution in the whitened coordinates that is near the posterior."""
+    from hierbayes.engine.core.approximation import draw_normal
+    from hierbayes.engine.whitening.laplace import density_of
+    from hierbayes.engine.whitening.sample import expand
+
+    initial = _find(question, settings)
+    ready, threads = time.perf_counter(), settings.threads
+    density = density_of(initial.packed)
+    positions, log_ratio = draw_normal(density, initial.position, settings.draws, settings.seed, threads)
+    drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
+    return drawn, _facts(question, drawn, initial, rows, start, ready)
 
 
 def draw(question: Question, rows: int, settings: Settings, start: float) -> tuple["Draws", dict[str, Any]]:
