@@ -60,7 +60,9 @@ def test_standard_deviations_of_groups_are_drawn_by_nuts(prior):
 
 def test_vectors_have_no_bounds_in_kernels():
     frame = FRAME.assign(rating=np.resize([1, 2, 3], len(FRAME)))
-    model = hb.Model("rating ~ u", frame, family="cumulative", priors={"thresholds": "Normal(0, 2, lower=-5)"})
+    model = hb.Model(
+        "rating ~ u", frame, family="cumulative", priors={"thresholds": "Normal(0, 2, lower=-5)"}
+    )
     assert "strategy 'nuts'" in repr(model)
 
 
