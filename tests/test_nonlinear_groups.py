@@ -9,16 +9,12 @@ from numpy.testing import assert_allclose
 
 import hierbayes as hb
 from hierbayes.answers.averaging import expect_of_several
-from hierbayes.answers.draws import Draws, flatten
-from hierbayes.answers.predict import make_request, predict_draws
+from hierbayes.answers.draws import flatten
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.simulation import sample_prior, simulate_responses
-from tests.calibration.uniformity import p_value
 from tests.test_nonlinear import GROWTH, PRIORS
 
 BOTH = GROWTH | {"asym": "~ 1 + (1 |a| seed)", "lrc": "~ 1 + (1 |a| seed)"}
 AGES = np.array([3.0, 10.0, 25.0])
-REPLICATIONS = 100
 
 
 @pytest.fixture(scope="module")
@@ -133,41 +129,3 @@ def test_an_average_is_exact_where_it_is_known():
     covariance[1, 1] += 0.05
     found = expect_of_several(lambda u: np.exp(u[0] + u[1]), covariance, ("a", "b"))
     assert_allclose(found, np.exp(covariance.sum(axis=(0, 1)) / 2), rtol=1e-6)
-
-
-@pytest.mark.slow
-def test_a_growth_curve_is_calibrated():
-    """Ranks of the parameters that made the data, drawn from their priors, are uniform; so is that of a new mean."""
-    rows = pd.MultiIndex.from_product([range(15), [3, 5, 10, 15, 20, 25]], names=["seed", "age"]).to_frame(
-        index=False
-    )
-    priors = {"asym.Intercept": "Normal(100, 10)", "r0.Intercept": "Normal(-8, 3)", "sigma": "Gamma(9, 3)"}
-    priors |= {"asym.sd": "Gamma(4, 0.5)", "lrc.Intercept": "Normal(-2.5, 0.2)"}
-    blank = hb.Model(GROWTH, rows.assign(height=50.0), priors=priors)
-    prior = sample_prior(blank.spec, REPLICATIONS, 1)
-    heights = next(
-        iter(simulate_responses(blank.spec, prior, blank.design, 1).data_vars.values())
-    ).to_numpy()[0]
-    new = pd.DataFrame({"age": [10.0], "seed": [99]})
-    ranks: dict[str, list[int]] = {}
-    for place in range(REPLICATIONS):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", hb.SamplingWarning)  # the ranks tell
-            model = hb.Model(GROWTH, rows.assign(height=heights[place]), priors=priors)
-            fit = model.fit(draws=1000, chains=2, seed=place, progress=False)
-        draws = flatten(fit.spec, fit.posterior.isel(draw=slice(9, None, 10)))
-        truth = Draws({name: v[[place]] for name, v in prior.values.items()}, 1, 1)
-        found = {
-            q.name: (q.of(draws.values[q.variable.name]), q.of(truth.values[q.variable.name])[0])
-            for q in model.spec.quantities
-        }
-        found["r"] = draws.values["r_asym_seed"][:, 0, 0], truth.values["r_asym_seed"][0, 0, 0]
-        request = make_request(fit.spec, "mean", "average", "sample", 0)
-        design = fit.spec.layout.bind_new(new, request.groups, unknown=request.unknown)
-        found["mean of new groups"] = tuple(
-            predict_draws(fit.spec, some, design, request).to_numpy().ravel() for some in (draws, truth)
-        )
-        for name, (drawn, true) in found.items():
-            ranks.setdefault(name, []).append(int(np.sum(drawn < true)))
-    p = {name: p_value(np.array(own), 200) for name, own in ranks.items()}
-    assert min(p.values()) > 0.01 / len(p), p
