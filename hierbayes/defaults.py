@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hierbayes.data.curves import SCALES
 from hierbayes.data.design import MEAN, Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.latent import LatentBlock, blocks_of
@@ -99,39 +100,65 @@ def resolve_priors(
         pairs = zip(targets, before, strict=True)
         targets = tuple(replace(one, default=one.default or old.prior) for one, old in pairs)
     _check_addresses(targets, user)
-    user = _settled_joint(layout, family, user)
     _check_complete(targets, user, [own.name for own in family.parameters if own.unscaled])
     stated = family.origin != "" and user.get(family.origin) is not None
-    return tuple(_resolve(target, user, center, stated and not center) for target in targets)
+    resolved = tuple(_resolve(target, user, center, stated and not center) for target in targets)
+    return _with_joint(layout, family, resolved)
 
 
-def _settled_joint(layout: Layout, family: Family, user: PriorSet) -> PriorSet:
-    """The user's entries, in joint priors of coefficients what depends on the model as a number.
+def _with_joint(
+    layout: Layout, family: Family, resolved: tuple[ResolvedPrior, ...]
+) -> tuple[ResolvedPrior, ...]:
+    """The priors, the joint ones of each formula as the one that all its classes have: see `_settled_joint`."""
+    classes: dict[str, dict[str, Prior]] = {}
+    for own in resolved:
+        if own.prior.support == "coefficients":
+            classes.setdefault(own.parameter, {})[own.kind] = own.prior
+    settled = {
+        parameter: _settled_joint(layout, family, parameter, _main(parameter, stated))
+        for parameter, stated in classes.items()
+    }
+    return tuple(
+        replace(own, prior=settled[own.parameter]) if own.prior.support == "coefficients" else own
+        for own in resolved
+    )
 
-    That is whether they follow the residuals' standard deviation, which there must be one of, and the global scale
+
+def _main(parameter: str, stated: Mapping[str, Prior]) -> Prior:
+    """The joint prior whose arguments hold for all classes of a formula: the only one, or the one that says so."""
+    names = [f"{prefix_of(parameter, '.')}{kind}" for kind in stated]
+    if len({prior.name for prior in stated.values()}) > 1:
+        kinds = ", ".join(f"{name}: {prior.name}" for name, prior in zip(names, stated.values(), strict=True))
+        raise PriorError(f"the joint priors of one formula must be one and the same, not {kinds}")
+    main = [prior for prior in stated.values() if len(stated) == 1 or dict(prior.args).get("main")]
+    if len(main) != 1:
+        name = next(iter(stated.values())).name
+        raise PriorError(
+            f"{' and '.join(names)} share one joint prior, {name}, and {len(main) or 'none'} of them has main=True; "
+            f"give the arguments to one class, with main=True, and {name} alone to the others: "
+            f'{{"{names[0]}": "{name}(…, main=True)", "{names[1]}": "{name}"}}'
+        )
+    return main[0]
+
+
+def _settled_joint(layout: Layout, family: Family, parameter: str, prior: Prior) -> Prior:
+    """A joint prior with what depends on the model as a number.
+
+    That is whether it follows the residuals' standard deviation, which there must be one of, and the global scale
     that ``par_ratio`` stands for (Piironen & Vehtari 2017, equation 3.12).
     """
-
-    def settled(address: str, prior: Prior) -> Prior:
-        arguments = dict(prior.args)
-        follows = address == "b" and SIGMA in [
-            own.name for own in family.own if own.name not in layout.predictors
-        ]
-        arguments["autoscale"] = float(bool(arguments["autoscale"]) and follows)
-        ratio = arguments.pop("par_ratio", None)
-        if ratio is not None:
-            if layout.rows is None:
-                raise PriorError(
-                    f"{address}: par_ratio is for a known number of rows, and they are read in parts; give scale_global"
-                )
-            arguments["scale_global"] = ratio / layout.rows**0.5
-        return Prior(prior.name, **arguments)
-
-    entries = tuple(
-        (address, settled(address, prior) if prior.support == "coefficients" else prior)
-        for address, prior in user.entries
-    )
-    return replace(user, entries=entries)
+    arguments = dict(prior.args)
+    arguments.pop("main", None)
+    plain = [own.name for own in family.own if own.name not in layout.predictors]
+    arguments["autoscale"] = float(bool(arguments["autoscale"]) and parameter == MEAN and SIGMA in plain)
+    ratio = arguments.pop("par_ratio", None)
+    if ratio is not None:
+        if layout.rows is None:
+            raise PriorError(
+                f"{prior.name}: par_ratio is for a known number of rows, and they are read in parts; give scale_global"
+            )
+        arguments["scale_global"] = ratio / layout.rows**0.5
+    return Prior(prior.name, **arguments)
 
 
 def resolve_targets(targets: Sequence[Target], user: PriorSet) -> tuple[ResolvedPrior, ...]:
@@ -214,12 +241,13 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         _check_bounded(prior, target, address)
         return
     if prior.support == "coefficients":
-        if target.kind == "b" and address == target.addresses[-1]:
+        if target.kind in ("b", "sd", *SCALES) and address == target.addresses[-1]:
             return
-        own = f"{prefix_of(target.parameter, '.')}b"
+        own = f"{prefix_of(target.parameter, '.')}{target.kind if target.kind in ('sd', *SCALES) else 'b'}"
         raise PriorError(
-            f"{address} cannot have the prior {prior.name}, which is a joint one of all coefficients of a formula; "
-            f"give it to {own!r}, and to single ones that are to stay out of it, as {own}[x], a prior of their own"
+            f"{address} cannot have the prior {prior.name}, which is a joint one of all coefficients of a formula, or "
+            f"of all its standard deviations; give it to {own!r}, and to single ones that are to stay out of it, as "
+            f"{own}[{'x' if own.endswith('b') else 'g'}], a prior of their own"
         )
     allowed = {
         "real": ("real", "positive", "unit"),

@@ -155,15 +155,22 @@ def _latent_lines(block: LatentBlock) -> list[str]:
 
 
 def _shrunk_lines(spec: ModelSpec, parameter: str, prefix: str) -> list[str]:
-    """The distribution of coefficients that have a joint prior."""
+    """The distribution of coefficients that have a joint prior, and the standard deviations that it decides."""
     shrunk = spec.shrunk(parameter)
-    if not shrunk.places.size:
+    if not shrunk.size:
         return []
     labels = [spec.layout.predictors[parameter].coefficients[place] for place in shrunk.places]
-    which = ", ".join(labels if len(labels) <= SHOWN_TERMS else [*labels[:3], "…", labels[-1]])
     scale = "" if shrunk.scale is None else f"{SIGMA}·"
     sd = shrunk.shrinkage.equation.format(prefix=prefix, scale=scale, **shrunk.arguments)
-    return [f"{prefix}b[j] ~ Normal(0, s_j), s_j = {sd}, j = {which}"]
+    own = [f"{prefix}{scale.label}" for scale in shrunk.scales]
+    lines = [f"{prefix}b[j] ~ Normal(0, s_j), s_j = {sd}, j = {_few(labels)}"] if labels else []
+    if own:
+        lines.append(f"{_few(own)}: each its own s_j" + ("" if labels else f" = {sd}"))
+    return lines
+
+
+def _few(labels: list[str]) -> str:
+    return ", ".join(labels if len(labels) <= SHOWN_TERMS else [*labels[:3], "…", labels[-1]])
 
 
 def _column_sd(prefix: str, curve: Curve) -> str:
@@ -275,8 +282,12 @@ def _prior_lines(spec: ModelSpec) -> list[str]:
             lines.append((prior_name(prior), prior))
         elif prior.parameter not in told:  # for all of them
             told.add(prior.parameter)
-            size = len(spec.shrunk(prior.parameter).places)
-            lines.append((f"{prefix_of(prior.parameter, '.')}b, {size} of them", prior))
+            size, prefix = spec.shrunk(prior.parameter).size, prefix_of(prior.parameter, ".")
+            kinds = [
+                p.kind for p in stated(spec) if p.prior == prior.prior and p.parameter == prior.parameter
+            ]
+            classes = " and ".join(f"{prefix}{kind}" for kind in dict.fromkeys(kinds))
+            lines.append((f"{classes}, {size} of them", prior))
     names, priors = zip(*lines, strict=True) if lines else ((), ())
     width = max(map(len, names), default=0)
     return [

@@ -11,7 +11,19 @@ from typing import Any, Literal
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, gammaincc, gammainccinv, gammaln, log_ndtr, xlog1py, xlogy
+from scipy.special import (
+    betaln,
+    expit,
+    gammaincc,
+    gammainccinv,
+    gammaln,
+    log_ndtr,
+    logit,
+    stdtr,
+    stdtrit,
+    xlog1py,
+    xlogy,
+)
 
 from hierbayes.errors import PriorError
 from hierbayes.spelling import meant
@@ -50,7 +62,8 @@ class Distribution:
     tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
     each: bool = False  # True: its one parameter may be given for each element, a1, a2, …
     defaults: Mapping[str, float | None] = field(default_factory=dict, repr=False)  # None: may be absent
-    whole: str = ""  # the one of PyMC's of which it is what lies above `lower`, where PyMC has no such name
+    whole: str = ""  # the one of PyMC's of which it is what lies between bounds, where PyMC has no such name
+    inside: str = ""  # the one here that it is between bounds, of which either may be absent
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
@@ -177,6 +190,65 @@ def _draw_truncated_normal(rng: Generator, mu: Any, sigma: Any, lower: Any, uppe
     return np.asarray(truncnorm.rvs(below, above, mu, sigma, size=size, random_state=rng))
 
 
+def _truncated(
+    below: Callable[..., Any], at: Callable[..., Any], whole: Callable[..., Any]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """The density and the draws of what lies between bounds, of which either may be absent: None.
+
+    Parameters
+    ----------
+    below, at : callable
+        ``below(z, *shape)``, the probability below a number under the standard distribution, which is symmetric about
+        0; and its inverse.
+    whole : callable
+        The log density without bounds.
+    """
+
+    def tails(arguments: tuple[Any, ...]) -> tuple[list[Any], float, float, float]:
+        """The shape, the side (1, or -1 where it is the other one) and the probabilities below both ends there."""
+        *shape, location, scale, lower, upper = arguments
+        low, high = _standard_bounds(location, scale, lower, upper)
+        side = -1.0 if low > 0 else 1.0  # where tails keep their digits
+        ends = sorted((side * low, side * high))
+        first, last = (float(below(end, *shape)) for end in ends)
+        if first == last:
+            raise PriorError(f"nothing of a distribution about {location:g} lies between {lower} and {upper}")
+        return shape, side, first, last
+
+    def density(x: Array, *arguments: Any) -> Any:
+        _, _, low, high = tails(arguments)
+        return whole(x, *arguments[:-2]) - math.log(high - low)
+
+    def draw(rng: Generator, *arguments: Any, size: Size) -> Array:
+        shape, side, low, high = tails(arguments)
+        location, scale, lower, upper = arguments[-4:]
+        drawn = location + side * scale * np.asarray(at(rng.uniform(low, high, size), *shape))
+        return np.clip(drawn, lower, upper) if (lower, upper) != (None, None) else drawn
+
+    return density, draw
+
+
+def _laplace_below(z: Any) -> Any:
+    tail = 0.5 * np.exp(-np.abs(z))
+    return np.where(z > 0, 1.0 - tail, tail)
+
+
+def _laplace_at(p: Any) -> Any:
+    return -np.sign(p - 0.5) * np.log(2.0 * np.minimum(p, 1.0 - p))
+
+
+def _between(
+    name: str, code: int, whole: Distribution, below: Callable[..., Any], at: Callable[..., Any]
+) -> Distribution:
+    """What of a symmetric distribution of real numbers lies between bounds."""
+    density, draw = _truncated(below, at, whole.density)
+    parameters, roles = (*whole.parameters, "lower", "upper"), (*whole.roles, "lower", "upper")
+    absent = {"lower": None, "upper": None}
+    return Distribution(
+        name, parameters, roles, "real", code, density, draw, None, defaults=absent, whole=whole.name, inside=whole.name
+    )  # fmt: skip
+
+
 def _standard_bounds(
     mu: float, sigma: float, lower: float | None, upper: float | None
 ) -> tuple[float, float]:
@@ -254,7 +326,7 @@ DISTRIBUTIONS = {record.name: record for record in (
     Distribution("Normal", ("mu", "sigma"), ("location", "scale"), "real", 3, _normal, Generator.normal,
         lambda location, scale: {"mu": location, "sigma": scale}, ("gaussian",)),
     Distribution("TruncatedNormal", ("mu", "sigma", "lower", "upper"), ("location", "scale", "lower", "upper"), "real",
-        19, _truncated_normal, _draw_truncated_normal, None, defaults={"lower": None, "upper": None}),
+        19, _truncated_normal, _draw_truncated_normal, None, defaults={"lower": None, "upper": None}, inside="Normal"),
     Distribution("StudentT", ("nu", "mu", "sigma"), ("df", "location", "scale"), "real", 4, _student_t,
         lambda rng, nu, mu, sigma, size: mu + sigma * rng.standard_t(nu, size),
         lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student"),
@@ -307,21 +379,31 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, value: np.where(x == value, 0.0, -np.inf), lambda rng, value, size: np.full(size or (), value), None,
         ("constant", "delta", "dirac")),
 )}
+DISTRIBUTIONS |= {record.name: record for record in (
+    _between("TruncatedStudentT", 23, DISTRIBUTIONS["StudentT"], lambda z, nu: stdtr(nu, z),
+        lambda p, nu: stdtrit(nu, p)),
+    _between("TruncatedCauchy", 24, DISTRIBUTIONS["Cauchy"], lambda z: stdtr(1.0, z), lambda p: stdtrit(1.0, p)),
+    _between("TruncatedLaplace", 25, DISTRIBUTIONS["Laplace"], _laplace_below, _laplace_at),
+    _between("TruncatedLogistic", 26, DISTRIBUTIONS["Logistic"], expit, logit),
+)}
+# Those above 0 that are a half of one of real numbers about 0: its name, and its location's
+HALVES = {"HalfNormal": ("Normal", "mu"), "HalfStudentT": ("StudentT", "mu"), "HalfCauchy": ("Cauchy", "alpha")}
 # fmt: on
 
 
 def _of_several(x: Any, *arguments: Any, **more: Any) -> Any:
-    raise PriorError("a joint prior of coefficients says nothing of one of them: see structures.shrinkage")
+    raise PriorError("a joint prior says nothing of one quantity alone: see structures.shrinkage")
 
 
-# Joint priors of coefficients, with brms's arguments and defaults: what they say is in `structures.shrinkage`
+# Joint priors of coefficients and standard deviations, with brms's arguments and defaults: what they say is in
+# `structures.shrinkage`; `main` marks the class of several whose arguments hold for all
 JOINT = {
     record.name: record
     for record in (
         Distribution(
             "Horseshoe",
-            ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale"),
-            ("df", "scale", "df", "scale", "df", "shape", "switch"),
+            ("df", "scale_global", "df_global", "scale_slab", "df_slab", "par_ratio", "autoscale", "main"),
+            ("df", "scale", "df", "scale", "df", "shape", "switch", "switch"),
             "coefficients",
             20,
             _of_several,
@@ -330,23 +412,25 @@ JOINT = {
             ("hs", "regularisedhorseshoe", "regularizedhorseshoe"),
             defaults={
                 "df": 1.0, "scale_global": 1.0, "df_global": 1.0, "scale_slab": 2.0, "df_slab": 4.0, "par_ratio": None,
-                "autoscale": 1.0,
+                "autoscale": 1.0, "main": None,
             },
         ),
         Distribution(
             "R2D2",
-            ("mean_R2", "prec_R2", "cons_D2", "autoscale"),
-            ("share", "shape", "shape", "switch"),
+            ("mean_R2", "prec_R2", "cons_D2", "autoscale", "main"),
+            ("share", "shape", "shape", "switch", "switch"),
             "coefficients",
             21,
             _of_several,
             _of_several,
             None,
-            defaults={"mean_R2": 0.5, "prec_R2": 2.0, "cons_D2": 0.5, "autoscale": 1.0},
+            defaults={"mean_R2": 0.5, "prec_R2": 2.0, "cons_D2": 0.5, "autoscale": 1.0, "main": None},
         ),
     )
 }  # fmt: skip
 RECORDS = {**DISTRIBUTIONS, **JOINT}
+TRUNCATED = {record.inside: record for record in DISTRIBUTIONS.values() if record.inside}
+BOUNDS = {"lower": "lower", "upper": "upper", "lb": "lower", "ub": "upper"}  # brms's names too
 _NAMES = {word: name for name, record in RECORDS.items() for word in (name.lower(), *record.aliases)}
 
 

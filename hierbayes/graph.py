@@ -532,7 +532,8 @@ def _coefficients(
     shrunk = spec.shrunk(parameter)
     if shrunk.places.size:
         slopes = [place for place in slopes if place not in shrunk.places]
-        inner = inner[shrunk.places].set(_shrunk(pm, spec, shrunk, f"{variable.name}_shrunk", centered))
+        sds, name = _joint_sds(pm, spec, shrunk)[: len(shrunk.places)], f"{variable.name}_shrunk"
+        inner = inner[shrunk.places].set(_shrunk(pm, sds, len(shrunk.places), name, centered))
     if slopes:
         name = _unused(pm, f"{variable.name}_slopes")
         inner = inner[np.array(slopes)].set(_free_vector(pm, [priors[j] for j in slopes], name))
@@ -541,13 +542,22 @@ def _coefficients(
     return inner, b
 
 
-def _shrunk(pm: Any, spec: ModelSpec, shrunk: Shrunk, name: str, centered: bool) -> Any:
-    """The coefficients that have a joint prior, with its parameters."""
+def _shrunk(pm: Any, sds: Any, size: int, name: str, centered: bool) -> Any:
+    """The coefficients that have a joint prior."""
+    if centered:
+        return pm.Normal(_unused(pm, name), 0.0, sds, shape=size)
+    return pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, shape=size) * sds
+
+
+def _joint_sds(pm: Any, spec: ModelSpec, shrunk: Shrunk) -> Any:
+    """The standard deviations that a joint prior decides (size,); whoever asks first makes its parameters."""
     import pytensor.tensor as pt
 
-    size, values = len(shrunk.places), dict[str, Any]()
+    size, values = shrunk.size, dict[str, Any]()
     for one, variable, prior in shrunk.parts:
-        if one.support == "simplex":
+        if variable.name in pm.modelcontext(None).named_vars:
+            found = pm.modelcontext(None)[variable.name]
+        elif one.support == "simplex":
             found = _simplex(pm, prior, variable, size)
         elif one.each:
             found = _free_vector(pm, [prior] * size, variable.name, variable.dims)
@@ -556,10 +566,7 @@ def _shrunk(pm: Any, spec: ModelSpec, shrunk: Shrunk, name: str, centered: bool)
         values[variable.name] = found
     if shrunk.scale is not None:
         values[shrunk.scale.name] = _own(pm, spec, spec.family.parameter(SIGMA))
-    sds, shape = shrunk.sds(pt, values), {"shape": size}
-    if centered:
-        return pm.Normal(_unused(pm, name), 0.0, sds, **shape)
-    return pm.Normal(_unused(pm, f"{name}_z"), 0.0, 1.0, **shape) * sds
+    return shrunk.sds(pt, values)
 
 
 def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, centered: bool) -> Any:
@@ -622,6 +629,15 @@ def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     moved = not factor.map.identity or factor.loaded is not None
     if factor.loaded is not None and all(prior.fixed is not None for prior in priors):
         return pt.as_tensor(np.array([prior.fixed for prior in priors])[list(factor.scale_of)])
+    shrunk = spec.shrunk(parameter)
+    if decided := shrunk.decided(factor.name):
+        assert not moved, "standard deviations of a joint prior are those of the user's columns"
+        sds, own = pt.zeros(len(priors)), [place for place in range(len(priors)) if place not in decided]
+        sds = sds[list(decided)].set(_joint_sds(pm, spec, shrunk)[list(decided.values())])
+        if own:
+            free = _free_vector(pm, [priors[place] for place in own], _unused(pm, f"{variable.name}_own"))
+            sds = sds[own].set(free)
+        return pm.Deterministic(variable.name, sds[np.array(factor.scale_of)], dims=variable.dims)
     if len(priors) == len(factor.effects):
         return _free_vector(pm, priors, f"{variable.name}{'_centred' if moved else ''}", dims=variable.dims)
     sd = _free_vector(pm, priors, _unused(pm, f"{variable.name}_scales"))[np.array(factor.scale_of)]
@@ -702,9 +718,12 @@ def _curve(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, centered: boo
     """The penalised coefficients of a smooth (m,), with their standard deviations."""
     import pytensor.tensor as pt
 
-    variables = spec.curve_variables(parameter, curve)
+    variables, shrunk = spec.curve_variables(parameter, curve), spec.shrunk(parameter)
     sds, *shapes = (
-        _free(pm, prior, variable.name) for variable, prior in spec.curve_priors(parameter, curve)
+        pm.Deterministic(variable.name, _joint_sds(pm, spec, shrunk)[shrunk.decided(curve.label)[0]])
+        if prior.support == "coefficients"
+        else _free(pm, prior, variable.name)
+        for variable, prior in spec.curve_priors(parameter, curve)
     )
     if curve.process is not None:
         sds = sds * curve.process.sizes(pt, *shapes)
@@ -805,7 +824,9 @@ def _correlations(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
     """Shares, of a monotonic effect's steps, of a parameter's own or of a joint prior (D,); a single one is all."""
     if size == 1:
-        return pm.Deterministic(variable.name, np.ones(1), dims=variable.dims)
+        import pytensor.tensor as pt
+
+        return pm.Deterministic(variable.name, pt.as_tensor(np.ones(1)), dims=variable.dims)
     concentration = np.broadcast_to([value for _, value in prior.args], (size,)).astype(np.float64)
     return pm.Dirichlet(variable.name, concentration, dims=variable.dims)
 
@@ -827,10 +848,12 @@ def _drawn(pm: Any, prior: Prior, name: str, arguments: Mapping[str, Any], **sha
     """PyMC's variable of that distribution, the arguments in place of the prior's own."""
     if not prior.distribution.whole:
         return getattr(pm, prior.name)(name, **arguments, **shape)
-    whole = {word: value for word, value in arguments.items() if word != "lower"}
-    return pm.Truncated(
-        name, getattr(pm, prior.distribution.whole).dist(**whole), lower=arguments["lower"], **shape
-    )
+    ends = {word: arguments[word] for word in ("lower", "upper") if word in arguments}
+    whole = getattr(pm, prior.distribution.whole)
+    if not ends:
+        return whole(name, **arguments, **shape)
+    own = {word: value for word, value in arguments.items() if word not in ends}
+    return pm.Truncated(name, whole.dist(**own), **ends, **shape)
 
 
 def _free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:

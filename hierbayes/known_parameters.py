@@ -263,8 +263,8 @@ def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Arra
             variable = spec.coefficient_variable(parameter)
             values[variable.name] = _given(spec, variable, given)[None]
         shrunk = spec.shrunk(parameter)
-        for _, joint, _ in shrunk.parts:  # nothing follows from these where coefficients are known
-            values[joint.name] = np.full((1, *([len(shrunk.places)] if joint.dims else [])), np.nan)
+        for _, joint, _ in shrunk.parts:  # nothing follows from these where coefficients and sds are known
+            values[joint.name] = np.full((1, *([shrunk.size] if joint.dims else [])), np.nan)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
             shapes = [

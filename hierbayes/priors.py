@@ -15,7 +15,10 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike
 
 from hierbayes.distributions import (
+    BOUNDS,
+    HALVES,
     RECORDS,
+    TRUNCATED,
     Array,
     Distribution,
     Size,
@@ -47,8 +50,14 @@ class Prior:
     args: tuple[tuple[str, float], ...]
 
     def __init__(self, name: str, /, *values: float, **named: float) -> None:
-        object.__setattr__(self, "name", find_distribution(name).name)
-        object.__setattr__(self, "args", tuple(self.distribution.bind(values, named).items()))
+        record = find_distribution(name)
+        bounds = {word: value for word, value in named.items() if word in BOUNDS}
+        if bounds and "lower" not in record.parameters:
+            record, arguments = _bounded(record, values, named)
+        else:
+            arguments = record.bind(values, named)
+        object.__setattr__(self, "name", record.name)
+        object.__setattr__(self, "args", tuple(arguments.items()))
 
     @property
     def distribution(self) -> Distribution:
@@ -82,7 +91,10 @@ class Prior:
     @property
     def tail(self) -> float:
         """k of the upper tail, which falls as x^(-1/k): there is a mean for k < 1, a standard deviation for k < 1/2."""
-        return self.distribution.tail(*(value for _, value in self.args))
+        arguments, whole = dict(self.args), RECORDS.get(self.distribution.inside)
+        if whole is None:
+            return self.distribution.tail(*arguments.values())
+        return 0.0 if "upper" in arguments else whole.tail(*(arguments[name] for name in whole.parameters))
 
     @property
     def typical(self) -> float:
@@ -137,6 +149,25 @@ class Prior:
     def __repr__(self) -> str:
         arguments = self.to_text().removeprefix(self.name).strip("()")
         return f'Prior("{self.name}"{", " if arguments else ""}{arguments})'
+
+
+def _bounded(
+    record: Distribution, values: tuple[float, ...], named: Mapping[str, float]
+) -> tuple[Distribution, dict[str, float]]:
+    """The distribution that is another one between bounds, with its arguments."""
+    bounds = {BOUNDS[word]: value for word, value in named.items() if word in BOUNDS}
+    whole, location = HALVES.get(record.name, (record.name, ""))
+    if whole not in TRUNCATED:
+        raise PriorError(
+            f"{record.name} takes no bounds; {', '.join([*TRUNCATED, *HALVES])} do, and Uniform has both"
+        )
+    own = record.bind(values, {word: value for word, value in named.items() if word not in BOUNDS})
+    if not own:
+        raise PriorError(f"{record.name} between bounds needs its arguments: {', '.join(record.parameters)}.")
+    if location:  # the half that lies above 0
+        own[location], bounds["lower"] = 0.0, max(0.0, bounds.get("lower", 0.0))
+    found = TRUNCATED[whole]
+    return found, found.bind((), {**own, **bounds})
 
 
 def parse_prior(text: "str | Prior") -> Prior:

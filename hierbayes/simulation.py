@@ -23,6 +23,7 @@ from hierbayes.data.latent import LatentBlock, drawn_from, given_measurement
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.engine.streamed import Streamed
 from hierbayes.exchange import in_order
+from hierbayes.priors import Prior
 from hierbayes.several import JointSpec
 from hierbayes.spec import SIGMA, ModelSpec
 from hierbayes.ties import TiedGroup
@@ -138,7 +139,7 @@ def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) ->
                 values |= _sample_factor(spec, parameter, factor, draws, rng)
         for curve in layout.curves:
             for variable, prior in spec.curve_priors(parameter, curve):
-                values[variable.name] = prior.sample(rng, (draws,))
+                values[variable.name] = _sample_sd(prior, draws, rng)
             sds = spec.curve_sds(parameter, curve, values)
             values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
         for effect in layout.monotonic:
@@ -158,10 +159,10 @@ def _sample_coefficients(spec: ModelSpec, parameter: str, draws: int, rng: np.ra
 
 
 def _add_shrunk(spec: ModelSpec, values: dict[str, Array], draws: int, rng: np.random.Generator) -> None:
-    """Put in coefficients that have a joint prior: their scales may follow the response's own parameters."""
+    """Put in what has a joint prior: its scales may follow the response's own parameters."""
     for parameter, layout in spec.layout.predictors.items():
         shrunk = spec.shrunk(parameter)
-        size = len(shrunk.places)
+        size = shrunk.size
         if not size:
             continue
         for one, variable, prior in shrunk.parts:
@@ -169,10 +170,26 @@ def _add_shrunk(spec: ModelSpec, values: dict[str, Array], draws: int, rng: np.r
                 values[variable.name] = prior.sample(rng, (draws,), dimension=size)
             else:
                 values[variable.name] = prior.sample(rng, (draws, size) if one.each else (draws,))
-        sds, name = shrunk.sds(np, values), spec.coefficient_variable(parameter).name
-        inner = np.array(layout.map.to_inner(values[name]))
-        inner[:, shrunk.places] = rng.normal(size=sds.shape) * sds
-        values[name] = layout.map.to_user(inner)
+        if shrunk.places.size:
+            sds = shrunk.sds(np, values)[..., : len(shrunk.places)]
+            name = spec.coefficient_variable(parameter).name
+            inner = np.array(layout.map.to_inner(values[name]))
+            inner[:, shrunk.places] = rng.normal(size=(draws, len(shrunk.places))) * sds
+            values[name] = layout.map.to_user(inner)
+        values |= spec.with_joint_sds(values)
+        for factor in layout.factors:  # whose effects were drawn with sds of 1
+            if shrunk.decided(factor.name):
+                own = spec.factor_variables(parameter, factor)
+                scales = [scale in shrunk.decided(factor.name) for scale in factor.scale_of]
+                values[own["r"].name] = (
+                    values[own["r"].name] * np.where(scales, values[own["sd"].name], 1.0)[:, None]
+                )
+        for curve in layout.curves:
+            if shrunk.decided(curve.label):
+                curve_own = spec.curve_variables(parameter, curve)
+                values[curve_own["s"].name] = (
+                    values[curve_own["s"].name] * values[curve_own["sd"].name][:, None]
+                )
 
 
 def _sample_factor(
@@ -201,7 +218,12 @@ def _sample_sds(
     spec: ModelSpec, parameter: str, factor: Factor, draws: int, rng: np.random.Generator
 ) -> Array:
     priors = spec.sd_priors(parameter, factor)
-    return np.column_stack([prior.sample(rng, (draws,)) for prior in priors])[:, list(factor.scale_of)]
+    return np.column_stack([_sample_sd(prior, draws, rng) for prior in priors])[:, list(factor.scale_of)]
+
+
+def _sample_sd(prior: Prior, draws: int, rng: np.random.Generator) -> Array:
+    """A standard deviation (S,), 1 for now where a joint prior will decide it."""
+    return np.ones(draws) if prior.support == "coefficients" else prior.sample(rng, (draws,))
 
 
 def _sample_tied(spec: ModelSpec, group: TiedGroup, draws: int, rng: np.random.Generator) -> dict[str, Array]:

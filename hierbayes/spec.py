@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, SCALES, Curve
-from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
+from hierbayes.data.design import MEAN, OBS, Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock, blocks_of
@@ -117,9 +117,28 @@ class Variable:
         return f"{self.kind}[{', '.join(part for part in (self.factor, self.label) if part)}]"
 
 
+@dataclass(frozen=True)
+class SharedScale:
+    """A standard deviation of group effects, or of a smooth, that a joint prior decides.
+
+    Attributes
+    ----------
+    owner : str
+        The grouping factor's name, or the smooth's label.
+    place : int
+        Among the standard deviations of that factor.
+    label : str
+        ``"sd[g, x]"``, ``"sds[s(x)]"``.
+    """
+
+    owner: str
+    place: int
+    label: str
+
+
 @dataclass(frozen=True, eq=False)
 class Shrunk:
-    """The coefficients of one formula that have a joint prior; none where each has its own.
+    """What of one formula has a joint prior: coefficients, and standard deviations; nothing where each has its own.
 
     Attributes
     ----------
@@ -129,7 +148,9 @@ class Shrunk:
     origin : str
         Who stated it.
     places : ndarray of int
-        Theirs among the formula's coefficients.
+        Of the coefficients, p of them, among the formula's.
+    scales : tuple of SharedScale
+        The standard deviations.
     variables : tuple of Variable
         Of the joint prior's parameters, in its order.
     scale : Variable or None
@@ -140,8 +161,19 @@ class Shrunk:
     arguments: Mapping[str, float]
     origin: str
     places: NDArray[np.intp]
+    scales: tuple[SharedScale, ...]
     variables: tuple[Variable, ...]
     scale: Variable | None
+
+    @property
+    def size(self) -> int:
+        """How many coefficients and standard deviations it is of."""
+        return len(self.places) + len(self.scales)
+
+    def decided(self, owner: str) -> dict[int, int]:
+        """Which standard deviations of a grouping factor or a smooth it decides, and where each is in `sds`."""
+        first = len(self.places)
+        return {one.place: first + k for k, one in enumerate(self.scales) if one.owner == owner}
 
     @cached_property
     def priors(self) -> tuple[Prior, ...]:
@@ -155,7 +187,10 @@ class Shrunk:
         return zip(self.shrinkage.parameters, self.variables, self.priors, strict=True)
 
     def sds(self, m: Any, values: Mapping[str, Any]) -> Any:
-        """The coefficients' standard deviations (…, p) from values by variable, with `m` NumPy or tensors' module."""
+        """Standard deviations (…, size) from values by variable, with `m` NumPy or tensors' module.
+
+        Those of the p coefficients first, then those that are themselves what the prior is of.
+        """
         own = [
             values[variable.name] if parameter.each else values[variable.name][..., None]
             for parameter, variable, _ in self.parts
@@ -245,6 +280,17 @@ def location_and_scale(
     if own is family.first or own.of == "response":
         return response.location, response.scale
     return own.location_and_scale(links[parameter], response.measure(own.of))
+
+
+def _shared_scale(layout: PredictorLayout, prior: ResolvedPrior) -> SharedScale:
+    """The standard deviation that a prior of class sd, or of a smooth's, is of."""
+    if prior.kind != "sd":
+        return SharedScale(prior.coefficient, 0, f"{prior.kind}[{prior.coefficient}]")
+    factor = next(factor for factor in layout.factors if factor.name == prior.group)
+    labels = [label for label, _ in factor.scales]
+    return SharedScale(
+        factor.name, labels.index(prior.coefficient), f"sd[{factor.name}, {prior.coefficient}]"
+    )
 
 
 def suffix_of(parameter: str) -> str:
@@ -371,6 +417,10 @@ class ModelSpec:
             )
             for prior in self.priors
             if prior.literal and prior.kind not in (MEANME, SDME, CORME)
+        }
+        # standard deviations of a joint prior are those of the user's columns, and so are all others beside them
+        literal |= {
+            (p.parameter, p.group, "") for p in self.priors if p.prior.support == "coefficients" and p.group
         }
         literal |= {
             (member.parameter, tie.group, "")
@@ -615,7 +665,14 @@ class ModelSpec:
         names, found = self._names_of_factors, {}
         for parameter, layout in self.layout.predictors.items():
             own = [p for p in self.priors if (p.parameter, p.prior.support) == (parameter, "coefficients")]
-            places = np.array([layout.coefficients.index(prior.coefficient) for prior in own], np.intp)
+            if len({p.prior for p in own}) > 1:
+                raise PriorError(
+                    "the joint priors of one formula must be one and the same, not "
+                    f"{' and '.join(dict.fromkeys(f'{p.kind}: {p.prior}' for p in own))}; state them together"
+                )
+            coefficients = [p.coefficient for p in own if p.kind == "b"]
+            places = np.array([layout.coefficients.index(label) for label in coefficients], np.intp)
+            scales = tuple(_shared_scale(layout, p) for p in own if p.kind != "b")
             shrinkage = SHRINKAGES[own[0].prior.name] if own else INDEPENDENT
             arguments = dict(own[0].prior.args) if own else {}
             suffix, variables = suffix_of(parameter), []
@@ -626,7 +683,30 @@ class ModelSpec:
                 variables.append(Variable(name, (dim,) if one.each else (), one.name, parameter))
             scale = self.own_variable(self.family.parameter(SIGMA)) if arguments.get("autoscale") else None
             origin = own[0].origin if own else ""
-            found[parameter] = Shrunk(shrinkage, arguments, origin, places, tuple(variables), scale)
+            found[parameter] = Shrunk(shrinkage, arguments, origin, places, scales, tuple(variables), scale)
+        return found
+
+    def with_joint_sds(self, values: Mapping[str, NDArray[np.float64]]) -> dict[str, NDArray[np.float64]]:
+        """Values by variable, those standard deviations put in that a joint prior decides."""
+        found = dict(values)
+        for parameter, layout in self.layout.predictors.items():
+            shrunk = self.shrunk(parameter)
+            if not shrunk.scales:
+                continue
+            sds = shrunk.sds(np, values)
+            for factor in layout.factors:
+                name = self.factor_variables(parameter, factor)["sd"].name
+                decided = shrunk.decided(factor.name)
+                found[name] = np.stack(
+                    [
+                        sds[..., decided[scale]] if scale in decided else found[name][..., effect]
+                        for effect, scale in enumerate(factor.scale_of)
+                    ],
+                    axis=-1,
+                )
+            for curve in layout.curves:
+                for place in shrunk.decided(curve.label).values():
+                    found[self.curve_variables(parameter, curve)["sd"].name] = sds[..., place]
         return found
 
     def factor_variables(self, parameter: str, factor: Factor) -> Mapping[str, Variable]:
@@ -1117,8 +1197,10 @@ class ModelSpec:
             if layout.coefficients:
                 labels = np.array(layout.coefficients, dtype=object)
                 coords[self.coefficient_variable(parameter).dims[0]] = labels
-                shrunk = self.shrunk(parameter)
-                coords |= {dim: labels[shrunk.places] for v in shrunk.variables for dim in v.dims}
+            shrunk = self.shrunk(parameter)
+            shared = [layout.coefficients[place] for place in shrunk.places]
+            shared += [scale.label for scale in shrunk.scales]
+            coords |= {dim: np.array(shared, dtype=object) for v in shrunk.variables for dim in v.dims}
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 levels, effect = variables["r"].dims

@@ -857,7 +857,7 @@ def test_coefficients_between_bounds_are_scipys():
     rng = np.random.default_rng(4)
     frame = pd.DataFrame({name: rng.normal(size=12) for name in "uvwy"})
     model = hb.Model("y ~ u + v + w", frame, priors=priors, center=False)
-    assert "strategy 'nuts'" in repr(model)
+    assert "strategy 'whitened'" in repr(model)
     graph, b = model.graph(), {"u": 0.4, "v": -0.7, "w": 1.1}
     place = {"b_intercept": 0.3}
     for name, text in bounds.items():

@@ -383,8 +383,6 @@ def test_new_levels_have_asymptotes_of_the_population(pines):
     z = (found - b[:, None]) / sd[:, None]
     assert np.abs(z.mean(axis=0)).max() < 5 / len(z) ** 0.5
     assert np.abs(z.std(axis=0) - 1).max() < 5 / (2 * len(z)) ** 0.5
-    with pytest.raises(UnsupportedError, match="only over effects on the first parameter"):
-        pines.predict(new.assign(age=20.0), groups="average")
 
 
 def test_every_other_answer(pines, tmp_path):

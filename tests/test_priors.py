@@ -11,10 +11,51 @@ import pytest
 import scipy.stats as st
 from hypothesis import given
 from hypothesis import strategies as some
+from scipy.integrate import quad
 
 from hierbayes.distributions import DISTRIBUTIONS, RECORDS
 from hierbayes.errors import PriorError
 from hierbayes.priors import Prior, PriorSet, normalise_address, parse_prior
+
+
+class Between:
+    """What of a distribution lies between bounds, by SciPy's own one, from the side whose tails keep their digits."""
+
+    def __init__(self, whole, lower: float, upper: float):
+        self.whole, self.lower, self.upper = whole, lower, upper
+        self.above = lower > whole.median()
+        tail = whole.sf if self.above else whole.cdf
+        self.mass = abs(tail(upper) - tail(lower))
+
+    def logpdf(self, x):
+        inside = (x >= self.lower) & (x <= self.upper)
+        return np.where(
+            np.isnan(x), np.nan, np.where(inside, self.whole.logpdf(x) - np.log(self.mass), -np.inf)
+        )
+
+    def cdf(self, x):
+        x = np.clip(x, self.lower, self.upper)
+        if self.above:
+            return (self.whole.sf(self.lower) - self.whole.sf(x)) / self.mass
+        return (self.whole.cdf(x) - self.whole.cdf(self.lower)) / self.mass
+
+    def moment(self, power: int) -> float:
+        if not np.isfinite(self.whole.var()) and np.isinf([self.lower, self.upper]).any():
+            return np.inf
+        density = lambda x: x**power * self.whole.pdf(x) / self.mass  # noqa: E731
+        return quad(density, self.lower, self.upper, epsabs=1e-12)[0]
+
+    def mean(self) -> float:
+        return self.moment(1)
+
+    def var(self) -> float:
+        return self.moment(2) - self.mean() ** 2 if np.isfinite(self.moment(2)) else np.inf
+
+    def std(self) -> float:
+        return self.var() ** 0.5
+
+    def stats(self, moments: str) -> float:
+        return np.nan  # not asked: the whole distribution is compared
 
 
 class TruncatedGamma:
@@ -69,6 +110,18 @@ UNIVARIATE = [
     (Prior("TruncatedNormal", 1, 2, -2, 3), st.truncnorm(-1.5, 1, 1, 2)),
     (Prior("TruncatedNormal", sigma=2, upper=-1), st.truncnorm(-np.inf, -0.5, 0, 2)),
     (Prior("TruncatedNormal", 0, 1, lower=6), st.truncnorm(6, np.inf)),
+    (Prior("StudentT", 3, 0.5, 2.5, lower=0), Between(st.t(3, 0.5, 2.5), 0, np.inf)),
+    (Prior("StudentT", 2.5, 1, 2, lower=-2, upper=3), Between(st.t(2.5, 1, 2), -2, 3)),
+    (Prior("StudentT", 30, 0, 1, lower=6), Between(st.t(30), 6, np.inf)),
+    (Prior("Cauchy", 1, 2, upper=0.5), Between(st.cauchy(1, 2), -np.inf, 0.5)),
+    (Prior("Cauchy", 0, 1, lower=-1, upper=5), Between(st.cauchy(), -1, 5)),
+    (Prior("Laplace", 1, 0.3, lower=0.5), Between(st.laplace(1, 0.3), 0.5, np.inf)),
+    (Prior("Laplace", 0, 1, lower=5, upper=8), Between(st.laplace(), 5, 8)),
+    (Prior("Logistic", -2, 1.5, lower=-4, upper=1), Between(st.logistic(-2, 1.5), -4, 1)),
+    (Prior("Logistic", 0, 1, upper=-5), Between(st.logistic(), -np.inf, -5)),
+    (Prior("HalfNormal", 2, upper=3), st.truncnorm(0, 1.5, 0, 2)),
+    (Prior("HalfStudentT", 4, 2, upper=3), Between(st.t(4, 0, 2), 0, 3)),
+    (Prior("HalfCauchy", 2, lower=1, upper=9), Between(st.cauchy(0, 2), 1, 9)),
     (Prior("TruncatedGamma", 2, 0.1, 1), TruncatedGamma(2, 0.1, 1)),
     (Prior("TruncatedGamma", 3, 2, 5), TruncatedGamma(3, 2, 5)),
 ]
@@ -306,11 +359,12 @@ def test_arguments_are_pymcs(record) -> None:
         return
     theirs = inspect.signature(getattr(pm, record.whole or record.name).dist).parameters
     positional = [p.name for p in theirs.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-    if record.whole:
-        assert (*positional[: len(record.parameters) - 1], "lower") == record.parameters
-        return
-    if record.name == "StudentT":
+    if (record.whole or record.name) == "StudentT":
         positional.append("sigma")  # keyword-only in PyMC
+    if record.whole:
+        bounds = [name for name in record.parameters if name in ("lower", "upper")]
+        assert (*positional[: len(record.parameters) - len(bounds)], *bounds) == record.parameters
+        return
     if record.name == "TruncatedNormal":
         assert set(record.parameters) <= set(theirs)  # PyMC has a precision between them
         return
@@ -334,8 +388,8 @@ def test_logpdf_is_pymcs() -> None:
     def theirs_of(prior: Prior, args: dict) -> object:
         if not prior.distribution.whole:
             return getattr(pm, prior.name).dist(**args)
-        lower = args.pop("lower")
-        return pm.Truncated.dist(getattr(pm, prior.distribution.whole).dist(**args), lower=lower)
+        bounds = {word: args.pop(word) for word in ("lower", "upper") if word in args}
+        return pm.Truncated.dist(getattr(pm, prior.distribution.whole).dist(**args), **bounds)
 
     logps = [pm.logp(theirs_of(prior, args), x) for prior, args in zip(priors, arguments, strict=True)]
     values = pytensor.function([], logps, mode="FAST_COMPILE")()
@@ -579,8 +633,8 @@ def test_support(prior: str, support: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name, record in DISTRIBUTIONS.items() if record.parameters])
 def test_bare_names(name: str) -> None:
-    if name in ("Uniform", "Fixed", "TruncatedNormal", "TruncatedGamma"):
-        with pytest.raises(PriorError, match=r"(lower|value|sigma|alpha) is missing"):
+    if name in ("Uniform", "Fixed") or name.startswith("Truncated"):
+        with pytest.raises(PriorError, match=r"(lower|value|sigma|alpha|nu|beta|b|s) is missing"):
             Prior(name)
         return
     prior = Prior(name)
@@ -655,12 +709,13 @@ def priors(draw: some.DrawFn) -> Prior:
     if record.name == "Uniform":
         lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
         return Prior("Uniform", lower, upper)
-    if record.name == "TruncatedNormal":
+    if record.inside:
         lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
         bounds = draw(
             some.sampled_from([{}, {"lower": lower}, {"upper": upper}, {"lower": lower, "upper": upper}])
         )
-        return Prior("TruncatedNormal", draw(finite), draw(positive), **bounds)
+        own = [draw(finite if role == "location" else positive) for role in record.roles[:-2]]
+        return Prior(record.name, *own, **bounds)
     return Prior(record.name, *(draw(finite if role == "location" else positive) for role in record.roles))
 
 
@@ -674,6 +729,27 @@ pieces = some.lists(
 ).map("".join)
 addresses = (texts | pieces).filter(normalise_address)
 sets = some.dictionaries(addresses.map(normalise_address), priors(), max_size=5).map(PriorSet.of)
+
+
+def test_bounds_of_any_prior_of_real_numbers() -> None:
+    """brms's words too; a half of a distribution about 0 is what of it lies between bounds; no others have any."""
+    assert parse_prior("Normal(1, 2, lb=0)") == Prior("TruncatedNormal", 1, 2, lower=0)
+    assert parse_prior("student_t(3, 0, 2.5, ub=1)") == Prior("TruncatedStudentT", 3, 0, 2.5, upper=1)
+    assert Prior("HalfCauchy", 2, upper=9) == Prior("TruncatedCauchy", 0, 2, lower=0, upper=9)
+    assert Prior("HalfNormal", 2, lower=-3, upper=9) == Prior("TruncatedNormal", 0, 2, lower=0, upper=9)
+    assert Prior("Uniform", lower=0, upper=2).name == "Uniform"
+    for text, words in (
+        ("Gamma(2, 1, upper=3)", "Gamma takes no bounds; Normal, StudentT"),
+        ("Normal(lower=0)", "needs its arguments: mu, sigma"),
+        ("Laplace(0, 1, lower=3, upper=2)", "lower must be below upper"),
+    ):
+        with pytest.raises(PriorError, match=words):
+            parse_prior(text)
+    with pytest.raises(PriorError, match="nothing of a distribution about 0 lies between 2000"):
+        Prior("Logistic", 0, 1, lower=2000).logpdf(2001.0)
+    assert Prior("Cauchy", 0, 1, lower=0).tail == 1.0
+    assert Prior("Cauchy", 0, 1, lower=0, upper=9).tail == 0.0
+    assert Prior("StudentT", 4, 0, 1, lower=0).tail == 0.25
 
 
 @given(priors())

@@ -62,8 +62,7 @@ def test_brmss_names_arguments_and_defaults():
         ({"b": "R2D2(mean_R2=1)"}, "mean_R2 must lie between 0 and 1"),
         ({"b": "R2D2(autoscale=2)"}, "autoscale must be True or False"),
         ({"b": "Normal(0, True)"}, "must be one number, not True"),
-        ({"b[u]": "horseshoe"}, r"joint one of all coefficients of a formula; give it to 'b'"),
-        ({"sd": "horseshoe"}, "joint one of all coefficients"),
+        ({"b[u]": "horseshoe"}, "joint one of all coefficients of a formula.*give it to 'b'"),
         ({"sigma": "R2D2"}, "joint one of all coefficients"),
         ({"Intercept": "R2D2"}, "joint one of all coefficients"),
     ],
@@ -177,6 +176,8 @@ def test_several_responses_follow_each_their_own_sigma():
     [
         ("y ~ u", {"b": "horseshoe"}, "is of one coefficient"),
         ("y ~ u + v", {"b": "R2D2", "sigma": "Uniform(0, 9)"}, "follows sigma, whose prior is Uniform"),
+        ("y ~ u + v", {"b": "R2D2", "sigma": "Beta(2, 2)"}, "follows sigma, whose prior is Beta"),
+        ("y ~ u + v", {"b": "R2D2", "sigma": "Normal(1, 1, lower=0)"}, "whose prior is TruncatedNormal"),
         ("y ~ u + mo(size)", {"b": "R2D2"}, "a monotonic effect has a joint prior"),
     ],
 )

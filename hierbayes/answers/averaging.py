@@ -2,9 +2,11 @@
 
 Given a draw's parameters the effects of new levels are normal, and so is their sum in a row's linear predictor: one
 integral a row, whatever the number of grouping factors. It has a closed form for the identity and log links; for
-others it is Gauss–Hermite quadrature (Abramowitz & Stegun 1964, 25.4.46).
+others it is Gauss–Hermite quadrature (Abramowitz & Stegun 1964, 25.4.46). Where several parameters of ``nl()`` vary,
+it is an integral of as many dimensions.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +19,14 @@ from hierbayes.links import Link
 
 Array = NDArray[np.float64]
 FEWEST, MOST = 15, 200  # nodes
+RULES = (
+    (15, 25),
+    (9, 13),
+    (7, 9),
+)  # nodes in each of one, two and three directions: of a coarse and of a fine rule
+LIGHTEST = 1e-9  # weights of nodes that are left out
+# how far both rules may be apart, in standard deviations of what is averaged; and in what share of rows and draws more
+UNSETTLED, FEW_UNSETTLED = 0.02, 0.01
 
 
 def gauss_hermite(sd: float) -> tuple[Array, Array]:
@@ -44,6 +54,68 @@ def expect(function: Callable[[Array], Array], centre: Array, sd: Array) -> Arra
     for node, weight in zip(*gauss_hermite(float(np.max(sd, initial=0.0))), strict=True):
         total = total + weight * function(centre + node * sd)
     return np.asarray(total)
+
+
+def expect_of_several(function: Callable[[Array], Array], covariance: Array, names: tuple[str, ...]) -> Array:
+    """E function(u), u normal about 0, in every entry: by products of Gauss–Hermite rules.
+
+    Parameters
+    ----------
+    function : callable
+        From u (d, …) to (…): an expected response.
+    covariance : ndarray (d, d, …)
+    names : tuple of str
+        What the d numbers are, for messages.
+
+    Raises
+    ------
+    UnsupportedError
+        For more numbers than three, and where rules of two sizes differ: 1/u has no mean, and neither has exp(exp(u)).
+    """
+    if len(names) > len(RULES):
+        raise UnsupportedError(
+            f"{', '.join(names)} vary by groups: averages are taken over at most {len(RULES)} such parameters at once. "
+            "Take groups='none', or draws of new groups: rows with new labels, output='draws'"
+        )
+    root = normal_roots(covariance)
+    coarse, fine = (_by_rule(function, root, count) for count in RULES[len(names) - 1])
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(fine[0] - coarse[0]) > UNSETTLED * (np.sqrt(fine[1]) + 1e-9 * np.abs(fine[0]))
+    if np.mean(apart | ~np.isfinite(fine[0])) > FEW_UNSETTLED:
+        raise UnsupportedError(
+            f"the expected response has no average over groups' effects on {' and '.join(names)} that can be found: "
+            "something is divided by a number that may be 0, say, or grows too fast. Take groups='none', or draws of "
+            "new groups: rows with new labels, output='draws'"
+        )
+    return fine[0]
+
+
+def _by_rule(function: Callable[[Array], Array], root: Array, count: int) -> tuple[Array, Array]:
+    """Mean and variance of a function of normal numbers with that root, by so many nodes in each direction."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    weights = weights / weights.sum()
+    mean: Any = 0.0
+    square: Any = 0.0
+    for places in itertools.product(range(count), repeat=len(root)):
+        weight = float(np.prod(weights[list(places)]))
+        if weight < LIGHTEST:
+            continue
+        with np.errstate(all="ignore"):  # what overflows is seen in the mean
+            value = function(np.tensordot(nodes[list(places)], root, axes=(0, 1)))
+        mean, square = mean + weight * value, square + weight * value**2
+    with np.errstate(all="ignore"):
+        return np.asarray(mean), np.maximum(square - mean**2, 0.0)
+
+
+def normal_roots(covariance: Array) -> Array:
+    """Lower triangular roots (d, d, …) of covariances, which may be 0 in some direction."""
+    root, d = np.zeros(covariance.shape), len(covariance)
+    for j in range(d):
+        root[j, j] = np.sqrt(np.maximum(covariance[j, j] - np.square(root[j, :j]).sum(axis=0), 0.0))
+        for i in range(j + 1, d):
+            left = covariance[i, j] - (root[i, :j] * root[j, :j]).sum(axis=0)
+            np.divide(left, root[j, j], out=root[i, j], where=root[j, j] > 0)
+    return root
 
 
 def average_mean(family: Family, link: Link, eta: Array, variance: Any, aux: Values) -> Array:

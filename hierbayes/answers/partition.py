@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
 from hierbayes.answers.intervals import get_interval, labelled, summarise
+from hierbayes.answers.nonlinear_variance import (
+    evaluations_of_numbers,
+    nonlinear_components,
+    varies_in_numbers,
+)
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, covariances, evaluate_predictors
 from hierbayes.answers.quantities import Quantities, beside
 from hierbayes.answers.ranks import no_factor
@@ -89,7 +94,8 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
     """Standard deviations and correlations of group effects, and the residual's.
 
     Labels are parameter, group, effect, effect2 (empty for a standard deviation). Where sigma has a formula its
-    variance is averaged over the rows, and its standard deviation is the root of that.
+    variance is averaged over the rows, and its standard deviation is the root of that. Where the mean is an expression
+    of parameters that vary, a share is of the response's variance, and only a factor with one effect has one.
     """
     weights = row_weights(design)
     parts = latent_components(spec, draws, design, weights, method)
@@ -114,12 +120,32 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
         labels.append((MEAN, free_name(RESIDUAL, set(factors)), "sigma", ""))
         # the variance of Student's t is infinite with 2 degrees of freedom or fewer, and then it is all
         columns.append((np.sqrt(square), square, share_of(parts.own, total)))
+    if varies_in_numbers(spec) and isinstance(design, Design):
+        shares = _shares_of_numbers(spec, draws, design, weights, [label[1] for label in labels])
+        columns = [(*column[:2], share) for column, share in zip(columns, shares, strict=True)]
     table = pd.DataFrame(labels, columns=["parameter", "group", "effect", "effect2"])
     none = np.empty((len(draws), 0))
     value, variance, share = (
         (np.stack(values, axis=-1) for values in zip(*columns, strict=True)) if columns else (none,) * 3
     )
     return VarCorr(Quantities(table, value, draws.chains, "varcorr"), variance, share)
+
+
+def _shares_of_numbers(
+    spec: ModelSpec, draws: Draws, design: Design, weights: Array, groups: list[str]
+) -> list[Array]:
+    """The shares of rows of a table of these groups: NaN of a factor's that has several, of the last what is left."""
+    some = draws.thinned(EVALUATIONS // evaluations_of_numbers(spec, design) or 1)
+    nothing = np.full(len(some), np.nan)
+    try:
+        parts = nonlinear_components(spec, some, design, weights)
+    except UnsupportedError:  # the standard deviations are there all the same
+        return [nothing] * len(groups)
+    total = parts.between + parts.residual
+    residual = free_name(RESIDUAL, set(spec.layout.main.factor_names))
+    alone = {name: share_of(part, total) for name, part in parts.groups.items() if groups.count(name) == 1}
+    alone |= {residual: share_of(parts.own, total)}
+    return [alone.get(group, nothing) for group in groups]
 
 
 def _estimates(
@@ -220,10 +246,14 @@ def icc(
         if value not in allowed:
             raise ValueError(f"{word} must be one of {', '.join(allowed)}; got {value!r}")
     check_variance(spec, "intraclass correlation")
-    check_levels(spec, response=scale == "response" and not _identity(spec))
-    _check_shared(spec, design)
+    computed = varies_in_numbers(spec)
+    if not computed:
+        check_levels(spec, response=scale == "response" and not _identity(spec))
+        _check_shared(spec, design)
     scales = _scales(spec, scale)
-    if "response" in scales and not _identity(spec):
+    if computed:
+        draws = draws.thinned(EVALUATIONS // evaluations_of_numbers(spec, design) or 1)
+    elif "response" in scales and not _identity(spec):
         draws = draws.thinned(EVALUATIONS // evaluations(spec, design) or 1)
     weights = row_weights(design)
     groups: list[str] = []
@@ -235,6 +265,8 @@ def icc(
             parts = (
                 latent_components(spec, draws, rows, weights, method)
                 if where == "latent" or _identity(spec)
+                else nonlinear_components(spec, draws, rows, weights)
+                if computed
                 else response_components(spec, draws, rows, weights)
             )
             for group, share in _shares(parts, definition).items():

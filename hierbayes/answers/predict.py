@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.answers.averaging import average_mean, expect
+from hierbayes.answers.averaging import average_mean, expect, expect_of_several
 from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
@@ -410,6 +410,13 @@ def evaluate_predictors(
         + latent_part(spec, parameter, draws, bound, drawn)
         for parameter, bound in design.predictors.items()
     }
+    return values_at(spec, draws, design, etas)
+
+
+def values_at(
+    spec: ModelSpec, draws: Draws, design: Design, etas: Mapping[str, Array]
+) -> tuple[Array, Values]:
+    """As `evaluate_predictors`, from the linear predictors of all parameters with a formula, each (S, n)."""
     aux = own_values(spec, draws, design)
     for parameter, eta in etas.items():
         if parameter != MEAN:
@@ -468,11 +475,106 @@ def _predict_rows(
         if spec.family.has_categories:
             return _probabilities(spec, draws, design, request, eta, aux)
         if request.new_levels == "average":
+            found = _average_of_numbers(spec, draws, design, request, effects)
+            if found is not None:
+                return found
             variance = _unknown_variance(spec, draws, design, request)
             return np.broadcast_to(average_mean(spec.family, spec.link, eta, variance, aux), eta.shape)
         return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
     # of rows by themselves, whose residuals have nothing to do with each other's
     return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, design.trials)
+
+
+def _average_of_numbers(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None
+) -> Array | None:
+    """The mean averaged over new levels' effects on the parameters of ``nl()``, (S, n); None where none varies so."""
+    computed = spec.family.computed
+    if computed is None or not mean_is_computed(spec):
+        return None
+    varying = {
+        parameter: [
+            f for f in layout.factors if f.name in request.groups and _is_unknown(design, parameter, f)
+        ]
+        for parameter, layout in spec.layout.predictors.items()
+        if parameter in computed.learnt
+    }
+    varying = {parameter: factors for parameter, factors in varying.items() if factors}
+    if not varying:
+        return None
+    _unknown_variance(spec, draws, design, request, tuple(varying))  # what else there is no average over
+    effects = gather_effects(spec, draws, design, request) if effects is None else effects
+    etas = {
+        parameter: linear_predictor_of(spec, parameter, draws, bound, effects)
+        for parameter, bound in design.predictors.items()
+    }
+
+    def mean(shifts: Array) -> Array:
+        moved = {name: etas[name] + shift for name, shift in zip(varying, shifts, strict=True)}
+        eta, aux = values_at(spec, draws, design, etas | moved)
+        return np.broadcast_to(spec.family.at(eta, aux, spec.link).mean(), eta.shape)
+
+    return expect_of_several(
+        mean, joint_covariance(spec, draws, design, varying, known=False), tuple(varying)
+    )
+
+
+def mean_is_computed(spec: ModelSpec) -> bool:
+    """Whether expressions of ``nl()`` have a part in the expected response."""
+    computed = spec.family.computed
+    names = () if computed is None else computed.names
+    return any(name in (spec.family.first.name, *spec.family.own_in_mean) for name in names)
+
+
+def _is_unknown(design: Design, parameter: str, factor: Factor) -> bool:
+    """Whether some rows have a level of the factor that training hadn't, or none."""
+    rows = design.predictors[parameter].factors[factor.name]
+    return any(z.any() for _, z in _unknown_columns(factor, rows))
+
+
+def joint_covariance(
+    spec: ModelSpec, draws: Draws, design: Design, varying: Mapping[str, Sequence[Factor]], known: bool
+) -> Array:
+    """Covariance of each row's linear predictors over effects of its new levels, by parameters: (d, d, S, n).
+
+    With `known` its known levels are taken for new ones too.
+    """
+    names = list(varying)
+
+    def columns(factor: Factor, rows: BoundFactor) -> list[tuple[Codes, Array]]:
+        if known:
+            return [(each.codes, each.columns) for each in rows.different_levels]
+        return _unknown_columns(factor, rows)
+
+    found = np.zeros((len(names), len(names), len(draws), len(design)))
+    for i, parameter in enumerate(names):
+        for factor in varying[parameter]:
+            rows = design.predictors[parameter].factors[factor.name]
+            covariance = column_covariances(spec, parameter, rows.reaching(factor), draws)
+            if known:
+                of_levels = np.atleast_2d(
+                    factor.level_variances(spec.shape_values(parameter, factor, draws.values))
+                )
+            else:
+                of_levels = _new_variances(spec, parameter, factor, draws, rows)
+            for codes, z in columns(factor, rows):
+                place = codes if known else np.maximum(codes - len(factor.levels), 0)
+                found[i, i] += effect_variance(covariance, z) * of_levels[:, place]
+            tied = spec.tied_group(parameter, factor)
+            if tied is None:
+                continue
+            sd, cor = spec.tied_covariance(tied[0], draws.values)
+            for member, others in zip(tied[0].members, tied[0].slices, strict=True):
+                if member.parameter not in names[:i]:
+                    continue
+                j = names.index(member.parameter)
+                cross = (sd[:, :, None] * cor * sd[:, None, :])[:, tied[1], others]
+                theirs = design.predictors[member.parameter].factors[member.factor.name]
+                q, m = cross.shape[1:]
+                for (_, z), (_, w) in zip(columns(factor, rows), columns(member.factor, theirs), strict=True):
+                    found[i, j] += np.einsum("na,sab,nb->sn", z[:, :q], cross, w[:, :m])
+                found[j, i] = found[i, j]
+    return found
 
 
 def _probabilities(
@@ -647,8 +749,13 @@ def effect_variance(covariance: Array, z: Array) -> Array:
     return np.maximum(total, 0.0)
 
 
-def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Request) -> Array:
-    """Variance of each row's linear predictor over the effects of its new and unknown levels: (S, n)."""
+def _unknown_variance(
+    spec: ModelSpec, draws: Draws, design: Design, request: Request, others: tuple[str, ...] = ()
+) -> Array:
+    """Variance of each row's linear predictor over the effects of its new and unknown levels: (S, n).
+
+    Over effects on other parameters that have a part in the mean there is no average, but for those that are named.
+    """
     total = np.zeros((len(draws), len(design)))
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
@@ -664,7 +771,11 @@ def _unknown_variance(spec: ModelSpec, draws: Draws, design: Design, request: Re
                 for codes, z in columns:
                     own = of_levels[:, np.maximum(codes - len(factor.levels), 0)]
                     total += effect_variance(covariance, z) * own
-            elif parameter in spec.family.own_in_mean and any(z.any() for _, z in columns):
+            elif (
+                parameter in spec.family.own_in_mean
+                and parameter not in others
+                and any(z.any() for _, z in columns)
+            ):
                 raise UnsupportedError(
                     f"the mean of family {spec.family.name!r} depends on {parameter}, which varies by {factor.name!r}: "
                     "only over effects on the first parameter are averages taken, and of some others there are none. "

@@ -28,6 +28,7 @@ from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
 from hierbayes.kinds import SHARES
+from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec, Variable
 from hierbayes.structures import FreeCorrelations
 from hierbayes.structures.record import INSIDE
@@ -377,6 +378,7 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
         kind = spec.family.parameter(name).kind
         shape = kind.free(values[name][:1]).shape[1:]
         values[name] = kind.bound(take(math.prod(shape)).reshape(len(points), *shape))
+    values |= spec.with_joint_sds(values)
     values |= spec.about_zero(values)
 
 
@@ -385,10 +387,14 @@ def _free_coefficients(spec: ModelSpec, parameter: str) -> Places:
 
 
 def _free_sds(spec: ModelSpec, parameter: str, factor: Factor) -> Places:
-    """The first effect of each standard deviation that is not fixed."""
+    """The first effect of each standard deviation that is a parameter: neither fixed nor a joint prior's matter."""
     priors = spec.sd_priors(parameter, factor)
     scales = zip(factor.scales, priors, strict=True)
-    return np.array([places[0] for (_, places), prior in scales if prior.fixed is None], dtype=np.intp)
+    return np.array([places[0] for (_, places), prior in scales if _is_free(prior)], dtype=np.intp)
+
+
+def _is_free(prior: Prior) -> bool:
+    return prior.fixed is None and prior.support != "coefficients"
 
 
 def _free_shapes(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[tuple[Variable, float, float]]:
@@ -441,7 +447,7 @@ def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
         variable.name
         for curve in spec.layout.predictors[parameter].curves
         for variable, prior in spec.curve_priors(parameter, curve)
-        if prior.fixed is None
+        if _is_free(prior)
     ]
 
 

@@ -79,9 +79,8 @@ def _taken_up(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -> A
     columns = [sparse.csr_matrix(np.hstack([inner, bound.penalised]))]
     precision = [_precision(prior) for prior in spec.coefficient_priors(parameter)]
     shrunk = spec.shrunk(parameter)
-    for place, sd in zip(
-        shrunk.places, np.broadcast_to(shrunk.sds(np, draw.values), (1, len(shrunk.places)))[0], strict=True
-    ):
+    sds = np.broadcast_to(shrunk.sds(np, draw.values), (1, shrunk.size))[0]
+    for place, sd in zip(shrunk.places, sds, strict=False):  # those of the coefficients come first
         precision[place] = max(sd, 1e-6) ** -2.0
     for curve in layout.curves:
         sds = spec.curve_sds(parameter, curve, draw.values)[0]

@@ -49,21 +49,20 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
         found[kind] = found.get(kind, np.zeros(len(draws))) + density
 
     for parameter, layout in spec.layout.predictors.items():
+        shrunk = spec.shrunk(parameter)
         if layout.coefficients:
             b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])
-            shrunk = spec.shrunk(parameter)
             for place, prior in enumerate(spec.coefficient_priors(parameter)):
                 if place not in shrunk.places:
                     add("b", prior, b[:, place])
-            for variable, prior in (
-                () if shrunk is None else zip(shrunk.variables, shrunk.priors, strict=True)
-            ):
-                if not variable.dims:
-                    add(variable.kind, prior, draws.values[variable.name])
+        for variable, prior in zip(shrunk.variables, shrunk.priors, strict=True):
+            if not variable.dims:
+                add(variable.kind, prior, draws.values[variable.name])
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             for (_, places), prior in zip(factor.scales, spec.sd_priors(parameter, factor), strict=True):
-                add("sd", prior, sd[:, places[0]])
+                if prior.support != "coefficients":
+                    add("sd", prior, sd[:, places[0]])
             for block in factor.structures:
                 if block.matrix:
                     prior = spec.cor_prior(parameter, factor, block)
@@ -76,7 +75,8 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 add(variable.kind, prior, variable.of(draws.values))
         for curve in layout.curves:
             for variable, prior in spec.curve_priors(parameter, curve):
-                add(variable.kind, prior, draws.values[variable.name])
+                if prior.support != "coefficients":
+                    add(variable.kind, prior, draws.values[variable.name])
         for effect in layout.monotonic:
             variable = spec.simplex_variable(parameter, effect)
             add(variable.kind, spec.simplex_prior(parameter, effect), draws.values[variable.name])
@@ -111,10 +111,10 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
         shrunk = spec.shrunk(parameter)
         if shrunk.places.size:
             b = layout.map.to_inner(draws.values[spec.coefficient_variable(parameter).name])[:, shrunk.places]
-            total += _log_normal(b, shrunk.sds(np, draws.values))
-            for _, variable, prior in shrunk.parts:
-                if variable.dims:
-                    total += prior.logpdf(draws.values[variable.name]).reshape(len(draws), -1).sum(axis=1)
+            total += _log_normal(b, shrunk.sds(np, draws.values)[..., : b.shape[1]])
+        for _, variable, prior in shrunk.parts:
+            if variable.dims:
+                total += prior.logpdf(draws.values[variable.name]).reshape(len(draws), -1).sum(axis=1)
         for factor in layout.factors:
             # effects that others decide have no density of their own
             variables, own = spec.factor_variables(parameter, factor), factor.deciding

@@ -1,4 +1,8 @@
-"""Coefficients with a joint prior as the engines have them: independent effects of one level with structured sds."""
+"""Coefficients with a joint prior as the engines have them: independent effects of one level with structured sds.
+
+Standard deviations of group effects and smooths that the prior is of too are those of further effects, which no row
+has: whatever these are, they integrate to 1. The other factors' standard deviations refer to theirs.
+"""
 
 import numpy as np
 
@@ -6,6 +10,7 @@ from hierbayes.data.design import Design
 from hierbayes.engine.collapsed import sd_row
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, follow_row, positive_row
+from hierbayes.engine.whitening.codes import BOUNDED_CODES
 from hierbayes.priors import Prior
 from hierbayes.spec import SIGMA, ModelSpec, Shrunk
 
@@ -13,27 +18,30 @@ from hierbayes.spec import SIGMA, ModelSpec, Shrunk
 def obstacle(spec: ModelSpec, parameter: str) -> str | None:
     """Why the joint prior of a formula's coefficients cannot be whitened, in words; None where it can."""
     layout, shrunk = spec.layout.predictors[parameter], spec.shrunk(parameter)
-    if len(shrunk.places) == 1:
-        return f"a joint prior, {shrunk.shrinkage.name}, is of one coefficient"
+    if shrunk.size == 1:
+        what = "coefficient" if shrunk.places.size else "standard deviation"
+        return f"a joint prior, {shrunk.shrinkage.name}, is of one {what}"
     if any(layout.map.matrix[effect.place][shrunk.places].any() for effect in layout.monotonic):
         return f"a monotonic effect has a joint prior, {shrunk.shrinkage.name}"
-    if shrunk.scale is not None and spec.prior(SIGMA, parameter=SIGMA).name == "Uniform":
-        return f"a joint prior, {shrunk.shrinkage.name}, follows {SIGMA}, whose prior is Uniform"
+    of_sigma = "" if shrunk.scale is None else spec.prior(SIGMA, parameter=SIGMA).name
+    if of_sigma in ("Uniform", "Beta", *BOUNDED_CODES):  # of which the engine's number is no logarithm
+        return f"a joint prior, {shrunk.shrinkage.name}, follows {SIGMA}, whose prior is {of_sigma}"
     return None
 
 
 def to_factors(spec: ModelSpec, design: Design, parameter: str) -> tuple[Factor, ...]:
-    """The one factor that a formula's coefficients with a joint prior are; none where there are none."""
+    """The one factor that what of a formula has a joint prior is; none where there is nothing."""
     layout, shrunk = spec.layout.predictors[parameter], spec.shrunk(parameter)
-    size = len(shrunk.places)
+    size = shrunk.size
     if not size:
         return ()
     rows = np.concatenate([_scale(spec, shrunk), *_rows(shrunk), constant_rows([_constant(shrunk)])])
     places = tuple(range(size))
+    columns = layout.map.inner_columns(design.predictors[parameter].x)
     return (
         Factor(
             codes=np.zeros(len(design), np.int64),
-            Z=layout.map.inner_columns(design.predictors[parameter].x)[:, shrunk.places],
+            Z=np.hstack([columns[:, shrunk.places], np.zeros((len(design), len(shrunk.scales)))]),
             n_levels=1,
             sd_priors=np.array([[PriorCode.FIXED, 1.0, 0.0, 0.0]]),
             structured=(Block(shrunk.shrinkage.name, places, (0,) * size, rows),),
@@ -60,7 +68,7 @@ def _scale(spec: ModelSpec, shrunk: Shrunk) -> Floats:
 
 def _rows(shrunk: Shrunk) -> list[Floats]:
     """The parameters with their priors; shares are those of a stick, whose breaks have Beta priors."""
-    size, found = len(shrunk.places), list[Floats]()
+    size, found = shrunk.size, list[Floats]()
     for one, _, prior in shrunk.parts:
         arguments = dict(prior.args)
         if one.support == "positive":
@@ -81,7 +89,7 @@ def _typical(prior: Prior) -> float:
 def joint_arrays(spec: ModelSpec, parameter: str, shapes: Floats) -> dict[str, Floats]:
     """Draws of a joint prior's parameters by the schema's names, from those of the factor (…, P)."""
     shrunk, arrays, first = spec.shrunk(parameter), dict[str, Floats](), 1
-    size = len(shrunk.places)
+    size = shrunk.size
     for one, variable, _ in shrunk.parts:
         count = (size - 1 if one.support == "simplex" else size) if one.each else 1
         values = shapes[..., first : first + count]

@@ -25,7 +25,7 @@ from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
 from hierbayes.engine.shrinkage import to_factors as shrunk_factors
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.engine.whitening.codes import NORMAL, PRIOR_CODES
+from hierbayes.engine.whitening.codes import BOUNDED_CODES, NORMAL, PRIOR_CODES
 from hierbayes.engine.whitening.compression import cells, compress
 from hierbayes.engine.whitening.integrable import integrable
 from hierbayes.engine.whitening.problem import Climb, Component, Own, Predictor, Problem, Steps
@@ -221,7 +221,7 @@ def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
     if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
-        return tuple(PRIOR_CODES)
+        return (*PRIOR_CODES, *BOUNDED_CODES)
     return allowed_scales(kind)
 
 
@@ -241,11 +241,13 @@ def posterior_arrays(
             first += size
     for j, (parameter, layout) in enumerate(spec.layout.predictors.items(), start=predictor):
         shrunk = spec.shrunk(parameter)
+        if shrunk.size:
+            arrays |= joint_arrays(spec, parameter, drawn.shapes[j][-1])
         if layout.coefficients:
             known, b = known_values(spec, parameter), drawn.b[j]
             if shrunk.places.size:
-                arrays |= joint_arrays(spec, parameter, drawn.shapes[j][-1])
-                b = _with_shrunk(b, drawn.r[j][-1][..., 0, :], shrunk.places, np.isnan(known))
+                effects = drawn.r[j][-1][..., 0, : len(shrunk.places)]
+                b = _with_shrunk(b, effects, shrunk.places, np.isnan(known))
             arrays[spec.coefficient_variable(parameter).name] = all_coefficients(b, layout, known)
         for k, factor in enumerate(layout.factors):
             shapes = own_shapes(factor, drawn.shapes[j][k])
@@ -430,9 +432,9 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     location, scale = spec.location_and_scale(parameter)
     known = known_values(spec, parameter)
     X, added = split_columns(bound.x, layout, known)
-    priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter).places
+    priors, shrunk = spec.coefficient_priors(parameter), spec.shrunk(parameter)
     free = np.flatnonzero(np.isnan(known))
-    own = ~np.isin(free, shrunk)
+    own = ~np.isin(free, shrunk.places)
     coefficients = None
     sds = [
         *(0.5 * scale / factor.scale_sizes for factor in layout.factors),
@@ -441,8 +443,11 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     if spec.family.parameter(parameter).unscaled:  # the priors alone say where it is
         coefficients = np.array([priors[place].typical for place in free[own]], np.float64)
         sds = [
-            *(np.array([p.typical for p in spec.sd_priors(parameter, factor)]) for factor in layout.factors),
-            *(np.array([spec.curve_priors(parameter, curve)[0][1].typical]) for curve in layout.curves),
+            *(
+                np.array([_typical(prior) for prior in spec.sd_priors(parameter, factor)])
+                for factor in layout.factors
+            ),
+            *(np.array([_typical(spec.curve_priors(parameter, curve)[0][1])]) for curve in layout.curves),
         ]
     return Predictor(
         X=np.ascontiguousarray(X[:, own]),
@@ -451,12 +456,17 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
             *whitened_factors(spec, design, parameter),
             *shrunk_factors(spec, design, parameter),
         ),
-        priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
+        priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 6),
         start=location + spec.family.parameter(parameter).start * scale,
         coefficients=coefficients,
-        sds=(*sds, *([np.ones(1)] if len(shrunk) else [])),
+        sds=(*sds, *([np.ones(1)] if shrunk.size else [])),
         steps=steps,
     )
+
+
+def _typical(prior: Prior) -> float:
+    """A typical value of a standard deviation; any of one that a joint prior decides."""
+    return 1.0 if prior.support == "coefficients" else prior.typical
 
 
 def own_row(prior: Prior) -> Floats:
@@ -465,6 +475,10 @@ def own_row(prior: Prior) -> Floats:
 
 
 def coefficient_row(prior: Prior) -> Floats:
-    """A prior of a coefficient as the kernel reads it: (code, a, b, c)."""
-    arguments = [value for _, value in prior.args]
-    return np.array([PRIOR_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    """A prior of a coefficient as the kernel reads it: (code, a, b, c, lower end, upper end)."""
+    bounded = prior.name in BOUNDED_CODES
+    arguments = [value for word, value in prior.args if not (bounded and word in ("lower", "upper"))]
+    code = BOUNDED_CODES[prior.name] if bounded else PRIOR_CODES[prior.name]
+    ends = dict(prior.args) if bounded else {}
+    own = [code, *arguments, 0.0, 0.0, 0.0][:4]
+    return np.array([*own, ends.get("lower", -np.inf), ends.get("upper", np.inf)], dtype=np.float64)

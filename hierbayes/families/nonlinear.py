@@ -57,6 +57,11 @@ class Expressions:
         return tuple(self.expressions)
 
     @property
+    def learnt(self) -> tuple[str, ...]:
+        """The numbers in them that have formulas of their own."""
+        return tuple(dict.fromkeys(name for one in self.expressions.values() for name in one.parameters))
+
+    @property
     def rows(self) -> "Expressions":
         """What evaluates many rows: itself."""
         return self

@@ -214,6 +214,10 @@ class Computed(Protocol):
         """The parameters that follow from others."""
 
     @property
+    def learnt(self) -> tuple[str, ...]:
+        """The numbers that they follow from, which have formulas of their own."""
+
+    @property
     def rows(self) -> ManyRows:
         """The density of many rows, where the family has no row function."""
 

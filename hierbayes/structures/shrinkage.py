@@ -1,13 +1,15 @@
 """Joint priors of coefficients: how a few numbers, and one for each of them, decide how far each may be from 0.
 
-Given those numbers the coefficients are independent, b_j ~ Normal(0, s_j). What differs between the priors is how
-the standard deviations s_j come of them. With σ, the standard deviation of the residuals where there is one and the
+Given those numbers the coefficients are independent, b_j ~ Normal(0, s_j); a standard deviation of group effects, or of
+a smooth, that the prior is of too is itself one of the s_j. What differs between the priors is how the s_j come of
+the numbers. With σ, the standard deviation of the residuals where there is one and the
 prior is asked to follow it, else 1:
 
 - Horseshoe: s_j = 1 / √(1 / (σ τ λ_j)² + 1 / c²) with τ = hs_global, λ_j = hs_local, c² = scale_slab² · hs_slab: near 0
   for most, and at most about c for a few (Piironen & Vehtari 2017, Electronic Journal of Statistics 11, section 2.3).
 - R2D2: s_j = σ √(φ_j R² / (1 − R²)) with R² = R2D2_R2, shares φ_j = R2D2_phi (Zhang, Naughton, Bondell & Reich 2022,
-  Journal of the American Statistical Association 117, section 2).
+  Journal of the American Statistical Association 117, section 2); with standard deviations of group effects among the
+  s_j it is R2D2M2 (Aguilar & Bürkner 2023, Electronic Journal of Statistics 17, section 2).
 """
 
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ from hierbayes.structures.record import ABOVE, BELOW, SCORE, VALUE, identity_roo
 
 @dataclass(frozen=True)
 class ShrinkageParameter:
-    """One number of a joint prior, or one for each coefficient.
+    """One number of a joint prior, or one for each thing that it is of.
 
     Attributes
     ----------
@@ -33,7 +35,7 @@ class ShrinkageParameter:
     support : str
         ``"positive"``, ``"unit"`` or, of shares, ``"simplex"``.
     each : bool
-        Whether there is one for each coefficient.
+        Whether there is one for each coefficient and standard deviation.
     prior : callable
         Arguments of the joint prior → its own prior: a distribution and arguments.
     """
@@ -47,7 +49,7 @@ class ShrinkageParameter:
 
 @dataclass(frozen=True, eq=False)
 class Shrinkage:
-    """A joint prior of coefficients.
+    """A joint prior of coefficients and standard deviations.
 
     Attributes
     ----------
@@ -55,8 +57,8 @@ class Shrinkage:
         That of its `hierbayes.distributions.Distribution`, which says what arguments it takes.
     parameters : tuple of ShrinkageParameter
     sds : callable
-        ``sds(m, arguments, sigma, *parameters)``: the coefficients' standard deviations (…, p), with `m` NumPy or
-        PyTensor's tensor module. What is one number has an axis of length 1 behind its own; so has `sigma`, or it is 1.
+        ``sds(m, arguments, sigma, *parameters)``: the standard deviations s_j (…, p), with `m` NumPy or PyTensor's
+        tensor module. What is one number has an axis of length 1 behind its own; so has `sigma`, or it is 1.
     equation : str
         The same in a model's equations.
     root, reverse : Deferred
@@ -178,7 +180,7 @@ SHRINKAGES: Mapping[str, Shrinkage] = MappingProxyType(
                 (
                     ShrinkageParameter(
                         "R2D2_R2",
-                        "the share of the variance that the coefficients explain, of columns with an sd of 1",
+                        "the share of the variance that all of them explain, of columns with an sd of 1",
                         "unit",
                         False,
                         lambda a: (

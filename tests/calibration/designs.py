@@ -200,4 +200,23 @@ FAMILIES = (
     _family("student", [-1.0, 0.5, 2.0], sigma="LogNormal(0, 0.5)", nu="Gamma(8, 1)"),
 )
 
-SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, *FAMILIES)}
+
+def explained() -> pd.DataFrame:
+    """14 groups, four predictors with standard deviations of 1."""
+    rows, rng = responding([0.0, 1.0], 12)(), np.random.default_rng(17)
+    columns = rng.normal(size=(len(rows), 4))
+    columns = (columns - columns.mean(axis=0)) / columns.std(axis=0)
+    return rows.assign(**{f"z{j}": column for j, column in enumerate(columns.T, 1)})
+
+
+EXPLAINED = Setting(
+    "explained",
+    "y ~ z1 + z2 + z3 + z4 + (z1 | g)",
+    {"Intercept": "Normal(0, 1)", "b": "R2D2(0.4, 4, 1, main=True)", "sd": "R2D2", "cor": "LKJ(2)"}
+    | {"sigma": "LogNormal(0, 0.5)"},
+    explained,
+    {"z1": [1.0], "z2": [0.0], "z3": [0.5], "z4": [-1.0], "g": ["new"]},
+    strategy="whitened",
+)
+
+SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, *FAMILIES)}

@@ -108,6 +108,7 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
         r = spec.with_steps(MEAN, factor, values, variables["r"])
         for j, column in enumerate(rows.columns.T):
             eta = eta + r[:, rows.codes, j] * column
+    found |= {v.name: values[v.name] for v in spec.shrunk(MEAN).variables if not v.dims}
     auxiliaries = {name: values[name] for name in spec.plain_parameters}
     found |= auxiliaries
     columns = {name: column[:, None] for name, column in auxiliaries.items()}
@@ -118,7 +119,8 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
 def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Generator) -> Array:
     """The expected response of a group that was not observed, its effects drawn from the true covariance: (1,)."""
     layout = spec.layout.predictors[MEAN]
-    columns = {"Intercept": 1.0} | {name: values[0] for name, values in setting.new.items() if name == "x"}
+    numbers = {name: values[0] for name, values in setting.new.items() if isinstance(values[0], float)}
+    columns = {"Intercept": 1.0} | numbers
     for effect in layout.monotonic:
         shares = truth.values[spec.simplex_variable(MEAN, effect).name][0]
         below = shares.size * shares[: setting.steps_below].sum()

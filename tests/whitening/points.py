@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
+from hierbayes.distributions import BOUNDS
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE, tail_transform
 from hierbayes.engine.core.shapes import LOWER, D
 from hierbayes.engine.several import to_stacked
@@ -19,7 +21,27 @@ from tests.test_graph import REAL
 
 def suffix(kind: str) -> str:
     others = {"Uniform": "_interval__", "Beta": "_logodds__"}
+    if kind.startswith("Truncated"):
+        return "_interval__"
     return "" if kind in REAL else others.get(kind, "_log__")
+
+
+def kind_of(prior) -> str:
+    """A prior's distribution, and which bounds it has, where either may be absent."""
+    return "_".join(
+        [prior.name, *(word for word, _ in prior.args if prior.distribution.inside and word in BOUNDS)]
+    )
+
+
+UNSEEN = "unseen"  # effects whose sds a joint prior gives to groups: the engine's alone, the graph has none
+
+
+def sds(name: str, kinds: list[str], values: np.ndarray, map_of_effects: str) -> dict[str, np.ndarray]:
+    """Unconstrained standard deviations under the graph's names, but for those that a joint prior decides."""
+    if not set(kinds) & set(SHRINKAGES):
+        return named(f"{name}{map_of_effects}", kinds, values)
+    free = [kind for kind in kinds if kind not in SHRINKAGES]
+    return named(f"{name}_own", free, values) if free else {}
 
 
 def named(name: str, kinds: list[str], values: np.ndarray) -> dict[str, np.ndarray]:
@@ -101,7 +123,7 @@ class Whitened:
             if at >= 0:
                 theta[at] = tail_transform(theta[at], knee, rate)[0]
         for spec, name, of_own, places in self.plain():
-            own, kind = spec.family.parameter(name), spec.prior(name, parameter=name).name
+            own, kind = spec.family.parameter(name), kind_of(spec.prior(name, parameter=name))
             called = spec.own_variable(own).name
             called += "_at_means" if spec.moving and name == spec.family.origin else ""
             if own.size:
@@ -161,7 +183,7 @@ class Whitened:
         if not spec.layout.predictors[parameter].coefficients:
             return {}
         layout, own = spec.layout.predictors[parameter], spec.coefficient_variable(parameter).name
-        kinds = np.array([p.name for p in spec.coefficient_priors(parameter)])
+        kinds = np.array([kind_of(p) for p in spec.coefficient_priors(parameter)])
         free = ~np.isin(kinds, ["Fixed", *SHRINKAGES])
         t = np.full(len(kinds), np.nan)
         t[free] = free_values
@@ -184,7 +206,7 @@ class Whitened:
         (variable, prior), *shapes = spec.curve_priors(parameter, curve)
         at = packed.model.scales[first_sd : first_sd + 1, 0]
         found = {}
-        if prior.fixed is None:
+        if prior.fixed is None and prior.name not in SHRINKAGES:
             found |= named(variable.name, [prior.name], theta[at].reshape(()))
         row = next(r for r in packed.model.blocks if r[0] == number)
         for shape, (variable, prior), of_shape in zip(
@@ -199,7 +221,7 @@ class Whitened:
     def shrunk(self, theta, number, spec, parameter, first_sd, start):
         """The variables of coefficients that have a joint prior; then where the next factor's begin."""
         packed, shrunk = self.packed, spec.shrunk(parameter)
-        size = len(shrunk.places)
+        size, own = shrunk.size, len(shrunk.places)
         row = next(r for r in packed.model.blocks if r[0] == number)
         places = packed.model.shapes[row[FIRST_SHAPE] + 1 : row[END_SHAPE], 0].astype(int)
         found, first = {}, 0
@@ -214,7 +236,11 @@ class Whitened:
                 values = values + np.log(dict(prior.args).get("sigma", 1.0))
             found |= named(variable.name, [prior.name], values if one.each else values.reshape(()))
         name = spec.coefficient_variable(parameter).name
-        found[f"{name}_shrunk_z"] = self.memory.effects[U, start : start + size]
+        effects = self.memory.effects[U, start : start + size]
+        if own:
+            found[f"{name}_shrunk_z"] = effects[:own]
+        if own < size:
+            found[f"{UNSEEN}_{name}"] = effects[own:]
         return found, first_sd + 1, start + size
 
     def factor(self, theta, number, spec, parameter, k, first_sd, start):
@@ -227,7 +253,7 @@ class Whitened:
         free = "" if factor.map.identity and not factor.loaded else "_centred"
         free = free if len(kinds) == q else "_scales"
         of_sds = packed.model.scales[first_sd : first_sd + len(kinds), 0]
-        found |= named(f"{variables['sd']}{free}", kinds, theta[of_sds[of_sds >= 0]])
+        found |= sds(variables["sd"], kinds, theta[of_sds[of_sds >= 0]], free)
         several = sum(block.matrix is not None for block in factor.structures) > 1
         shapes = iter(spec.shape_variables(parameter, factor))
         for i, block in enumerate(factor.structures):
@@ -282,7 +308,7 @@ class Whitened:
             at = packed.model.scales[first_sd : first_sd + len(kinds), 0]
             centred = "" if member.factor.map.identity else "_centred"
             name = spec.factor_variables(member.parameter, member.factor)["sd"].name
-            found |= named(f"{name}{centred}", kinds, theta[at[at >= 0]])
+            found |= sds(name, kinds, theta[at[at >= 0]], centred)
             first_sd += len(kinds)
         for tie in group.ties:
             chol = memory.lams[CHOL, number][np.ix_(group.places(tie), group.places(tie))]
@@ -323,11 +349,18 @@ class Whitened:
 def assert_density(model, by_hand, seed: int = 1, scale: float = 0.5) -> Whitened:
     """Kernel = graph + log-Jacobian, and gradient = differences, at two points; nearer where the density is 0."""
     whitened = Whitened(model)
+
+    def log_density(position):
+        point = whitened.point(position)
+        unseen = [values for name, values in point.items() if name.startswith(UNSEEN)]
+        seen = {name: values for name, values in point.items() if not name.startswith(UNSEEN)}
+        return by_hand.logp(seen) + stats.norm.logpdf(np.concatenate([[], *unseen])).sum()
+
     rng = np.random.default_rng(seed)
     for _ in range(2):
         direction, size = rng.normal(size=whitened.packed.dim), scale
         with np.errstate(invalid="ignore"):
-            while not np.isfinite(expected := by_hand.logp(whitened.point(size * direction))):
+            while not np.isfinite(expected := log_density(size * direction)):
                 size /= 2
                 assert size > 0.01, "no point near the start has a density"
         position = size * direction

@@ -2,7 +2,8 @@
 
 theta holds one number for sigma, then for each factor one for each of its standard deviations and for each parameter of
 its covariance structures: of unstructured correlations the strictly lower triangle by rows, whose tanh are canonical
-partial correlations. What is fixed has no number in theta: its index is -1.
+partial correlations. What is fixed has no number in theta: its index is -1. Nor has a standard deviation that a joint
+prior decides: it is that of one of the effects of another factor, whose structure the joint prior is.
 """
 
 from collections.abc import Sequence
@@ -33,10 +34,11 @@ from hierbayes.engine.core.structures import add_reverse, set_root
 from hierbayes.engine.gaussian.problem import GaussianProblem
 from hierbayes.structures.record import ABOVE, BELOW, ROOT, SCORE
 from hierbayes.structures.registry import CODES
+from hierbayes.structures.shrinkage import SHRINKAGES
 
 EXPONENTIAL, HALF_NORMAL, HALF_STUDENT, HALF_CAUCHY = 0, 1, 2, 3
 GAMMA, INVERSE_GAMMA, LOGNORMAL, UNIFORM = 4, 5, 6, 7
-FIXED, TRUNCATED_GAMMA = 9, 10
+FIXED, TRUNCATED_GAMMA, JOINT = 9, 10, 11
 VALUE, SLOPE, SCALE_SCORE = (
     0,
     1,
@@ -60,8 +62,9 @@ def scale_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
     at = 0
     for priors, correlations in ((own, 0), *((f.sd_priors, f.n_correlations) for f in factors)):
         for code in priors[:, 0]:
-            indices.append(-1 if code == FIXED else at)
-            at += code != FIXED
+            free = code not in (FIXED, JOINT)
+            indices.append(at if free else -1)
+            at += free
         at += correlations
     table = np.vstack([own, *(f.sd_priors for f in factors)])
     codes = np.column_stack([indices, table[:, 0]]).astype(np.int64).reshape(-1, 2)
@@ -78,9 +81,13 @@ def blocks_of(factor: Factor) -> tuple[Block, ...]:
 
 
 def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
-    """Return each block's row, and the rows of the parameters and constants of all of them."""
+    """Return each block's row, and the rows of the parameters and constants of all of them.
+
+    Those of joint priors come first, which may decide standard deviations of others.
+    """
     widest = max((f.q for f in factors), default=1)
     rows: list[list[int]] = []
+    joint: list[bool] = []
     shapes = [np.zeros((0, 8))]
     at, first = count_free(own), 0
     for k, f in enumerate(factors):
@@ -91,6 +98,7 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
             padding = [-1] * (widest - q)
             head = [k, q, CODES.get(block.structure, -1), first, first + count, corner]
             rows.append([*head, *block.effects, *padding, *block.scales, *padding])
+            joint.append(block.structure in SHRINKAGES)
             own_rows = block.shapes.copy()
             free = own_rows[:, AT] >= 0
             own_rows[free, AT] = at + np.arange(free.sum())
@@ -98,7 +106,8 @@ def block_table(own: Floats, factors: Sequence[Factor]) -> tuple[Ints, Floats]:
                 own_rows[place, AT] = count_free(own[: int(own_rows[place, A])])
             shapes.append(own_rows)
             at, first, corner = at + int(free.sum()), first + count, corner + q
-    return np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest), np.concatenate(shapes)
+    table = np.array(rows, np.int64).reshape(-1, EFFECTS + 2 * widest)
+    return table[np.argsort(np.logical_not(joint), kind="stable")], np.concatenate(shapes)
 
 
 def law_places(factors: int, blocks: Ints) -> Ints:
@@ -156,7 +165,7 @@ def scale_constant(code: PriorCode, a: float, b: float, c: float = 0.0) -> float
             return a * log(b) - lgamma(a) - log(gammaincc(a, b * c))
         case PriorCode.LOGNORMAL:
             return -0.5 * log(2 * pi) - log(b)
-        case PriorCode.UNIFORM | PriorCode.HALF_FLAT | PriorCode.FIXED:
+        case PriorCode.UNIFORM | PriorCode.HALF_FLAT | PriorCode.FIXED | PriorCode.JOINT:
             return 0.0
 
 
@@ -255,9 +264,9 @@ def positive(t: float, code: int, a: float, b: float) -> tuple[float, float, flo
     """Return scale, d scale/dt, log density incl. log-Jacobian without its constant, and that one's slope.
 
     The scale is exp(t), but for a Uniform prior lower + (upper - lower) expit(t): no wall for NUTS to hit. A fixed
-    one has no t.
+    one has no t, nor has one that a joint prior decides, which is not set here.
     """
-    if code == FIXED:
+    if code in (FIXED, JOINT):
         return a, 0.0, 0.0, 0.0
     if code == UNIFORM:
         tail = np.exp(-abs(t))
@@ -324,6 +333,10 @@ def constrain(
     for i in range(blocks.shape[0]):
         factor = blocks[i, FACTOR]
         _correlate(blocks[i], scale[VALUE], factors[factor, FIRST_SCALE], shaped, lams[:, factor])
+        for j in range(scales.shape[0]):
+            if scales[j, 1] == JOINT and int(priors[j, 1]) == factor:
+                place = int(priors[j, 0])
+                scale[VALUE, j] = lams[BLOCK, factor, place, place]
     return total
 
 
@@ -406,6 +419,7 @@ def _correlate(block: Ints, scale: Floats, first: int, shaped: Floats, lams: Flo
 def add_scores(
     sigma_score: float,
     scales: Ints,
+    priors: Floats,
     factors: Ints,
     blocks: Ints,
     shapes: Floats,
@@ -423,9 +437,10 @@ def add_scores(
             grad[scales[i, 0]] = scale[SCALE_SCORE, i]
     if scales[0, 0] >= 0:
         grad[scales[0, 0]] += sigma_score * scale[SLOPE, 0] / scale[VALUE, 0]
-    for i in range(blocks.shape[0]):
+    for i in range(blocks.shape[0] - 1, -1, -1):  # those of joint priors last
         factor = blocks[i, FACTOR]
-        _decorrelate(blocks[i], scale, factors[factor, FIRST_SCALE], shaped, lams[:, factor], scales, grad)
+        first = factors[factor, FIRST_SCALE]
+        _decorrelate(blocks[i], scale, first, shaped, lams[:, factor], scales, priors, grad)
     for i in range(shapes.shape[0]):
         at = int(shapes[i, AT])
         if at >= 0 and int(shapes[i, KIND]) == OWN:
@@ -442,6 +457,7 @@ def _decorrelate(
     shaped: Floats,
     lams: Floats,
     scales: Ints,
+    priors: Floats,
     grad: Floats,
 ) -> None:
     """Add one block's part of the gradient: the reverse sweep of `_correlate`. Nothing is divided by an sd."""
@@ -455,6 +471,12 @@ def _decorrelate(
             score = lams[LAM_SCORE, row, block[EFFECTS + j]]
             if scales[place, 0] >= 0:
                 grad[scales[place, 0]] += score * own[i, j] * scale[SLOPE, place]
+            elif scales[place, 1] == JOINT:
+                scale[SCALE_SCORE, place] += score * own[i, j]
             own_score[i, j] = scale[VALUE, place] * score
+    for j in range(scales.shape[0]):  # which other factors' scores of them have been added up by now
+        if scales[j, 1] == JOINT and int(priors[j, 1]) == block[FACTOR]:
+            place = int(priors[j, 0])
+            own_score[place, place] += scale[SCALE_SCORE, j]
     if q > 1:
         add_reverse(block[STRUCTURE], q, shaped[:, block[FIRST_SHAPE] : block[END_SHAPE]], own, own_score)

@@ -28,6 +28,7 @@ class PriorCode(IntEnum):
     HALF_FLAT = 8
     TRUNCATED_GAMMA = 10  # a: shape, b: rate, c: lower end; of a structure's or law's parameter
     FIXED = 9  # a: the value itself, which is no number of theta
+    JOINT = 11  # a: which standard deviation of a joint prior's effects it is, b: the factor of these; none of theta
 
 
 @dataclass(frozen=True)
@@ -198,8 +199,8 @@ class Factor:
 
 
 def count_free(priors: Floats) -> int:
-    """Return how many of the scales are not fixed."""
-    return int((priors[:, 0] != PriorCode.FIXED).sum())
+    """Return how many of the scales are numbers of theta."""
+    return int((~np.isin(priors[:, 0], (PriorCode.FIXED, PriorCode.JOINT))).sum())
 
 
 def set_fields(record: object, **values: object) -> None:
@@ -223,6 +224,7 @@ def prior_rows(rows: object) -> Floats:
             PriorCode.UNIFORM: 0 <= a < b,
             PriorCode.HALF_FLAT: True,
             PriorCode.FIXED: 0 < a < np.inf,
+            PriorCode.JOINT: a >= 0 and b >= 0,
             PriorCode.TRUNCATED_GAMMA: False,  # none of an sd, whose row has no place for a third argument
         }[PriorCode(int(code))]
         if not valid:

@@ -114,7 +114,8 @@ def crossed_log_density(
         residual(least, c, products, memory, work, mapped.pull)
         sigma_score += vjp(is2, memory.lams[LAM], whitening, mapped, memory.lams[LAM_SCORE], grad[n_theta:])
         add_scores(
-            sigma_score, c.scales, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams, memory.score
+            sigma_score, c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped,
+            memory.lams, memory.score,
         )  # fmt: skip
         value = to_position(value, memory.score, c.scale_tril, grad[:n_theta])
         if finite(value) and finite(grad[n_theta:].sum()):

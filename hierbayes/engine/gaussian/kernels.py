@@ -72,7 +72,7 @@ def log_density(
     )  # fmt: skip
     value += likelihood
     if finite(value):
-        add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
+        add_scores(sigma_score, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams, score)
     return to_position(value, score, scale_tril, grad)
 
 

@@ -97,7 +97,7 @@ def nested_log_density(
                 for b in range(a + 1):  # Σ E[u_g'u_g] less its dimension
                     explained += lams[LAM_SCORE, k, a, b] * lams[LAM, k, a, b]
         sigma_score = settled(sigma, is2, quad - scalars[0] - explained)
-        add_scores(sigma_score, scales, factors, blocks, shapes, scale, shaped, lams, score)
+        add_scores(sigma_score, scales, scale_priors, factors, blocks, shapes, scale, shaped, lams, score)
     return to_position(value, score, scale_tril, grad)
 
 

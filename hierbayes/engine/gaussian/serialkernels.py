@@ -110,8 +110,8 @@ def serial_log_density(position: Floats, grad: Floats, c: SerialConstants, memor
     if finite(value):
         score_rows(c, memory)
         add_scores(
-            memory.own[SCORE, 0], c.scales, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped, memory.lams,
-            memory.score,
+            memory.own[SCORE, 0], c.scales, c.scale_priors, c.factors, c.blocks, c.shapes, memory.scale, memory.shaped,
+            memory.lams, memory.score,
         )  # fmt: skip
         for i in range(1, c.sizes[2]):
             if c.scales[i, 0] >= 0:

@@ -3,6 +3,13 @@
 from hierbayes.engine.core.problem import PriorCode
 
 NORMAL, STUDENT_T, CAUCHY, LAPLACE, LOGISTIC, FLAT, BETA = 20, 21, 22, 23, 24, 25, 26
+BOUNDED_CODES = {  # what lies between bounds, either of which may be absent
+    "TruncatedNormal": NORMAL,
+    "TruncatedStudentT": STUDENT_T,
+    "TruncatedCauchy": CAUCHY,
+    "TruncatedLaplace": LAPLACE,
+    "TruncatedLogistic": LOGISTIC,
+}
 PRIOR_CODES = {  # our distributions → the kernel's numbers; the bounded ones are those of standard deviations
     "Normal": NORMAL,  # mu, sigma
     "StudentT": STUDENT_T,  # nu, mu, sigma

@@ -4,14 +4,61 @@ from math import lgamma, log, pi
 
 import numpy as np
 
+from hierbayes.distributions import DISTRIBUTIONS
 from hierbayes.engine.core.hyperparameters import positive, scale_constant, unconstrain
 from hierbayes.engine.core.loops import compiled
 from hierbayes.engine.core.problem import Floats, PriorCode
-from hierbayes.engine.whitening.codes import BETA, CAUCHY, FLAT, LAPLACE, LOGISTIC, NORMAL, STUDENT_T
+from hierbayes.engine.whitening.codes import (
+    BETA,
+    BOUNDED_CODES,
+    CAUCHY,
+    FLAT,
+    LAPLACE,
+    LOGISTIC,
+    NORMAL,
+    STUDENT_T,
+)
+
+LOWER, UPPER = (
+    4,
+    5,
+)  # of a prior's row (6,), behind its number and its arguments: infinite where there is no bound
+
+
+def widened(priors: Floats) -> Floats:
+    """Return the rows of priors (P, 6), from those that have no bounds (P, 4) or are as wide."""
+    if priors.shape[1] == UPPER + 1:
+        return priors
+    ends = np.tile([-np.inf, np.inf], (len(priors), 1))
+    return np.hstack([priors, ends])
 
 
 @compiled
-def coefficient(
+def coefficient(t: float, prior: Floats) -> tuple[float, float, float, float, float]:
+    """Return as `_coefficient` does; of one between bounds, t is the logarithm of its distance from the only one.
+
+    Or, between two, the log odds of its place.
+    """
+    code, low, high = int(prior[0]), prior[LOWER], prior[UPPER]
+    if low == -np.inf and high == np.inf:
+        return _coefficient(t, code, prior[1], prior[2], prior[3])
+    if low > -np.inf and high < np.inf:
+        tail = np.exp(-abs(t))
+        more, less = 1.0 / (1.0 + tail), tail / (1.0 + tail)
+        p, q = (more, less) if t >= 0 else (less, more)
+        x, slope = low + (high - low) * p, (high - low) * p * q
+        jacobian, its_score, its_curvature = np.log(slope), q - p, 2.0 * p * q
+    else:
+        slope = np.exp(t) if low > -np.inf else -np.exp(t)
+        x = (low if low > -np.inf else high) + slope
+        jacobian, its_score, its_curvature = t, 1.0, 0.0
+    _, _, density, score, curvature = _coefficient(x, code, prior[1], prior[2], prior[3])
+    bent = curvature * slope * slope - score * slope * its_score + its_curvature
+    return x, slope, density + jacobian, score * slope + its_score, max(bent, 0.0)
+
+
+@compiled
+def _coefficient(
     t: float, code: int, a: float, b: float, c: float
 ) -> tuple[float, float, float, float, float]:
     """Return a coefficient, d coefficient/dt, its log density without constant, that one's slope and curvature.
@@ -49,7 +96,18 @@ def coefficient(
 
 def coefficient_constant(prior: Floats) -> float:
     """The part of a prior's log density that `coefficient` leaves out."""
-    code, a, b, c = int(prior[0]), *prior[1:]
+    if np.isinf(prior[LOWER:]).all():
+        return _constant(prior)
+    name = next(name for name, code in BOUNDED_CODES.items() if code == int(prior[0]))
+    record = DISTRIBUTIONS[name]
+    whole = DISTRIBUTIONS[record.inside]
+    own = prior[1 : 1 + len(whole.parameters)]
+    ends = [None if np.isinf(end) else end for end in prior[LOWER:]]
+    return _constant(prior) + float(record.density(0.0, *own, *ends) - whole.density(0.0, *own))
+
+
+def _constant(prior: Floats) -> float:
+    code, a, b, c = int(prior[0]), *prior[1:LOWER]
     if code == NORMAL:
         return -0.5 * log(2 * pi) - log(b)
     if code == STUDENT_T:
@@ -73,5 +131,17 @@ def unconstrain_coefficient(value: float, prior: Floats) -> float:
         share = min(max(value, 0.02), 0.98)
         return log(share / (1 - share))
     if int(prior[0]) >= NORMAL:
-        return value
+        return _between(value, prior)
     return unconstrain(value if value > 0 or int(prior[0]) == PriorCode.UNIFORM else 0.1, prior)
+
+
+def _between(value: float, prior: Floats) -> float:
+    """The t of a number between bounds: one beyond them is moved inside."""
+    low, high = prior[LOWER], prior[UPPER]
+    if np.isinf(low) and np.isinf(high):
+        return value
+    if np.isfinite(low) and np.isfinite(high):
+        share = min(max((value - low) / (high - low), 0.02), 0.98)
+        return log(share / (1 - share))
+    scale = prior[3] if int(prior[0]) == STUDENT_T else prior[2]
+    return log(max(value - low if np.isfinite(low) else high - value, 0.1 * scale))

@@ -158,12 +158,7 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
     conditional, dense = int(model.sizes[CONDITIONAL]), int(model.sizes[DENSE])
     information, scores = row_information(problem, packed, memory)
     coefs = memory.coefs
-    curvature = np.array(
-        [
-            coefficient(t, int(code), a, b, c)[4]
-            for t, (code, a, b, c) in zip(coefs[T], model.priors, strict=True)
-        ]
-    )
+    curvature = np.array([coefficient(t, prior)[4] for t, prior in zip(coefs[T], model.priors, strict=True)])
     W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
     weight = _weights(packed, memory)
     start = packed.n_effects + packed.mapping.t.size - dense

@@ -116,9 +116,7 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     for j in range(coefs.shape[1]):
         coefs[T, j] = mapping.t[j] + white[n_effects + j]
         prior = model.priors[j]
-        coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(
-            coefs[T, j], int(prior[0]), prior[1], prior[2], prior[3]
-        )
+        coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(coefs[T, j], prior)
         total += value
     place_steps(model.steps, model.combinations, coefs[B], memory.own, memory.stepped)
     for k in range(model.factors.shape[0] - 1, -1, -1):
@@ -361,8 +359,8 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
         score_own(model.own_places, memory.own, score)
         if model.scales.shape[0] > 0:
             add_scores(
-                0.0, model.scales, model.factors, model.blocks, model.shapes, memory.scale, memory.shaped,
-                memory.lams, score,
+                0.0, model.scales, model.scale_priors, model.factors, model.blocks, model.shapes, memory.scale,
+                memory.shaped, memory.lams, score,
             )  # fmt: skip
         for i in range(mapping.shifts.shape[0]):
             score[i] += dot(white[SCORES], mapping.shifts[i])

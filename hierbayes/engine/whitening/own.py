@@ -31,9 +31,7 @@ def place_own(theta: Floats, places: Ints, priors: Floats, own: Floats) -> float
         above = places[a, AFTER] > 0
         step = np.exp(theta[at]) if above else 0.0
         t = own[VALUE, a - 1] + step if above else theta[at]
-        own[VALUE, a], own[SLOPE, a], value, own[PRIOR_SCORE, a], _ = coefficient(
-            t, int(prior[0]), prior[1], prior[2], prior[3]
-        )
+        own[VALUE, a], own[SLOPE, a], value, own[PRIOR_SCORE, a], _ = coefficient(t, prior)
         total += value
         if above:
             own[SLOPE, a] = step

@@ -24,7 +24,7 @@ from hierbayes.engine.core.hyperparameters import (
 )
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.whitening.codes import SIZE
-from hierbayes.engine.whitening.coefficients import coefficient_constant
+from hierbayes.engine.whitening.coefficients import coefficient_constant, widened
 from hierbayes.engine.whitening.sparse import (
     FieldMap,
     FieldTables,
@@ -65,7 +65,7 @@ class Model(NamedTuple):
     constant: Floats  # (1,)
     components: Ints  # (J, 4): predictor (-1: none), own parameter (-1: none), link, step to the next set
     own_places: Ints  # (A, 2): index in theta (-1: fixed), whether it lies above the one before it
-    own_priors: Floats  # (A, 4): of the own parameters
+    own_priors: Floats  # (A, 6): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
     factors: Ints  # (K, 12): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide,
@@ -74,7 +74,7 @@ class Model(NamedTuple):
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
     shapes: Floats
-    priors: Floats  # (P, 4): of the coefficients
+    priors: Floats  # (P, 6): of the coefficients, see coefficients
     predictors: Ints  # (M, 2): first coefficient, end
     X: Floats  # (P, n)
     Z: Floats  # (Σq of the memberships, n)
@@ -259,7 +259,7 @@ class Packed:
 
 def pack(problem: Question) -> Packed:
     """Arrange a problem for the kernels, with the map of no information: standard non-centered coordinates."""
-    found = joint_factors(problem)
+    found = [(places, _with_joint_sds(problem, places, factor)) for places, factor in joint_factors(problem)]
     factors = [factor for _, factor in found]
     columns = [j for places, _ in found for j, k in places for _ in range(problem.predictors[j].factors[k].q)]
     responses, components = _responses(problem)
@@ -267,7 +267,9 @@ def pack(problem: Question) -> Packed:
     levels = np.array([f.n_levels for f in factors], np.int64)
     q = np.array([f.q for f in factors], np.int64)
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
-    own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
+    rows_of_own = [widened(one.prior.reshape(1, -1)) for one in problem.own]
+    wide_own = np.concatenate([np.zeros((0, 6)), *rows_of_own])
+    own = wide_own[:, :4]
     blocks, shapes = block_table(own, factors)
     related = np.array([f.related is not None for f in factors], bool)
     table = np.column_stack(
@@ -293,16 +295,16 @@ def pack(problem: Question) -> Packed:
     n_theta = count_free(own) + sum(f.n_scales + f.n_correlations for f in factors)
     n_effects = int((levels * q).sum())
     ends = np.cumsum([len(p.priors) for p in problem.predictors])
-    priors = np.vstack([p.priors.reshape(-1, 4) for p in problem.predictors])
+    priors = np.vstack([widened(p.priors) for p in problem.predictors])
     model = Model(
         sizes=np.zeros(2, np.int64),
         responses=responses,
-        constant=np.array([_constant(problem, own, factors, priors)]),
+        constant=np.array([_constant(problem, wide_own, factors, priors)]),
         components=components,
         own_places=np.column_stack([scales[: len(own), 0], [one.after for one in problem.own]])
         .astype(np.int64)
         .reshape(-1, 2),
-        own_priors=own,
+        own_priors=wide_own,
         scales=np.ascontiguousarray(scales[len(own) :]),
         scale_priors=np.ascontiguousarray(arguments[len(own) :]),
         factors=np.ascontiguousarray(table),
@@ -338,6 +340,24 @@ def _first_shapes(factors: Sequence[Factor], blocks: Ints) -> list[int]:
         if block[FIRST_SHAPE] < block[FIRST_SHAPE + 1]:
             found[block[OF_FACTOR]] = int(block[FIRST_SHAPE])
     return found
+
+
+def _with_joint_sds(question: Question, places: tuple[Place, ...], factor: Factor) -> Factor:
+    """The factor, each standard deviation that a joint prior decides with the number of that prior's factor.
+
+    A predictor has at most one of these: the last of its factors.
+    """
+    priors, at = factor.sd_priors.copy(), 0
+    if not (priors[:, 0] == PriorCode.JOINT).any():
+        return factor
+    order = [own for own, _ in joint_factors(question)]
+    for j, k in places:
+        last = len(question.predictors[j].factors) - 1
+        own = slice(at, at + len(question.predictors[j].factors[k].sd_priors))
+        joint = priors[own, 0] == PriorCode.JOINT
+        priors[own, 2] = np.where(joint, order.index(((j, last),)), priors[own, 2])
+        at = own.stop
+    return replace(factor, sd_priors=priors)
 
 
 def _responses(question: Question) -> tuple[Ints, Ints]:
