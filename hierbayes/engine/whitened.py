@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
+TARGET_HEAVY_TAILED = 0.95  # levels far out and levels near 0 want steps of different lengths
 TARGET_INTEGRATED = 0.65  # few coordinates are left, and longer steps cost little
 
 
@@ -161,6 +162,10 @@ def _find(question: Question, settings: Settings) -> "LaplaceStart":
 
 
 def _target(initial: "LaplaceStart") -> float:
+    from hierbayes.engine.whitening.packing import LAW
+
+    if (initial.packed.model.factors[:, LAW] >= 0).any():
+        return TARGET_HEAVY_TAILED
     return TARGET_ACCEPT if initial.packed.integrated is None else TARGET_INTEGRATED
 
 
