@@ -130,7 +130,12 @@ class Predictions(Posterior):
         if in_parts and isinstance(self.design, Streamed):
             return wanted.of(Prediction(self.spec, self._draws(), self.design, request))
         bound = self._bind(rows, request)
-        if rows is not None and groups == "all" and isinstance(self.design, Design):
+        if (
+            rows is not None
+            and isinstance(groups, str)
+            and groups == "all"
+            and isinstance(self.design, Design)
+        ):
             request = replace(request, past=find_past(self.design, bound))
         return wanted.of(Prediction(self.spec, self._draws(), bound, request))
 
