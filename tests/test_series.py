@@ -37,7 +37,10 @@ SYMM_REML = (15.9329122365026, 0.824340235997218, 1.47367716540273, -0.348101313
 
 def correlations(model: hb.Model, value) -> np.ndarray:
     """Of the residuals of all rows, by the formulas: (n, n)."""
-    series, (codes, places, times) = model.spec.layout.response.series, model.design.series
+    series, (codes, places, times, _) = (
+        model.spec.layout.response.series,
+        model.design.series,
+    )
     gaps = np.abs(np.subtract.outer(times, times))
     if series.term.kind == "unstr":
         r = np.eye(len(times))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral, Number
 from typing import Any
 
@@ -16,7 +16,7 @@ from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.latents import drawn_values, latent_part
 from hierbayes.answers.related import conditional_effects
-from hierbayes.answers.series import check_series, draw_responses, series_blocks
+from hierbayes.answers.series import Past, check_series, draw_responses, given_past, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
 from hierbayes.data.factors import Factor
@@ -58,6 +58,8 @@ class Request:
         Which of several predictions that are compared: each has responses of its own, and the new levels of all.
     parameter : str or None
         Instead of the response a parameter of the family: its value, or its linear predictor.
+    past : Past or None
+        Training rows in series of these rows, whose residuals tell of theirs.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Request:
     unknown: tuple[str, ...] = ()
     side: int = 1
     parameter: str | None = None
+    past: Past | None = None
 
     def __post_init__(self) -> None:
         for word, value, allowed in (("kind", self.kind, KINDS), ("new_levels", self.new_levels, NEW_LEVELS)):
@@ -190,7 +193,12 @@ def _predict_chunk(
     """Predictions (S, n) of a chunk's rows, whose random numbers come from the chunk's number, or from their series."""
     if request.kind == "response" and rows.series is not None:
         eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
-        return draw_responses(spec, rows, eta, aux, (request.seed, request.side, SERIES))
+        drawn = draw_responses(spec, rows, eta, aux, (request.seed, request.side, SERIES))
+        return _beside_past(spec, draws, request, places, rows, drawn, eta, aux)
+    if request.past is not None and request.kind in ("mean", "score") and request.parameter is None:
+        eta, aux = evaluate_predictors(spec, draws, rows, request, effects)
+        mean = _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
+        return _beside_past(spec, draws, request, places, rows, mean, eta, aux)
     draw = spec.correlated_residuals(draws.values) if request.kind == "response" else None
     if draw is None:
         return _predict_rows(spec, draws, rows, request, _noise(spec, request, number), effects)
@@ -200,6 +208,31 @@ def _predict_chunk(
     rows_z = [draw(np.random.default_rng([*seed, int(place), len(spec.siblings)])) for place in places]
     z = np.stack(rows_z, axis=-1)
     return np.asarray(given[MEAN].value + given["sigma"].value * z)
+
+
+def _beside_past(
+    spec: ModelSpec, draws: Draws, request: Request, places: Codes, rows: Design, found: Array, eta: Array, aux: Values
+) -> Array:  # fmt: skip
+    """Predictions with those of rows that belong to series of training given that one's residuals."""
+    past = request.past
+    if past is None or (past.of[places] < 0).all():
+        return found
+    of, known = past.of[places], past.rows.rows(past.beside(places))
+    there, aux_there = evaluate_predictors(spec, draws, known, replace(request, kind="linear", past=None))
+    given = spec.family.given(there, aux_there, spec.link)
+    assert known.y is not None, "training rows have a response"
+    z = (known.y - given[MEAN].value) / given["sigma"].value
+    own = spec.family.given(eta, aux, spec.link)
+    sigma = np.broadcast_to(own["sigma"].value, eta.shape)
+    noise = None
+    if request.kind == "response":
+        assert rows.series is not None, "their residuals are correlated"
+        noise = np.empty(eta.shape)
+        for place, row in enumerate(places):
+            seed = [request.seed, request.side, SERIES, len(past.of), int(row)]
+            noise[:, place] = np.random.default_rng(seed).standard_normal(len(eta))
+    mean = own[MEAN].value + sigma * given_past(spec, rows, of, known, z, aux, noise)
+    return np.where(of >= 0, mean, found)
 
 
 def _noise(spec: ModelSpec, request: Request, number: int) -> np.random.Generator:

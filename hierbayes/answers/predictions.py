@@ -1,6 +1,6 @@
 """Predictions and their differences, as methods of a fit."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import pandas as pd
@@ -11,6 +11,7 @@ from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.answers.posterior import Posterior
 from hierbayes.answers.predict import Request
 from hierbayes.answers.quantities import Output, view
+from hierbayes.answers.series import find_past
 from hierbayes.answers.survival import Survival, check_times
 from hierbayes.data.design import Design
 from hierbayes.engine.streamed import Streamed, in_memory
@@ -76,7 +77,8 @@ class Predictions(Posterior):
 
         A level that training had uses its own draws. A level it hadn't is a new group: its effects are drawn from
         the population, once per posterior draw and shared by its rows. A missing level is an unknown group of that
-        row alone.
+        row alone. Where residuals are correlated within series, rows of a series that training had, all at times it
+        had no row of, are predicted given its residuals, responses and means, with ``groups="all"``.
 
         Parameters
         ----------
@@ -127,7 +129,15 @@ class Predictions(Posterior):
         in_parts = rows is None and output == "table" and not request.unknown
         if in_parts and isinstance(self.design, Streamed):
             return wanted.of(Prediction(self.spec, self._draws(), self.design, request))
-        return wanted.of(Prediction(self.spec, self._draws(), self._bind(rows, request), request))
+        bound = self._bind(rows, request)
+        if (
+            rows is not None
+            and isinstance(groups, str)
+            and groups == "all"
+            and isinstance(self.design, Design)
+        ):
+            request = replace(request, past=find_past(self.design, bound))
+        return wanted.of(Prediction(self.spec, self._draws(), bound, request))
 
     def _bind(self, rows: Any, request: Request) -> Design:
         """New rows, or the training rows, as a prediction reads them."""

@@ -7,6 +7,7 @@ given the earlier ones have the series' own density as their product.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,83 @@ def given_others(
             centre[part, own] = np.moveaxis(own_z - left, 2, 1)
             width[part, own] = sd[:, None, :]
     return rows.y - sigma * (z - centre), {"sigma": sigma * width}
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Training rows that new rows come after, between or before, in the same series.
+
+    Attributes
+    ----------
+    rows : Design
+        All training rows.
+    of : ndarray of int, (n,)
+        The series of training that each new row belongs to, −1 where it is another one.
+    """
+
+    rows: Design
+    of: Codes
+
+    def beside(self, places: Codes) -> Codes:
+        """The places of the training rows that belong with some of the new ones."""
+        assert self.rows.series is not None, "their residuals are correlated"
+        return np.flatnonzero(np.isin(self.rows.series.codes, self.of[places]))
+
+
+def find_past(training: Design, new: Design) -> Past | None:
+    """What training knows of the series of new rows; None where that is nothing.
+
+    Rows of one of training's series belong to it where it had none of their times.
+    """
+    rows, known = new.series, training.series
+    if rows is None or known is None:
+        return None
+    found = np.full(len(rows.codes), -1)
+    for code in np.unique(rows.codes[rows.known >= 0]):
+        own = np.flatnonzero(rows.codes == code)
+        series = rows.known[own[0]]
+        times = known.times[known.places[known.codes == series]]
+        if (rows.places[own] >= 0).all() and not np.isin(rows.times[rows.places[own]], times).any():
+            found[own] = series
+    return Past(training, found) if (found >= 0).any() else None
+
+
+def given_past(
+    spec: ModelSpec, rows: Design, of: Codes, past: Design, z: Array, aux: Any, noise: Array | None
+) -> Array:
+    """Residuals over sigma of new rows that belong to training's series: (S, n), 0 in others.
+
+    Parameters
+    ----------
+    rows, past : Design
+        The new rows, and all training rows of their series.
+    of : ndarray of int, (n,)
+        As in `Past`.
+    z : ndarray (S, rows of the past)
+        Residuals over sigma of those.
+    aux : mapping
+    noise : ndarray (S, n), optional
+        Independent standard normal numbers; the conditional means unless given.
+    """
+    assert rows.series is not None, "their residuals are correlated"
+    assert past.series is not None, "their residuals are correlated"
+    found = np.zeros((len(z), len(of)))
+    for series in np.unique(of[of >= 0]):
+        own, before = np.flatnonzero(of == series), np.flatnonzero(past.series.codes == series)
+        times = np.concatenate([
+            past.series.times[past.series.places[before]], rows.series.times[rows.series.places[own]]
+        ])  # fmt: skip
+        order = np.argsort(np.argsort(times))
+        cor = correlations_at(spec, aux, np.sort(times))[:, order[:, None], order]
+        count = len(before)
+        for part in slices(len(z), len(times)):
+            root = roots(cor[part])
+            white = np.linalg.solve(root[:, :count, :count], z[part][:, before, None])
+            residual = root[:, count:, :count] @ white
+            if noise is not None:
+                residual += root[:, count:, count:] @ noise[part][:, own, None]
+            found[part, own] = residual[..., 0]
+    return found
 
 
 def draw_responses(spec: ModelSpec, rows: Design, eta: Array, aux: Any, seed: tuple[int, ...]) -> Array:

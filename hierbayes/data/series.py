@@ -31,15 +31,18 @@ class SeriesRows(NamedTuple):
         Its time's place among `times`, −1 for one that there is no correlation for.
     times : ndarray (T,)
         Ascending.
+    known : ndarray of int, (n,)
+        The number of each row's series among training's, −1 for one that training hadn't.
     """
 
     codes: Codes
     places: Codes
     times: Array
+    known: Codes
 
     def rows(self, part: slice | Codes) -> "SeriesRows":
         """The same for some of the rows: a slice, or their places."""
-        return SeriesRows(self.codes[part], self.places[part], self.times)
+        return SeriesRows(self.codes[part], self.places[part], self.times, self.known[part])
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,11 +56,14 @@ class Series:
         All times, ascending: numbers, or the places of what is no number.
     values : pandas.Index
         Their values in the column of times, where these are labels; empty where they are numbers.
+    groups : pandas.Index
+        The series, by the values of their column; empty where all rows are one.
     """
 
     term: Residuals
     times: Array
     values: pd.Index
+    groups: pd.Index
 
     @property
     def kind(self) -> Correlated:
@@ -86,15 +92,18 @@ class Series:
 
     def rows(self, frame: pd.DataFrame) -> SeriesRows:
         """Which series and time each row has, of training or new; what can't be is for `check` to say."""
-        codes = _codes(self.term, frame)
+        codes, known = _codes(self.term, frame), np.zeros(len(frame), np.int64)
+        if self.term.group:
+            known = self.groups.get_indexer(pd.Index(frame[self.term.group].astype(object)))
         if len(self.values):
-            return SeriesRows(codes, self.values.get_indexer(pd.Index(frame[self.term.time])), self.times)
+            places = self.values.get_indexer(pd.Index(frame[self.term.time]))
+            return SeriesRows(codes, places, self.times, known)
         numbers = _times(self.term, frame)
         possible = self.term.kind == "cosy" or numbers == np.round(numbers)
         times, places = np.unique(numbers[possible], return_inverse=True)
         found = np.full(len(frame), -1)
         found[possible] = places
-        return SeriesRows(codes, found, times)
+        return SeriesRows(codes, found, times, known)
 
     def check(self, rows: SeriesRows, index: pd.Index) -> None:
         """Refuse rows whose residuals have no correlations.
@@ -160,7 +169,8 @@ def learn_series(term: Residuals, frame: pd.DataFrame) -> Series:
         )
     if len(distinct) < 2:
         raise DataError(f"{term} has no series of two rows, so nothing is correlated; leave it out")
-    return Series(term, distinct, values)
+    groups = factorize(frame[term.group])[0].astype(object) if term.group else pd.Index([])
+    return Series(term, distinct, values, groups)
 
 
 def _twice(term: Residuals, index: pd.Index, twice: NDArray[np.bool_], times: Any) -> str:

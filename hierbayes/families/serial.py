@@ -140,7 +140,7 @@ def log_density(pt: Any, structure: Structure, rows: Any, value: Any, z: Any) ->
     value : tensor
         Of the family's parameter.
     """
-    codes, places, times = rows
+    codes, places, times = rows.codes, rows.places, rows.times
     observed = np.zeros((codes.max() + 1, len(times)), np.bool_)
     observed[codes, places] = True
     patterns, pattern_of = np.unique(observed, axis=0, return_inverse=True)
