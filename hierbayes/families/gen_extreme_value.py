@@ -114,6 +114,7 @@ FAMILY = Family(
         ),
     ),
     support=REAL,
+    moving_ends=True,
     row=row,
     graph=graph,
     simulate=simulate,
