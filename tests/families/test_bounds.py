@@ -35,6 +35,7 @@ OWN = {
     "asym_laplace": {"sigma": 0.8, "quantile": 0.4},
     "gen_extreme_value": {"sigma": 0.9, "xi": 0.15},
     "skew_normal": {"sigma": 0.9, "alpha": 3.0},
+    "compois": {"shape": 1.6},
 }
 SHARES = (
     "beta",
@@ -51,11 +52,12 @@ each_with_moments = pytest.mark.parametrize("name", WITH_MOMENTS)
 each_family = pytest.mark.parametrize("name", TAILED)
 LONG = (  # whose fits take most time
     "student", "negbinomial", "gamma", "frechet", "inverse_gaussian", "exgaussian", "shifted_lognormal", "lognormal",
-    "asym_laplace", "gen_extreme_value", "skew_normal",
+    "asym_laplace", "gen_extreme_value", "skew_normal", "compois",
 )  # fmt: skip
 each_fit = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]
 )
+PRIORS = {"asym_laplace": {"quantile": "Fixed(0.4)"}}  # the quantile that is asked for
 BOUNDS = {"": "", "lb": "trunc(lb=l)", "ub": "trunc(ub=u)", "both": "trunc(lb=l, ub=u)"}
 
 
@@ -98,7 +100,48 @@ def scipys(name: str, eta: np.ndarray, **own):
             lean = own["alpha"] / np.hypot(1, own["alpha"]) * np.sqrt(2 / np.pi)
             scale = own["sigma"] / np.sqrt(1 - lean**2)
             return stats.skewnorm(own["alpha"], eta - scale * lean, scale)
+        case "compois":
+            return Compois()(
+                np.broadcast_to(eta, np.broadcast_shapes(np.shape(eta), np.shape(own["shape"]))), own["shape"]
+            )
     raise AssertionError(f"what is the distribution of family {name}?")
+
+
+class Compois(stats.rv_discrete):
+    """By its definition: terms added up over counts to 3000, with the lambda that has the mean exp(eta)."""
+
+    def _argcheck(self, eta, shape):
+        return shape > 0
+
+    def _logs(self, eta, shape):
+        k, eta, shape = np.arange(3000.0), np.asarray(eta)[..., None], np.asarray(shape)[..., None]
+        low, high = np.full(eta.shape, -60.0), np.maximum(shape * np.logaddexp(eta, 0), eta)
+        for _ in range(100):
+            middle = (low + high) / 2
+            p = special.softmax(k * middle - shape * special.gammaln(k + 1), axis=-1)
+            less = (k * p).sum(axis=-1, keepdims=True) < np.exp(eta)
+            low, high = np.where(less, middle, low), np.where(less, high, middle)
+        return special.log_softmax(k * low - shape * special.gammaln(k + 1), axis=-1)
+
+    def _logpmf(self, k, eta, shape):
+        logs = self._logs(eta, shape)
+        return np.take_along_axis(logs, np.asarray(k, int)[..., None], axis=-1)[..., 0]
+
+    def _pmf(self, k, eta, shape):
+        return np.exp(self._logpmf(k, eta, shape))
+
+    def _cdf(self, k, eta, shape):
+        p = np.exp(self._logs(eta, shape)).cumsum(axis=-1)
+        return np.take_along_axis(p, np.asarray(k, int)[..., None], axis=-1)[..., 0]
+
+    def _rvs(self, eta, shape, size=None, random_state=None):
+        p = np.exp(self._logs(eta, shape)).cumsum(axis=-1)
+        return (random_state.random((*np.broadcast_shapes(size, p.shape[:-1]), 1)) > p).sum(axis=-1)
+
+
+def learnt(name: str) -> dict[str, float]:
+    """The own parameters that have a posterior, and their true values."""
+    return {key: value for key, value in OWN[name].items() if key not in PRIORS.get(name, {})}
 
 
 def family_of(name: str, additions: str):
@@ -127,7 +170,7 @@ def likelihood_of(fit, name: str) -> np.ndarray:
 
 ETA = np.array([-0.4, 0.3, 1.1])
 Y = np.array([0.6, 1.2, 3.0])
-WHOLE = ("poisson", "negbinomial", "geometric")
+WHOLE = ("poisson", "negbinomial", "geometric", "compois")
 REAL = ("gaussian", "student", "exgaussian", "asym_laplace", "gen_extreme_value", "skew_normal")
 
 
@@ -477,9 +520,12 @@ def test_the_kernel_is_the_graph(name, response):
 
 @each_fit
 def test_censored_responses_are_fitted_and_answered(name):
-    model = hb.Model("y | cens(status, end) ~ x + (1 | g)", times(name, 900), family=name, link=link_of(name))
+    rows, priors = times(name, 900), PRIORS.get(name)
+    model = hb.Model(
+        "y | cens(status, end) ~ x + (1 | g)", rows, family=name, link=link_of(name), priors=priors
+    )
     assert "not collapsed: the response is censored" in repr(model)
-    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0, "sd[g, Intercept]": 0.5} | OWN[name])
+    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0, "sd[g, Intercept]": 0.5} | learnt(name))
     assert_allclose(
         likelihood_of(fit, "y")[:, :60], probabilities_of(fit, name, fit.data.iloc[:60]), rtol=1e-6
     )
@@ -508,8 +554,9 @@ def probabilities_of(fit, name: str, rows: pd.DataFrame) -> np.ndarray:
 def test_truncated_responses_are_fitted_and_answered(name):
     rows = times(name, 1500)
     rows = rows.assign(y=rows["exact"])[(rows["exact"] >= rows["low"]) & (rows["exact"] <= 8)]
-    model = hb.Model("y | trunc(lb=low, ub=8) ~ x + (1 | g)", rows, family=name, link=link_of(name))
-    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0} | OWN[name])
+    formula, priors = "y | trunc(lb=low, ub=8) ~ x + (1 | g)", PRIORS.get(name)
+    model = hb.Model(formula, rows, family=name, link=link_of(name), priors=priors)
+    fit = assert_works(model, {"x": 0.4, "Intercept": 1.0} | learnt(name))
     new = pd.DataFrame({"x": [0.0, 3.0], "g": [0, 1], "low": [2.0, 7.0]})
     drawn = fit.predict(new, kind="response", output="draws").to_numpy().reshape(-1, 2)
     assert ((drawn >= new["low"].to_numpy()) & (drawn <= 8)).all()
