@@ -23,7 +23,7 @@ from hierbayes.families.serial import log_density
 from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
-from hierbayes.several import JointSpec
+from hierbayes.several import JointSpec, ResidualCorrelations
 from hierbayes.spec import CATEGORY, SIGMA, ModelSpec, Shrunk, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
@@ -57,17 +57,15 @@ def build_joint_graph(
     spec: JointSpec, designs: Mapping[str, Design], parameterization: str = "noncentered"
 ) -> Any:
     """As `build_graph`, of several responses, each with its training rows."""
-    residuals = None if spec.rescor is None else (spec.rescor_variable, spec.rescor.prior)
-    return _build(
-        [(own, designs[own.response]) for own in spec.named], spec.coords, parameterization, residuals
-    )
+    responses = [(own, designs[own.response]) for own in spec.named]
+    return _build(responses, spec.coords, parameterization, spec.residuals)
 
 
 def _build(
     responses: Sequence[tuple[ModelSpec, Design]],
     coords: Mapping[str, np.ndarray],
     parameterization: str,
-    residuals: tuple[Variable, Prior] | None = None,
+    residuals: ResidualCorrelations | None = None,
 ) -> Any:
     """The graph of all responses of a model, each with its rows, and the correlations of their residuals."""
     import pymc as pm
@@ -87,7 +85,7 @@ def _build(
             for (spec, design), parameters in zip(responses, given, strict=True):
                 _likelihood(pm, spec, design, parameters)
         else:
-            _correlated_likelihood(pm, responses, given, *residuals)
+            _correlated_likelihood(pm, responses, given, residuals)
     return model
 
 
@@ -237,13 +235,12 @@ def _correlated_likelihood(
     pm: Any,
     responses: Sequence[tuple[ModelSpec, Design]],
     parameters: Sequence[dict[str, ParameterValues]],
-    variable: Variable,
-    prior: Prior,
+    residuals: ResidualCorrelations,
 ) -> None:
     """A potential of responses of the same rows, whose residuals are correlated."""
     import pytensor.tensor as pt
 
-    size = len(responses)
+    size, variable, prior = len(responses), residuals.variable, residuals.prior.prior
     if prior.fixed is None:
         eta = np.float64(dict(prior.args)["eta"])
         chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
@@ -256,10 +253,8 @@ def _correlated_likelihood(
         sigma = given["sigma"].value
         z.append((y - given["mu"].value) / sigma)
         log_sigmas.append(pt.log(sigma) + pt.zeros_like(y))
-    correlated = responses[0][0].family.correlated
-    assert correlated is not None
-    shared = (parameters[0][name].value for name in correlated.shared)
-    densities = pm.logp(correlated.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
+    shared = (parameters[0][name].value for name in residuals.law.shared)
+    densities = pm.logp(residuals.law.graph(pm, size, chol, *shared), pt.stack(z, axis=1)).sum()
     pm.Potential(_unused(pm, f"{variable.name}_likelihood"), densities - pt.stack(log_sigmas).sum())
 
 

@@ -4,9 +4,9 @@ A response's own view of the posterior is exact: its variables by the names that
 What no single response has, the correlations of effects across responses, is beside them.
 """
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,59 +14,31 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hierbayes.answers.approximation import is_approximate
 from hierbayes.answers.intervals import get_interval
+from hierbayes.answers.quantities import Quantities
 from hierbayes.answers.summary import Diagnosed
 from hierbayes.criticism.checks import check_draws, check_mixing
 from hierbayes.criticism.findings import Finding
-from hierbayes.data.design import MEAN, Design
-from hierbayes.data.formulas import read_formulas
-from hierbayes.data.learning import complete_rows
-from hierbayes.data.sources import find_source
+from hierbayes.data.design import Design
 from hierbayes.engine import Settings
-from hierbayes.engine.several import choose_jointly, draw_jointly
-from hierbayes.errors import DataError, FormulaError, PriorError, UnsupportedError
-from hierbayes.families import get_family
+from hierbayes.engine.several import approximate_jointly, choose_jointly, draw_jointly
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.joint_criticism import JointCriticism
-from hierbayes.joint_posterior import known_response
+from hierbayes.joint_reading import (
+    check_alike,
+    check_residuals,
+    one_each,
+    response_names,
+    rows_of_all,
+    split_priors,
+)
 from hierbayes.joint_simulation import JointPriorSimulation, heading
+from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, PriorSet, read_priors
-from hierbayes.sampling import versions, warn_of
-from hierbayes.several import RESCOR, JointSpec, check_names, resolve_joint, with_common_levels
-from hierbayes.spec import ModelSpec
+from hierbayes.sampling import independent, versions, warn_of, weighted
+from hierbayes.several import JointSpec, known_response, resolve_joint, with_common_levels
 from hierbayes.store import write_responses
-
-MVBIND = re.compile(r"^\s*mvbind\s*\(([^()]*)\)\s*~(.*)$", re.DOTALL)
-
-
-def split_formulas(formula: Any) -> list[Any] | None:
-    """The formulas of several responses; None where there is one response alone.
-
-    Examples
-    --------
-    >>> split_formulas("mvbind(a, b) ~ x + (1 |p| g)")
-    ['a ~ x + (1 |p| g)', 'b ~ x + (1 |p| g)']
-    >>> split_formulas("a ~ x") is None
-    True
-    """
-    if isinstance(formula, Mapping):
-        several = split_formulas(formula.get(MEAN))
-        return several and [{**formula, MEAN: own} for own in several]
-    if isinstance(formula, str):
-        match = MVBIND.match(formula)
-        if match is None:
-            return None
-        names = [name.strip() for name in match[1].split(",")]
-        if "" in names:
-            raise FormulaError(
-                f"mvbind() joins the names of responses: mvbind(a, b) ~ …; got mvbind({match[1]})"
-            )
-        return [f"{name} ~{match[2]}" for name in names]
-    if isinstance(formula, Sequence):
-        found = [own for given in formula for own in (split_formulas(given) or [given])]
-        if not found:
-            raise FormulaError("the list of formulas is empty; give one for each response")
-        return found
-    return None
 
 
 class JointModel(JointPriorSimulation):
@@ -94,13 +66,13 @@ class JointModel(JointPriorSimulation):
         rescor: bool = False,
         data2: Mapping[str, Any] | None = None,
     ) -> None:
-        families = _each(family, len(formulas), "family")
-        links = _each(link, len(formulas), "link")
+        families = one_each(family, len(formulas), "family")
+        links = one_each(link, len(formulas), "link")
         user = read_priors(priors)
-        names = _names(formulas)
-        own_priors = _split_priors(user, names, rescor)
+        names = response_names(formulas)
+        own_priors = split_priors(user, names, rescor)
         if rescor:
-            data = _rows_of_all(formulas, data, families, links)
+            data = rows_of_all(formulas, data, families, links)
         models = [
             make_model(
                 formula, data, one, own_priors[name], one_link, progress=progress, center=center, data2=data2
@@ -117,11 +89,11 @@ class JointModel(JointPriorSimulation):
                     f"a model of several responses needs them all, and the rows are without {name!r}"
                 )
             if rescor:
-                _check_residuals(name, model)
+                check_residuals(name, model.spec, model.design)
         frames = {name: model.data for name, model in zip(names, models, strict=True)}
         specs = {name: model.spec for name, model in zip(names, models, strict=True)}
         if rescor:
-            _check_alike(specs)
+            check_alike(specs)
         whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
         self._assemble(make_model, make_fit, whole, frames)
 
@@ -132,7 +104,7 @@ class JointModel(JointPriorSimulation):
         spec: JointSpec,
         frames: Mapping[str, pd.DataFrame],
     ) -> None:
-        self.spec, self._make_fit = spec, make_fit
+        self.spec, self._make_model, self._make_fit = spec, make_model, make_fit
         self.models: Mapping[str, Any] = MappingProxyType(
             {
                 name: make_model._of(own, frames[name], own.layout.bind(frames[name]))
@@ -192,6 +164,15 @@ class JointModel(JointPriorSimulation):
         return tuple(
             {str(finding): finding for model in self.models.values() for finding in model.check()}.values()
         )
+
+    def structure(self) -> pd.DataFrame:
+        """The grouping factors of each response, as `Model.structure`, with its name first."""
+        tables = []
+        for name, model in self.models.items():
+            table = model.structure()
+            table.insert(0, "response", name)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
 
     def __repr__(self) -> str:
         blocks = [f"{len(self.models)} responses: {', '.join(self.models)}"]
@@ -255,25 +236,42 @@ class JointModel(JointPriorSimulation):
         settings = Settings(
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
-        tree = draw_jointly(self.spec, self._designs(), settings, plan)
+        return self._fitted(draw_jointly(self.spec, self._designs(), settings, plan))
+
+    def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> "JointFit":
+        """Draw a Gaussian approximation to the posterior of all responses, as `Model.approximate` that of one.
+
+        Raises
+        ------
+        UnsupportedError
+            For a model that only strategy ``"nuts"`` can draw.
+        """
+        settings = independent(draws, seed, progress)
+        plan = choose_jointly(self.spec, self._designs())
+        tree = weighted(approximate_jointly(self.spec, self._designs(), settings, plan), plan)
+        return self._fitted(tree)
+
+    def _fitted(self, tree: Any) -> "JointFit":
         tree.attrs.update(versions())
         fit = JointFit(self, tree)
         warn_of(fit._found(lambda own: check_draws(own.spec, own.tree)))
         return fit
 
-    def __getattr__(self, name: str) -> Any:
-        if name in (
-            "approximate",
-            "refit",
-            "structure",
-            "simulate",
-            "plot_prior_predictive",
-        ):
-            raise UnsupportedError(
-                f"{name}() is not there yet for several responses together; each has it alone: "
-                f"model.response({next(iter(self.models))!r}).{name}(…)"
-            )
-        raise AttributeError(f"a model of several responses has no attribute {name!r}")
+    def refit(self, priors: Priors, **options: Any) -> "PriorComparison[JointFit]":
+        """Fit the model as it is and with other priors, as `Model.refit`: their posteriors side by side."""
+        return self.fit(**options).refit(priors, **options)
+
+    def with_priors(self, priors: Priors) -> "JointModel":
+        """The same model and rows with other priors; what isn't named stays as it is, None makes all defaults."""
+        user, rescor = PriorSet() if priors is None else read_priors(priors), self.spec.rescor is not None
+        own = split_priors(user, self.responses, rescor)
+        specs = {
+            name: with_priors(spec, None if priors is None else own[name])
+            for name, spec in self.spec.responses.items()
+        }
+        whole = resolve_joint(specs, user, rescor, None if priors is None else self.spec)
+        frames = {name: model.data for name, model in self.models.items()}
+        return JointModel.restored(self._make_model, self._make_fit, whole, frames)
 
 
 class JointFit(JointCriticism):
@@ -299,6 +297,28 @@ class JointFit(JointCriticism):
     def __repr__(self) -> str:
         return f"Fit of {len(self.responses)} responses: {', '.join(self.responses)}\n\n{self.summary()}"
 
+    @property
+    def pareto_k(self) -> float | None:
+        """How far the posterior is from the approximation that was drawn, as `Fit.pareto_k`."""
+        return float(self.tree.attrs["pareto_k"]) if is_approximate(self.tree) else None
+
+    def refit(self, priors: Priors, **options: Any) -> "PriorComparison[JointFit]":
+        """The same model and rows with other priors, beside this fit, as `Fit.refit`.
+
+        Parameters
+        ----------
+        priors : mapping, PriorSet, path, list of these, or None
+            As for the model; what isn't named stays as it is here, and None makes every prior a default.
+        **options
+            As for `JointModel.fit`; draws, chains and seed are those of this fit unless given. An approximation is
+            approximated again, with the options of `JointModel.approximate`.
+        """
+        model, sizes = self.model.with_priors(priors), self.posterior.sizes
+        kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
+        if is_approximate(self.tree):
+            return PriorComparison(self, model.approximate(**{**kept, **options}))
+        return PriorComparison(self, model.fit(**{**kept, "chains": sizes["chain"], **options}))
+
     def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Every response's quantities, its name in front, and the correlations across responses."""
         tables = [self._own_summary(name, prob, interval) for name in self.responses]
@@ -307,10 +327,10 @@ class JointFit(JointCriticism):
 
     def _own_summary(self, name: str, prob: float | None, interval: str | None) -> pd.DataFrame:
         """The quantities of one response; those that all share are the first's, and have no name in front."""
-        shared, table = self.spec.shared, self.response(name).summary(prob, interval)
+        table = self.response(name).summary(prob, interval)
         if name != self.responses[0]:
-            table = table.drop(index=list(shared))
-        return table.rename(index=lambda quantity: quantity if quantity in shared else f"{name}.{quantity}")
+            table = table.drop(index=list(self.spec.shared))
+        return table.rename(index=partial(self.spec.shown_name, name))
 
     def _across(self, prob: float | None, interval: str | None) -> pd.DataFrame:
         draws = self._correlations_across()
@@ -319,7 +339,8 @@ class JointFit(JointCriticism):
         chosen = get_interval(prob, interval)
         labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
         flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-        found = Diagnosed(labels, flat, self.posterior.sizes["chain"], "summary")
+        made = Quantities if is_approximate(self.tree) else Diagnosed
+        found = made(labels, flat, self.posterior.sizes["chain"], "summary")
         return found.table(chosen.prob, chosen.kind)
 
     def _correlations_across(self) -> dict[str, np.ndarray]:
@@ -382,7 +403,7 @@ class JointFit(JointCriticism):
     def _found(self, look: Callable[[Any], Sequence[Finding]]) -> tuple[Finding, ...]:
         """What is found in the correlations across responses, and looking at each; what all have is said once."""
         across = self._correlations_across()
-        common = check_mixing(across) if across else []
+        common = check_mixing(across) if across and not is_approximate(self.tree) else []
         each = {name: look(self.response(name)) for name in self.responses}
         common += [
             finding for finding in each[self.responses[0]] if all(finding in own for own in each.values())
@@ -416,107 +437,3 @@ class JointFit(JointCriticism):
 
         of_response.__name__ = name
         return of_response
-
-
-def _each(given: Any, count: int, word: str) -> list[Any]:
-    """One for each response: a list of them, or one for all."""
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        if len(given) != count:
-            raise DataError(
-                f"{word} names {len(given)} for {count} responses; give one for each, or one for all"
-            )
-        return list(given)
-    return [given] * count
-
-
-def _names(formulas: Sequence[Any]) -> list[str]:
-    """What the responses are called: their left-hand sides, as names of variables may be."""
-    from hierbayes.formula import Formula, parse
-
-    found = []
-    for formula in formulas:
-        main = formula.get(MEAN) if isinstance(formula, Mapping) else formula
-        parsed = main if isinstance(main, Formula) else parse(str(main), response=True)
-        assert parsed.response is not None
-        plain = parsed.response.expression.strip("`")
-        found.append(re.sub(r"\W+", "_", plain).strip("_") or "y")
-    check_names(found)
-    return found
-
-
-def _rows_of_all(formulas: Sequence[Any], data: Any, families: Sequence[Any], links: Sequence[Any]) -> Any:
-    """The rows that have all responses and predictors."""
-    if find_source(data) is not None:
-        return data
-    whole: dict[str, Any] = {}
-    for number, (formula, family, link) in enumerate(zip(formulas, families, links, strict=True)):
-        read = read_formulas(formula, get_family(family, link)[0])
-        whole |= {f"{number}.{parameter}": own for parameter, own in read.items()}
-    return complete_rows(whole, data)
-
-
-def _check_residuals(name: str, model: Any) -> None:
-    """Refuse a response without normal residuals of weight 1."""
-    spec = model.spec
-    way = f"leave rescor=True out, or {name!r} of the model"
-    if spec.family.computed is not None:
-        raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
-    stated = ["weights"] * (model.design.weights is not None) + [one.name for one in spec.family.known]
-    if stated:
-        raise UnsupportedError(
-            f"rescor=True is about rows that state their response alone, and those of {name!r} state "
-            f"{', '.join(stated)}; {way}"
-        )
-    if spec.layout.response.series is not None:
-        raise UnsupportedError(
-            f"rescor=True is about residuals that are correlated across responses alone, and those of {name!r} are, by "
-            f"{spec.layout.response.series.term}, across rows; {way}"
-        )
-    if spec.family.correlated is None or spec.link_name != "identity":
-        raise UnsupportedError(
-            "rescor=True is about residuals of gaussian or student responses with link identity, and "
-            f"{name!r} is {spec.family.name} with link {spec.link_name}; {way}. Effects with an ID, (1 |p| g), are "
-            "correlated across responses of any family"
-        )
-    for parameter in spec.family.correlated.shared:
-        if parameter in spec.layout.predictors:
-            raise UnsupportedError(
-                f"rescor=True has one {parameter} for all responses, and that of {name!r} has a formula; leave the "
-                "formula out, or rescor=True"
-            )
-
-
-def _check_alike(specs: Mapping[str, ModelSpec]) -> None:
-    """Refuse responses whose residuals are of different distributions, or what they share of different priors."""
-    (first, one), *others = specs.items()
-    for name, other in others:
-        if one.family.correlated is not other.family.correlated:
-            raise UnsupportedError(
-                f"rescor=True is about residuals of one distribution, and {first!r} is {one.family.name}, "
-                f"{name!r} {other.family.name}; take one family for all, or leave rescor=True out"
-            )
-        for parameter in one.family.correlated.shared if one.family.correlated else ():
-            stated = [str(spec.prior(parameter, parameter=parameter)) for spec in (one, other)]
-            if stated[0] != stated[1]:
-                raise PriorError(
-                    f"rescor=True has one {parameter} for all responses, and its prior is {stated[0]} of {first!r}, "
-                    f"{stated[1]} of {name!r}; state it without a response in front"
-                )
-
-
-def _split_priors(user: PriorSet, names: Sequence[str], rescor: bool) -> dict[str, PriorSet]:
-    """Each response's priors: those with its name in front, and those without any, which are about all of them."""
-    shared = re.compile(rf"^cor\[.*, \w+\]{f'|{RESCOR}' if rescor else ''}$")
-    found = {}
-    for name in names:
-        entries, origins = [], []
-        for (address, prior), origin in zip(user.entries, user.origins, strict=True):
-            head, dot, rest = address.partition(".")
-            if dot and head == name:
-                entries.append((rest, prior))
-                origins.append(origin)
-            elif not (dot and head in names) and not shared.match(address):
-                entries.append((address, prior))
-                origins.append(origin)
-        found[name] = PriorSet(tuple(entries), user.origin, tuple(origins))
-    return found

@@ -8,12 +8,14 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from hierbayes.answers.approximation import refuse_approximation
 from hierbayes.answers.draws import flatten
 from hierbayes.answers.predict import CHUNK_ENTRIES, Request, choose_groups, evaluate_predictors
 from hierbayes.data.design import OBS
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.joint_posterior import JointPosterior
+from hierbayes.several import ResidualCorrelations
 from hierbayes.spec import CHAIN_DIMS
 
 if TYPE_CHECKING:
@@ -79,6 +81,7 @@ class JointCriticism(JointPosterior):
             return own
         if refit:
             raise DataError("refit=True is about one response: loo(refit=True, response=…)")
+        refuse_approximation(self.tree, "loo()")
         return crossval.loo_of(
             self._log_likelihoods().T, crossval.efficiency(self.spec.variables, self.posterior), self.rows
         )
@@ -142,22 +145,21 @@ class JointCriticism(JointPosterior):
         """Rows of each response, or of all whose residuals are correlated, and their log-likelihoods in chunks."""
         from hierbayes.criticism.likelihood import likelihood_chunks
 
-        if self.spec.rescor is not None:
-            yield next(iter(self.model.models.values())).design.index, self._correlated_chunks()
+        residuals = self.spec.residuals
+        if residuals is not None:
+            yield next(iter(self.model.models.values())).design.index, self._correlated_chunks(residuals)
             return
         for name in self.responses:
             own = self.response(name)
             yield own.design.index, likelihood_chunks(own.spec, flatten(own.spec, own.posterior), own.design)
 
-    def _correlated_chunks(self) -> Iterator[tuple[Codes, Array]]:
+    def _correlated_chunks(self, correlations: ResidualCorrelations) -> Iterator[tuple[Codes, Array]]:
         from hierbayes.families.correlated import log_densities
 
         parts = self.spec.named
-        correlated = parts[0].family.correlated
-        assert correlated is not None
         draws = flatten(parts[0], self.posterior)
         shared = self.spec.shared_values(draws.values)
-        roots = np.linalg.cholesky(draws.values[self.spec.rescor_variable.name])
+        roots = np.linalg.cholesky(draws.values[correlations.variable.name])
         count = len(self.model.models[parts[0].response].design)
         step = max(1, CHUNK_ENTRIES // len(draws))
         for start in range(0, count, step):
@@ -171,5 +173,7 @@ class JointCriticism(JointPosterior):
                 scales.append(np.broadcast_to(aux["sigma"], eta.shape))
             yield (
                 places,
-                log_densities(correlated, np.stack(residuals, -1), np.stack(scales, -1), roots, *shared),
+                log_densities(
+                    correlations.law, np.stack(residuals, -1), np.stack(scales, -1), roots, *shared
+                ),
             )

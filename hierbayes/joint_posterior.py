@@ -1,6 +1,6 @@
 """A posterior of several responses: as each of them sees it, and predictions of all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -11,8 +11,7 @@ from hierbayes.answers.predict import with_categories
 from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
 from hierbayes.engine.draws import to_dataset
-from hierbayes.errors import DataError
-from hierbayes.several import JointSpec
+from hierbayes.several import JointSpec, known_response
 
 
 class JointPosterior:
@@ -151,10 +150,3 @@ def _below_each_other(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
         for table in tables.values()
     ]
     return pd.concat(same, keys=list(tables), names=["response", *same[0].index.names])
-
-
-def known_response(name: str, names: Sequence[str]) -> str:
-    """The name, which is that of a response."""
-    if name not in names:
-        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
-    return name

@@ -10,12 +10,15 @@ from hierbayes.data.design import Design
 from hierbayes.engine import Settings
 from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.expect import Simulation, simulate_all
+from hierbayes.joint_known_parameters import simulate_jointly
 from hierbayes.prior_summary import PriorSummary, summarise_prior
-from hierbayes.several import JointSpec
+from hierbayes.several import JointSpec, known_response
 from hierbayes.simulation import sample_joint_prior, simulate_responses
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +99,39 @@ class JointPriorSimulation:
             found[name] = replace(simulation, spec=self.spec.responses[name], prior=own)
         return found
 
+    def simulate(
+        self, parameters: Mapping[str, Any], seed: int = 0, *, effects: bool = False
+    ) -> "pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]":
+        """The rows with all responses drawn at known parameters, as `Model.simulate` draws those of one.
+
+        A response that is a predictor of another is drawn first, and predicts the other as it was drawn.
+
+        Parameters
+        ----------
+        parameters : mapping of str to float
+            By the names of the joint fit's summary: ``"math.Intercept"``, ``"math.sd[school, Intercept]"``, …;
+            correlations across responses, ``"cor[school, math_Intercept, reading_Intercept]"`` and
+            ``"rescor[math, reading]"``, are 0 unless given, as those of one response are.
+        seed : int
+        effects : bool
+            Whether to return the group effects that were drawn as well.
+
+        Returns
+        -------
+        pandas.DataFrame, or two of them
+            The rows of any response. With ``effects=True`` also response, group, level, effect and value.
+
+        Raises
+        ------
+        DataError
+            For a parameter that is absent, unknown or out of range, responses that predict each other, or one that
+            is computed.
+        """
+        Settings(seed=seed)
+        frames = {name: model.data for name, model in self.models.items()}
+        rows, drawn = simulate_jointly(self.spec, frames, parameters, seed)
+        return (rows, drawn) if effects else rows
+
     def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummaries:
         """What the priors imply for each response, as `Model.prior_summary`.
 
@@ -106,3 +142,18 @@ class JointPriorSimulation:
         """
         simulations = self.simulate_prior(draws, seed)
         return PriorSummaries({name: summarise_prior(own) for name, own in simulations.items()})
+
+    def plot_prior_predictive(
+        self,
+        response: str,
+        draws: int = 1000,
+        seed: int = 0,
+        *,
+        bounds: tuple[float, float] | None = None,
+        label: str | None = None,
+    ) -> "NDArray[Any]":
+        """Simulated data of one response, as `Model.plot_prior_predictive`."""
+        from hierbayes.plots.priors import plot_prior_predictive
+
+        own = self.simulate_prior(draws, seed)[known_response(response, tuple(self.models))]
+        return plot_prior_predictive(own, bounds=bounds, label=label)

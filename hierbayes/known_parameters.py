@@ -2,7 +2,7 @@
 
 import difflib
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,13 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
-from hierbayes.errors import DataError, UnsupportedError
+from hierbayes.errors import DataError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
 from hierbayes.kinds import CORRELATIONS
 from hierbayes.spec import SIMPLEX, ModelSpec, Variable
 from hierbayes.structures import BOUNDED
+from hierbayes.ties import Tie
 
 Array = NDArray[np.float64]
 type Formulas = Mapping[str, Formula]
@@ -54,6 +55,20 @@ def simulate(
         For a parameter that is absent, unknown or out of range, a response that is computed from a column, or
         means that the family cannot have.
     """
+    draws = known_draws(spec, parameters, seed)
+    return with_columns(frame, drawn_columns(spec, draws, design, frame, seed)), effects_table(spec, draws)
+
+
+def drawn_columns(
+    spec: ModelSpec, draws: Draws, design: Design, frame: pd.DataFrame, seed: int
+) -> dict[str, Any]:
+    """The columns of a response drawn at the first of some draws, in the data's words.
+
+    Raises
+    ------
+    DataError
+        As `simulate`.
+    """
     response = spec.layout.response
     if not response.columns:
         raise DataError(
@@ -65,7 +80,6 @@ def simulate(
             f"the choices of {response.name!r} are computed, dec({response.choices.text}), so they cannot be put back; "
             "write dec() of a plain column"
         )
-    draws = known_draws(spec, parameters, seed)
     request = Request("response", choose_groups(spec, "all"), "error", seed)
     columns = spec.family.support.columns
     y = np.empty((len(design), len(response.columns)) if columns else len(design))
@@ -81,7 +95,7 @@ def simulate(
     made = dict(zip(response.columns, parts, strict=True))
     if response.choices is not None and (name := response.choices.column) is not None:
         made[name] = response.choices.written(y > 0, frame.get(name))
-    return with_columns(frame, made), effects_table(spec, draws)
+    return made
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -124,6 +138,32 @@ class Names:
         """Those without a value of their own; a correlation is 0 unless given."""
         shares = itertools.chain.from_iterable(self.shares)
         return (*self.coefficients, *self.sds, *self.smooths, *shares, *self.shapes, *self.own)
+
+    def called(self, shown: Callable[[str], str]) -> "Names":
+        """The same by other names."""
+        return Names(
+            tuple(map(shown, self.coefficients)),
+            tuple(map(shown, self.sds)),
+            tuple(map(shown, self.correlations)),
+            tuple(map(shown, self.smooths)),
+            {shown(name): support for name, support in self.own.items()},
+            {shown(name): limits for name, limits in self.shapes.items()},
+            tuple(tuple(map(shown, names)) for names in self.sequences),
+            tuple(tuple(map(shown, names)) for names in self.shares),
+        )
+
+    def beside(self, other: "Names") -> "Names":
+        """These and those of another response, once where both have one in common."""
+        return Names(
+            (*self.coefficients, *other.coefficients),
+            (*self.sds, *other.sds),
+            (*self.correlations, *other.correlations),
+            (*self.smooths, *other.smooths),
+            {**self.own, **other.own},
+            {**self.shapes, **other.shapes},
+            (*self.sequences, *other.sequences),
+            (*self.shares, *other.shares),
+        )
 
 
 def names_of(spec: ModelSpec) -> Names:
@@ -182,15 +222,18 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
     DataError
         For a parameter that is absent, unknown or out of range.
     """
-    if spec.ties:
-        raise UnsupportedError(
-            f"simulation from known parameters does not know effects that are correlated across formulas, as those of "
-            f"(1 |{spec.ties[0].identifier}| {spec.ties[0].group}); leave the ID out, or simulate from priors that are "
-            "Fixed"
-        )
-    given = {str(name): _number(name, value) for name, value in dict(parameters).items()}
-    _check(names_of(spec), given)
-    rng = np.random.default_rng([seed, 2])
+    given = numbers(parameters)
+    check_parameters(names_of(spec), given)
+    values = stated_values(spec, given)
+    for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
+        own = (q for q in spec.quantities if q.variable.name == variable.name)
+        across = {q.place: given.get(q.name, 0.0) for q in own}
+        values[variable.name] = tie_matrix(spec, tie, across, values)
+    return Draws(with_effects([spec], values, seed), 1, 1)
+
+
+def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Array]:
+    """The variables of a model that known parameters state, each (1, …): all but effects of levels and curves."""
     values: dict[str, Array] = {}
     for parameter, layout in spec.layout.predictors.items():
         if layout.coefficients:
@@ -201,30 +244,65 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
             values[joint.name] = np.full((1, *([len(shrunk.places)] if joint.dims else [])), np.nan)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
-            sd = _given(spec, variables["sd"], given)[list(factor.scale_of)]
-            shapes = [_given(spec, v, given) for v in spec.shape_variables(parameter, factor)]
-            cor = _correlations(spec, factor, variables, shapes, given)
-            z = factor.draw(rng, shapes)
-            arrays = {"sd": sd, "cor": cor, "r": z @ square_roots(cor).T * sd}
-            values |= {variable.name: arrays[kind][None] for kind, variable in variables.items()}
-            names = [variable.name for variable in spec.shape_variables(parameter, factor)]
-            values |= {variable: shape[None] for variable, shape in zip(names, shapes, strict=True)}
+            shapes = {v.name: _given(spec, v, given) for v in spec.shape_variables(parameter, factor)}
+            values |= {name: shape[None] for name, shape in shapes.items()}
+            values[variables["sd"].name] = _given(spec, variables["sd"], given)[list(factor.scale_of)][None]
+            if "cor" in variables:
+                cor = _correlations(spec, factor, variables, list(shapes.values()), given)
+                values[variables["cor"].name] = cor[None]
         for curve in layout.curves:
-            variables = spec.curve_variables(parameter, curve)
-            for key, variable in variables.items():
+            for key, variable in spec.curve_variables(parameter, curve).items():
                 if key != "s":
                     values[variable.name] = np.atleast_1d(_given(spec, variable, given))
-            sds = spec.curve_sds(parameter, curve, values)
-            values[variables["s"].name] = rng.normal(size=sds.shape) * sds
         for effect in layout.monotonic:
             variable = spec.simplex_variable(parameter, effect)
             values[variable.name] = _given(spec, variable, given)[None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own, kind = _given(spec, variable, given), spec.family.parameter(variable.name).kind
         if kind is CORRELATIONS:
-            _check_definite(kind.joint(own), variable.name)
+            check_definite(kind.joint(own), variable.name)
         values[variable.name] = own[None]
-    return Draws(values, 1, 1)
+    return values
+
+
+def tie_matrix(
+    spec: ModelSpec, tie: Tie, across: Mapping[tuple[int, ...], float], values: Mapping[str, Array]
+) -> Array:
+    """All correlations of a tie, (1, Q, Q): those within its formulas from `values`, `across` them by place."""
+    found = np.zeros((len(tie.effects), len(tie.effects)))
+    for member, places in zip(tie.members, tie.places, strict=True):
+        own = spec.siblings[member.response].correlations(member.parameter, member.factor, values)[0]
+        found[np.ix_(places, places)] = own[np.ix_(member.effects, member.effects)]
+    for (i, j), value in across.items():
+        found[i, j] = found[j, i] = value
+    return found[None]
+
+
+def with_effects(responses: Sequence[ModelSpec], values: dict[str, Array], seed: int) -> dict[str, Array]:
+    """Those values and effects of levels and curves drawn from them, for all responses of a model."""
+    rng = np.random.default_rng([seed, 2])
+    for spec in responses:
+        for parameter, layout in spec.layout.predictors.items():
+            for factor in layout.factors:
+                if spec.tied_group(parameter, factor) is not None:
+                    continue
+                variables = spec.factor_variables(parameter, factor)
+                z = factor.draw(rng, [shape[0] for shape in spec.shape_values(parameter, factor, values)])
+                root = square_roots(spec.correlations(parameter, factor, values)[0])
+                values[variables["r"].name] = (z @ root.T * values[variables["sd"].name][0])[None]
+            for curve in layout.curves:
+                sds = spec.curve_sds(parameter, curve, values)
+                name = spec.curve_variables(parameter, curve)["s"].name
+                values[name] = rng.normal(size=sds.shape) * sds
+    for group in responses[0].tied_groups:
+        sd, cor = responses[0].tied_covariance(group, values)
+        check_definite(cor[0], group.members[0].factor.name)
+        z = rng.normal(size=(len(group.members[0].factor.levels), sd.shape[-1]))
+        r = z @ square_roots(cor[0]).T * sd[0]
+        for member, part in zip(group.members, group.slices, strict=True):
+            own = responses[0].siblings[member.response]
+            values[own.factor_variables(member.parameter, member.factor)["r"].name] = r[None, :, part]
+    return values
 
 
 def _given(spec: ModelSpec, variable: Variable, given: Mapping[str, float]) -> Array:
@@ -252,15 +330,21 @@ def _correlations(
                 cor[i, j] = cor[j, i] = given.get(quantity.name, 0.0)
     if factor.correlated:
         cor = factor.correlations(shapes, cor)
-    _check_definite(cor, factor.name)
+    check_definite(cor, factor.name)
     return cor
 
 
-def _check_definite(cor: Array, name: str) -> None:
+def check_definite(cor: Array, name: str) -> None:
+    """Refuse correlations that no distribution has."""
     if np.linalg.eigvalsh(cor)[0] < -1e-9:
         raise DataError(
             f"the correlations of {name!r} contradict each other; no distribution has them: change one"
         )
+
+
+def numbers(parameters: Mapping[str, Any]) -> dict[str, float]:
+    """Known parameters as numbers, by name."""
+    return {str(name): _number(name, value) for name, value in dict(parameters).items()}
 
 
 def _number(name: Any, value: Any) -> float:
@@ -273,7 +357,8 @@ def _number(name: Any, value: Any) -> float:
     return number
 
 
-def _check(names: Names, given: Mapping[str, float]) -> None:
+def check_parameters(names: Names, given: Mapping[str, float]) -> None:
+    """Refuse parameters that are absent, unknown or out of range."""
     known = [*names.needed, *names.correlations]
     for name in given:
         if name not in known:
@@ -320,6 +405,19 @@ def simulate_design(
         The columns of `data` and the response; of rows with gaps, which are left out, those that the formulas name.
         The group effects, as `effects_table` has them.
     """
+    spec, frame, whole = learnt(formulas, data, family, links, parameters, matrices)
+    return simulate(spec, spec.layout.bind(frame), whole, parameters, seed)
+
+
+def learnt(
+    formulas: Formulas,
+    data: Any,
+    family: Family,
+    links: Mapping[str, str],
+    parameters: Mapping[str, Any],
+    matrices: Mapping[str, Any],
+) -> tuple[ModelSpec, pd.DataFrame, pd.DataFrame]:
+    """A model without priors of rows that have no response yet, its complete rows, and these as they were given."""
     response = formulas[MEAN].response
     assert response is not None, "the mean's formula has a response"
     if not response.columns:
@@ -336,10 +434,7 @@ def simulate_design(
     formulas, family = settle(formulas, frame, family, links)
     links = family.with_links(links)
     layout = learn(formulas, frame, family, links[family.first.name], matrices)
-    spec = ModelSpec(layout, family, links, ())
-    design = spec.layout.bind(frame)
-    whole = rows if len(rows) == len(frame) else frame
-    return simulate(spec, design, whole, parameters, seed)
+    return ModelSpec(layout, family, links, ()), frame, rows if len(rows) == len(frame) else frame
 
 
 def _named_categories(parameters: Mapping[str, Any]) -> list[str]:

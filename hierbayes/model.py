@@ -26,7 +26,8 @@ from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
 from hierbayes.families import Family, Links, get_family
-from hierbayes.joint import JointFit, JointModel, split_formulas
+from hierbayes.joint import JointFit, JointModel
+from hierbayes.joint_reading import split_formulas
 from hierbayes.pictures import Pictures
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.prior_simulation import PriorSimulation

@@ -1,13 +1,11 @@
 """Consequences of a choice of priors: two prior sets and the posteriors they lead to, side by side."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
 from hierbayes.answers.intervals import get_interval, labelled
-from hierbayes.answers.posterior import Posterior
-from hierbayes.answers.summary import estimates
 from hierbayes.defaults import resolve_priors
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
@@ -16,8 +14,19 @@ from hierbayes.spec import ModelSpec
 SHOWN = ("mean", "median", "lower", "upper")  # median where a mean is left empty
 
 
+class Summarised(Protocol):
+    """A fit of one response or of several, with a table of its quantities and their priors as text."""
+
+    @property
+    def spec(self) -> Any:
+        """A specification, with `prior_texts`."""
+
+    def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
+        """The quantities, by name."""
+
+
 @dataclass(frozen=True, eq=False)
-class PriorComparison[F: Posterior]:
+class PriorComparison[F: Summarised]:
     """Two fits of one model to the same rows under two sets of priors; it prints as their table.
 
     Attributes
@@ -48,8 +57,8 @@ class PriorComparison[F: Posterior]:
         columns: dict[str, Any] = {}
         found = {}
         for word, fit in sides.items():
-            found[word] = estimates(fit.spec, fit.posterior).table(prob, interval)
-            priors = prior_texts(fit.spec)
+            found[word] = fit.summary(prob, interval)
+            priors = fit.spec.prior_texts
             columns[f"prior_{word}"] = [priors[name] for name in found[word].index]
             columns |= {f"{name}_{word}": found[word][name] for name in SHOWN if name in found[word]}
         first, second = found.values()
@@ -62,11 +71,6 @@ class PriorComparison[F: Posterior]:
 
     def _repr_html_(self) -> str:
         return format_table(self.table()).to_html(border=0)
-
-
-def prior_texts(spec: ModelSpec) -> dict[str, str]:
-    """The prior of every quantity of `summary`, as text, by the quantity's name."""
-    return {quantity.name: str(spec.prior_of(quantity).prior) for quantity in spec.quantities}
 
 
 def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:

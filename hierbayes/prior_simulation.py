@@ -1,7 +1,7 @@
 """Simulations before there is a posterior, as methods of a model: from its priors, and from known parameters."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, overload
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import pandas as pd
 
@@ -12,8 +12,11 @@ from hierbayes.data.formulas import Formulas, read_formulas
 from hierbayes.data.sources import Source
 from hierbayes.engine import Settings
 from hierbayes.engine.streamed import Streamed, in_memory
+from hierbayes.errors import UnsupportedError
 from hierbayes.expect import Simulation, simulate_all
 from hierbayes.families import Family, Links, get_family
+from hierbayes.joint_known_parameters import simulate_joint_design
+from hierbayes.joint_reading import split_formulas
 from hierbayes.prior_summary import PriorSummary, summarise_prior
 from hierbayes.simulation import prior_predictive, sample_prior
 from hierbayes.spec import ModelSpec
@@ -175,49 +178,53 @@ class PriorSimulation:
 
 @overload
 def simulate(
-    formula: Formulas,
+    formula: Formulas | Sequence[Formulas],
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str | Family = "gaussian",
-    link: Links = None,
+    family: str | Family | Sequence[str | Family] = "gaussian",
+    link: Links | Sequence[Links] = None,
     *,
     effects: Literal[False] = False,
+    rescor: bool = False,
     data2: Mapping[str, Any] | None = None,
 ) -> pd.DataFrame: ...
 
 
 @overload
 def simulate(
-    formula: Formulas,
+    formula: Formulas | Sequence[Formulas],
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str | Family = "gaussian",
-    link: Links = None,
+    family: str | Family | Sequence[str | Family] = "gaussian",
+    link: Links | Sequence[Links] = None,
     *,
     effects: Literal[True],
+    rescor: bool = False,
     data2: Mapping[str, Any] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]: ...
 
 
 def simulate(
-    formula: Formulas,
+    formula: Formulas | Sequence[Formulas],
     design: Any,
     parameters: Mapping[str, Any],
     seed: int = 0,
-    family: str | Family = "gaussian",
-    link: Links = None,
+    family: str | Family | Sequence[str | Family] = "gaussian",
+    link: Links | Sequence[Links] = None,
     *,
     effects: bool = False,
+    rescor: bool = False,
     data2: Mapping[str, Any] | None = None,
 ) -> Any:
     """Data from known truths, for rows that have no response yet.
 
     Parameters
     ----------
-    formula : str, Formula or mapping of str to either
-        As for `Model`; its left side names the column to make, ``trials(n)`` a column of the design.
+    formula : str, Formula, mapping of str to either, or a list of these
+        As for `Model`; its left side names the column to make, ``trials(n)`` a column of the design. Of a list each
+        makes one.
     design : data frame or mapping
         n rows with the predictors and the grouping factors.
     parameters, seed
@@ -226,6 +233,8 @@ def simulate(
         As for `Model`.
     effects : bool
         As in `Model.simulate`.
+    rescor : bool
+        As for `Model`.
     data2 : mapping of str to pandas.DataFrame, optional
         As for `Model`.
 
@@ -243,8 +252,16 @@ def simulate(
     ['x', 'g', 'y']
     """
     Settings(seed=seed)
-    found, links = get_family(family, link)
-    formulas = read_formulas(formula, found)
+    several = split_formulas(formula)
+    if several is not None:
+        rows, drawn = simulate_joint_design(
+            several, design, family, link, parameters, seed, data2 or {}, rescor
+        )
+        return (rows, drawn) if effects else rows
+    if rescor:
+        raise UnsupportedError("rescor=True is about several responses, and here is one; leave it out")
+    found, links = get_family(cast(Any, family), cast(Links, link))
+    formulas = read_formulas(cast(Formulas, formula), found)
     rows, drawn = known_parameters.simulate_design(
         formulas, design, found, links, parameters, seed, data2 or {}
     )

@@ -50,11 +50,28 @@ def approximate_posterior(
     UnsupportedError
         For a model that only strategy ``"nuts"`` can draw.
     """
+    settings = independent(draws, seed, progress)
+    plan = choose(spec, design)
+    tree = weighted(plan.strategy.approximate(spec, design, settings), plan)
+    return _signed(spec, tree, plan, settings)
+
+
+def independent(draws: int, seed: int, progress: bool) -> Settings:
+    """The settings of draws of an approximation.
+
+    Raises
+    ------
+    ValueError
+        For fewer than Pareto's k can be estimated from.
+    """
     settings = Settings(draws=draws, chains=1, seed=seed, progress=progress)
     if draws < FEWEST:
         raise ValueError(f"draws must be a whole number, {FEWEST} or more; got {draws!r}")
-    plan = choose(spec, design)
-    tree: xr.DataTree | None = plan.strategy.approximate(spec, design, settings)
+    return settings
+
+
+def weighted(tree: "xr.DataTree | None", plan: Plan) -> "xr.DataTree":
+    """The draws of an approximation with their importance weights, and Pareto's k; refused where there are none."""
     if tree is None:
         raise UnsupportedError(
             f"there is no approximation of this model ({plan.reason}); fit() draws its posterior itself"
@@ -63,7 +80,7 @@ def approximate_posterior(
     log_weight, k = smoothed_weights(-log_ratio.to_numpy().reshape(-1, 1))
     tree["sample_stats/log_weight"] = log_ratio.copy(data=log_weight.reshape(log_ratio.shape))
     tree.attrs.update({"approximation": "Gaussian", "pareto_k": float(k[0])})
-    return _signed(spec, tree, plan, settings)
+    return tree
 
 
 def _signed(spec: ModelSpec, tree: "xr.DataTree", plan: Plan, settings: Settings) -> "xr.DataTree":

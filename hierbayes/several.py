@@ -1,7 +1,7 @@
 """Several responses as one value: a specification each, what they share, and names in one posterior."""
 
 import itertools
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -19,6 +19,7 @@ from hierbayes.data.tables import free_name
 from hierbayes.defaults import correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError
 from hierbayes.families import Parameter
+from hierbayes.families.record import Correlated
 from hierbayes.priors import Prior, PriorSet
 from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Shrunk, Variable, tie_variables
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
@@ -52,6 +53,24 @@ class Across:
     def name(self) -> str:
         """What tables call it: ``"cor[g, a_Intercept, b_Intercept]"``, ``"rescor[a, b]"``."""
         return f"{self.kind}[{', '.join(part for part in (self.group, *self.labels) if part)}]"
+
+
+@dataclass(frozen=True, eq=False)
+class ResidualCorrelations:
+    """How the residuals of a model's responses are correlated.
+
+    Attributes
+    ----------
+    prior : ResolvedPrior
+    variable : Variable
+        Their matrix in the posterior.
+    law : Correlated
+        What they are drawn from together.
+    """
+
+    prior: ResolvedPrior
+    variable: Variable
+    law: Correlated
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,8 +146,12 @@ class JointSpec:
     @cached_property
     def shared(self) -> tuple[str, ...]:
         """Parameters of which all responses have one in common."""
-        correlated = next(iter(self.responses.values())).family.correlated
-        return () if self.rescor is None or correlated is None else correlated.shared
+        law = self._law
+        return () if law is None else law.shared
+
+    @property
+    def _law(self) -> Correlated | None:
+        return None if self.rescor is None else next(iter(self.responses.values())).family.correlated
 
     def shared_values(self, values: Mapping[str, Any]) -> list[NDArray[Any]]:
         """The values of those."""
@@ -155,17 +178,20 @@ class JointSpec:
         return tie_variables(self.ties, {*taken, *ARVIZ_NAMES})
 
     @cached_property
-    def rescor_variable(self) -> Variable:
-        """The variable of the correlations of the responses' residuals."""
+    def residuals(self) -> ResidualCorrelations | None:
+        """How the responses' residuals are correlated; None where they are independent."""
+        if self.rescor is None or (law := self._law) is None:
+            return None
         known = (*(new for own in self.renamed.values() for _, new in own), *self.tie_variables)
         taken = {name for variable in known for name in (variable.name, *variable.dims)}
         dims = free_name(f"{RESCOR}_response", taken), free_name(f"{RESCOR}_response2", taken)
-        return Variable(free_name(RESCOR, taken), dims, RESCOR, "")
+        variable = Variable(free_name(RESCOR, taken), dims, RESCOR, "")
+        return ResidualCorrelations(self.rescor, variable, law)
 
     @cached_property
     def variables(self) -> tuple[Variable, ...]:
         """The posterior schema of all responses together."""
-        residuals = () if self.rescor is None else (self.rescor_variable,)
+        residuals = () if self.residuals is None else (self.residuals.variable,)
         own = dict.fromkeys(new for pairs in self.renamed.values() for _, new in pairs)
         return (*own, *self.tie_variables, *residuals)
 
@@ -179,8 +205,10 @@ class JointSpec:
                 found |= {there: own[here] for here, there in zip(old.dims, new.dims, strict=True)}
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             found |= {dim: np.array(tie.effects, dtype=object) for dim in variable.dims}
-        if self.rescor is not None:
-            found |= {dim: np.array(list(self.responses), dtype=object) for dim in self.rescor_variable.dims}
+        if self.residuals is not None:
+            found |= {
+                dim: np.array(list(self.responses), dtype=object) for dim in self.residuals.variable.dims
+            }
         return found
 
     def joint_arrays(self, response: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
@@ -192,21 +220,23 @@ class JointSpec:
         spec = self.responses[response]
         found = {old.name: np.asarray(values[new.name]) for old, new in self.renamed[response]}
         for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
-            place = next(
-                k
-                for k, one in enumerate(self.ties)
-                if (one.group, one.identifier) == (tie.group, tie.identifier)
-            )
-            joint = self.ties[place]
-            chosen = [
-                place
-                for member, places in zip(joint.members, joint.places, strict=True)
-                if member.response == response
-                for place in places
-            ]
+            place, chosen = self.places_of(response, tie)
             matrix = np.asarray(values[self.tie_variables[place].name])
             found[variable.name] = matrix[..., chosen, :][..., chosen]
         return found
+
+    def places_of(self, response: str, tie: Tie) -> tuple[int, list[int]]:
+        """Which of `ties` a tie of one response is part of, and where its effects are there."""
+        names = tie.group, tie.identifier
+        number, joint = next(
+            (k, one) for k, one in enumerate(self.ties) if (one.group, one.identifier) == names
+        )
+        members = zip(joint.members, joint.places, strict=True)
+        return number, [place for m, places in members if m.response == response for place in places]
+
+    def shown_name(self, response: str, quantity: str) -> str:
+        """What tables of all responses call a quantity of one: its name in front, but of what all share."""
+        return quantity if quantity in self.shared else f"{response}.{quantity}"
 
     def across(self) -> Iterator[Across]:
         """The correlations that no single response has: of effects, then of residuals."""
@@ -215,9 +245,24 @@ class JointSpec:
             for i, j in tie.across:
                 if whose[i] != whose[j]:
                     yield Across("cor", tie.group, (tie.effects[i], tie.effects[j]), variable, (i, j))
-        if self.rescor is not None:
+        if self.residuals is not None:
             for (i, one), (j, other) in itertools.combinations(enumerate(self.responses), 2):
-                yield Across(RESCOR, "", (one, other), self.rescor_variable, (i, j))
+                yield Across(RESCOR, "", (one, other), self.residuals.variable, (i, j))
+
+    @property
+    def prior_texts(self) -> Mapping[str, str]:
+        """The prior of every quantity as text, by the names that tables of all responses have."""
+        found = {
+            self.shown_name(response, quantity): text
+            for response, spec in self.responses.items()
+            for quantity, text in spec.prior_texts.items()
+        }
+        for tie, prior in zip(self.ties, self.tie_priors, strict=True):
+            variable = self.tie_variables[self.ties.index(tie)].name
+            found |= {one.name: str(prior.prior) for one in self.across() if one.variable.name == variable}
+        if self.rescor is not None:
+            found |= {one.name: str(self.rescor.prior) for one in self.across() if one.kind == RESCOR}
+        return found
 
     def tie_prior(self, tie: Tie) -> Prior:
         """The prior of all correlations of a tie."""
@@ -273,15 +318,16 @@ class NamedSpec(ModelSpec):
         self, values: Mapping[str, Any]
     ) -> Callable[[np.random.Generator], NDArray[Any]] | None:
         """As a `ModelSpec`'s."""
-        if self.whole.rescor is None or (correlated := self.family.correlated) is None:
+        residuals = self.whole.residuals
+        if residuals is None:
             return None
-        root = np.linalg.cholesky(values[self.whole.rescor_variable.name])
+        root, law = np.linalg.cholesky(values[residuals.variable.name]), residuals.law
         weights = root[..., list(self.siblings).index(self.response), :]
         shared = self.whole.shared_values(values)
 
         def draw(rng: np.random.Generator) -> NDArray[Any]:
             z = np.einsum("sk,sk->s", weights, rng.standard_normal(weights.shape))
-            found: NDArray[Any] = z * correlated.stretch(rng, *shared)
+            found: NDArray[Any] = z * law.stretch(rng, *shared)
             return found
 
         return draw
@@ -396,17 +442,30 @@ def _with_levels(
     return replace(spec, layout=replace(spec.layout, predictors=MappingProxyType(predictors)))
 
 
-def resolve_joint(specs: Mapping[str, ModelSpec], user: PriorSet, rescor: bool = False) -> JointSpec:
-    """Responses and what they share, with the priors of that; each response's own priors of it are its margins."""
+def resolve_joint(
+    specs: Mapping[str, ModelSpec], user: PriorSet, rescor: bool = False, before: JointSpec | None = None
+) -> JointSpec:
+    """Responses and what they share, with the priors of that; each response's own priors of it are its margins.
+
+    What the user does not name of what they share is as it was `before`, or a default.
+    """
     ties = ties_of(specs)
-    resolved = resolve_targets([tie_target(tie) for tie in ties], user)
+    targets = [tie_target(tie) for tie in ties]
+    targets.append(correlation_target(RESCOR, "", "", "", (RESCOR,), len(specs)))
+    *resolved, residuals = resolve_targets(targets, user)
+    if before is not None:
+        resolved = [_kept(old, new) for old, new in zip(before.tie_priors, resolved, strict=True)]
+        residuals = residuals if before.rescor is None else _kept(before.rescor, residuals)
     found = {name: _with_margins(name, spec, ties, resolved) for name, spec in specs.items()}
-    residuals = resolve_targets([correlation_target(RESCOR, "", "", "", (RESCOR,), len(specs))], user)[0]
-    return JointSpec(MappingProxyType(found), resolved, residuals if rescor else None)
+    return JointSpec(MappingProxyType(found), tuple(resolved), residuals if rescor else None)
+
+
+def _kept(old: ResolvedPrior, new: ResolvedPrior) -> ResolvedPrior:
+    return old if new.origin == "default" else new
 
 
 def _with_margins(
-    name: str, spec: ModelSpec, ties: tuple[Tie, ...], resolved: tuple[ResolvedPrior, ...]
+    name: str, spec: ModelSpec, ties: tuple[Tie, ...], resolved: Sequence[ResolvedPrior]
 ) -> ModelSpec:
     """One response's specification with what the priors of all correlations say of its own."""
     priors = list(spec.priors)
@@ -430,3 +489,10 @@ def check_names(names: list[str]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise DataError(f"{name!r} is the response of two formulas; each needs a response of its own")
+
+
+def known_response(name: str, names: Sequence[str]) -> str:
+    """The name, which is that of a response."""
+    if name not in names:
+        raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
+    return name

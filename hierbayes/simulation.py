@@ -64,11 +64,12 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
 def sample_joint_prior(spec: JointSpec, draws: int, seed: int) -> Draws:
     """As `sample_prior`, of several responses, by the names of all."""
     found = sample_priors(spec.named, draws, seed)
-    if spec.rescor is None:
+    residuals = spec.residuals
+    if residuals is None:
         return found
     rng, size = np.random.default_rng([seed, 1]), len(spec.responses)
-    residuals = spec.rescor.prior.sample(rng, (draws,), dimension=size)
-    return replace(found, values={**found.values, spec.rescor_variable.name: residuals})
+    drawn = residuals.prior.prior.sample(rng, (draws,), dimension=size)
+    return replace(found, values={**found.values, residuals.variable.name: drawn})
 
 
 def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) -> dict[str, Array]:

@@ -535,6 +535,11 @@ class ModelSpec:
             coefficient = quantity.variable.label
         return self._prior_index[parameter, kind, coefficient, group]
 
+    @property
+    def prior_texts(self) -> Mapping[str, str]:
+        """The prior of every quantity as text, by the quantity's name."""
+        return {quantity.name: str(self.prior_of(quantity).prior) for quantity in self.quantities}
+
     def coefficient_priors(self, parameter: str = MEAN) -> tuple[Prior, ...]:
         """The priors of one formula's population-level coefficients, in their order."""
         layout = self.layout.predictors[parameter]

@@ -18,8 +18,10 @@ SOURCES = sorted(
     path for part in ("engine", "families", "structures") for path in (PACKAGE / part).rglob("*.py")
 ) + [
     PACKAGE / f"{name}.py"
-    for name in ("compiling", "kinds", "special", "incomplete", "answers/pareto", "answers/paretoloops")
-]
+    for name in (
+        "compiling", "compiledlinks", "kinds", "special", "incomplete", "answers/pareto", "answers/paretoloops",
+    )
+]  # fmt: skip
 VERSION = hashlib.sha256(b"".join(path.read_bytes() for path in SOURCES)).hexdigest()[:16]
 os.environ["NUMBA_CACHE_DIR"] = str(ROOT / ".numba_cache" / VERSION)
 

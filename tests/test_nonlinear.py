@@ -485,7 +485,14 @@ def test_without_groups_the_mode_is_least_squares():
         "lrc.Intercept": "Normal(-3, 10)",
     }
     sigma = float(np.sqrt(np.square(one["height"] - curve(one["age"], *best)).sum() / 3))
-    fit = hb.fit(formulas, one, priors=priors | {"sigma": f"Fixed({sigma})"}, seed=3, progress=False)
+    fit = hb.fit(
+        formulas,
+        one,
+        priors=priors | {"sigma": f"Fixed({sigma})"},
+        seed=3,
+        target_accept=0.95,
+        progress=False,
+    )
     summary = fit.summary()
     for name, estimate, variance in zip(("asym", "r0", "lrc"), best, np.diag(covariance), strict=True):
         found = summary.loc[f"{name}.Intercept"]
@@ -494,7 +501,7 @@ def test_without_groups_the_mode_is_least_squares():
 
 
 def test_another_prior_leaves_those_that_must_be_stated_as_they_were(pines):
-    after = pines.refit({"asym.Intercept": "Normal(90, 5)"}, draws=200, progress=False).after
+    after = pines.refit({"asym.Intercept": "Normal(90, 5)"}, draws=500, progress=False).after
     assert after.priors["prior"].tolist()[1:] == pines.priors["prior"].tolist()[1:]
     assert after.summary().loc["asym.Intercept", "mean"] < pines.summary().loc["asym.Intercept", "mean"]
     with pytest.raises(PriorError, match="with their numbers"):

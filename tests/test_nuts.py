@@ -1,5 +1,6 @@
 """Sampling by NUTS on the graph: schema, seeds, interruption, samplers."""
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -45,28 +46,23 @@ def test_arviz_reads_the_tree(sleep_fit):
     np.testing.assert_allclose(theirs.loc["b[Days]", "ess_bulk"], ours.loc["Days", "ess_bulk"])
 
 
-SCRIPT = """
+SHORT = "Reaction ~ Days + (1 | Subject)"
+SCRIPT = f"""
 import hashlib, hierbayes as hb
-fit = hb.fit("Reaction ~ Days + (Days | Subject)", hb.load_dataset("sleepstudy"), seed={seed}, strategy="nuts",
-             draws=3000, progress=False, cores={cores})
+fit = hb.fit("{SHORT}", hb.load_dataset("sleepstudy"), seed={shifted(2)}, strategy="nuts", progress=False, cores=1)
 print(hashlib.sha256(fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest())
 """
 
 
-def test_a_seed_repeats_the_draws_in_another_process(sleep_fit):
-    import hashlib
-
-    here = hashlib.sha256(sleep_fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest()
-    code = SCRIPT.format(cores=1, seed=shifted(2))
+def test_a_seed_repeats_the_draws_in_another_process_and_another_gives_others():
+    model = hb.Model(SHORT, hb.load_dataset("sleepstudy"))
+    one, other = (model.fit(seed=seed, strategy="nuts", progress=False).posterior for seed in (2, 3))
+    here = hashlib.sha256(one["r_Subject"].to_numpy().tobytes()).hexdigest()
     there = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300
     )
     assert there.stdout.strip() == here
-
-
-def test_another_seed_gives_other_draws(sleep_fit):
-    other = hb.fit(SLEEP, hb.load_dataset("sleepstudy"), seed=3, strategy="nuts", progress=False)
-    assert not np.isin(other.posterior["sigma"], sleep_fit.posterior["sigma"]).any()
+    assert not np.isin(other["sigma"], one["sigma"]).any()
 
 
 @pytest.fixture
@@ -123,7 +119,6 @@ def test_the_centered_graph_has_the_same_posterior(sleep_fit):
         seed=3,
         strategy="nuts",
         parameterization="centered",
-        draws=2000,
         progress=False,
     )
     a, b = sleep_fit.summary(), other.summary()

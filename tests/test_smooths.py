@@ -464,7 +464,8 @@ def surface():
 def test_a_tensor_product_is_mgcvs(surface):
     found = surface.predict(T2_AT)
     assert np.abs((found["mean"] - T2_FIT) / found["sd"]).max() < 0.25
-    assert_allclose(found["sd"], T2_SE, rtol=0.12)
+    error = 1 / np.sqrt(2 * surface.summary()["ess_bulk"].min())  # of a standard deviation, relative
+    assert_allclose(found["sd"], T2_SE, rtol=0.1 + 4.5 * error)
     assert surface.edf()["smooth"].tolist() == PARTS
     assert surface.edf()["mean"].sum() == pytest.approx(18.586 - 1, rel=0.1)
     assert [name for name in surface.summary().index if name.startswith("sds")] == [

@@ -125,11 +125,29 @@ def test_variance_components_name_the_correlation(fit):
     assert_allclose(row["mean"], fit.summary().loc["cor[g, Intercept, sigma_Intercept]", "mean"])
 
 
+def test_known_parameters_have_the_correlation():
+    rng = np.random.default_rng(1)
+    rows = pd.DataFrame(
+        {"g": np.repeat(np.arange(4000), 2), "x": rng.normal(size=8000), "w": rng.normal(size=8000)}
+    )
+    truth = {
+        "Intercept": 1, "x": 0.5, "sd[g, Intercept]": 2, "sd[g, x]": 1, "sigma.sd[g, Intercept]": 0.3,
+        "sigma.Intercept": 0, "sigma.w": 0.1, "cor[g, Intercept, x]": 0.3,
+        "cor[g, Intercept, sigma_Intercept]": 0.7, "cor[g, x, sigma_Intercept]": -0.4,
+    }  # fmt: skip
+    _, effects = hb.simulate(FORMULAS, rows, truth, seed=2, effects=True)
+    wide = effects.pivot_table(index="level", columns=["parameter", "effect"], values="value")
+    expected = [[1, 0.3, 0.7], [0.3, 1, -0.4], [0.7, -0.4, 1]]
+    columns = [("mu", "Intercept"), ("mu", "x"), ("sigma", "Intercept")]
+    assert_allclose(wide[columns].corr(), expected, atol=4 / np.sqrt(4000))
+    assert_allclose(wide[columns].std(), [2, 1, 0.3], rtol=4 / np.sqrt(8000))
+    with pytest.raises(hb.DataError, match="contradict each other"):
+        hb.simulate(FORMULAS, rows, truth | {"cor[g, Intercept, x]": -0.9, "cor[g, x, sigma_Intercept]": 0.9})
+
+
 def test_what_is_not_there_says_so(fit, data):
     with pytest.raises(hb.UnsupportedError, match="correlated across formulas"):
         fit.prior_sensitivity()
-    with pytest.raises(hb.UnsupportedError, match="correlated across formulas"):
-        hb.simulate(FORMULAS, data.assign(w=0.0, x=data["x"]), {"Intercept": 1.0}, seed=1)
 
 
 def test_words(data):

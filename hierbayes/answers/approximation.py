@@ -3,6 +3,8 @@
 import numpy as np
 import xarray as xr
 
+from hierbayes.errors import UnsupportedError
+
 
 def good_k(draws: int) -> float:
     """The largest Pareto k at which importance sampling with that many draws can be trusted: 1 − 1/log₁₀ S, up to 0.7.
@@ -38,3 +40,12 @@ def describe_approximation(tree: xr.DataTree) -> str:
         good_k(tree["posterior"].sizes["draw"]),
     )
     return f"a {kind} approximation to the posterior, Pareto k {k:.2f} (trusted below {limit:.2f})"
+
+
+def refuse_approximation(tree: xr.DataTree, what: str) -> None:
+    """Refuse what reweights draws of the posterior, where they are of an approximation to it."""
+    if is_approximate(tree):
+        raise UnsupportedError(
+            f"{what} reweights draws of the posterior, and these are of {describe_approximation(tree)}; draw the "
+            "posterior itself with the model's fit()"
+        )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from hierbayes import simulation
-from hierbayes.answers.approximation import describe_approximation, is_approximate
+from hierbayes.answers.approximation import refuse_approximation
 from hierbayes.answers.draws import Draws, flatten
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import CORRELATED_WITH, Posterior
@@ -247,11 +247,7 @@ class Criticism(Posterior):
     def _reweightable(self, what: str) -> "xr.Dataset":
         """The posterior, for what reweights its draws."""
         self._need_rows_alone(what)
-        if is_approximate(self.tree):
-            raise UnsupportedError(
-                f"{what} reweights draws of the posterior, and these are of {describe_approximation(self.tree)}; "
-                "draw the posterior itself with the model's fit()"
-            )
+        refuse_approximation(self.tree, what)
         draws = self.posterior.sizes["chain"] * self.posterior.sizes["draw"]
         if draws < FEWEST:
             raise UnsupportedError(

@@ -18,6 +18,7 @@ from hierbayes.engine.settings import Settings
 from hierbayes.engine.whitened import (
     Whitened,
     draw,
+    draw_near,
     own_numbers,
     own_row,
     posterior_arrays,
@@ -71,15 +72,15 @@ def choose_jointly(spec: JointSpec, designs: Mapping[str, Design], name: str = "
 def to_stacked(spec: JointSpec, designs: Mapping[str, Design]) -> Stacked:
     """All responses and their rows as the engine takes them, equal rows of each merged."""
     problems = tuple(_counted_through(to_problem(own, designs[name]) for name, own in spec.responses.items()))
-    if spec.rescor is None:
+    residuals = spec.residuals
+    if residuals is None:
         problems = tuple(compress(problem) for problem in problems)
     else:
         family = next(iter(spec.responses.values())).family
-        names, correlated = [parameter.name for parameter in family.parameters], family.correlated
-        assert correlated is not None
+        names = [parameter.name for parameter in family.parameters]
         shared = [names.index(name) for name in spec.shared]
-        priors = partial_priors(spec.rescor.prior, len(problems))
-        problems = (_correlated(problems, rows_of(correlated).address, shared, priors),)
+        priors = partial_priors(residuals.prior.prior, len(problems))
+        problems = (_correlated(problems, rows_of(residuals.law).address, shared, priors),)
     ties = tuple(to_tie(tie, spec.tie_prior(tie), spec.predictors) for tie in spec.ties)
     return Stacked(problems, ties)
 
@@ -154,7 +155,23 @@ def draw_jointly(
     spec: JointSpec, designs: Mapping[str, Design], settings: Settings, plan: Plan
 ) -> xr.DataTree:
     """Draws of all responses' variables: groups posterior, sample_stats and each response's observed data."""
-    arrays, statistics, attributes = STRATEGIES[plan.strategy.name][1](spec, designs, settings)
+    drawn = STRATEGIES[plan.strategy.name][1](spec, designs, settings)
+    return _to_tree(spec, designs, settings, plan, drawn)
+
+
+def approximate_jointly(
+    spec: JointSpec, designs: Mapping[str, Design], settings: Settings, plan: Plan
+) -> xr.DataTree | None:
+    """Draws of a Gaussian approximation to the posterior of all responses; None by a strategy that has none."""
+    if plan.strategy.name != Whitened.name:
+        return None
+    return _to_tree(spec, designs, settings, plan, _draw_whitened(spec, designs, settings, draw_near))
+
+
+def _to_tree(
+    spec: JointSpec, designs: Mapping[str, Design], settings: Settings, plan: Plan, drawn: Drawn
+) -> xr.DataTree:
+    arrays, statistics, attributes = drawn
     for one in spec.named:
         arrays = in_order(one, arrays)
     stats = statistics_dataset(statistics)
@@ -166,9 +183,11 @@ def draw_jointly(
     return tree
 
 
-def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Settings) -> Drawn:
+def _draw_whitened(
+    spec: JointSpec, designs: Mapping[str, Design], settings: Settings, how: Any = draw
+) -> Drawn:
     start = time.perf_counter()
-    drawn, attributes = draw(to_stacked(spec, designs), sum(map(len, designs.values())), settings, start)
+    drawn, attributes = how(to_stacked(spec, designs), sum(map(len, designs.values())), settings, start)
     arrays: dict[str, Any] = {}
     predictor = own = 0
     for name, one in spec.responses.items():
@@ -178,9 +197,9 @@ def _draw_whitened(spec: JointSpec, designs: Mapping[str, Design], settings: Set
         own += own_numbers(one)
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, spec.predictors)
-    if spec.rescor is not None:
+    if spec.residuals is not None:
         root = roots(drawn.own[..., own:])
-        arrays[spec.rescor_variable.name] = root @ np.swapaxes(root, -1, -2)
+        arrays[spec.residuals.variable.name] = root @ np.swapaxes(root, -1, -2)
     return arrays, drawn.statistics, attributes
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
+TARGET_HEAVY_TAILED = 0.95  # levels far out and levels near 0 want steps of different lengths
 TARGET_INTEGRATED = 0.65  # few coordinates are left, and longer steps cost little
 
 
@@ -98,21 +99,26 @@ class Whitened:
 
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw a Gaussian approximation in the whitened coordinates."""
-        from hierbayes.engine.core.approximation import draw_normal
-        from hierbayes.engine.whitening.laplace import density_of
-        from hierbayes.engine.whitening.sample import expand
-
         start = time.perf_counter()
         rows = in_memory(design, f"strategy {self.name!r}")
-        question = to_question(spec, rows)
-        initial = _find(question, settings)
-        ready, threads = time.perf_counter(), settings.threads
-        positions, log_ratio = draw_normal(
-            density_of(initial.packed), initial.position, settings.draws, settings.seed, threads
-        )
-        drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
-        attributes = _facts(question, drawn, initial, len(rows), start, ready)
+        drawn, attributes = draw_near(to_question(spec, rows), len(rows), settings, start)
         return to_tree(spec, rows, posterior_arrays(spec, drawn), drawn.statistics, attributes)
+
+
+def draw_near(
+    question: Question, rows: int, settings: Settings, start: float
+) -> tuple["Draws", dict[str, Any]]:
+    """As `draw`, of a normal distribution in the whitened coordinates that is near the posterior."""
+    from hierbayes.engine.core.approximation import draw_normal
+    from hierbayes.engine.whitening.laplace import density_of
+    from hierbayes.engine.whitening.sample import expand
+
+    initial = _find(question, settings)
+    ready, threads = time.perf_counter(), settings.threads
+    density = density_of(initial.packed)
+    positions, log_ratio = draw_normal(density, initial.position, settings.draws, settings.seed, threads)
+    drawn = expand(question, initial.packed, positions, {"log_ratio": log_ratio}, threads, settings.seed)
+    return drawn, _facts(question, drawn, initial, rows, start, ready)
 
 
 def draw(question: Question, rows: int, settings: Settings, start: float) -> tuple["Draws", dict[str, Any]]:
@@ -153,6 +159,10 @@ def _find(question: Question, settings: Settings) -> "LaplaceStart":
 
 
 def _target(initial: "LaplaceStart") -> float:
+    from hierbayes.engine.whitening.packing import LAW
+
+    if (initial.packed.model.factors[:, LAW] >= 0).any():
+        return TARGET_HEAVY_TAILED
     return TARGET_ACCEPT if initial.packed.integrated is None else TARGET_INTEGRATED
 
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from hierbayes.compiledlinks import moved
 from hierbayes.compiling import Deferred, written
 from hierbayes.families.record import Family, Parameter
 from hierbayes.formula.nonlinear import Nonlinear, arguments_of_call, number_of
 from hierbayes.formula.syntax import COMPARISONS, Binary, Call, Constant, Name, Node, Unary, children, render
-from hierbayes.kinds import moved, number_row, positive_row, probability_row
+from hierbayes.kinds import number_row, positive_row, probability_row
 from hierbayes.transforms import elementwise
 
 _FORMS = {"number_row": number_row, "positive_row": positive_row, "probability_row": probability_row}

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes import kinds
+from hierbayes import compiledlinks, kinds
 from hierbayes.compiling import FAST, OPTIONS, Deferred, resolved
 from hierbayes.errors import UnsupportedError
 
@@ -201,7 +201,7 @@ def inner_coordinates(kind: kinds.Kind, link: str, eta: Array) -> tuple[Array, A
         inner, slope, possible = inner_coordinates(kind, link, eta.T)
         return inner.T, slope.T, possible if possible is True else possible.T
     t, slope = np.array(eta, np.float64, order="C"), np.empty(eta.shape)
-    if kinds.apply_link.compiled(code, t.reshape(-1), slope.reshape(-1)):
+    if compiledlinks.apply_link.compiled(code, t.reshape(-1), slope.reshape(-1)):
         return t, slope, True
     low, high = kind.domains[link]
     return t, slope, (eta >= low) & (eta <= high)

@@ -1,5 +1,6 @@
 """Families whose responses have a column for each category: densities, simulation, models, answers, refusals."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -287,7 +288,8 @@ def test_the_log_likelihood_is_that_of_the_density(counts, fit):
     (found,) = fit.log_likelihood()["log_likelihood"].data_vars.values()
     assert_allclose(found.isel(chain=0, draw=3), expected, rtol=1e-9)
     assert np.isfinite(fit.loo().elpd)
-    assert np.isfinite(fit.logo("g").elpd)
+    fewer = dataclasses.replace(fit, tree=fit.tree.isel(draw=slice(0, None, 10)))
+    assert np.isfinite(fewer.logo("g").elpd)
 
 
 def test_simulated_responses_have_the_categories(counts, fit):

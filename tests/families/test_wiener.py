@@ -140,7 +140,7 @@ def test_draws_of_each_boundary_have_its_times(mu, bias):
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(7)
-    n = 600
+    n = 300
     x, g = rng.normal(size=n), np.arange(n) % 12
     mu = 0.9 + 0.5 * x + rng.normal(scale=0.4, size=12)[g]
     y = at(np.zeros(n), mu, 1.5, 0.25, 0.45).simulate(rng)

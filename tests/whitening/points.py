@@ -111,10 +111,11 @@ class Whitened:
             elif of_own[0] >= 0:  # neither known nor another response's
                 found |= named(called, [kind], theta[of_own[0]].reshape(()))
         whole = self.model.spec
-        if isinstance(whole, JointSpec) and whole.rescor is not None and whole.rescor.prior.fixed is None:
+        residuals = whole.residuals if isinstance(whole, JointSpec) else None
+        if residuals is not None and residuals.prior.prior.fixed is None:
             size = len(whole.responses)
             chol = roots(memory.own[VALUE, -(size * (size - 1) // 2) :])
-            found[f"{whole.rescor_variable.name}_chol_cholesky_corr__"] = spiral(chol)
+            found[f"{residuals.variable.name}_chol_cholesky_corr__"] = spiral(chol)
         predictors = [(spec, parameter) for spec in self.specs for parameter in spec.layout.predictors]
         for j, (spec, parameter) in enumerate(predictors):
             found |= self.coefficients(spec, parameter, memory.coefs[T, slice(*packed.model.predictors[j])])

@@ -17,13 +17,13 @@ know nothing of it. Rows of a level follow one another within a chunk; rows that
 
 import numpy as np
 
-from hierbayes import kinds
+from hierbayes import compiledlinks
 from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE
 from hierbayes.engine.core.loops import compiled, fill
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.whitening.rows import call_family
 
-apply_link = kinds.apply_link.compiled
+apply_link = compiledlinks.apply_link.compiled
 LOWEST = -1e300  # log density of a node at which a row is impossible
 STEPS = 5  # of the chain that makes draws exact
 # in the facts: the factor; the component that its effects move, its link; columns of y; seed of a draw, if there is one

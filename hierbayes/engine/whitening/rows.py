@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from hierbayes import kinds
+from hierbayes import compiledlinks
 from hierbayes.engine.core.loops import compiled, dot, fill
 from hierbayes.engine.core.problem import Ints
 from hierbayes.engine.whitening.packing import (
@@ -29,7 +29,7 @@ from hierbayes.engine.whitening.packing import (
     Model,
 )
 
-apply_link = kinds.apply_link.compiled
+apply_link = compiledlinks.apply_link.compiled
 VALUE, SLOPE, PRIOR_SCORE, SCORE = 0, 1, 2, 3  # of an own parameter
 
 
