@@ -179,12 +179,14 @@ def log_sum(
     excess = rise(ref, y, j)
     largest = j * s - nu * excess
     total, first, once, before = 1.0, j, excess, largest
-    while upwards or ref + j > 0.0:
+    while upwards or y > 0.0:
         if upwards:
-            excess += np.log((base + j) / base)
+            y += 1.0
+            excess += np.log(y / base)
             j += 1.0
         else:
-            excess -= np.log((ref + j) / base)
+            excess -= np.log(y / base)
+            y -= 1.0
             j -= 1.0
         exponent = j * s - nu * excess
         if exponent > largest + 600.0:

@@ -35,24 +35,20 @@ OWN = {
     "asym_laplace": {"sigma": 0.8, "quantile": 0.4},
     "gen_extreme_value": {"sigma": 0.9, "xi": 0.15},
     "skew_normal": {"sigma": 0.9, "alpha": 3.0},
-    "compois": {"shape": 1.6},
 }
-SHARES = (
-    "beta",
-    "binomial",
-    "betabinomial",
-)  # test_share_bounds.py has these, test_cox.py the one with learnt knots
+# test_share_bounds.py has the first three, test_scalars.py the fourth, test_cox.py the one whose knots are learnt
+ELSEWHERE = ("beta", "binomial", "betabinomial", "compois")
 TAILED = [
     name
     for name, one in FAMILIES.items()
-    if one.tails is not None and one.known_from is None and name not in SHARES
+    if one.tails is not None and one.known_from is None and name not in ELSEWHERE
 ]
 WITH_MOMENTS = [name for name in TAILED if FAMILIES[name].tails.moments is not None]
 each_with_moments = pytest.mark.parametrize("name", WITH_MOMENTS)
 each_family = pytest.mark.parametrize("name", TAILED)
 LONG = (  # whose fits take most time
     "student", "negbinomial", "gamma", "frechet", "inverse_gaussian", "exgaussian", "shifted_lognormal", "lognormal",
-    "asym_laplace", "gen_extreme_value", "skew_normal", "compois",
+    "asym_laplace", "gen_extreme_value", "skew_normal",
 )  # fmt: skip
 each_fit = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]
@@ -103,43 +99,7 @@ def scipys(name: str, eta: np.ndarray, **own):
             lean = own["alpha"] / np.hypot(1, own["alpha"]) * np.sqrt(2 / np.pi)
             scale = own["sigma"] / np.sqrt(1 - lean**2)
             return stats.skewnorm(own["alpha"], eta - scale * lean, scale)
-        case "compois":
-            return Compois()(
-                np.broadcast_to(eta, np.broadcast_shapes(np.shape(eta), np.shape(own["shape"]))), own["shape"]
-            )
     raise AssertionError(f"what is the distribution of family {name}?")
-
-
-class Compois(stats.rv_discrete):
-    """By its definition: terms added up over counts to 3000, with the lambda that has the mean exp(eta)."""
-
-    def _argcheck(self, eta, shape):
-        return shape > 0
-
-    def _logs(self, eta, shape):
-        k, eta, shape = np.arange(3000.0), np.asarray(eta)[..., None], np.asarray(shape)[..., None]
-        low, high = np.full(eta.shape, -60.0), np.maximum(shape * np.logaddexp(eta, 0), eta)
-        for _ in range(100):
-            middle = (low + high) / 2
-            p = special.softmax(k * middle - shape * special.gammaln(k + 1), axis=-1)
-            less = (k * p).sum(axis=-1, keepdims=True) < np.exp(eta)
-            low, high = np.where(less, middle, low), np.where(less, high, middle)
-        return special.log_softmax(k * low - shape * special.gammaln(k + 1), axis=-1)
-
-    def _logpmf(self, k, eta, shape):
-        logs = self._logs(eta, shape)
-        return np.take_along_axis(logs, np.asarray(k, int)[..., None], axis=-1)[..., 0]
-
-    def _pmf(self, k, eta, shape):
-        return np.exp(self._logpmf(k, eta, shape))
-
-    def _cdf(self, k, eta, shape):
-        p = np.exp(self._logs(eta, shape)).cumsum(axis=-1)
-        return np.take_along_axis(p, np.asarray(k, int)[..., None], axis=-1)[..., 0]
-
-    def _rvs(self, eta, shape, size=None, random_state=None):
-        p = np.exp(self._logs(eta, shape)).cumsum(axis=-1)
-        return (random_state.random((*np.broadcast_shapes(size, p.shape[:-1]), 1)) > p).sum(axis=-1)
 
 
 def learnt(name: str) -> dict[str, float]:
@@ -173,7 +133,7 @@ def likelihood_of(fit, name: str) -> np.ndarray:
 
 ETA = np.array([-0.4, 0.3, 1.1])
 Y = np.array([0.6, 1.2, 3.0])
-WHOLE = ("poisson", "negbinomial", "geometric", "compois")
+WHOLE = ("poisson", "negbinomial", "geometric")
 REAL = ("gaussian", "student", "exgaussian", "asym_laplace", "gen_extreme_value", "skew_normal")
 
 

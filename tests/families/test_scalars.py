@@ -8,6 +8,7 @@ from scipy import special, stats
 
 import hierbayes as hb
 from hierbayes.families import FAMILIES
+from hierbayes.families.bounds import with_bounds
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
 from tests.families.test_zeros import SALAMANDERS
@@ -276,6 +277,35 @@ def test_compois_keeps_its_digits_at_large_means(shape, eta):
     value, (in_mu, _) = FAMILIES["compois"].at(np.full(3, eta), {"shape": shape}, LINKS["log"]).evaluate(y)
     assert_allclose(value, exact, atol=1e-6, rtol=1e-8)
     assert_allclose(in_mu, shape * (y - mu), rtol=1e-2, atol=0.02 * np.sqrt(mu * shape))
+
+
+@pytest.mark.parametrize("shape", [0.1, 0.6, 1.0, 2.5])
+def test_both_tails_of_compois_are_sums(shape):
+    """Logarithms of the probabilities of y or less and of more, their scores, and a far mean."""
+    y, counts = np.array([0.0, 2.0, 9.0, 40.0]), np.arange(4000.0)[:, None]
+    family = with_bounds(FAMILIES["compois"], ("cens",))
+
+    def at(eta, status, shape=shape):
+        return family.at(np.full(4, eta), {"shape": shape, "cens": np.full(4, status)}, LINKS["log"])
+
+    def difference(moved):
+        near, far = (moved(k) - moved(-k) for k in (1e-3, 2e-3))
+        return (8 * near - far) / 12e-3
+
+    for eta in (-3.0, 0.5, 2.5):
+        logs = FAMILIES["compois"].at(np.full(4, eta), {"shape": shape}, LINKS["log"]).log_density(counts)
+        for status, chosen in ((-1.0, counts <= y), (1.0, counts > y)):
+            value, scores = at(eta, status).evaluate(y)
+            exact = special.logsumexp(np.where(chosen, logs, -np.inf), axis=0)
+            assert_allclose(value, exact, rtol=1e-10, atol=1e-14)
+            found = difference(lambda h, e=eta, s=status: at(e + h, s).log_density(y))
+            assert_allclose(scores[0], found, rtol=1e-6, atol=1e-9)
+            found = difference(lambda h, e=eta, s=status: at(e, s, shape + h).log_density(y))
+            assert_allclose(scores[1], found, rtol=1e-6, atol=1e-9)
+    for eta in (-40.0, 40.0):
+        for status in (-1.0, 1.0):
+            value, scores = at(eta, status).evaluate(y)
+            assert np.isfinite([value, *scores]).all()
 
 
 # -- models ---------------------------------------------------------------------------------------------------------
