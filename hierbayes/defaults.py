@@ -17,16 +17,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hierbayes.data.design import Layout, PredictorLayout, prefix_of
+from hierbayes.data.design import MEAN, Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
+from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
+from hierbayes.spec import CORME, MEANME, SDME, SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie, tie_of, ties_within
 
 WIDTH = 2.5
+LOADING = "loading"
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Target:
     default : Prior or None
         None where it would need a response that isn't there.
     support : str
-        ``"real"``, ``"positive"``, ``"correlation"``, ``"simplex"`` or ``"bounded"``.
+        ``"real"``, ``"positive"``, ``"correlation"``, ``"simplex"``, ``"bounded"`` or ``"loading"``.
     dimension : int
         Of correlations: how many effects the largest matrix has. Of a simplex: how many shares.
     limits : tuple of float
@@ -141,7 +143,10 @@ def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: b
     for address in target.addresses:
         prior = user.get(address)
         if prior is not None:
-            _check_support(prior, target, address)
+            if target.support == LOADING:
+                prior = _loading_prior(prior, target, address)
+            else:
+                _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
             literal = not prior.bare and not (center and target.kind == INTERCEPT)
             return _resolved(target, settled, user.origin_of(address), literal)
@@ -240,6 +245,27 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
     )
 
 
+def _loading_prior(prior: Prior, target: Target, address: str) -> Prior:
+    """The prior of a loading: any sign is as likely, and of one on the diagonal it is the half above 0."""
+    diagonal, arguments = target.limits[0] == 0, dict(prior.args)
+    halves = {"Normal": "mu", "StudentT": "mu", "Cauchy": "alpha"}
+    middle = arguments.pop(halves[prior.name], 0.0) if prior.name in halves else 0.0
+    allowed = ("Normal, StudentT or Cauchy about 0", "Fixed(0)")
+    if diagonal:
+        allowed = ("HalfNormal, HalfStudentT or HalfCauchy, or the whole of one about 0", "a Fixed above 0")
+        if prior.name in halves and middle == 0:
+            whole = prior.resolve(0.0, target.scale) if prior.bare else prior
+            return Prior(f"Half{whole.name}", **{k: v for k, v in whole.args if k != halves[whole.name]})
+        if prior.name in [f"Half{name}" for name in halves] or (prior.fixed is not None and prior.fixed > 0):
+            return prior
+    elif (prior.name in halves and middle == 0) or prior.fixed == 0:
+        return prior
+    raise PriorError(
+        f"{address} cannot be {prior}: the sign of a column of loadings is a convention, {target.addresses[0]} "
+        f"{'being positive' if diagonal else 'having either'}; use {' or '.join(allowed)}"
+    )
+
+
 def _check_bounded(prior: Prior, target: Target, address: str) -> None:
     """Of a number between two limits: uniform between them or within, a Beta on (0, 1), or known."""
     low, high = target.limits
@@ -290,6 +316,8 @@ def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterat
         if own.unscaled:
             location, scale = np.nan, np.nan
         yield from _predictor_targets(own, predictor, location, scale, ties)
+    for block in blocks_of(layout.latents):
+        yield from _latent_targets(block)
     yield from map(tie_target, ties)
     for own in family.own:
         if own.name not in layout.predictors:
@@ -329,7 +357,9 @@ def _predictor_targets(
             addresses = (f"{prefix}b[{label}]", f"{prefix}b")
             yield Target("b", label, "", parameter, addresses, 0.0, width, _normal(0.0, width), "real")
     for factor in predictor.factors:
-        for (effect, _), effect_scale in zip(factor.scales, factor.scale_sizes, strict=True):
+        for (effect, (place, *_)), effect_scale in zip(factor.scales, factor.scale_sizes, strict=True):
+            if factor.is_loaded(place):
+                continue
             addresses = (f"{prefix}sd[{factor.name}, {effect}]", f"{prefix}sd[{factor.name}]", f"{prefix}sd")
             size = scale / effect_scale
             default = Prior("Exponential", lam=1 / size) if np.isfinite(size) else None
@@ -343,7 +373,11 @@ def _predictor_targets(
                 shape.prior(q, block.positions),
                 (shape.lower(q), shape.upper(q)),
             )
-            default = Prior(distribution, **arguments)
+            default, size, support = Prior(distribution, **arguments), 1.0, shape.kind
+            if shape.place:
+                effect_scale = factor.scale_sizes[factor.scale_of[block.effects[shape.place[0]]]]
+                size, support = arguments["sigma"] * scale / effect_scale, LOADING
+                default = Prior(distribution, **arguments | {"sigma": size}) if np.isfinite(size) else None
             yield Target(
                 shape.name,
                 label,
@@ -351,9 +385,9 @@ def _predictor_targets(
                 parameter,
                 addresses,
                 0.0,
-                1.0,
+                size,
                 default,
-                shape.kind,
+                support,
                 limits=limits,
             )
         own_blocks = [
@@ -382,6 +416,21 @@ def _predictor_targets(
         addresses = (f"{prefix}{SIMPLEX}[{ordered.label}]", f"{prefix}{SIMPLEX}")
         default, size = Prior("Dirichlet", a=1.0), len(ordered.steps)
         yield Target(SIMPLEX, ordered.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
+
+
+def _latent_targets(block: LatentBlock) -> Iterator[Target]:
+    """The population of predictors whose values are drawn: where the measurements are, and as wide as they or less."""
+    for latent in block.latents:
+        column, location, scale = latent.column, float(latent.values.mean()), float(latent.values.std())
+        default, addresses = _normal(location, WIDTH * scale), (f"{MEANME}[{column}]", MEANME)
+        yield Target(MEANME, column, "", MEAN, addresses, location, WIDTH * scale, default, "real")
+        addresses = f"{SDME}[{column}]", SDME
+        yield Target(
+            SDME, column, "", MEAN, addresses, 0.0, scale, Prior("Exponential", lam=1 / scale), "positive"
+        )
+    if len(block.latents) > 1:
+        named = (f"{CORME}[{block.group}]", CORME) if block.group else (CORME,)
+        yield correlation_target(CORME, "", block.group, MEAN, named, len(block.latents))
 
 
 def tie_target(tie: Tie) -> Target:

@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, Curve
 from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock
 from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
-from hierbayes.spec import SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
+from hierbayes.spec import CORME, MEANME, SDME, SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
 from hierbayes.standing import standing
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}
@@ -40,7 +42,15 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
         yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
     yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
+    missing = spec.layout.response.missing
+    where += (
+        ""
+        if missing is None
+        else f", and {len(missing):,} whose {spec.layout.response.name} is missing and drawn"
+    )
     yield f"Rows: {len(design):,}{where}"
+    for one in spec.layout.imputed:
+        yield f"Predictor {one.column}: drawn in {len(one.index):,} rows, as a response of its own formula"
     levels = spec.layout.response.levels
     if levels and spec.family.support.columns:
         yield f"Response: columns {', '.join(map(str, levels))}"
@@ -125,7 +135,23 @@ def equations(spec: ModelSpec) -> list[str]:
             lines.append(
                 f"{name} counts steps of {count}·{prefix}{SIMPLEX}[{effect.label}, j], j = 1, …, {count}"
             )
-    return lines
+    return lines + [line for block in spec.latent_blocks for line in _latent_lines(block)]
+
+
+def _latent_lines(block: LatentBlock) -> list[str]:
+    """The distributions of measurements and of what is measured."""
+    i = f"[{block.group}]" if block.group else "_i"
+    lines = [
+        f"{one.column}{i} ~ Normal({one.label}{i}, {one.sd}{i})"
+        for one in (latent.term for latent in block.latents)
+    ]
+    labels = [latent.term.label for latent in block.latents]
+    if len(labels) == 1:
+        (column,) = block.columns
+        return [*lines, f"{labels[0]}{i} ~ Normal({MEANME}[{column}], {SDME}[{column}])"]
+    cor = f"{CORME}[{block.group}]" if block.group else CORME
+    covariance = f"D R D, D = diag({SDME}), R = {cor}"
+    return [*lines, f"({', '.join(labels)}){i} ~ MvNormal({MEANME}, {covariance.replace(', ', '), ', 1)}"]
 
 
 def _shrunk_lines(spec: ModelSpec, parameter: str, prefix: str) -> list[str]:
@@ -215,6 +241,9 @@ def _block_line(name: str, factor: Factor, block: Block) -> str:
     left = f"r[{name}, ({', '.join(names if len(names) <= SHOWN_TERMS else [*names[:3], '…', names[-1]])})]"
     if not block.correlated and law.normal:
         return f"{left} ~ Normal(0, {scale if single else f'sd[{name}]'}), independent"
+    if block.structure.loadings:
+        covariance = block.structure.equation.format(group=name)
+        return f"{left} ~ {law.several.format(covariance=covariance, df=f'df[{name}]')}"
     correlations = "R" if block.correlated else "I"
     covariance = f"{scale}² {correlations}" if single else f"D {correlations} D"
     diagonal = "" if single else f", D = diag(sd[{name}])"

@@ -177,7 +177,7 @@ def _variables(spec: ModelSpec, parameter: str) -> list[Variable]:
     for factor in layout.factors:
         found += [
             *spec.factor_variables(parameter, factor).values(),
-            *spec.shape_variables(parameter, factor),
+            *spec.structure_variables(parameter, factor),
         ]
     for curve in layout.curves:
         found += spec.curve_variables(parameter, curve).values()

@@ -11,11 +11,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy import special
 from scipy.linalg import block_diag
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import MEAN, OBS, BoundPredictor, Design, PredictorLayout, linear_predictor
+from hierbayes.data.design import (
+    MEAN,
+    OBS,
+    BoundPredictor,
+    Design,
+    PredictorLayout,
+    drawn_rows,
+    linear_predictor,
+)
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import (
+    KNOWN,
+    LatentBlock,
+    Normal,
+    drawn_from,
+    given_measurement,
+    given_measurements,
+    given_sum,
+    loadings_of,
+    variance_of_sum,
+)
 from hierbayes.distributions import equal_correlations
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Parameter
@@ -24,7 +45,7 @@ from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
 from hierbayes.several import JointSpec, ResidualCorrelations
-from hierbayes.spec import CATEGORY, SIGMA, ModelSpec, Shrunk, Variable
+from hierbayes.spec import CATEGORY, CORME, SIGMA, ModelSpec, Shrunk, Variable
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 
@@ -57,7 +78,7 @@ def build_joint_graph(
     spec: JointSpec, designs: Mapping[str, Design], parameterization: str = "noncentered"
 ) -> Any:
     """As `build_graph`, of several responses, each with its training rows."""
-    responses = [(own, designs[own.response]) for own in spec.named]
+    responses = [(own, designs[own.response]) for own in spec.in_order]
     return _build(responses, spec.coords, parameterization, spec.residuals)
 
 
@@ -75,7 +96,7 @@ def _build(
             f"there is no parameterization {parameterization!r}; there are {' and '.join(PARAMETERIZATIONS)}"
         )
     centered = parameterization == "centered"
-    labels = {**coords, **{_rows(spec): design.labels for spec, design in responses}}
+    labels = {**coords, **{_rows(spec): design.all.labels for spec, design in responses}}
     for spec, design in responses:
         _check_codes(spec, design)
     with pm.Model(coords={name: _coord(values) for name, values in labels.items()}) as model:
@@ -93,9 +114,14 @@ def _parameters(
     pm: Any, spec: ModelSpec, design: Design, centered: bool, tied: Effects
 ) -> dict[str, ParameterValues]:
     """The values of one response's parameters, by its predictors and own parameters."""
-    math = _math(pm)
+    math, whole, normal = _math(pm), design.all, None
+    drawn = _imputed_values(pm, spec, whole)
+    for block in spec.latent_blocks:
+        normal = _given_measurements(pm, spec, block)
+        values = normal[0] if spec.integrates_latents else _draw(pm, spec, block, normal)
+        drawn |= _in_rows(whole, block, values)
     etas = {
-        parameter: _predictor(pm, spec, parameter, design.predictors[parameter], centered, tied)
+        parameter: _predictor(pm, spec, parameter, whole.predictors[parameter], centered, tied, drawn)
         for parameter in spec.layout.predictors
     }
     given = {}
@@ -109,7 +135,146 @@ def _parameters(
             if spec.sets_of(parameter) is not None:
                 eta = eta[_data(pm, spec, f"{parameter.name}_sets", design.sets)]
         given[parameter.name] = parameter.kind.under(link, eta, math)
-    return given
+    if normal is not None and spec.integrates_latents:
+        return _draw_given_responses(pm, spec, design, normal, given)
+    if spec.missing_variable is None:
+        return given
+    known, missing = (
+        {
+            name: own.map(lambda eta: eta[part]) if name in etas else own  # noqa: B023 — used at once
+            for name, own in given.items()
+        }
+        for part in (slice(len(design)), slice(len(design), None))
+    )
+    _draw_missing(pm, spec, design, known, missing)
+    return known
+
+
+def _given_measurements(pm: Any, spec: ModelSpec, block: LatentBlock) -> Normal:
+    """The distribution of predictors' true values given their measurements; and a potential of these."""
+    import pytensor.tensor as pt
+
+    latent = spec.latent_variables(block)
+    means, sds = (
+        [
+            _free(pm, spec.prior(one.kind, coefficient=column), one.name)
+            for one, column in zip(own, block.columns, strict=True)
+        ]
+        for own in (latent.means, latent.sds)
+    )
+    cor = None
+    if latent.cor is not None:
+        cor = _matrix(pm, spec.prior(CORME, group=block.group), latent.cor, len(block.latents))
+    normal, density = given_measurements(pt, means, block.covariance(sds, cor), *block.measured)
+    pm.Potential(_unused(pm, f"{latent.values[0].dims[0]}_measurements"), density.sum())
+    return normal
+
+
+def _draw(pm: Any, spec: ModelSpec, block: LatentBlock, normal: Normal) -> list[Any]:
+    """True values of predictors (L,), made of standard normal numbers."""
+    import pytensor.tensor as pt
+
+    variables = spec.latent_variables(block).values
+    z = [pm.Normal(_unused(pm, f"{one.name}_z"), 0.0, 1.0, dims=one.dims) for one in variables]
+    return [
+        pm.Deterministic(one.name, x, dims=one.dims)
+        for one, x in zip(variables, drawn_from(pt, normal, z), strict=True)
+    ]
+
+
+def _imputed_values(pm: Any, spec: ModelSpec, design: Design) -> dict[str, Any]:
+    """Predictors with missing values, which another response has drawn, in every row (n,), by column."""
+    import pytensor.tensor as pt
+
+    found = {}
+    for one in spec.layout.imputed:
+        rows = drawn_rows(design, one.column)
+        at = np.flatnonzero(rows.codes != KNOWN)
+        values = pt.as_tensor(rows.values)
+        if len(at):
+            missing = pm.modelcontext(None)[spec.imputed_variable(one.column).name]
+            values = pt.set_subtensor(values[at], missing[rows.codes[at]])
+        found[one.column] = values
+    return found
+
+
+def _draw_missing(
+    pm: Any,
+    spec: ModelSpec,
+    design: Design,
+    known: dict[str, ParameterValues],
+    missing: dict[str, ParameterValues],
+) -> None:
+    """Missing values of a response, and the true ones of others that were measured with error.
+
+    `known` and `missing` are the parameters in the rows with a response and without one. Missing values are made of
+    numbers without bounds, such as logarithms, in units of the values that are there.
+    """
+    import pytensor.tensor as pt
+
+    variable, y = spec.missing_variable, design.y
+    assert variable is not None, "there are missing values"
+    assert y is not None, "a graph is built on rows with a response"
+    if spec.layout.response.measured is not None:
+        z = pm.Normal(_unused(pm, f"{variable.name}_z"), 0.0, 1.0, dims=variable.dims)
+        mean, sd = given_measurement(pt.sqrt, y, *(known[name].value for name in (MEAN, SIGMA, "se")))
+        parts = [mean + sd * z[: len(y)]]
+        if design.without is not None:
+            parts.append(missing[MEAN].value + missing[SIGMA].value * z[len(y) :])
+        pm.Deterministic(variable.name, pt.concatenate(parts), dims=variable.dims)
+        return
+    inner, inverse, slope = _inner(spec)
+    units = inner(y)
+    u = pm.Flat(
+        _unused(pm, f"{variable.name}_free"), dims=variable.dims, initval=np.zeros(len(spec.drawn_rows))
+    )
+    t = units.mean() + units.std() * u
+    values = pm.Deterministic(variable.name, inverse(t), dims=variable.dims)
+    distribution, arguments = spec.family.in_tensors(pm, **missing)
+    density = pm.logp(distribution.dist(**arguments), values) + slope(t)
+    pm.Potential(_unused(pm, f"{variable.name}_density"), density.sum())
+
+
+def _inner(spec: ModelSpec) -> tuple[Any, Any, Any]:
+    """Responses as numbers without bounds (of arrays), and back with the logarithm of the slope (of tensors)."""
+    import pytensor.tensor as pt
+
+    inside = spec.family.support.contains(np.array([-1.0, 2.0]), None)
+    if inside.all():
+        return (lambda y: y), (lambda t: t), (lambda t: 0.0 * t)
+    if inside.any():
+        return np.log, pt.exp, (lambda t: t)
+    return special.logit, pt.sigmoid, (lambda t: -pt.softplus(t) - pt.softplus(-t))
+
+
+def _in_rows(design: Design, block: LatentBlock, values: Sequence[Any]) -> dict[str, Any]:
+    """Values of predictors (L,) in every row (n,), by column."""
+    rows = [drawn_rows(design, column) for column in block.columns]
+    return {column: x[own.codes] for column, x, own in zip(block.columns, values, rows, strict=True)}
+
+
+def _draw_given_responses(
+    pm: Any, spec: ModelSpec, design: Design, normal: Normal, given: dict[str, ParameterValues]
+) -> dict[str, ParameterValues]:
+    """True values of predictors given measurements and normal responses; and the parameters without them.
+
+    `given` are the parameters at the means of the true values given their measurements. About those means a response is
+    normal too, with the variance that the true values add. So the responses' density is one without any of them, and
+    the standard normal numbers that they are made of have nothing to do with anything else that is drawn.
+    """
+    import pytensor.tensor as pt
+
+    (block,), bound = spec.latent_blocks, design.main
+    b = pm.modelcontext(None)[spec.coefficient_variable(MEAN).name]
+    effects = spec.layout.main.latent_effects
+    loadings = loadings_of(effects, block.columns, b, bound.multipliers)
+    mean, sigma = given[MEAN], given[SIGMA]
+    assert design.y is not None, "a graph is built on rows with a response"
+    y = np.log(design.y) if spec.family.log_response else design.y
+    variance = pt.sqr(sigma.value)
+    _draw(pm, spec, block, given_sum(normal, loadings, y - mean.value, variance))
+    total = pt.sqrt(variance + variance_of_sum(normal, loadings))
+    return {**given, SIGMA: sigma.kind.under("identity", total, _math(pm))}
 
 
 def _rows(spec: ModelSpec) -> str:
@@ -202,12 +367,13 @@ def _likelihood(pm: Any, spec: ModelSpec, design: Design, parameters: dict[str, 
     assert y is not None, "a graph is built on rows with a response"
     if spec.family.support.whole:
         y = y.astype(np.int64)
-    name, dims = _unused(pm, spec.response_name), [_rows(spec)]
+    name: str = _unused(pm, spec.response_name)
+    dims = [_rows(spec)] if design.without is None else []
     if spec.family.support.columns:
         dims.append(_unused(pm, CATEGORY))
         pm.modelcontext(None).add_coord(dims[1], spec.layout.response.levels)
     if design.weights is None:
-        distribution(name, **arguments, observed=y, dims=dims)
+        distribution(name, **arguments, observed=y, dims=dims or None)
         return
     weights = _data(pm, spec, "weights", design.weights)
     observed = pm.Data(name, y, dims=dims)
@@ -273,6 +439,7 @@ def _predictor(
     bound: BoundPredictor,
     centered: bool,
     tied: Effects,
+    drawn: dict[str, Any],
 ) -> Any:
     layout = spec.layout.predictors[parameter]
     x = None
@@ -324,6 +491,10 @@ def _predictor(
         first += len(effect.steps)
         columns_of = _data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
         eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
+    for place, latent in enumerate(layout.latent_effects):
+        name = f"{parameter}_multiplier_{latent.label}"
+        multiplier = _data(pm, spec, name, bound.multipliers[:, place])
+        eta = eta + latent.addition(users, multiplier, drawn, bound.drawn)
     return eta
 
 
@@ -416,13 +587,13 @@ def _group_effects(pm: Any, spec: ModelSpec, parameter: str, factor: Factor, cen
     chol, law = _correlation_factor(pm, spec, parameter, factor)
     scaled = sd[:, None] * chol
     root = pt.dot(factor.map.matrix, scaled) if moved else scaled
-    if moved:
+    if moved or factor.loaded:
         shifted = pt.sqrt(pt.sqr(root).sum(axis=1))
         pm.Deterministic(variables["sd"].name, shifted, dims=variables["sd"].dims)
         chol = root / shifted[:, None]
     if "cor" in variables:
         pm.Deterministic(variables["cor"].name, chol @ chol.T, dims=variables["cor"].dims)
-    if centered:
+    if centered and not factor.loaded:  # whose effects have no density, some deciding others
         dims = variables["r"].dims
         r = factor.law.graph(pm, _unused(pm, f"{name}{free}"), scaled, shape, *law, dims=dims)
         return pm.Deterministic(name, pt.dot(r, factor.map.matrix.T), dims=dims) if moved else r
@@ -445,8 +616,12 @@ def _shapes(spec: ModelSpec, parameter: str, factor: Factor) -> list[tuple[Varia
 
 def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     """The standard deviations of the effects that the priors are about; the schema's, where those are the same."""
+    import pytensor.tensor as pt
+
     variable, priors = spec.factor_variables(parameter, factor)["sd"], spec.sd_priors(parameter, factor)
-    moved = not factor.map.identity
+    moved = not factor.map.identity or factor.loaded is not None
+    if factor.loaded is not None and all(prior.fixed is not None for prior in priors):
+        return pt.as_tensor(np.array([prior.fixed for prior in priors])[list(factor.scale_of)])
     if len(priors) == len(factor.effects):
         return _free_vector(pm, priors, f"{variable.name}{'_centred' if moved else ''}", dims=variable.dims)
     sd = _free_vector(pm, priors, _unused(pm, f"{variable.name}_scales"))[np.array(factor.scale_of)]
@@ -554,7 +729,10 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
         q = len(block.effects)
         if not block.correlated:
             continue
-        if block.matrix:
+        if block.structure.loadings:
+            own, shapes = shapes[: len(block.parameters)], shapes[len(block.parameters) :]
+            part = _loadings(pm, factor, block, own)
+        elif block.matrix:
             prior = spec.cor_prior(parameter, factor, block)
             name = spec.factor_variables(parameter, factor)["cor"].name
             own_name = _unused(pm, f"{name}_{block.matrix.free}{number if several else ''}")
@@ -573,17 +751,55 @@ def _correlation_factor(pm: Any, spec: ModelSpec, parameter: str, factor: Factor
     return chol, [_free(pm, prior, variable.name) for variable, prior in shapes]
 
 
+WHOLE = {
+    "HalfNormal": ("Normal", "mu"),
+    "HalfStudentT": ("StudentT", "mu"),
+    "HalfCauchy": ("Cauchy", "alpha"),
+}
+
+
+def _loadings(pm: Any, factor: Factor, block: Block, own: Sequence[tuple[Variable, Prior]]) -> Any:
+    """The root (q, q) of a covariance that comes of loadings: those, and zeros for the dimensions that there aren't.
+
+    Those on the diagonal may have either sign here, as in the kernels (`structures.rr`); the schema's are settled.
+    """
+    import pytensor.tensor as pt
+
+    assert block.structure.loadings is not None
+    variable, priors = own[0][0].whole, []
+    for _, prior in own:
+        whole, middle = WHOLE.get(prior.name, ("", ""))
+        priors.append(Prior(whole, **{middle: 0.0}, **dict(prior.args)) if whole else prior)
+    free = _free_vector(pm, priors, _unused(pm, f"{variable.name}_free"))
+    rows, columns = zip(*(cell.place for cell, _ in own), strict=True)
+    places = np.searchsorted(block.effects, rows)
+    matrix = pt.zeros((len(block.effects), block.rank))[places, np.array(columns)].set(free)
+    whole_matrix = pt.zeros((len(factor.effects), block.rank))
+    settled = block.structure.loadings.settled(matrix, pt)
+    pm.Deterministic(variable.name, whole_matrix[np.array(block.effects)].set(settled), dims=variable.dims)
+    left = pt.zeros((len(block.effects), len(block.effects) - block.rank))
+    return pt.concatenate([matrix, left], axis=1)
+
+
 def _pairs(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
     """The correlation of each pair of so many things, (pairs,): see `kinds.CORRELATIONS`."""
+    cor = _correlations(pm, prior, variable, size)
+    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
+
+
+def _matrix(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
+    """The correlations of so many things: (k, k)."""
+    return pm.Deterministic(variable.name, _correlations(pm, prior, variable, size), dims=variable.dims)
+
+
+def _correlations(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:
     import pytensor.tensor as pt
 
     if prior.fixed is not None:
-        cor = pt.as_tensor(equal_correlations(prior.fixed, size))
-    else:
-        eta = np.float64(dict(prior.args)["eta"])
-        chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
-        cor = pt.dot(chol, chol.T)
-    return pm.Deterministic(variable.name, cor[np.triu_indices(size, 1)], dims=variable.dims)
+        return pt.as_tensor(equal_correlations(prior.fixed, size))
+    eta = np.float64(dict(prior.args)["eta"])
+    chol = pm.LKJCorr(_unused(pm, f"{variable.name}_chol"), n=size, eta=eta)
+    return pt.dot(chol, chol.T)
 
 
 def _simplex(pm: Any, prior: Prior, variable: Variable, size: int) -> Any:

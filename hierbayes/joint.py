@@ -27,7 +27,10 @@ from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.joint_criticism import JointCriticism
 from hierbayes.joint_reading import (
     check_alike,
+    check_measured,
     check_residuals,
+    check_row_labels,
+    imputes,
     one_each,
     response_names,
     rows_of_all,
@@ -37,7 +40,13 @@ from hierbayes.joint_simulation import JointPriorSimulation, heading
 from hierbayes.prior_comparison import PriorComparison, with_priors
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import independent, versions, warn_of, weighted
-from hierbayes.several import JointSpec, known_response, resolve_joint, with_common_levels
+from hierbayes.several import (
+    JointSpec,
+    known_response,
+    resolve_joint,
+    with_common_levels,
+    with_drawn_rows,
+)
 from hierbayes.store import write_responses
 
 
@@ -71,10 +80,13 @@ class JointModel(JointPriorSimulation):
         user = read_priors(priors)
         names = response_names(formulas)
         own_priors = split_priors(user, names, rescor)
-        if rescor:
+        imputing = any(map(imputes, formulas))
+        if rescor or imputing:
             data = rows_of_all(formulas, data, families, links)
+        if imputing:
+            check_row_labels(data)
         models = [
-            make_model(
+            make_model.part(
                 formula, data, one, own_priors[name], one_link, progress=progress, center=center, data2=data2
             )
             for formula, one, one_link, name in zip(formulas, families, links, names, strict=True)
@@ -92,9 +104,10 @@ class JointModel(JointPriorSimulation):
                 check_residuals(name, model.spec, model.design)
         frames = {name: model.data for name, model in zip(names, models, strict=True)}
         specs = {name: model.spec for name, model in zip(names, models, strict=True)}
+        check_measured(specs)
         if rescor:
             check_alike(specs)
-        whole = resolve_joint(with_common_levels(specs, frames), user, rescor)
+        whole = resolve_joint(with_common_levels(with_drawn_rows(specs), frames), user, rescor)
         self._assemble(make_model, make_fit, whole, frames)
 
     def _assemble(

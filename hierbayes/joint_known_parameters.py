@@ -25,6 +25,7 @@ from hierbayes.known_parameters import (
     learnt,
     names_of,
     numbers,
+    refuse_drawn,
     stated_values,
     tie_matrix,
     with_effects,
@@ -123,6 +124,8 @@ def known_joint_draws(whole: JointSpec, parameters: Mapping[str, Any], seed: int
     DataError
         For a parameter that is absent, unknown or out of range.
     """
+    for spec in whole.responses.values():
+        refuse_drawn(spec)
     given = numbers(parameters)
     across = {one.name: one for one in whole.across()}
     check_parameters(names_of_all(whole), given)

@@ -3,15 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
-from hierbayes.answers.posterior import CORRELATED_WITH
-from hierbayes.answers.predict import with_categories
+from hierbayes.answers.draws import draws_of
+from hierbayes.answers.latents import true_values
+from hierbayes.answers.posterior import CORRELATED_WITH, PREDICTS
+from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors, with_categories
 from hierbayes.answers.predictions import Kind, NewLevels
 from hierbayes.answers.quantities import Output
+from hierbayes.data.tables import column_names, read_columns
 from hierbayes.engine.draws import to_dataset
+from hierbayes.errors import UnsupportedError
 from hierbayes.several import JointSpec, known_response
+from hierbayes.spec import CHAIN_DIMS
+
+Array = NDArray[np.float64]
+MISSING = 13  # parts the random numbers of missing predictors from all others
 
 
 class JointPosterior:
@@ -63,6 +73,13 @@ class JointPosterior:
         tree.attrs.update(self.tree.attrs)
         if self.spec.rescor is not None:
             tree.attrs[CORRELATED_WITH] = ", ".join(other for other in self.responses if other != name)
+        others = [
+            other
+            for other, one in self.spec.responses.items()
+            if name in [self.spec.source_of(imputed.column) for imputed in one.layout.imputed]
+        ]
+        if others:
+            tree.attrs[PREDICTS] = ", ".join(others)
         return self.model._make_fit(spec, own.data, own.design, tree)
 
     def _part(self, name: str) -> Any:
@@ -70,6 +87,46 @@ class JointPosterior:
         part = next(spec for spec in self.spec.named if spec.response == name)
         own = self.model.models[name]
         return self.model._make_fit(part, own.data, own.design, self.tree)
+
+    def _with_missing(self, name: str, rows: Any, seed: int) -> Any:
+        """As `_part`, with draws of predictors that new rows miss: each from the formula of its own."""
+        part = self._part(name)
+        if rows is None or not part.spec.layout.imputed:
+            return part
+        posterior = self.posterior
+        table = read_columns(rows, column_names(rows, "the new rows"), words="the new rows")
+        for one in part.spec.layout.imputed:
+            absent = np.ones(len(table), np.bool_)
+            if one.column in table:
+                absent = table[one.column].isna().to_numpy()
+            if not absent.any():
+                continue
+            if not len(one.index):
+                raise UnsupportedError(
+                    f"{one.column!r} is missing in new rows, and was in none that the model was made of; fill it"
+                )
+            new = self._values(self.spec.source_of(one.column), table[absent], seed)
+            variable = part.spec.imputed_variable(one.column)
+            known = draws_of(posterior, variable)
+            both = np.concatenate([known, new.reshape(*known.shape[:2], -1)], axis=2)
+            posterior = posterior.drop_vars([variable.name, variable.dims[0]], errors="ignore")
+            posterior[variable.name] = (*CHAIN_DIMS, *variable.dims), both
+        tree = xr.DataTree.from_dict({"posterior": posterior})
+        tree.attrs.update(self.tree.attrs)
+        own = self.model.models[name]
+        return self.model._make_fit(part.spec, own.data, own.design, tree)
+
+    def _values(self, name: str, rows: pd.DataFrame, seed: int) -> Array:
+        """Values of a response in new rows, without errors of measurement: (S, n)."""
+        part = self._with_missing(name, rows, seed)
+        groups = choose_groups(part.spec, "all")
+        design, draws = part.spec.layout.bind_new(rows, groups), part._draws()
+        eta, aux = evaluate_predictors(part.spec, draws, design, Request("linear", groups, "sample", seed))
+        rng = np.random.default_rng([seed, MISSING])
+        if part.spec.layout.response.measured is not None:
+            return true_values(part.spec, eta, aux, rng)
+        found: Array = part.spec.family.of_row.at(eta, aux, part.spec.link).simulate(rng, None)
+        return found
 
     def predict(
         self,
@@ -93,7 +150,8 @@ class JointPosterior:
         Parameters
         ----------
         rows, kind, groups, new_levels, output, prob, interval, seed, parameter
-            As in `Fit.predict`; without `rows` each response has its own training rows.
+            As in `Fit.predict`; without `rows` each response has its own training rows. A predictor in ``mi()`` that a
+            row misses, or that has no column there, is drawn from the formula of its own.
         response : str, optional
             That one alone.
 
@@ -105,7 +163,7 @@ class JointPosterior:
         """
         names = self.responses if response is None else (known_response(response, self.responses),)
         found = {
-            name: self._part(name).predict(
+            name: self._with_missing(name, rows, seed).predict(
                 rows, kind, groups, new_levels, output, prob, interval, seed, parameter
             )
             for name in names

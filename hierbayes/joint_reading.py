@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pandas as pd
+
 from hierbayes.data.design import MEAN, Design
 from hierbayes.data.formulas import read_formulas
 from hierbayes.data.learning import complete_rows
@@ -85,9 +87,51 @@ def rows_of_all(formulas: Sequence[Any], data: Any, families: Sequence[Any], lin
     return complete_rows(whole, data)
 
 
+def imputes(formula: Any) -> bool:
+    """Whether missing values of a response, or of a predictor, are drawn.
+
+    Examples
+    --------
+    >>> [imputes(formula) for formula in ("y ~ mi(x)", {"mu": "x | mi() ~ z"}, "y ~ x")]
+    [True, True, False]
+    """
+    parts = list(formula.values()) if isinstance(formula, Mapping) else [formula]
+    return any(re.search(r"\bmi\s*\(", str(part)) for part in parts)
+
+
+def check_row_labels(rows: Any) -> None:
+    """Refuse rows of one label, where missing values are drawn for rows by their labels."""
+    if isinstance(rows, pd.DataFrame) and not rows.index.is_unique:
+        label = rows.index[rows.index.duplicated()].tolist()[0]
+        raise DataError(
+            f"two rows have the label {label!r}, and missing values are drawn for rows by label; give rows labels of "
+            "their own (reset_index) before the model is made"
+        )
+
+
+def check_measured(specs: Mapping[str, ModelSpec]) -> None:
+    """Refuse a predictor measured with error in several responses, whose rows would each have two true values."""
+    found: dict[str, str] = {}
+    for name, spec in specs.items():
+        for latent in (one for block in spec.latent_blocks for one in block.latents):
+            other = found.setdefault(latent.column, name)
+            if other != name:
+                raise UnsupportedError(
+                    f"{latent.term.label} stands in the formulas of {other!r} and {name!r}, and one true value for "
+                    "both is not there yet; model one of them by itself"
+                )
+
+
 def check_residuals(name: str, spec: ModelSpec, design: Design) -> None:
     """Refuse a response without normal residuals of weight 1."""
     way = f"leave rescor=True out, or {name!r} of the model"
+    if spec.layout.latents:
+        raise UnsupportedError(
+            f"rescor=True is about predictors that are known, and {name!r} has {spec.layout.latents[0].term.label}; "
+            f"{way}"
+        )
+    if spec.formulas[MEAN].imputed_columns:
+        raise UnsupportedError(f"rescor=True is about responses that are known, and {name!r} has mi(); {way}")
     if spec.family.computed is not None:
         raise UnsupportedError(f"rescor=True is about sums of terms, and {name!r} has nl(…); {way}")
     stated = ["weights"] * (design.weights is not None) + [one.name for one in spec.family.known]

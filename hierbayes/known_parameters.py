@@ -20,7 +20,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
 from hierbayes.data.tables import with_columns
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
 from hierbayes.kinds import CORRELATIONS
@@ -176,8 +176,8 @@ def names_of(spec: ModelSpec) -> Names:
         if q.kind == "auxiliary"
     }
     pairs = tuple(name for name, support in own.items() if support == "correlation")
-    limits = {
-        p.name: p.kind.domains["identity"]
+    limits: dict[tuple[Any, ...], tuple[float, float]] = {
+        (p.name,): p.kind.domains["identity"]
         for p in spec.family.own
         if p.kind.support == BOUNDED and not p.known
     }
@@ -186,12 +186,14 @@ def names_of(spec: ModelSpec) -> Names:
             for (block, shape), variable in zip(
                 factor.shapes, spec.shape_variables(parameter, factor), strict=True
             ):
-                limits[variable.name] = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+                own_limits = shape.lower(len(block.effects)), shape.upper(len(block.effects))
+                limits[variable.name, *variable.place] = own_limits
         for curve in layout.curves:
             for shape in curve.shapes:
                 variable = spec.curve_variables(parameter, curve)[shape.name]
-                limits[variable.name] = shape.lower(curve.width), shape.upper(curve.width)
-    shapes = {q.name: limits[q.variable.name] for q in spec.quantities if q.variable.name in limits}
+                limits[variable.name,] = shape.lower(curve.width), shape.upper(curve.width)
+    keys = {q.name: (q.variable.name, *q.variable.place) for q in spec.quantities}
+    shapes = {name: limits[key] for name, key in keys.items() if key in limits}
     ordered: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if own.get(q.name) == "ordered":
@@ -204,6 +206,26 @@ def names_of(spec: ModelSpec) -> Names:
     shares = tuple(map(tuple, simplexes.values()))
     own = {name: support for name, support in own.items() if name not in (*pairs, *shapes)}
     return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)
+
+
+def refuse_drawn(spec: ModelSpec) -> None:
+    """Refuse a model with values that are drawn: of true and missing ones known parameters say nothing.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    if spec.layout.latents:
+        label, column = spec.layout.latents[0].term.label, spec.layout.latents[0].column
+        raise UnsupportedError(
+            f"simulation from known parameters takes true values of predictors: write {column} in the place of "
+            f"{label}, simulate, and make the errors of measurement, or the gaps, afterwards"
+        )
+    if spec.missing_variable is not None:
+        raise UnsupportedError(
+            f"simulation from known parameters draws every response: leave mi() of {spec.layout.response.name} out, "
+            "and make the gaps afterwards"
+        )
 
 
 def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Draws:
@@ -222,6 +244,7 @@ def known_draws(spec: ModelSpec, parameters: Mapping[str, Any], seed: int) -> Dr
     DataError
         For a parameter that is absent, unknown or out of range.
     """
+    refuse_drawn(spec)
     given = numbers(parameters)
     check_parameters(names_of(spec), given)
     values = stated_values(spec, given)
@@ -244,12 +267,18 @@ def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Arra
             values[joint.name] = np.full((1, *([len(shrunk.places)] if joint.dims else [])), np.nan)
         for factor in layout.factors:
             variables = spec.factor_variables(parameter, factor)
-            shapes = {v.name: _given(spec, v, given) for v in spec.shape_variables(parameter, factor)}
-            values |= {name: shape[None] for name, shape in shapes.items()}
-            values[variables["sd"].name] = _given(spec, variables["sd"], given)[list(factor.scale_of)][None]
+            shapes = [
+                _given(spec, variable, given)[variable.place]
+                for variable in spec.shape_variables(parameter, factor)
+            ]
+            sd, cor = _given(spec, variables["sd"], given)[list(factor.scale_of)], np.eye(len(factor.effects))
             if "cor" in variables:
-                cor = _correlations(spec, factor, variables, list(shapes.values()), given)
-                values[variables["cor"].name] = cor[None]
+                cor = _correlations(spec, factor, variables, shapes, given)
+            sd, cor, shapes = factor.settled(sd, cor, shapes)
+            arrays = {"sd": sd, "cor": cor}
+            values |= {v.name: arrays[kind][None] for kind, v in variables.items() if kind != "r"}
+            for variable, shape in zip(spec.shape_variables(parameter, factor), shapes, strict=True):
+                values[variable.name] = (factor.loadings(shapes) if variable.place else shape)[None]
         for curve in layout.curves:
             for key, variable in spec.curve_variables(parameter, curve).items():
                 if key != "s":

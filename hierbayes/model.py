@@ -17,14 +17,14 @@ from hierbayes.criticism.designchecks import check_design, structure
 from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import MEAN, PACKAGE, Design
 from hierbayes.data.formulas import Formulas, read_formulas
-from hierbayes.data.learning import complete_rows, learn
+from hierbayes.data.learning import complete_rows, learn, observed_rows
 from hierbayes.data.settling import settle
 from hierbayes.data.sources import Source, find_source
 from hierbayes.defaults import resolve_priors
 from hierbayes.describe import prior_table
 from hierbayes.engine import Settings, choose
 from hierbayes.engine.streamed import Streamed, in_memory
-from hierbayes.errors import DataError, DataWarning, UnsupportedError
+from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
 from hierbayes.families import Family, Links, get_family
 from hierbayes.joint import JointFit, JointModel
 from hierbayes.joint_reading import split_formulas
@@ -34,6 +34,7 @@ from hierbayes.prior_simulation import PriorSimulation
 from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import fit_html, fit_text, model_html, model_text
 from hierbayes.sampling import approximate_posterior, draw_posterior
+from hierbayes.several import no_formula
 from hierbayes.spec import ModelSpec
 from hierbayes.store import JointStored, read_fit, write_fit
 
@@ -127,6 +128,23 @@ class Model(PriorSimulation):
             raise UnsupportedError(
                 "rescor=True is about several responses, and this model has one; leave it out"
             )
+        self._make(formula, data, family, priors, link, progress=progress, center=center, data2=data2)
+        if self.spec.layout.imputed:
+            one = self.spec.layout.imputed[0]
+            raise FormulaError(no_formula(one.term.label, one.column))
+
+    def _make(
+        self,
+        formula: Formulas,
+        data: Any,
+        family: str | Family,
+        priors: Priors,
+        link: Links,
+        *,
+        progress: bool,
+        center: bool,
+        data2: Mapping[str, Any] | None,
+    ) -> None:
         found, links = get_family(family, link)
         link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
@@ -137,6 +155,7 @@ class Model(PriorSimulation):
             formulas, found = settle(formulas, self.data, found, links)
             links = found.with_links(links)
             layout = learn(formulas, self.data, found, link_name, data2 or {})
+            self.data = observed_rows(formulas, self.data)
         else:
             from hierbayes.engine.streaming import (
                 stream,  # compiled kernels, which a model of a frame needs later
@@ -152,6 +171,13 @@ class Model(PriorSimulation):
         for finding in self.check():
             if not finding.question:
                 warnings.warn(str(finding), DataWarning, skip_file_prefixes=(PACKAGE,))
+
+    @classmethod
+    def part(cls, *arguments: Any, **options: Any) -> "Model":
+        """One response of several, whose predictors may have values that another of them says."""
+        model = cls.__new__(cls)
+        model._make(*arguments, **options)
+        return model
 
     @classmethod
     def _of(cls, spec: ModelSpec, data: pd.DataFrame | Source, design: Design | Streamed) -> "Model":

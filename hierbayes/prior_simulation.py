@@ -62,14 +62,14 @@ class PriorSimulation:
             if rows is None
             else self.spec.layout.bind_new(rows, choose_groups(self.spec, "all"))
         )
-        return prior_predictive(self.spec, design, draws, seed)
+        return prior_predictive(self.spec, design, draws, seed, self.design)
 
     def simulate_prior(self, draws: int = 1000, seed: int = 0) -> Simulation:
         """Data sets simulated from the priors, as arrays: what summaries and pictures of a prior are made of."""
         Settings(draws=draws, seed=seed)
         design = in_memory(self.design, "simulation from the priors")
         assert isinstance(self.data, pd.DataFrame)
-        prior = sample_prior(self.spec, draws, seed)
+        prior = sample_prior(self.spec, draws, seed, design)
         return simulate_all(self.spec, design, self.data, prior, seed)
 
     def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummary:

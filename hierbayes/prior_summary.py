@@ -88,7 +88,7 @@ def implied_effects(simulation: Simulation) -> Iterator[tuple[str, Array]]:
                 effects = f"{factor.effects[first]}, {factor.effects[second]}"
                 yield f"cor[{factor.name}, {effects}]", cor[:, first, second]
         for variable in spec.shape_variables(MEAN, factor):
-            yield variable.address, prior.values[variable.name]
+            yield variable.address, variable.of(prior.values)
         if len(factor.levels) < len(simulation.design) and has_variance_on_the_link(spec):
             yield f"icc[{factor.name}]", icc(spec, prior, simulation.design, factor.name)
 

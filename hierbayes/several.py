@@ -12,16 +12,27 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.curves import Curve
+from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock
 from hierbayes.data.levels import Levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import correlation_target, resolve_targets, tie_target
-from hierbayes.errors import DataError
+from hierbayes.errors import DataError, FormulaError
 from hierbayes.families import Parameter
 from hierbayes.families.record import Correlated
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import ARVIZ_NAMES, ModelSpec, ResolvedPrior, Shrunk, Variable, tie_variables
+from hierbayes.spec import (
+    ARVIZ_NAMES,
+    YMI,
+    LatentVariables,
+    ModelSpec,
+    ResolvedPrior,
+    Shrunk,
+    Variable,
+    tie_variables,
+)
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 RESCOR = "rescor"
@@ -125,7 +136,7 @@ class JointSpec:
         for response, spec in self.responses.items():
             pairs = []
             dims: dict[str, str] = {dim: dim for dim in levels}
-            for variable in (v for v in spec.variables if v.kind != "tie"):
+            for variable in (v for v in spec.variables if v.kind != "tie" and not _is_of_another(v)):
                 if variable.name in common:
                     pairs.append((variable, common[variable.name]))
                     continue
@@ -141,7 +152,43 @@ class JointSpec:
                     common[variable.name] = new
                 pairs.append((variable, new))
             found[response] = tuple(pairs)
+        for response, spec in self.responses.items():
+            found[response] += tuple(
+                (variable, self._imputed(variable, found))
+                for variable in spec.variables
+                if _is_of_another(variable)
+            )
         return found
+
+    def _imputed(
+        self, variable: Variable, named: Mapping[str, tuple[tuple[Variable, Variable], ...]]
+    ) -> Variable:
+        """What the missing values of a predictor are called among those of all: the variable of that response."""
+        source = self.source_of(variable.factor or "")
+        return next(new for old, new in named[source] if old == self.responses[source].missing_variable)
+
+    def source_of(self, column: str) -> str:
+        """The response that a predictor with missing values is."""
+        return next(
+            name for name, spec in self.responses.items() if spec.layout.response.columns == (column,)
+        )
+
+    @cached_property
+    def in_order(self) -> "tuple[NamedSpec, ...]":
+        """Each response's own, those before others whose missing values are predictors of these."""
+        left, found = list(self.named), list[NamedSpec]()
+        while left:
+            ready = next(
+                spec
+                for spec in left
+                if all(
+                    self.source_of(one.column) in [before.response for before in found]
+                    for one in spec.layout.imputed
+                )
+            )
+            left.remove(ready)
+            found.append(ready)
+        return tuple(found)
 
     @cached_property
     def shared(self) -> tuple[str, ...]:
@@ -346,7 +393,10 @@ class NamedSpec(ModelSpec):
 
     def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
         """As a `ModelSpec`'s."""
-        return tuple(self.names[own] for own in super().shape_variables(parameter, factor))
+        return tuple(
+            replace(self.names[own.whole], label=own.label, place=own.place)
+            for own in super().shape_variables(parameter, factor)
+        )
 
     def curve_variables(self, parameter: str, curve: Curve) -> Mapping[str, Variable]:
         """As a `ModelSpec`'s."""
@@ -356,6 +406,20 @@ class NamedSpec(ModelSpec):
         """As a `ModelSpec`'s."""
         return self.names[super().simplex_variable(parameter, effect)]
 
+    def latent_variables(self, block: LatentBlock) -> LatentVariables:
+        """As a `ModelSpec`'s."""
+        return super().latent_variables(block).renamed(self.names)
+
+    @property
+    def missing_variable(self) -> Variable | None:
+        """As a `ModelSpec`'s."""
+        own = super().missing_variable
+        return None if own is None else self.names[own]
+
+    def imputed_variable(self, column: str) -> Variable:
+        """As a `ModelSpec`'s."""
+        return self.names[super().imputed_variable(column)]
+
     def shrunk(self, parameter: str) -> Shrunk:
         """As a `ModelSpec`'s."""
         own = super().shrunk(parameter)
@@ -364,6 +428,62 @@ class NamedSpec(ModelSpec):
     def own_variable(self, parameter: Parameter) -> Variable:
         """As a `ModelSpec`'s."""
         return self.names[super().own_variable(parameter)]
+
+
+def _is_of_another(variable: Variable) -> bool:
+    """Whether a variable of one response's specification is the missing values of another."""
+    return variable.kind == YMI and variable.factor is not None
+
+
+def with_drawn_rows(specs: Mapping[str, ModelSpec]) -> dict[str, ModelSpec]:
+    """The same where predictors with missing values are drawn in the rows in which they are as responses.
+
+    Raises
+    ------
+    FormulaError
+        For such a predictor without a formula with ``mi()``, or two whose values say each other's.
+    """
+    sources = {
+        spec.layout.response.columns[0]: name
+        for name, spec in specs.items()
+        if spec.formulas[MEAN].imputed_columns
+    }
+    needs: dict[str, set[str]] = {}
+    for name, spec in specs.items():
+        for one in spec.layout.imputed:
+            if one.column not in sources:
+                raise FormulaError(no_formula(one.term.label, one.column))
+            needs.setdefault(name, set()).add(sources[one.column])
+    _refuse_circles(needs)
+    index = {column: specs[name].drawn_rows for column, name in sources.items()}
+    return {
+        name: replace(spec, layout=spec.layout.with_drawn(index)) if spec.layout.imputed else spec
+        for name, spec in specs.items()
+    }
+
+
+def no_formula(label: str, column: str) -> str:
+    """What is said of a predictor with missing values that has no formula."""
+    return (
+        f"{label} draws missing values of {column!r}, and nothing says how these are distributed; add its formula: "
+        f'["y ~ {label} + …", "{column} | mi() ~ …"]'
+    )
+
+
+def _refuse_circles(needs: Mapping[str, set[str]]) -> None:
+    """Refuse missing values that are predicted from each other."""
+    for name in needs:
+        seen, waiting = set[str](), list(needs[name])
+        while waiting:
+            other = waiting.pop()
+            if other == name:
+                raise FormulaError(
+                    f"missing values of {name!r} are predicted from others that they predict themselves; take "
+                    f"mi({name}) out of one of the formulas"
+                )
+            if other not in seen:
+                seen.add(other)
+                waiting += needs.get(other, set())
 
 
 def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:

@@ -1,6 +1,6 @@
 """Forward simulation: parameters from their priors, responses from parameters. Never MCMC."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,19 +9,28 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
-from hierbayes.answers.predict import Request, choose_groups, predict_draws, square_roots
-from hierbayes.data.design import Design
+from hierbayes.answers.latents import population, true_values
+from hierbayes.answers.predict import (
+    Request,
+    choose_groups,
+    evaluate_predictors,
+    predict_draws,
+    square_roots,
+)
+from hierbayes.data.design import MEAN, Design
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock, drawn_from, given_measurement
 from hierbayes.engine.draws import observed_dataset, to_dataset
+from hierbayes.engine.streamed import Streamed
 from hierbayes.exchange import in_order
 from hierbayes.several import JointSpec
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import SIGMA, ModelSpec
 from hierbayes.ties import TiedGroup
 
 Array = NDArray[np.float64]
 
 
-def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
+def sample_prior(spec: ModelSpec, draws: int, seed: int, training: Design | Streamed | None = None) -> Draws:
     """Independent draws of every variable of the schema from the priors.
 
     Parameters
@@ -29,17 +38,22 @@ def sample_prior(spec: ModelSpec, draws: int, seed: int) -> Draws:
     draws : int
         S, how many.
     seed : int
+    training : Design or Streamed, optional
+        The training rows, where missing responses of theirs are to be among the draws.
 
     Returns
     -------
     Draws
         As one chain of S draws.
     """
-    return sample_priors([spec], draws, seed)
+    designs = {spec.response: training} if isinstance(training, Design) else {}
+    return sample_priors([spec], designs, draws, seed)
 
 
-def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draws:
-    """As `sample_prior`, of all responses of a model."""
+def sample_priors(
+    responses: Sequence[ModelSpec], designs: Mapping[str, Design], draws: int, seed: int
+) -> Draws:
+    """As `sample_prior`, of all responses of a model, each before others that read its missing values."""
     rng = np.random.default_rng(seed)
     values: dict[str, Array] = {}
     for spec in responses:
@@ -56,14 +70,53 @@ def sample_priors(responses: Sequence[ModelSpec], draws: int, seed: int) -> Draw
             # elements in an order are alike and independent but for it: sorted, they are in it
             ordered = own.kind.support == "ordered"
             values[spec.own_variable(own).name] = np.sort(found, axis=-1) if ordered else found
+        for block in spec.latent_blocks:
+            values |= _sample_population(spec, block, draws, rng)
         _add_shrunk(spec, values, draws, rng)
         values = in_order(spec, spec.about_zero(values))
+        if spec.missing_variable is not None and designs:
+            drawn = _sample_missing(spec, Draws(values, 1, draws), designs[spec.response], rng)
+            values[spec.missing_variable.name] = drawn
     return Draws(values, 1, draws)
 
 
-def sample_joint_prior(spec: JointSpec, draws: int, seed: int) -> Draws:
+def _sample_missing(spec: ModelSpec, draws: Draws, design: Design, rng: np.random.Generator) -> Array:
+    """Missing values of a response, and true ones of what was measured, from given parameters: (S, L).
+
+    In the order of the specification's `drawn_rows`.
+    """
+    request = Request("linear", choose_groups(spec, "all"), "error", 0)
+    whole = design.all if spec.layout.response.measured is not None else design.without
+    assert whole is not None, "there are missing values"
+    eta, aux = evaluate_predictors(spec, draws, whole, request)
+    if spec.layout.response.measured is None:
+        return spec.family.of_row.at(eta, aux, spec.link).simulate(rng, None)
+    found, n = true_values(spec, eta, aux, rng), len(design)
+    given = spec.family.given(eta, aux, spec.link)
+    mu, sigma, se = (np.broadcast_to(given[name].value, eta.shape)[:, :n] for name in (MEAN, SIGMA, "se"))
+    mean, sd = given_measurement(np.sqrt, design.y, mu, sigma, se)
+    found[:, :n] = mean + sd * rng.standard_normal(mean.shape)
+    return found
+
+
+def _sample_population(
+    spec: ModelSpec, block: LatentBlock, draws: int, rng: np.random.Generator
+) -> dict[str, Array]:
+    """Where and how wide the true values of predictors are, which are drawn given their measurements."""
+    latent, values = spec.latent_variables(block), dict[str, Array]()
+    for variable, column in zip((*latent.means, *latent.sds), block.columns * 2, strict=True):
+        values[variable.name] = spec.prior(variable.kind, coefficient=column).sample(rng, (draws,))
+    if latent.cor is not None:
+        prior = spec.prior(latent.cor.kind, group=block.group)
+        values[latent.cor.name] = prior.sample(rng, (draws,), dimension=len(block.latents))
+    z = rng.normal(size=(len(block.latents), draws, len(block.index)))
+    drawn = drawn_from(np, population(spec, values, block, *block.measured), list(z))
+    return values | {variable.name: x for variable, x in zip(latent.values, drawn, strict=True)}
+
+
+def sample_joint_prior(spec: JointSpec, designs: Mapping[str, Design], draws: int, seed: int) -> Draws:
     """As `sample_prior`, of several responses, by the names of all."""
-    found = sample_priors(spec.named, draws, seed)
+    found = sample_priors(spec.in_order, designs, draws, seed)
     residuals = spec.residuals
     if residuals is None:
         return found
@@ -132,6 +185,7 @@ def _sample_factor(
     cor = root
     if factor.correlated:
         cor = factor.correlations(shapes, _sample_matrix(spec, parameter, factor, draws, rng))
+        sd, cor, shapes = factor.settled(sd, cor, shapes)
         for own in (list(block.effects) for block in factor.structures if block.correlated):
             # any square root does; Cholesky's fails on a draw that is singular to rounding, as LKJ(0.2) has
             eigenvalues, vectors = np.linalg.eigh(cor[np.ix_(range(draws), own, own)])
@@ -196,9 +250,11 @@ def _sample_matrix(
     return found
 
 
-def prior_predictive(spec: ModelSpec, design: Design, draws: int, seed: int) -> xr.DataTree:
+def prior_predictive(
+    spec: ModelSpec, design: Design, draws: int, seed: int, training: Design | Streamed
+) -> xr.DataTree:
     """Groups prior, prior_predictive and, where there is a response, observed_data: one chain of independent draws."""
-    prior = sample_prior(spec, draws, seed)
+    prior = sample_prior(spec, draws, seed, training)
     arrays = {name: values[None] for name, values in prior.values.items()}
     groups = {
         "prior": to_dataset(spec, arrays),

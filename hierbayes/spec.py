@@ -2,17 +2,19 @@
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, SCALES, Curve
 from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
+from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.response import ThresholdSets
 from hierbayes.data.settling import as_written
@@ -28,6 +30,12 @@ from hierbayes.ties import Tie, TiedGroup, tie_of, tied_groups, ties_within
 CHAIN_DIMS = ("chain", "draw")
 CATEGORY = "category"  # the dimension of what each category has a number for
 SIMPLEX = "simo"  # brms's word for the shares of a monotonic effect's steps
+MEANME, SDME, CORME = (
+    "meanme",
+    "sdme",
+    "corme",
+)  # brms's words for means, standard deviations and correlations of true values
+XME, YMI = "Xme", "Ymi"  # and for those values themselves, and for missing values of a response
 SIGMA = "sigma"  # a family's parameter that residuals' standard deviation is, which joint priors follow
 ARVIZ_NAMES = (*CHAIN_DIMS, "sample")  # the last is what its functions call chains and draws in one
 
@@ -72,14 +80,17 @@ class Variable:
     dims : tuple of str
         Beside chain and draw.
     kind : str
-        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, or the name
-        of a structure's or a joint prior's parameter: ``"rho"``, ``"hs_global"``.
+        ``"b"``, ``"sd"``, ``"cor"``, ``"r"``, ``"sds"``, ``"s"``, ``"simo"``, ``"auxiliary"``, ``"tie"``, ``"Xme"`` of
+        a predictor's true values, ``"meanme"``, ``"sdme"`` and ``"corme"`` of their distribution, or the name of a
+        structure's or a joint prior's parameter: ``"rho"``, ``"hs_global"``.
     parameter : str
         Parameter of the response distribution it belongs to.
     factor : str or None
-        The grouping factor, or the smooth's curve.
+        The grouping factor, the smooth's curve, or the column whose values are drawn.
     label : str
-        Of a structure's parameter, where its factor has several: its block's.
+        Of a structure's parameter, where its factor has several: its block's. Of one loading which that is.
+    place : tuple of int
+        Of one loading: where it is among all, whose variable this is.
     """
 
     name: str
@@ -88,6 +99,17 @@ class Variable:
     parameter: str
     factor: str | None = None
     label: str = ""
+    place: tuple[int, ...] = ()
+
+    def of(self, values: Mapping[str, Any]) -> Any:
+        """Its values (…, dims) among those by variable, or the one loading's (…)."""
+        found = values[self.name]
+        return found[(..., *self.place)] if self.place else found
+
+    @property
+    def whole(self) -> "Variable":
+        """The row of the schema that a loading is part of; of any other itself."""
+        return replace(self, label="", place=()) if self.place else self
 
     @property
     def address(self) -> str:
@@ -140,6 +162,40 @@ class Shrunk:
         ]
         sigma = 1.0 if self.scale is None else values[self.scale.name][..., None]
         return self.shrinkage.sds(m, self.arguments, sigma, *own)
+
+
+@dataclass(frozen=True, eq=False)
+class LatentVariables:
+    """The variables of a block of predictors whose values are drawn.
+
+    Attributes
+    ----------
+    values : tuple of Variable
+        The drawn values of each column: (L,).
+    means, sds : tuple of Variable
+        Of the population that each column's are from.
+    cor : Variable or None
+        The correlations there; None of one column.
+    """
+
+    values: tuple[Variable, ...]
+    means: tuple[Variable, ...]
+    sds: tuple[Variable, ...]
+    cor: Variable | None
+
+    @property
+    def all(self) -> tuple[Variable, ...]:
+        """Every one of them."""
+        return (*self.means, *self.sds, *([self.cor] if self.cor else []), *self.values)
+
+    def renamed(self, names: Mapping[Variable, Variable]) -> "LatentVariables":
+        """The same by other names."""
+
+        def those(own: tuple[Variable, ...]) -> tuple[Variable, ...]:
+            return tuple(names[variable] for variable in own)
+
+        cor = None if self.cor is None else names[self.cor]
+        return LatentVariables(those(self.values), those(self.means), those(self.sds), cor)
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +370,7 @@ class ModelSpec:
                 prior.coefficient or (self.layout.intercept_label if prior.kind == INTERCEPT else ""),
             )
             for prior in self.priors
-            if prior.literal
+            if prior.literal and prior.kind not in (MEANME, SDME, CORME)
         }
         literal |= {
             (member.parameter, tie.group, "")
@@ -527,7 +583,7 @@ class ModelSpec:
         elif kind == "sd":
             factor = next(factor for factor in layout.factors if factor.name == group)
             coefficient = factor.scales[factor.scale_of[quantity.place[0]]][0]
-        elif kind == SIMPLEX or (
+        elif kind in (MEANME, SDME, SIMPLEX) or (
             group in [curve.label for curve in layout.curves] and kind in (*SCALES, LSCALE)
         ):
             coefficient, group = group, ""
@@ -578,21 +634,33 @@ class ModelSpec:
         return self._factor_variables[parameter, factor.name]
 
     def sd_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
-        """The priors of a grouping factor's standard deviations, in the order of its `scales`."""
+        """The priors of a grouping factor's standard deviations, in the order of its `scales`.
+
+        Those of effects with loadings are what these make of 1.
+        """
         return tuple(
-            self.prior("sd", coefficient=label, group=factor.name, parameter=parameter)
-            for label, _ in factor.scales
+            Prior("Fixed", value=1.0)
+            if factor.is_loaded(place)
+            else self.prior("sd", coefficient=label, group=factor.name, parameter=parameter)
+            for label, (place, *_) in factor.scales
         )
 
     def shape_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
-        """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`."""
+        """The variables of the parameters of a grouping factor's structures, in the order of its `shapes`.
+
+        Loadings have one variable, with one of these for each of them.
+        """
         return self._shape_variables[parameter, factor.name]
+
+    def structure_variables(self, parameter: str, factor: Factor) -> tuple[Variable, ...]:
+        """The rows of the schema that `shape_variables` are of, each once."""
+        return tuple(dict.fromkeys(own.whole for own in self.shape_variables(parameter, factor)))
 
     def shape_values(
         self, parameter: str, factor: Factor, values: Mapping[str, NDArray[np.float64]]
     ) -> list[NDArray[np.float64]]:
         """The values (…) of a grouping factor's `shapes`, from values by variable."""
-        return [values[variable.name] for variable in self.shape_variables(parameter, factor)]
+        return [variable.of(values) for variable in self.shape_variables(parameter, factor)]
 
     def shape_priors(self, parameter: str, factor: Factor) -> tuple[Prior, ...]:
         """The priors of the parameters of a grouping factor's structures, in the order of its `shapes`."""
@@ -693,11 +761,13 @@ class ModelSpec:
         self, parameter: str, factor: Factor, sd: Any, cor: Any, shapes: Sequence[Any], r: Any
     ) -> dict[str, NDArray[np.float64]]:
         """A factor's variables by name: inner sds (…, q) and correlations (…, q, q), `shapes` and inner effects."""
+        sd, cor, shapes = factor.settled(sd, cor, shapes)
         sd, cor = factor.map.to_user_covariance(sd, cor)
         parts = {"sd": sd, "cor": cor, "r": factor.map.to_user(r)}
         found = {v.name: parts[kind] for kind, v in self.factor_variables(parameter, factor).items()}
-        names = [variable.name for variable in self.shape_variables(parameter, factor)]
-        return found | dict(zip(names, shapes, strict=True))
+        for variable, values in zip(self.shape_variables(parameter, factor), shapes, strict=True):
+            found[variable.name] = factor.loadings(shapes) if variable.place else values
+        return found
 
     @cached_property
     def _factor_variables(self) -> Mapping[tuple[str, str], Mapping[str, Variable]]:
@@ -742,6 +812,91 @@ class ModelSpec:
     def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
         """The prior of the shares of a monotonic effect's steps."""
         return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+
+    @cached_property
+    def latent_blocks(self) -> tuple[LatentBlock, ...]:
+        """The predictors whose values are drawn, those together that are correlated."""
+        return blocks_of(self.layout.latents)
+
+    @property
+    def integrates_latents(self) -> bool:
+        """Whether a response is normal also where predictors' true values are not known, but their measurements.
+
+        That is where it is a normal one, or a normal one's exponential, and each row has true values of its own, which
+        the mean alone is linear in.
+        """
+        main, response = self.layout.main, self.layout.response
+        return (
+            self.is_normal
+            and {own.name for own in self.family.parameters} == {MEAN, SIGMA}
+            and response.weights is None
+            and response.series is None
+            and [block.group for block in self.latent_blocks] == [""]
+            and not self.layout.imputed
+            and self.missing_variable is None
+            and not any(own.latent_effects for name, own in self.layout.predictors.items() if name != MEAN)
+            and all(len(effect.columns) == 1 for effect in main.latent_effects)
+        )
+
+    @property
+    def drawn_rows(self) -> NDArray[Any]:
+        """Labels of the rows whose response is drawn: the missing ones, or all where true ones were measured: (L,)."""
+        missing, index = self.layout.response.missing, self.layout.response.measured
+        labels = np.empty(0, object) if missing is None else np.asarray(missing.index.to_numpy())
+        return labels if index is None else np.concatenate([index, labels])
+
+    @property
+    def missing_variable(self) -> Variable | None:
+        """The variable of the response's missing values; None where none are drawn."""
+        if not len(self.drawn_rows):
+            return None
+        names = self._names_of_factors
+        return Variable(free_name(YMI, names), (free_name(f"{YMI}_row", names),), YMI, MEAN)
+
+    def imputed_variable(self, column: str) -> Variable:
+        """The variable of the missing values of a predictor, which is another response."""
+        names = self._names_of_factors
+        return Variable(
+            free_name(f"{YMI}_{column}".replace("/", "_"), names),
+            (free_name(f"{YMI}_{column}_row".replace("/", "_"), names),),
+            YMI,
+            MEAN,
+            column,
+        )
+
+    @property
+    def _own_imputed(self) -> list[Variable]:
+        return [self.imputed_variable(one.column) for one in self.layout.imputed if len(one.index)]
+
+    def latent_variables(self, block: LatentBlock) -> LatentVariables:
+        """The variables of predictors whose values are drawn."""
+        return self._latent_variables[block.group]
+
+    @cached_property
+    def _latent_variables(self) -> Mapping[str, LatentVariables]:
+        names = self._names_of_factors
+
+        def take(name: str) -> str:
+            free = free_name(name.replace("/", "_"), names)
+            names.add(free)
+            return free
+
+        found = {}
+        for block in self.latent_blocks:
+            beside = f"_{block.group}" if block.group else ""
+            row = take(f"me{beside}_row" if not block.group else f"me{beside}_level")
+            each: dict[str, list[Variable]] = {MEANME: [], SDME: []}
+            values = []
+            for column in block.columns:
+                for kind, own in each.items():
+                    own.append(Variable(take(f"{kind}_{column}"), (), kind, MEAN, column))
+                values.append(Variable(take(f"{XME}_{column}"), (row,), XME, MEAN, column))
+            cor = None
+            if len(values) > 1:
+                dims = take(f"me{beside}_column"), take(f"me{beside}_column2")
+                cor = Variable(take(f"{CORME}{beside}"), dims, CORME, MEAN, block.group or None)
+            found[block.group] = LatentVariables(tuple(values), tuple(each[MEANME]), tuple(each[SDME]), cor)
+        return found
 
     def with_steps(self, parameter: str, factor: Factor, values: Mapping[str, Any], r: Any) -> Any:
         """Effects of a factor (…, q) with those of the columns of its monotonic effects' steps behind: (…, q + l).
@@ -823,10 +978,23 @@ class ModelSpec:
             prefix = prefix_of(parameter, "_")
             for factor in layout.factors:
                 variables = []
-                for (_, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
-                    name = free_name(f"{shape.name}_{prefix}{factor.name}".replace("/", "_"), taken)
-                    taken.add(name)
-                    variables.append(Variable(name, (), shape.name, parameter, factor.name, label))
+                loadings: list[str] = []  # the variable and its dimension
+                for (block, shape), label in zip(factor.shapes, factor.shape_labels, strict=True):
+                    wanted = [f"{shape.name}_{prefix}{factor.name}"]
+                    wanted += [f"{prefix}{factor.name}_dimension"] if shape.place else []
+                    names = loadings if shape.place and loadings else []
+                    for name in wanted if not names else []:
+                        names.append(free_name(name.replace("/", "_"), taken))
+                        taken.add(names[-1])
+                    dims: tuple[str, ...] = ()
+                    place: tuple[int, ...] = ()
+                    if shape.place:
+                        loadings = names
+                        effect = self.factor_variables(parameter, factor)["sd"].dims[0]
+                        dims, place = (effect, names[1]), (block.effects[shape.place[0]], shape.place[1])
+                    variables.append(
+                        Variable(names[0], dims, shape.name, parameter, factor.name, label, place)
+                    )
                 found[parameter, factor.name] = tuple(variables)
         return found
 
@@ -854,12 +1022,13 @@ class ModelSpec:
             for factor in layout.factors:
                 variables = self.factor_variables(parameter, factor)
                 for label, places in factor.scales:
-                    add(f"{prefix}sd[{factor.name}, {label}]", variables["sd"], places[0])
+                    if not factor.is_loaded(places[0]):
+                        add(f"{prefix}sd[{factor.name}, {label}]", variables["sd"], places[0])
                 for i, j in factor.correlated_pairs:
                     effects = f"{factor.effects[i]}, {factor.effects[j]}"
                     add(f"{prefix}cor[{factor.name}, {effects}]", variables["cor"], i, j)
                 for variable in self.shape_variables(parameter, factor):
-                    add(f"{prefix}{variable.address}", variable)
+                    add(f"{prefix}{variable.address}", variable, *variable.place)
             for curve in layout.curves:
                 for variable in self.curve_variables(parameter, curve).values():
                     if variable.kind != "s":
@@ -871,6 +1040,13 @@ class ModelSpec:
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for i, j in tie.across:
                 add(f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", variable, i, j, kind="cor")
+        for block in self.latent_blocks:
+            latent = self.latent_variables(block)
+            for variable in (*latent.means, *latent.sds):
+                add(variable.address, variable)
+            for i, j in itertools.combinations(range(len(block.latents)), 2):
+                if latent.cor is not None:
+                    add(f"{CORME}[{block.columns[i]}, {block.columns[j]}]", latent.cor, i, j)
         for name, variable in auxiliaries.items():
             parameter_ = self.family.parameter(name)
             sets = self.sets_of(parameter_)
@@ -905,10 +1081,14 @@ class ModelSpec:
             found += self.shrunk(parameter).variables
             for factor in layout.factors:
                 found += self.factor_variables(parameter, factor).values()
-                found += self.shape_variables(parameter, factor)
+                found += self.structure_variables(parameter, factor)
             for curve in layout.curves:
                 found += self.curve_variables(parameter, curve).values()
             found += [self.simplex_variable(parameter, effect) for effect in layout.monotonic]
+        for block in self.latent_blocks:
+            found += self.latent_variables(block).all
+        found += [self.missing_variable] if self.missing_variable else []
+        found += self._own_imputed
         found += self.tie_variables
         found += [self.own_variable(self.family.parameter(name)) for name in self.plain_parameters]
         order = {
@@ -918,6 +1098,8 @@ class ModelSpec:
             "auxiliary": 4,
             "r": 5,
             "s": 6,
+            XME: 7,
+            YMI: 8,
         }  # structures' parameters after correlations
         return tuple(sorted(found, key=lambda variable: order.get(variable.kind, 3)))
 
@@ -943,11 +1125,23 @@ class ModelSpec:
                 coords[levels] = factor.levels.labels
                 for dim in variables["cor"].dims if "cor" in variables else (effect,):
                     coords[dim] = np.array(factor.effects, dtype=object)
+                if factor.loaded is not None:
+                    dims = {own.dims[1] for own in self.structure_variables(parameter, factor) if own.dims}
+                    coords |= dict.fromkeys(dims, np.arange(1, factor.loaded.rank + 1))
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
             for ordered in layout.monotonic:
                 steps = np.array(ordered.steps, dtype=object)
                 coords[self.simplex_variable(parameter, ordered).dims[0]] = steps
+        for block in self.latent_blocks:
+            latent = self.latent_variables(block)
+            coords[latent.values[0].dims[0]] = block.index
+            for dim in latent.cor.dims if latent.cor else ():
+                coords[dim] = np.array(block.columns, dtype=object)
+        if self.missing_variable is not None:
+            coords[self.missing_variable.dims[0]] = self.drawn_rows
+        for one in self.layout.imputed:
+            coords[self.imputed_variable(one.column).dims[0]] = one.index
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for dim in variable.dims:
                 coords[dim] = np.array(tie.effects, dtype=object)

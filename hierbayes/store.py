@@ -16,7 +16,7 @@ import xarray as xr
 from hierbayes.data.design import MEAN, OBS, PACKAGE, Design, Layout, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.formulas import resolve_nonlinear
-from hierbayes.data.learning import learn
+from hierbayes.data.learning import learn, observed_rows
 from hierbayes.data.margins import Columns
 from hierbayes.data.settling import settle
 from hierbayes.errors import DataError, DataWarning, HierBayesError
@@ -25,7 +25,7 @@ from hierbayes.formula import parse
 from hierbayes.outputs import replacing
 from hierbayes.priors import Prior
 from hierbayes.seal import FORMAT, check_contents, check_seal, write_sealed
-from hierbayes.several import JointSpec, with_common_levels
+from hierbayes.several import JointSpec, with_common_levels, with_drawn_rows
 from hierbayes.spec import CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable
 from hierbayes.storedrows import UNSTORABLE, dataset_to_frame, frame_to_dataset
 
@@ -68,14 +68,23 @@ def write_fit(path: str | Path, spec: ModelSpec, frame: pd.DataFrame, tree: xr.D
     DataError
         Where it can't be written: no such folder, a full disk, …; what was there before is untouched.
     """
-    _write(path, tree, {DATA_GROUP: frame_to_dataset(frame)}, _spec_to_dict(spec), spec.layout.matrices)
+    _write(
+        path,
+        tree,
+        {DATA_GROUP: frame_to_dataset(_with_missing(spec, frame))},
+        _spec_to_dict(spec),
+        spec.layout.matrices,
+    )
 
 
 def write_responses(
     path: str | Path, spec: JointSpec, frames: Mapping[str, pd.DataFrame], tree: xr.DataTree
 ) -> None:
     """As `write_fit`, of several responses with their rows."""
-    rows = {f"{DATA_GROUP}_{name}": frame_to_dataset(frame) for name, frame in frames.items()}
+    rows = {
+        f"{DATA_GROUP}_{name}": frame_to_dataset(_with_missing(spec.responses[name], frame))
+        for name, frame in frames.items()
+    }
     stored = {
         "format": FORMAT,
         "responses": {name: _spec_to_dict(own) for name, own in spec.responses.items()},
@@ -86,6 +95,12 @@ def write_responses(
         name: matrix for own in spec.responses.values() for name, matrix in own.layout.matrices.items()
     }
     _write(path, tree, rows, stored, matrices)
+
+
+def _with_missing(spec: ModelSpec, frame: pd.DataFrame) -> pd.DataFrame:
+    """Training rows with those below them whose response is missing and drawn."""
+    missing = spec.layout.response.missing
+    return frame if missing is None else pd.concat([frame, missing])
 
 
 def _write(
@@ -171,7 +186,7 @@ def _read(path: str | Path, family: Family | None) -> Stored | JointStored:
     for name, group in kept.items():
         if group.sizes.get(OBS) == len(design):
             kept[name] = group.assign_coords({OBS: design.labels})
-    return Stored(spec, frame, design, _restored(kept, tree))
+    return Stored(spec, observed_rows(spec.layout.formulas, frame), design, _restored(kept, tree))
 
 
 def _matrices(tree: xr.DataTree, stored: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
@@ -200,7 +215,9 @@ def _read_responses(tree: xr.DataTree, stored: Mapping[str, Any]) -> JointStored
     priors = tuple(map(_prior_of, stored["ties"]))
     residuals = stored.get("rescor")
     rescor = None if residuals is None else _prior_of(residuals)
-    spec = JointSpec(MappingProxyType(with_common_levels(specs, frames)), priors, rescor)
+    frames = {name: observed_rows(specs[name].layout.formulas, frame) for name, frame in frames.items()}
+    settled = with_common_levels(with_drawn_rows(specs), frames)
+    spec = JointSpec(MappingProxyType(settled), priors, rescor)
     posterior = tree["posterior"].to_dataset()
     _check_posterior(posterior, spec.variables, spec.coords)
     _check_labels(posterior, spec.coords)
@@ -362,7 +379,7 @@ def _spec_from_dict(
         layout = _about_means(layout)
     priors = tuple(map(_prior_of, stored["priors"]))
     spec = ModelSpec(layout, family, links, priors, stored.get("center", True))
-    return spec, spec.layout.bind(frame)
+    return spec, spec.layout.bind(observed_rows(formulas, frame))
 
 
 def _about_means(layout: Layout) -> Layout:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
+from hierbayes.data.blocks import Block
 from hierbayes.data.design import PredictorLayout, prefix_of
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
 from hierbayes.errors import FormulaError
 from hierbayes.priors import Prior
 

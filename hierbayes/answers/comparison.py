@@ -18,6 +18,7 @@ from hierbayes.answers.predict import (
     with_categories,
 )
 from hierbayes.data.design import Design
+from hierbayes.data.latent import LatentRows
 from hierbayes.errors import DataError
 from hierbayes.spec import ModelSpec
 
@@ -85,8 +86,17 @@ def _share_unknown(spec: ModelSpec, both: Design, first: int) -> Design:
                 codes[right[shared]] = codes[left[shared]]
                 memberships.append(replace(each, codes=codes))
             factors[name] = replace(factor, memberships=tuple(memberships))
-        predictors[parameter] = replace(bound, factors=factors)
+        drawn = {name: _share_measured(rows, first, pairs) for name, rows in bound.drawn.items()}
+        predictors[parameter] = replace(bound, factors=factors, drawn=drawn)
     return replace(both, predictors=predictors)
+
+
+def _share_measured(rows: LatentRows, first: int, pairs: int) -> LatentRows:
+    """What rows say of a predictor whose values are drawn: the same measurement on both sides is of one value."""
+    left, right, codes = np.arange(pairs), first + np.arange(pairs), rows.codes.copy()
+    same = (rows.values[left] == rows.values[right]) & (rows.sds[left] == rows.sds[right])
+    codes[right[same]] = codes[left[same]]
+    return replace(rows, codes=codes)
 
 
 def _measure(difference: NDArray[np.float64], interval: Interval) -> pd.DataFrame:

@@ -73,7 +73,8 @@ def flatten(spec: ModelSpec, posterior: Any) -> Draws:
 
 def draws_of(posterior: Any, variable: Variable) -> Array:
     """A variable of a posterior dataset: (chain, draw, …), in the schema's order of dimensions."""
-    return np.asarray(posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims))
+    values = posterior[variable.name].transpose(*CHAIN_DIMS, *variable.dims).to_numpy()
+    return np.asarray(variable.of({variable.name: values}))
 
 
 def flat_draws(posterior: Any, variable: Variable) -> Array:

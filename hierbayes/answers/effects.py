@@ -16,16 +16,19 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.comparison import ENTRIES
 from hierbayes.answers.draws import Draws
+from hierbayes.answers.latents import mean_values
 from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, by_category, share_above
-from hierbayes.data.design import PACKAGE, Design
+from hierbayes.data.design import PACKAGE, Design, drawn_rows
 from hierbayes.data.encoding import Encoding
+from hierbayes.data.latent import LatentRows
 from hierbayes.data.levels import factorize
 from hierbayes.data.places import Located
 from hierbayes.data.stated import Stated
 from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning
-from hierbayes.formula import categories_in, names_in
+from hierbayes.formula import categories_in
+from hierbayes.formula.latent import predictors_in
 from hierbayes.formula.shapes import steps_in
 from hierbayes.spec import ModelSpec
 
@@ -49,18 +52,33 @@ class Rows:
         A cell's share of each row.
     training : pandas.DataFrame
         The training rows, whose range and levels the predictors have, as `as_predictors` gives them.
+    drawn : mapping of str to LatentRows
+        Where the rows are the training rows: whose drawn values are theirs, by predictor.
     """
 
     frame: pd.DataFrame
     cells: pd.DataFrame
     weights: Array
     training: pd.DataFrame
+    drawn: Mapping[str, LatentRows]
+
+    def others(self, name: str = "") -> Mapping[str, LatentRows]:
+        """The drawn values of predictors but for one that is given others."""
+        return {column: rows for column, rows in self.drawn.items() if column != name}
 
 
 def read_rows(
-    spec: ModelSpec, training: pd.DataFrame, rows: Any, by: str | Sequence[str] | None, request: Request
+    spec: ModelSpec,
+    training: pd.DataFrame,
+    rows: Any,
+    by: str | Sequence[str] | None,
+    request: Request,
+    draws: Draws,
+    design: Design,
 ) -> Rows:
     """The rows asked for, the training rows for None, cut into cells by the columns `by`.
+
+    `design` is the training rows as arrays. The mean of a predictor's draws stands where one of them misses it.
 
     Raises
     ------
@@ -71,10 +89,14 @@ def read_rows(
     frame = spec.layout.read_new(given, request.groups, "the rows", request.unknown)
     if not len(frame):
         raise DataError("there are no rows to average over; give one at least")
+    drawn: dict[str, LatentRows] = {}
+    if rows is None:
+        drawn = {latent.column: drawn_rows(design, latent.column) for latent in spec.layout.latents}
+        frame = with_columns(frame, mean_values(spec, draws, design))
     columns = () if by is None else (by,) if isinstance(by, str) else tuple(by)
     training = as_predictors(spec, training)
     if not columns:
-        return Rows(frame, pd.DataFrame(index=[0]), np.full((len(frame), 1), 1 / len(frame)), training)
+        return Rows(frame, pd.DataFrame(index=[0]), np.full((len(frame), 1), 1 / len(frame)), training, drawn)
     kept = "the fit keeps the model's columns alone; give the rows with it, rows=data"
     ways = {name: kept for name in columns if rows is None}
     labels = read_columns(given, columns, words="the rows", ways=ways)
@@ -88,14 +110,14 @@ def read_rows(
     weights = np.zeros((len(frame), codes.max() + 1))
     weights[np.arange(len(frame)), codes] = 1.0
     first = labels.iloc[np.unique(codes, return_index=True)[1]].reset_index(drop=True)
-    return Rows(frame, first, weights / weights.sum(axis=0), training)
+    return Rows(frame, first, weights / weights.sum(axis=0), training, drawn)
 
 
 def avg_predictions(spec: ModelSpec, draws: Draws, rows: Rows, request: Request) -> Quantities:
     """Predictions averaged over the rows of each cell, in every draw."""
     levels = categories_of(spec, request)
     draws = _thinned(draws, rows, levels)
-    values = _averages(spec, draws, rows.frame, rows.weights, request)
+    values = _averages(spec, draws, rows.frame, rows.weights, request, rows.others())
     return Quantities(
         by_category(rows.cells, levels), values, draws.chains, request.kind, bounded=bool(levels)
     )
@@ -133,9 +155,10 @@ def avg_comparisons(
             key: _averages(
                 spec,
                 draws,
-                with_columns(rows.frame, {name: value}),
+                _stating(spec, rows.frame, name, value),
                 rows.weights,
                 replace(request, side=side),
+                rows.others(name),
             )
             for side, (key, value) in enumerate(values.items(), start=1)
         }
@@ -170,7 +193,15 @@ def avg_slopes(
         weights = rows.weights / width[:, None]
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, with_columns(rows.frame, {name: values}), weights, request, own)
+            _averages(
+                spec,
+                draws,
+                _stating(spec, rows.frame, name, values),
+                weights,
+                request,
+                rows.others(name),
+                own,
+            )
             for values in (high, low)
         )
         labels.append(by_category(_labelled_cells(rows, name, "dY/dX"), levels))
@@ -189,7 +220,9 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
         low, high = _sides(rows, name)
         own = _own_levels(spec, rows, name, request)
         above, below = (
-            _averages(spec, draws, with_columns(rows.frame, {name: values}), None, request, own)
+            _averages(
+                spec, draws, _stating(spec, rows.frame, name, values), None, request, rows.others(name), own
+            )
             for values in (high, low)
         )
         terms = pd.DataFrame({"term": name, "contrast": "dY/dX", "row": rows.frame.index})
@@ -200,20 +233,27 @@ def slopes(spec: ModelSpec, draws: Draws, rows: Rows, request: Request, variable
     return Quantities(pd.concat(labels, ignore_index=True), values, draws.chains, "slope", more=more)
 
 
+def _stating(spec: ModelSpec, frame: pd.DataFrame, name: str, values: Any) -> pd.DataFrame:
+    """Rows with other values of a predictor, which are true ones and not measured."""
+    measured = [latent.term.sd for latent in spec.layout.latents if latent.column == name]
+    return with_columns(frame, {name: values}).drop(columns=measured, errors="ignore")
+
+
 def _averages(
     spec: ModelSpec,
     draws: Draws,
     frame: pd.DataFrame,
     weights: Array | None,
     request: Request,
+    drawn: Mapping[str, LatentRows],
     own: Design | None = None,
 ) -> Array:
     """Predictions times weights (n, k) in every draw: (S, k); the predictions themselves without weights.
 
     Of probabilities those of all categories side by side: (S, k K).
-    The levels are those of the frame, or of `own`.
+    The levels are those of the frame, or of `own`; predictors' values in `drawn` are drawn ones.
     """
-    design = spec.layout.bind_new(frame, request.groups, request.unknown)
+    design = _with_drawn(spec.layout.bind_new(frame, request.groups, request.unknown), drawn)
     if own is not None:
         design = _with_levels(design, own)
     count = len(frame) if weights is None else weights.shape[1]
@@ -246,6 +286,18 @@ def _with_levels(design: Design, own: Design) -> Design:
     return replace(design, predictors=predictors)
 
 
+def _with_drawn(design: Design, drawn: Mapping[str, LatentRows]) -> Design:
+    """The design with values of predictors that are drawn, in the place of measured ones and means."""
+    predictors = {}
+    for parameter, bound in design.predictors.items():
+        own = {
+            name: replace(rows, codes=drawn[name].codes) if name in drawn else rows
+            for name, rows in bound.drawn.items()
+        }
+        predictors[parameter] = replace(bound, drawn=own)
+    return replace(design, predictors=predictors) if drawn else design
+
+
 def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
     return beside(rows.cells, {"term": name, "contrast": contrast}, first=True)
 
@@ -256,14 +308,14 @@ def _labelled_cells(rows: Rows, name: str, contrast: str) -> pd.DataFrame:
 def predictor_columns(spec: ModelSpec, request: Request) -> tuple[str, ...]:
     """The columns that enter the model as predictors, offsets apart, in order of appearance."""
     encodings = _encodings(spec, request.groups)
-    return tuple(dict.fromkeys(name for encoding in encodings for name in names_in(encoding.text)))
+    return tuple(dict.fromkeys(name for encoding in encodings for name in predictors_in(encoding.text)))
 
 
 def _kind_columns(spec: ModelSpec) -> set[str]:
     """The columns that say of which kind levels are, and nothing else: a level of another kind is another level."""
     layouts = spec.layout.predictors.values()
     kinds = [f.kinds.column for layout in layouts for f in layout.factors if f.kinds is not None]
-    read = {name for layout in layouts for name in names_in(layout.common.text)}
+    read = {name for layout in layouts for name in predictors_in(layout.common.text)}
     return set(kinds) - read
 
 

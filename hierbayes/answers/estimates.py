@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from hierbayes.answers import partition, pooling, ranks, summary
+from hierbayes.answers import latents, partition, pooling, ranks, summary
 from hierbayes.answers.approximation import describe_approximation, is_approximate
 from hierbayes.answers.intervals import get_interval
 from hierbayes.answers.posterior import Posterior
@@ -69,6 +69,30 @@ class Estimates(Posterior):
     ) -> Any:
         """Deviations of each level from the population (lme4's name): group, level, effect, mean, sd, lower, upper."""
         return view(output, prob, interval).of(summary.ranef(self.spec, self.posterior))
+
+    def latent_values(
+        self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"
+    ) -> Any:
+        """The true values of predictors that were measured with error: column, row, mean, sd, lower, upper.
+
+        Parameters
+        ----------
+        prob, interval : float, str, optional
+            Of the credible intervals, as in `summary`.
+        output : {"table", "draws"}
+            The table, or every draw.
+
+        Returns
+        -------
+        pandas.DataFrame or xarray.DataArray
+            A row for each row of the data, called by its label, or for each level that ``gr=`` gives one value.
+
+        Raises
+        ------
+        DataError
+            Where the model has no such predictor.
+        """
+        return view(output, prob, interval).of(latents.latent_values(self.spec, self.posterior))
 
     def coef(
         self, prob: float | None = None, interval: str | None = None, *, output: Output = "table"

@@ -164,7 +164,7 @@ class MarginalEffects(Posterior):
         """
         wanted = view(output, prob, interval)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
-        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request, self._draws(), self._rows())
         return wanted.of(effects.avg_predictions(self.spec, self._draws(), asked, request))
 
     def avg_comparisons(
@@ -208,7 +208,7 @@ class MarginalEffects(Posterior):
         """
         wanted = view(output, prob, interval)
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
-        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request, self._draws(), self._rows())
         return wanted.of(
             effects.avg_comparisons(self.spec, self._draws(), asked, request, variables, comparison)
         )
@@ -284,5 +284,5 @@ class MarginalEffects(Posterior):
         if kind not in ("linear", "mean", "score"):
             raise ValueError(f"a slope is of kind 'linear', 'mean' or 'score'; got {kind!r}")
         request = predict.make_request(self.spec, kind, groups, new_levels, seed, parameter)
-        asked = effects.read_rows(self.spec, self._frame(), rows, by, request)
+        asked = effects.read_rows(self.spec, self._frame(), rows, by, request, self._draws(), self._rows())
         return wanted.of(function(self.spec, self._draws(), asked, request, variables))

@@ -32,8 +32,9 @@ from hierbayes.answers.variance import (
     share_of,
     structural_factors,
 )
+from hierbayes.data.blocks import Block
 from hierbayes.data.design import MEAN, Design
-from hierbayes.data.factors import Block, Factor
+from hierbayes.data.factors import Factor
 from hierbayes.data.tables import free_name, with_columns
 from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import DataError, UnsupportedError
@@ -134,19 +135,21 @@ def _estimates(
         shared = sum((moments[:, place, place] for place in places), start=np.zeros(len(draws)))
         own = product(value**2, times)
         found.append((label, "", (value, own, share_of(product(value**2, shared), total))))
+    cor = spec.correlations(parameter, factor, draws.values)
     for block in factor.structures:
-        pairs = block.pairs if block.every_pair else []
+        every = block.every_pair or bool(block.structure.loadings)
+        pairs = list(itertools.combinations(block.effects, 2)) if every else []
         for i, j in pairs:
-            value = draws.values[variables["cor"].name][:, i, j]
+            value = cor[:, i, j]
             share = share_of(2 * product(covariance[:, i, j], moments[:, i, j]), total)
             own = product(covariance[:, i, j], times)
             found.append((factor.effects[i], factor.effects[j], (value, own, share)))
-        if block.correlated and not block.every_pair:
+        if block.correlated and not every:
             found += _structured(spec, parameter, factor, block, draws, covariance, moments, total)
     of_blocks = sum(len(block.parameters) for block in factor.structures)
     for variable in spec.shape_variables(parameter, factor)[of_blocks:]:
         nothing = np.full(len(draws), np.nan)
-        found.append((factor.effects[0], variable.kind, (draws.values[variable.name], nothing, nothing)))
+        found.append((factor.effects[0], variable.kind, (variable.of(draws.values), nothing, nothing)))
     return found
 
 

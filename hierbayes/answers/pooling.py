@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import flat_draws, population_coefficients
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.answers.level_mle import LevelRows, climb, level_products, orthonormal
 from hierbayes.answers.predict import square_roots
 from hierbayes.answers.quantities import stack
@@ -242,7 +243,7 @@ def population(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
 
 def between_covariance(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Array:
     """Posterior mean of the covariance matrix of a factor's effects between levels: (q, q)."""
-    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.structure_variables(MEAN, factor)]
     values = {variable.name: flat_draws(posterior, variable) for variable in own if variable.kind != "r"}
     sd = values[spec.factor_variables(MEAN, factor)["sd"].name]
     cor = spec.correlations(MEAN, factor, values)
@@ -257,7 +258,7 @@ def level_weights(spec: ModelSpec, posterior: xr.Dataset, factor: Factor) -> Arr
     """
     if factor.law.normal:
         return np.ones(len(factor.levels))
-    own = [*spec.factor_variables(MEAN, factor).values(), *spec.shape_variables(MEAN, factor)]
+    own = [*spec.factor_variables(MEAN, factor).values(), *spec.structure_variables(MEAN, factor)]
     values = {variable.name: flat_draws(posterior, variable) for variable in own}
     found: Array = spec.level_weights(MEAN, factor, values).mean(axis=0)
     return found
@@ -350,6 +351,7 @@ def _rest(
     without: tuple[Factor, ...] = (),
 ) -> Array:
     """A linear predictor at the posterior mean, less the factor's coefficients and the effects of others: (n,)."""
+    need_known_predictors(spec, "what a level's own rows say")
     layout, bound = spec.layout.predictors[parameter], design.predictors[parameter]
     b = population_coefficients(spec, parameter, means)
     if b is not None and factor is not None:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 CORRELATED_WITH = (
     "residuals_correlated_with"  # of one response's draws: other responses that say something of its rows
 )
+PREDICTS = (
+    "missing_values_predict"  # of one response's draws: other responses that its missing values predict
+)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,10 +53,11 @@ class Posterior:
         UnsupportedError
         """
         factors = (factor for layout in self.spec.layout.predictors.values() for factor in layout.factors)
-        if self.tree.attrs.get(CORRELATED_WITH) or any(factor.told_by_others for factor in factors):
+        told = self.tree.attrs.get(CORRELATED_WITH) or self.tree.attrs.get(PREDICTS)
+        if told or self.spec.layout.imputed or any(factor.told_by_others for factor in factors):
             raise UnsupportedError(
                 f"{what} is about a model of one response, and these draws know of others that say something of its "
-                "effects or residuals: take the fit of all responses, or fit a model of this one alone"
+                "effects, residuals or missing values: take the fit of all responses, or fit a model of this one alone"
             )
 
     def _draws(self) -> Draws:

@@ -14,7 +14,8 @@ from hierbayes.answers.averaging import average_mean, expect
 from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
-from hierbayes.answers.related import conditional_levels
+from hierbayes.answers.latents import drawn_values, latent_part
+from hierbayes.answers.related import conditional_effects
 from hierbayes.answers.series import check_series, draw_responses, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
@@ -389,15 +390,24 @@ def with_categories(index: pd.Index, levels: tuple[Any, ...]) -> pd.MultiIndex:
 
 
 def evaluate_predictors(
-    spec: ModelSpec, draws: Draws, design: Design, request: Request, effects: Effects | None = None
+    spec: ModelSpec,
+    draws: Draws,
+    design: Design,
+    request: Request,
+    effects: Effects | None = None,
+    drawn: Mapping[str, Array] | None = None,
 ) -> tuple[Array, Values]:
     """The first parameter's linear predictor (S, n), and the others' values, which broadcast against it.
 
-    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them.
+    `effects` are those of the rows' levels, by `gather_effects`, where more rows than these share them; `drawn` the
+    values of predictors, by `drawn_values` unless given.
     """
     effects = gather_effects(spec, draws, design, request) if effects is None else effects
+    if drawn is None:
+        drawn = drawn_values(spec, draws, design, request.seed, request.new_levels != "mean")
     etas = {
         parameter: linear_predictor_of(spec, parameter, draws, bound, effects)
+        + latent_part(spec, parameter, draws, bound, drawn)
         for parameter, bound in design.predictors.items()
     }
     aux = own_values(spec, draws, design)
@@ -543,9 +553,9 @@ def _effects(
     if factor.relations is not None and len(levels) > len(known):
         new = [rows.new[level - len(factor.levels)] for level in levels[len(known) :]]
         shapes = spec.shape_values(parameter, factor, draws.values)
-        weights, covariance = conditional_levels(factor, new, shapes)
+        mean, covariance = conditional_effects(factor, new, shapes, draws.values[variable.name])
         apart = _eigenroot(covariance) @ r[len(known) :].transpose(2, 0, 1)
-        r[len(known) :] = (apart + weights @ draws.values[variable.name]).transpose(1, 2, 0)
+        r[len(known) :] = (apart + mean).transpose(1, 2, 0)
     if rows.beyond:
         whose = f"{_whose(spec.response, parameter)} at new times"
         tuples = [*factor.levels.tuples, *rows.new]
@@ -686,7 +696,8 @@ def _new_variances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws
     if factor.relations is None or not rows.new:
         return np.ones((1, max(len(rows.new), 1)))
     shapes = spec.shape_values(parameter, factor, draws.values)
-    _, covariance = conditional_levels(factor, rows.new, shapes)
+    nothing = np.zeros((len(draws), len(factor.levels), 1))
+    _, covariance = conditional_effects(factor, rows.new, shapes, nothing)
     return np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
 
 

@@ -18,7 +18,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.levels import value_texts
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
-from hierbayes.formula import names_in
+from hierbayes.formula.latent import predictors_in
 from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
@@ -210,9 +210,10 @@ def _check_open(
     loose = []
     for other in layout.factors:
         if other.name in groups:
-            z = other.matrix(first)
-            loose += [label for label, column in zip(other.effects, z.T, strict=True) if np.ptp(column) > 0]
-    read = names_in(layout.common.text)
+            each = other.matrix(first).reshape(-1, len(first), len(other.effects))  # of a row's levels
+            moving = (np.ptp(each, axis=1) > 0).any(axis=0)
+            loose += [label for label, moves in zip(other.effects, moving, strict=True) if moves]
+    read = predictors_in(layout.common.text)
     if set(own) & set(read):
         some = data.drop_duplicates([name for name in read if name not in own] or None).head(CHECKED_ROWS)
         start = layout.common.matrix(with_columns(some, {name: levels[name].iloc[0] for name in own}))

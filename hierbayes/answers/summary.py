@@ -17,7 +17,7 @@ from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities, stack
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.spec import ModelSpec
+from hierbayes.spec import XME, YMI, ModelSpec
 from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
@@ -35,7 +35,7 @@ def summary_draws(spec: ModelSpec, posterior: xr.Dataset) -> dict[str, Array]:
     ``"cor[Subject, Intercept, Days]"``, ``"sigma"``; those of another parameter's formula begin with its name and a
     dot. Where a predictor is called so, there is an underscore behind: ``"sigma_"``.
     """
-    arrays = {v.name: draws_of(posterior, v) for v in spec.variables if v.kind not in ("r", "s")}
+    arrays = {v.name: draws_of(posterior, v) for v in spec.variables if v.kind not in ("r", "s", XME, YMI)}
     return {q.name: q.of(arrays[q.variable.name]) for q in spec.quantities}
 
 

@@ -116,7 +116,9 @@ def latent_components(
     between = sum(groups.values(), start=np.zeros(len(draws)))
     fixed = np.zeros(len(draws))
     b = population_coefficients(spec, MEAN, draws.values)
-    if b is not None:
+    if spec.layout.latents:  # whose columns differ from draw to draw
+        fixed = _population_variance(spec, draws, design, weights)
+    elif b is not None:
         if isinstance(design, Streamed):
             products, total = design.column_products(), design.moments.n
         else:
@@ -128,6 +130,19 @@ def latent_components(
     own = _distribution_variance(spec, draws, design, share, method)
     residual = own + sum((every[name] for name in every if name not in groups), start=np.zeros(len(draws)))
     return Components(groups, between, fixed, residual, own)
+
+
+def _population_variance(spec: ModelSpec, draws: Draws, design: Design | Streamed, weights: Array) -> Array:
+    """The variance over rows of what their population-level parts are in each draw: (S,)."""
+    assert isinstance(design, Design), "rows that stay in their source have no drawn predictors"
+    nobody, share = Request("linear", (), "mean", 0), weights / weights.sum()
+    found = np.empty(len(draws))
+    step = max(1, CHUNK_ENTRIES // len(design))
+    for start in range(0, len(draws), step):
+        part = slice(start, start + step)
+        eta = evaluate_predictors(spec, draws.part(part), design, nobody)[0]
+        found[part] = np.square(eta - (eta @ share)[:, None]) @ weights
+    return found / max(weights.sum() - 1, 1.0)
 
 
 def second_moments(

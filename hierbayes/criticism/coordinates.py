@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -275,7 +276,7 @@ def log_jacobian(spec: ModelSpec, draws: Draws) -> Array:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             total += _log(sd[:, _free_sds(spec, parameter, factor)]).sum(axis=1)
             for variable, low, high in _free_shapes(spec, parameter, factor):
-                total += _log_slope(draws.values[variable.name], low, high)
+                total += _log_slope(variable.of(draws.values), low, high)
             for block, matrix in _free_blocks(spec, parameter, factor):
                 w, powers = matrix.partials_of(cor[:, block][:, :, block]), matrix.powers(len(block), 1.0)
                 total += (powers * np.log1p(-np.square(w))).sum(axis=1)
@@ -307,11 +308,12 @@ def _points(spec: ModelSpec, draws: Draws, levels: Levels) -> Array:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             columns.append(_log(sd[:, _free_sds(spec, parameter, factor)]))
             for variable, low, high in _free_shapes(spec, parameter, factor):
-                columns.append(_unbounded(draws.values[variable.name], low, high))
+                columns.append(_unbounded(variable.of(draws.values), low, high))
             for block, matrix in _free_blocks(spec, parameter, factor):
                 columns.append(np.arctanh(matrix.partials_of(cor[:, block][:, :, block])))
             r = draws.values[spec.factor_variables(parameter, factor)["r"].name]
-            columns.append(r[:, levels[parameter, factor.name]].reshape(len(draws), -1))
+            chosen = np.ix_(range(len(r)), levels[parameter, factor.name], factor.deciding)
+            columns.append(r[chosen].reshape(len(draws), -1))
         for name, support in _joint_prior(spec, parameter):
             unbounded = _unbounded(draws.values[name], *LIMITS[support])
             columns.append(unbounded.reshape(len(draws), -1))
@@ -346,19 +348,24 @@ def _put(spec: ModelSpec, levels: Levels, points: Array, values: dict[str, Array
             sd[:, free] = np.exp(take(len(free)))
             sd = sd[:, [factor.scales[scale][1][0] for scale in factor.scale_of]]
             for variable, low, high in _free_shapes(spec, parameter, factor):
-                values[variable.name] = _bounded(take(1)[:, 0], low, high)
+                whole: Array = values[variable.name].copy()
+                values[variable.name] = whole
+                place: tuple[Any, ...] = (..., *variable.place)
+                whole[place] = _bounded(take(1)[:, 0], low, high)
             for block, matrix in _free_blocks(spec, parameter, factor):
                 partials = np.clip(np.tanh(take(len(matrix.pairs(len(block))))), -INSIDE, INSIDE)
                 every = np.ix_(range(len(cor)), block, block)
                 cor[every] = matrix.from_partials(partials, len(block))
+            shapes = spec.shape_values(parameter, factor, values)
+            sd, cor, _ = factor.settled(sd, cor, shapes)
             sd, cor = factor.map.to_user_covariance(sd, cor)
             values[variables["sd"].name] = sd
             if "cor" in variables:
                 values[variables["cor"].name] = cor
-            own = levels[parameter, factor.name]
             r = values[variables["r"].name].copy()
-            r[:, own] = take(len(own) * r.shape[2]).reshape(len(r), len(own), r.shape[2])
-            values[variables["r"].name] = r
+            chosen = np.ix_(range(len(r)), levels[parameter, factor.name], factor.deciding)
+            r[chosen] = take(chosen[1].size * chosen[2].size).reshape(r[chosen].shape)
+            values[variables["r"].name] = factor.decided(r, shapes)
         for name, support in _joint_prior(spec, parameter):
             unbounded = take(values[name][0].size).reshape(values[name].shape)
             values[name] = _bounded(unbounded, *LIMITS[support])
@@ -399,7 +406,9 @@ def _free_shapes(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[tu
 
 
 def _unbounded(values: Array, low: float, high: float) -> Array:
-    """Log odds of the place between two bounds, or the logarithm above the one that there is."""
+    """Log odds of the place between two bounds, or the logarithm above the one that there is, or without any itself."""
+    if np.isinf(low):
+        return values
     if np.isinf(high):
         return _log(values - low)
     share = np.clip((values - low) / (high - low), 1 - INSIDE, INSIDE)
@@ -409,6 +418,8 @@ def _unbounded(values: Array, low: float, high: float) -> Array:
 
 def _bounded(points: Array, low: float, high: float) -> Array:
     """The values that `_unbounded` has from there."""
+    if np.isinf(low):
+        return points
     if np.isinf(high):
         return low + np.exp(points)
     found: Array = low + (high - low) * np.clip(expit(points), 1 - INSIDE, INSIDE)
@@ -417,6 +428,8 @@ def _bounded(points: Array, low: float, high: float) -> Array:
 
 def _log_slope(values: Array, low: float, high: float) -> Array:
     """Logarithm of the derivative of `_bounded`."""
+    if np.isinf(low):
+        return np.zeros(np.shape(values))
     if np.isinf(high):
         return _log(values - low)
     return _log(values - low) + _log(high - values) - np.log(high - low)

@@ -20,6 +20,7 @@ from scipy.special import logsumexp
 from hierbayes.answers.approximation import good_k
 from hierbayes.answers.convergence import FEWEST, ess_mean
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.criticism.canonical import log_marginals_of_one
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import has_one_scale, likelihood_chunks
@@ -90,6 +91,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
     LOO
         ArviZ's record: elpd, se, p, elpd_i, pareto_k, …
     """
+    if refit is not None:
+        need_known_predictors(spec, "refitting without some rows")
     draws = flatten(spec, posterior)
     limit, efficient = good_k(len(draws)), efficiency(spec.variables, posterior)
     elpd, k, p = (np.empty(len(design)) for _ in range(3))
@@ -97,6 +100,8 @@ def loo(spec: ModelSpec, design: Design, posterior: xr.Dataset, refit: Refit | N
         elpd[part], k[part], p[part] = psis(values, efficient)
     plain, lppd = k.copy(), elpd + p
     methods = np.full(len(design), "psis", dtype=object)
+    if spec.layout.latents:  # the rows' own are integrated out already, and nothing else knows them
+        return _loo_record(elpd, p, k, plain, methods, design.index, len(draws))
     alone = _alone(spec, design)
     for places, values in _integrated_rows(spec, draws, design, (k > limit) | alone, alone):
         new_elpd, new_k, _ = psis(values.T, efficient)
@@ -231,6 +236,7 @@ def logo(
     """
     from hierbayes.criticism.elpd import LOGO, summed
 
+    need_known_predictors(spec, "logo()")
     if _find_group(spec, group)[1].members is not None:
         raise UnsupportedError(
             f"a row has several levels of {group!r}, and left out with one of them it would be left out for the others "

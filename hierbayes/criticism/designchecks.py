@@ -338,11 +338,12 @@ def structure(design: Design | Streamed) -> pd.DataFrame:
 def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
     for first, second in combinations([factor for factor in factors if factor.members is None], 2):
         if set(first.levels.columns) & set(second.levels.columns):
-            if relation(bound[first.name].codes, bound[second.name].codes) == "the same":
+            same = relation(bound[first.name].codes, bound[second.name].codes) == "the same"
+            if same and _of_one_covariance(first, second):
                 yield _aliased(first, second)
             continue
         a, b = bound[first.name].codes, bound[second.name].codes
-        if relation(a, b) == "the same":
+        if relation(a, b) == "the same" and _of_one_covariance(first, second):
             yield _aliased(first, second)
         for inner, outer in ((first, second), (second, first)):
             even = relation(a, b) == "crossed"  # then a truly crossed design looks the same
@@ -356,6 +357,14 @@ def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) 
                     "if they are the same, all is well",
                     question=even,
                 )
+
+
+def _of_one_covariance(first: Factor, second: Factor) -> bool:
+    """Whether levels of both are related in the same way: an animal's own effect is another than its breeding value."""
+    one, other = first.relations, second.relations
+    if one is None or other is None:
+        return one is other
+    return (one.name, one.kind) == (other.name, other.kind)
 
 
 def _aliased(first: Factor, second: Factor) -> Finding:

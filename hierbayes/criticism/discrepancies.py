@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import special
 
-from hierbayes.answers.draws import flatten
+from hierbayes.answers.draws import draws_of, flatten
 from hierbayes.answers.intervals import Interval
 from hierbayes.criticism.crossval import group_codes
 from hierbayes.data.design import Design
@@ -184,10 +184,7 @@ def level_scores(
     """
     variables, place = spec.factor_variables(parameter, factor), factor.effects.index(effect)
     r = posterior[variables["r"].name].transpose("chain", "draw", *variables["r"].dims).to_numpy()
-    shapes = [
-        posterior[variable.name].transpose("chain", "draw").to_numpy()
-        for variable in spec.shape_variables(parameter, factor)
-    ]
+    shapes = [draws_of(posterior, variable) for variable in spec.shape_variables(parameter, factor)]
     law = [value.reshape(-1, 1) for value in factor.law_values(shapes)]
     r = factor.unrelated(r, shapes)[0][..., place]
     if factor.kinds is not None:

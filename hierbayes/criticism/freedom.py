@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.intervals import Interval, labelled, summarise
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.answers.predict import (
     Request,
     choose_groups,
@@ -40,6 +41,7 @@ def edf(spec: ModelSpec, draws: Draws, design: Design, interval: Interval) -> pd
     DataError
         Where the model has no smooths.
     """
+    need_known_predictors(spec, "edf()")
     need_independent(spec, "edf() counts what smooths take up of the rows' information")
     some = draws.thinned(DRAWS)
     next(iter(curves_of(spec, some, points=2)))

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.answers.draws import flatten
+from hierbayes.answers.latents import as_new
 from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
     Request,
@@ -28,7 +29,11 @@ from hierbayes.answers.predict import (
 )
 from hierbayes.answers.series import EARLIER, OTHERS, given_others
 from hierbayes.criticism.heldout import hold_out, replicate_rows
-from hierbayes.criticism.likelihood import log_densities
+from hierbayes.criticism.likelihood import (
+    log_densities,
+    log_densities_given_measurements,
+    without_own_values,
+)
 from hierbayes.data.design import Design
 from hierbayes.errors import UnsupportedError
 from hierbayes.simulation import thin
@@ -102,8 +107,14 @@ def residuals(
     counted = family.support.counts
     chunks = row_chunks(spec, flat, design, request, CHUNK_ENTRIES // 4)
     for number, (part, rows, effects) in enumerate(chunks):
-        eta, aux = evaluate_predictors(spec, flat, rows, request, effects)
         left_out = None
+        if spec.integrates_latents:
+            eta, aux = without_own_values(spec, flat, rows, request, effects)
+        else:
+            anew = as_new(spec, rows) if spec.layout.latents else rows
+            eta, aux = evaluate_predictors(spec, flat, anew, request, effects)
+            if spec.layout.latents:
+                left_out = log_densities_given_measurements(spec, flat, rows, request, effects)
         if rows.series is not None:
             left_out = log_densities(spec, rows, *given_others(spec, rows, eta, aux, OTHERS))
             eta, aux = given_others(spec, rows, eta, aux, EARLIER)

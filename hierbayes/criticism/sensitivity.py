@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.latents import need_known_predictors
 from hierbayes.answers.series import EARLIER
 from hierbayes.answers.summary import summary_draws
 from hierbayes.criticism.findings import Finding
@@ -72,7 +73,7 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 spec.shape_variables(parameter, factor), spec.shape_priors(parameter, factor), strict=True
             )
             for variable, prior in shapes:
-                add(variable.kind, prior, draws.values[variable.name])
+                add(variable.kind, prior, variable.of(draws.values))
         for curve in layout.curves:
             for variable, prior in spec.curve_priors(parameter, curve):
                 add(variable.kind, prior, draws.values[variable.name])
@@ -115,8 +116,10 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
                 if variable.dims:
                     total += prior.logpdf(draws.values[variable.name]).reshape(len(draws), -1).sum(axis=1)
         for factor in layout.factors:
-            variables, q = spec.factor_variables(parameter, factor), len(factor.effects)
-            sd, r = draws.values[variables["sd"].name], draws.values[variables["r"].name]
+            # effects that others decide have no density of their own
+            variables, own = spec.factor_variables(parameter, factor), factor.deciding
+            sd, r = draws.values[variables["sd"].name][:, own], draws.values[variables["r"].name][..., own]
+            q = len(own)
             shapes = spec.shape_values(parameter, factor, draws.values)
             z, log_root = factor.unrelated(r, shapes)
             scaled = z / np.maximum(sd, np.finfo(float).tiny)[:, None, :]
@@ -124,7 +127,8 @@ def log_effects(spec: ModelSpec, draws: Draws) -> Array:
             total -= q * log_root
             if factor.correlated:
                 # eigenvalues kept above 0: a correlation that rounds to 1 is a density as large as rounding allows
-                values, vectors = np.linalg.eigh(spec.correlations(parameter, factor, draws.values))
+                cor = spec.correlations(parameter, factor, draws.values)[:, own][:, :, own]
+                values, vectors = np.linalg.eigh(cor)
                 values = np.maximum(values, 1e-14)
                 scaled = (scaled @ vectors) / np.sqrt(values)[:, None, :]
                 size = size + np.log(values).sum(axis=1)
@@ -157,6 +161,7 @@ def prior_sensitivity(
         "prior-data conflict" where both exceed the threshold, "strong prior or weak likelihood" where only the
         prior does.
     """
+    need_known_predictors(spec, "prior_sensitivity()")
     from arviz_stats import psense
 
     if spec.ties:

@@ -7,7 +7,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.relations import Relations, find_table, read_square, texts_of
+from hierbayes.data.relations import (
+    Precision,
+    Relations,
+    factored,
+    find_table,
+    inverse_diagonal,
+    is_sparse,
+    read_square,
+    texts_of,
+)
 from hierbayes.errors import DataError
 from hierbayes.structures import AREAS
 
@@ -32,8 +41,12 @@ def read_areas(name: str, kind: str, data2: Mapping[str, Any], group: str) -> Re
             f"data2[{name!r}] has areas without neighbours, such as {alone[0]!r}, whose effects have no variance in "
             "type='car'; give each a neighbour, or take type='bym2' or 'icar', where they are independent of others"
         )
-    matrix = weights if kind == "car" else scaled_inverse(weights)
-    return Relations(name, labels, matrix, AREAS[kind], pd.DataFrame(weights, labels, labels))
+    table = pd.DataFrame(weights, labels, labels)
+    if kind == "car":
+        return Relations(name, labels, AREAS[kind], table, lambda: weights, lambda: proper_precision(weights))
+    return Relations(
+        name, labels, AREAS[kind], table, lambda: scaled_inverse(weights), lambda: scaled_precision(weights)
+    )
 
 
 def _read_neighbours(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
@@ -96,6 +109,46 @@ def scaled_inverse(weights: Array) -> Array:
         inverse = (inverse + inverse.T) / 2
         found[own] = inverse / np.exp(np.log(np.diagonal(inverse)).mean())
     return found
+
+
+def scaled_precision(weights: Array) -> Precision | None:
+    """The precision whose inverse is `scaled_inverse`, sparse; None where it is not."""
+    from scipy.sparse import csr_matrix, diags
+
+    count, determinant = len(weights), 0.0
+    sizes, variances, of_part = np.ones(count), np.ones(count), np.full(count, -1)
+    laplacian = csr_matrix(np.diag(weights.sum(axis=1)) - weights)
+    if not is_sparse(laplacian + diags(np.ones(count))):
+        return None
+    several = [part for part in connected_parts(weights) if len(part) > 1]
+    for number, part in enumerate(several):
+        # with one effect free to move all: its inverse, less the means of rows and columns, is the generalised one
+        pinned = laplacian[part][:, part] + csr_matrix(([1.0], ([0], [0])), shape=(len(part), len(part)))
+        factor = factored(pinned)
+        sums = factor.solve(np.ones(len(part)))
+        own = inverse_diagonal(pinned) - 2 * sums / len(part) + sums.sum() / len(part) ** 2
+        size = float(np.exp(np.log(own).mean()))
+        sizes[part], of_part[part], variances[part] = size, number, own / size
+        determinant += float(np.log(np.abs(factor.U.diagonal())).sum()) + np.log(len(part))
+        determinant += (len(part) - 1) * np.log(size)
+    alone = diags((of_part < 0).astype(np.float64))
+    nothing = np.zeros(count)
+    matrix = csr_matrix(diags(sizes) @ laplacian + alone)
+    return Precision(matrix, nothing, nothing, of_part, determinant, variances)
+
+
+def proper_precision(weights: Array) -> Precision | None:
+    """That of ``type="car"``, D − ρ W = ρ (D − W) + (1 − ρ) D; None where it is not sparse."""
+    from scipy.sparse import csr_matrix
+
+    diagonal = weights.sum(axis=1)
+    matrix = csr_matrix(np.diag(diagonal) - weights)
+    scale = 1 / np.sqrt(diagonal)
+    if not is_sparse(csr_matrix(np.diag(2 * diagonal) - weights)):
+        return None
+    distances = np.maximum(1.0 - np.linalg.eigvalsh(scale[:, None] * weights * scale), 0.0)
+    none = np.full(len(weights), -1)
+    return Precision(matrix, diagonal, distances, none, float(np.log(diagonal).sum()), None)
 
 
 def connected_parts(weights: Array) -> list[NDArray[np.int64]]:

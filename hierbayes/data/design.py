@@ -21,6 +21,7 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.curves import Curve
 from hierbayes.data.encoding import Encoding, describe_rows, intercept_label
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import Imputed, Latent, LatentEffect, LatentRows
 from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
@@ -29,9 +30,10 @@ from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.series import SeriesRows
 from hierbayes.data.stated import Stated, Unstated
-from hierbayes.data.tables import read_columns
+from hierbayes.data.tables import read_columns, with_columns
 from hierbayes.errors import DataError, DataWarning, UnsupportedError
-from hierbayes.formula import Formula, names_in
+from hierbayes.formula import Formula
+from hierbayes.formula.latent import predictors_in
 
 Array = NDArray[np.float64]
 MEAN = "mu"
@@ -83,6 +85,11 @@ class PredictorLayout:
     def monotonic(self) -> tuple[Monotonic, ...]:
         """The coefficients of monotonic effects, whose columns are among the population-level ones."""
         return self.common.monotonic
+
+    @property
+    def latent_effects(self) -> tuple[LatentEffect, ...]:
+        """The coefficients of predictors whose values are drawn, whose columns are among the population-level ones."""
+        return self.common.latent_effects
 
     @property
     def steps_by_group(self) -> bool:
@@ -154,6 +161,24 @@ class Layout:
             if isinstance(offset, Stated) and offset.asked == "responses"
         }
 
+    @cached_property
+    def latents(self) -> tuple[Latent | Imputed, ...]:
+        """The predictors of any formula whose values are drawn, each once."""
+        found = {latent.column: latent for own in self.predictors.values() for latent in own.common.latents}
+        return tuple(found.values())
+
+    @property
+    def imputed(self) -> tuple[Imputed, ...]:
+        """Those that are missing in some rows, and drawn as values of a response."""
+        return tuple(latent for latent in self.latents if isinstance(latent, Imputed))
+
+    def with_drawn(self, index: Mapping[str, NDArray[Any]]) -> "Layout":
+        """The layout where the values of these predictors, by column, are drawn in the rows of such labels."""
+        predictors = {
+            name: replace(own, common=own.common.with_drawn(index)) for name, own in self.predictors.items()
+        }
+        return replace(self, predictors=MappingProxyType(predictors))
+
     @property
     def main(self) -> PredictorLayout:
         """What was learnt for the main formula, the one with the response."""
@@ -215,19 +240,28 @@ class Layout:
         data : pandas.DataFrame
             Rows as `complete_rows` returns them.
         """
-        bound = {
-            name: _bind_predictor(layout, data, layout.factor_names)
-            for name, layout in self.predictors.items()
-        }
+        missing = self.response.missing
         return Design(
-            predictors=MappingProxyType(bound),
+            predictors=MappingProxyType(self._bind_training(data, 0)),
             index=data.index,
             y=response_values(self.response, data),
             trials=addition_values(self.response.trials, data, "trials"),
             weights=addition_values(self.response.weights, data, "weights"),
             sets=None if self.response.sets is None else self.response.sets.codes(data),
             series=None if self.response.series is None else self.response.series.rows(data),
+            without=None if missing is None else self._bind_missing(missing, len(data)),
         )
+
+    def _bind_training(self, data: pd.DataFrame, first: int) -> dict[str, "BoundPredictor"]:
+        drawn = {latent.column: latent.training_rows(data, first) for latent in self.latents}
+        return {
+            name: _bind_predictor(layout, data, layout.factor_names, drawn)
+            for name, layout in self.predictors.items()
+        }
+
+    def _bind_missing(self, missing: pd.DataFrame, first: int) -> "Design":
+        bound = MappingProxyType(self._bind_training(missing, first))
+        return Design(predictors=bound, index=missing.index, y=None, trials=None, weights=None)
 
     def columns_for(
         self, groups: Container[str], unknown: Container[str] = ()
@@ -244,13 +278,13 @@ class Layout:
         encodings += [encoding for factor in factors for encoding in factor.encodings]
         encodings += [weight for factor in factors if factor.members for weight in factor.members.weights]
         own = () if self.response.sets is None else (self.response.sets.column,)
-        predictors = distinct([*(names_in(encoding.text) for encoding in encodings), own])
+        predictors = distinct([*(predictors_in(encoding.text) for encoding in encodings), own])
         return predictors, distinct(factor.level_columns for factor in factors if factor.name not in unknown)
 
     def read_new(
         self, data: Any, groups: Container[str], words: str, unknown: Container[str] = ()
     ) -> pd.DataFrame:
-        """The columns of new rows that predictions read; those of the trials and of series may be absent.
+        """The columns of new rows that predictions read; those of trials, series and measurements may be absent.
 
         Parameters
         ----------
@@ -263,10 +297,17 @@ class Layout:
             Those of `groups` whose level is unknown in every row.
         """
         predictors, grouping = self.columns_for(groups, unknown)
-        extra = distinct([self.response.trial_columns, *self.unstated.values(), self.response.series_columns])
-        spare = set(extra) - {*predictors, *grouping}
+        measured = [(latent.term.sd, latent.term.group) for latent in self.latents]
+        stated = [[name for name in names if name] for names in measured]
+        extra = distinct(
+            [self.response.trial_columns, *self.unstated.values(), self.response.series_columns, *stated]
+        )
+        imputed = [latent.column for latent in self.imputed]
+        spare = (set(extra) - {*predictors, *grouping}) | set(imputed)
         ways = {name: UNKNOWN_LEVEL.format(name) for name in grouping if name not in predictors}
-        return read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
+        frame = read_columns(data, [*predictors, *grouping, *extra], optional=spare, words=words, ways=ways)
+        absent = {name: np.full(len(frame), np.nan) for name in imputed if name not in frame}
+        return with_columns(frame, absent) if absent else frame
 
     def bind_new(
         self, data: Any, groups: Container[str], unknown: Container[str] = (), slack: float = FAR
@@ -298,8 +339,11 @@ class Layout:
         trials = self.response.trial_columns
         predictors, _ = self.columns_for(groups, unknown)
         frame = self.read_new(data, groups, "the new rows", unknown)
+        imputed = {latent.column for latent in self.imputed}
         _refuse_missing(
-            frame, predictors, "only grouping factors may be missing there; fill it or leave those rows out"
+            frame,
+            [name for name in predictors if name not in imputed],
+            "only grouping factors may be missing there; fill it or leave those rows out",
         )
         _check_kinds(frame, {name: self.kinds[name] for name in predictors if name in self.kinds})
         self._warn_beyond(frame[list(predictors)], slack)
@@ -309,8 +353,9 @@ class Layout:
             [name for name in trials if name in frame],
             "fill it, or leave the column out: means need no trials",
         )
+        drawn = {latent.column: latent.new_rows(frame) for latent in self.latents}
         bound = {
-            name: _bind_predictor(layout.for_new(frame), frame, groups, unknown)
+            name: _bind_predictor(layout.for_new(frame), frame, groups, drawn, unknown)
             for name, layout in self.predictors.items()
         }
         self._tell_near_matches(
@@ -498,6 +543,10 @@ class BoundPredictor:
         The penalised columns of the smooths, curve by curve.
     stairs : ndarray, (n, l)
         The columns of the monotonic effects' steps, effect by effect.
+    multipliers : ndarray, (n, k)
+        What each coefficient of predictors whose values are drawn multiplies these by.
+    drawn : mapping of str to LatentRows
+        What the rows say of these predictors, by column.
     """
 
     x: Array
@@ -505,6 +554,8 @@ class BoundPredictor:
     factors: Mapping[str, BoundFactor]
     penalised: Array
     stairs: Array
+    multipliers: Array
+    drawn: Mapping[str, LatentRows]
 
     @cached_property
     def columns(self) -> Array:
@@ -512,11 +563,43 @@ class BoundPredictor:
         more = [part for part in (self.penalised, self.stairs) if part.shape[1]]
         return np.hstack([self.x, *more]) if more else self.x
 
+    def above(self, other: "BoundPredictor") -> "BoundPredictor":
+        """These rows, and those of another below them."""
+        factors = {
+            name: replace(
+                factor,
+                memberships=tuple(
+                    Membership(
+                        np.concatenate([own.codes, more.codes]),
+                        np.vstack([own.z, more.z]),
+                        np.vstack([own.stairs, more.stairs]),
+                    )
+                    for own, more in zip(factor.memberships, other.factors[name].memberships, strict=True)
+                ),
+            )
+            for name, factor in self.factors.items()
+        }
+        return BoundPredictor(
+            np.vstack([self.x, other.x]),
+            np.concatenate([self.offset, other.offset]),
+            factors,
+            np.vstack([self.penalised, other.penalised]),
+            np.vstack([self.stairs, other.stairs]),
+            np.vstack([self.multipliers, other.multipliers]),
+            {name: drawn.above(other.drawn[name]) for name, drawn in self.drawn.items()},
+        )
+
     def rows(self, part: slice | Codes) -> "BoundPredictor":
         """The same for some of the rows: a slice, or their places."""
         factors = {name: factor.rows(part) for name, factor in self.factors.items()}
         return BoundPredictor(
-            self.x[part], self.offset[part], factors, self.penalised[part], self.stairs[part]
+            self.x[part],
+            self.offset[part],
+            factors,
+            self.penalised[part],
+            self.stairs[part],
+            self.multipliers[part],
+            {name: drawn.rows(part) for name, drawn in self.drawn.items()},
         )
 
 
@@ -525,7 +608,8 @@ class Design:
     """Rows as arrays: the linear predictors, the response y (n,), trials (n,), weights (n,), sets of rows (n,).
 
     A response of several columns is (n, m). Rows of a response whose residuals are correlated have the series and the
-    time of each, new ones if their columns are there.
+    time of each, new ones if their columns are there. Training rows whose response is missing, and drawn, are `without`
+    it.
     """
 
     predictors: Mapping[str, BoundPredictor]
@@ -535,6 +619,7 @@ class Design:
     weights: Array | None
     sets: Codes | None = None
     series: SeriesRows | None = None
+    without: "Design | None" = None
 
     def __len__(self) -> int:
         return len(self.index)
@@ -555,7 +640,21 @@ class Design:
         y, trials, weights = (None if a is None else a[part] for a in (self.y, self.trials, self.weights))
         sets = None if self.sets is None else self.sets[part]
         series = None if self.series is None else self.series.rows(part)
-        return Design(predictors, self.index[part], y, trials, weights, sets, series)
+        return Design(predictors, self.index[part], y, trials, weights, sets, series, self.without)
+
+    @property
+    def all(self) -> "Design":
+        """These rows, and below them those without a response."""
+        if self.without is None:
+            return self
+        below = self.without.predictors
+        predictors = {name: bound.above(below[name]) for name, bound in self.predictors.items()}
+        return Design(predictors, self.index.append(self.without.index), None, None, None)
+
+
+def drawn_rows(design: Design, column: str) -> LatentRows:
+    """What the rows say of a predictor whose values are drawn."""
+    return next(bound.drawn[column] for bound in design.predictors.values() if column in bound.drawn)
 
 
 def prefix_of(parameter: str, mark: str) -> str:
@@ -640,7 +739,11 @@ def _refuse_missing(frame: pd.DataFrame, columns: Sequence[str], way_out: str) -
 
 
 def _bind_predictor(
-    layout: PredictorLayout, frame: pd.DataFrame, groups: Container[str], unknown: Container[str] = ()
+    layout: PredictorLayout,
+    frame: pd.DataFrame,
+    groups: Container[str],
+    drawn: Mapping[str, LatentRows],
+    unknown: Container[str] = (),
 ) -> BoundPredictor:
     offset = offset_of(layout.offsets, frame)
     factors = {
@@ -650,7 +753,13 @@ def _bind_predictor(
     }
     common = layout.common
     return BoundPredictor(
-        common.matrix(frame), offset, factors, common.penalised(frame), common.stairs(frame)
+        common.matrix(frame),
+        offset,
+        factors,
+        common.penalised(frame),
+        common.stairs(frame),
+        common.multipliers(frame),
+        {latent.column: drawn[latent.column] for latent in common.latents},
     )
 
 
@@ -667,12 +776,14 @@ def _bind_unknown(factor: Factor, frame: pd.DataFrame) -> BoundFactor:
     return BoundFactor(_memberships(factor, frame, codes, z), (None,) * codes.size, beyond)
 
 
-def _memberships(factor: Factor, frame: pd.DataFrame, codes: Codes, z: Array) -> tuple[Membership, ...]:
-    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns (n, q)."""
-    weighed = factor.weighed_columns(frame, z), factor.weighed_columns(frame, factor.stairs(frame))
+def _memberships(
+    factor: Factor, frame: pd.DataFrame, codes: Codes, z: Sequence[Array]
+) -> tuple[Membership, ...]:
+    """What rows have of each of their levels, from their numbers (n, M) and the effects' columns, M times (n, q)."""
+    stairs = factor.weighed(frame, [factor.stairs(frame)])
     return tuple(
-        Membership(np.ascontiguousarray(each), columns, stairs)
-        for each, columns, stairs in zip(codes.T, *weighed, strict=True)
+        Membership(np.ascontiguousarray(each), columns, steps)
+        for each, columns, steps in zip(codes.T, z, stairs, strict=True)
     )
 
 

@@ -16,10 +16,20 @@ from hierbayes.data.cells import empty_columns
 from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
+from hierbayes.data.latent import Imputed, Latent, LatentEffect, learn_latent
 from hierbayes.data.monotonic import Monotonic, Ordered, learn_ordered
 from hierbayes.data.tables import free_name
-from hierbayes.data.variables import Levels, Numbers, Variable, learn_variable
+from hierbayes.data.variables import (
+    Levels,
+    Numbers,
+    NumbersByMember,
+    Variable,
+    learn_by_member,
+    learn_variable,
+)
 from hierbayes.errors import DataError, FormulaError
+from hierbayes.formula.bymember import is_by_member
+from hierbayes.formula.latent import is_latent, predictors_in
 from hierbayes.formula.monotonic import is_monotonic
 from hierbayes.formula.smooths import is_smooth, read_smooth
 from hierbayes.formula.syntax import Call, Node, columns_named, render, walk
@@ -29,7 +39,7 @@ from hierbayes.transforms import TRANSFORMS
 Array = NDArray[np.float64]
 INTERCEPT = "Intercept"
 MOST_COLUMNS = 20_000
-type Factor = Variable | Curves | Ordered
+type Factor = Variable | Curves | Ordered | Latent | Imputed
 _PIECE = 4096  # rows that are put together at a time: their columns stay in the cache
 
 __all__ = [
@@ -159,6 +169,11 @@ class Encoding:
         terms = _terms_of(tuple(blocks))
         return replace(self, labels=tuple(labels), terms=terms, _blocks=tuple(blocks))
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The columns that its values are made of, but for those that say how others were measured."""
+        return predictors_in(self.text)
+
     @cached_property
     def curves(self) -> tuple[Curve, ...]:
         """The curves of its smooths, whose straight parts are among the columns."""
@@ -179,6 +194,34 @@ class Encoding:
     def _ordered(self, block: Block) -> Ordered | None:
         """The ordered predictor that a block's columns are products of, None where there is none."""
         return next((v for node in block.factors if isinstance(v := self._variables[node], Ordered)), None)
+
+    @cached_property
+    def latents(self) -> tuple[Latent | Imputed, ...]:
+        """The predictors whose values are drawn."""
+        return tuple(v for v in self._variables.values() if isinstance(v, Latent | Imputed))
+
+    def with_drawn(self, index: Mapping[str, NDArray[Any]]) -> "Encoding":
+        """The encoding where the values of missing predictors, by column, are drawn in the rows of these labels."""
+        variables = {
+            node: replace(v, index=index[v.column]) if isinstance(v, Imputed) and v.column in index else v
+            for node, v in self._variables.items()
+        }
+        return replace(self, _variables=variables)
+
+    @cached_property
+    def latent_effects(self) -> tuple[LatentEffect, ...]:
+        """The coefficients of products with these, in their order."""
+        found: list[LatentEffect] = []
+        place = 0
+        for block in self._blocks:
+            columns = tuple(latent.column for latent in self._latents(block))
+            if columns:
+                found += [LatentEffect(label, place + j, columns) for j, label in enumerate(block.labels)]
+            place += len(block.labels)
+        return tuple(found)
+
+    def _latents(self, block: Block) -> list[Latent | Imputed]:
+        return [v for node in block.factors if isinstance(v := self._variables[node], Latent | Imputed)]
 
     @property
     def smooths(self) -> "Iterator[SmoothColumns]":
@@ -204,6 +247,19 @@ class Encoding:
     def is_numeric(self) -> bool:
         """Whether no variable is one of categories."""
         return all(isinstance(variable, Numbers) for variable in self._variables.values())
+
+    @property
+    def by_member(self) -> bool:
+        """Whether any of its columns has values for each of a row's levels."""
+        return any(isinstance(variable, NumbersByMember) for variable in self._variables.values())
+
+    def of_member(self, member: int) -> "Encoding":
+        """The encoding with the values of one of a row's levels, in their order; otherwise they are the first's."""
+        own = {
+            node: replace(variable, member=member) if isinstance(variable, NumbersByMember) else variable
+            for node, variable in self._variables.items()
+        }
+        return replace(self, _variables=own)
 
     def matrix(self, frame: pd.DataFrame) -> Array:
         """Columns of the model matrix for the rows of `frame`: (n, k), with everything learnt replayed.
@@ -242,16 +298,30 @@ class Encoding:
             if ordered is None:
                 continue
             (codes,) = ordered.columns(rows)
-            values = {node: _values(self._variables[node], rows) for node in block.factors}
             above = codes[:, None] > np.arange(len(ordered.steps))
-            per_step = {
-                node: [np.ones(len(frame))] if self._variables[node] is ordered else v
-                for node, v in values.items()
-            }
-            size = np.empty((len(frame), len(block.labels)))
-            _fill(size, (block,), per_step, slice(None))
-            parts += [above * column[:, None] for column in size.T]
+            parts += [above * column[:, None] for column in self._multipliers(block, [ordered], rows).T]
         return np.hstack(parts)
+
+    def multipliers(self, frame: pd.DataFrame) -> Array:
+        """What each of `latent_effects` multiplies drawn values by, the product of its other factors: (n, k)."""
+        rows = Rows(frame, dict(self._states))
+        parts = [
+            self._multipliers(block, latents, rows)
+            for block in self._blocks
+            if (latents := self._latents(block))
+        ]
+        return np.hstack(parts) if parts else np.empty((len(frame), 0))
+
+    def _multipliers(self, block: Block, without: Sequence[Factor], rows: Rows) -> Array:
+        """A block's columns with 1 in the place of some of their factors: (n, k)."""
+        variables = {node: self._variables[node] for node in block.factors}
+        values = {
+            node: [np.ones(len(rows))] if any(v is one for one in without) else _values(v, rows)
+            for node, v in variables.items()
+        }
+        found = np.empty((len(rows), len(block.labels)))
+        _fill(found, (block,), values, slice(None))
+        return found
 
     def _check_finite(self, matrix: Array, frame: pd.DataFrame) -> None:
         if np.isfinite(matrix.sum()):
@@ -372,6 +442,10 @@ def _learn_factor(node: Node, rows: Rows) -> Factor:
         return learn_curves(read_smooth(node), rows)
     if is_monotonic(node):
         return learn_ordered(node, rows)
+    if is_by_member(node):
+        return learn_by_member(node, rows)
+    if is_latent(node):
+        return learn_latent(node, rows)
     return learn_variable(node, rows)
 
 

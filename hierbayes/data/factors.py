@@ -1,5 +1,6 @@
 """Grouping factors: their varying effects and which of those are correlated."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from hierbayes.columnmap import ColumnMap
 from hierbayes.data.areas import read_areas
+from hierbayes.data.blocks import Block
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
 from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
@@ -20,7 +22,7 @@ from hierbayes.data.members import Members, learn_member_levels, learn_members
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located, learn_places
 from hierbayes.data.positions import learn_positions, time_column
-from hierbayes.data.relations import Relations, read_relations
+from hierbayes.data.relations import Precision, Relations, read_relations
 from hierbayes.data.tables import free_name
 from hierbayes.errors import FormulaError, UnsupportedError
 from hierbayes.formula import Formula, GroupTerm, caret
@@ -29,7 +31,6 @@ from hierbayes.structures import (
     LAWS,
     NORMAL,
     STRUCTURES,
-    FreeCorrelations,
     Law,
     Structure,
     StructureParameter,
@@ -37,56 +38,6 @@ from hierbayes.structures import (
 
 Array = NDArray[np.float64]
 MOST_EFFECTS = 200  # of a level, that are correlated
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Effects of a level with one covariance structure, independent of those of other blocks.
-
-    Attributes
-    ----------
-    structure : Structure
-    effects : tuple of int
-        Places among the factor's effects, ascending.
-    label : str
-        What they are called together: ``"f"`` of ``cs(0 + f | g)``.
-    positions : ndarray (q,) or (q, d)
-        What each effect stands for, where the structure asks for it: a time, or a place.
-    identifier : str
-        That of other formulas' blocks whose effects are correlated with these, "" for none.
-    """
-
-    structure: Structure
-    effects: tuple[int, ...]
-    label: str
-    positions: Array
-    identifier: str = ""
-
-    @property
-    def correlated(self) -> bool:
-        """Whether any two of its effects are correlated."""
-        return self.structure.correlated and len(self.effects) > 1
-
-    @property
-    def parameters(self) -> tuple[StructureParameter, ...]:
-        """The structure's own numbers; one effect alone needs none."""
-        return self.structure.parameters if len(self.effects) > 1 else ()
-
-    @property
-    def matrix(self) -> FreeCorrelations | None:
-        """How correlations are parameters themselves, as `Structure.matrix`."""
-        return self.structure.matrix if len(self.effects) > 1 else None
-
-    @property
-    def pairs(self) -> list[tuple[int, int]]:
-        """The pairs of effects whose correlation is a parameter of its own; one pair a lag, where it decides."""
-        places = self.matrix.pairs(len(self.effects)) if self.matrix else []
-        return [(self.effects[i], self.effects[j]) for i, j in places]
-
-    @property
-    def every_pair(self) -> bool:
-        """Whether each pair of effects has a correlation of its own."""
-        return self.matrix is not None and self.matrix.every_pair
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,11 +105,24 @@ class Factor:
             return self.members.codes(self.levels, frame)
         return self.levels.codes(frame)[:, None]
 
-    def weighed_columns(self, frame: pd.DataFrame, z: Array) -> list[Array]:
-        """The columns Z of rows (n, q) times what each of a row's levels weighs: M of them."""
+    def weighed(self, frame: pd.DataFrame, columns: Sequence[Array]) -> list[Array]:
+        """The columns of each of a row's levels (n, …), M of them or one that all have, times what the level weighs."""
         if self.members is None:
-            return [z]
-        return [z * weight[:, None] for weight in self.members.weigh(frame).T]
+            return list(columns)
+        weights = self.members.weigh(frame).T
+        each = columns if len(columns) > 1 else [columns[0]] * len(weights)
+        return [own * weight[:, None] for own, weight in zip(each, weights, strict=True)]
+
+    @property
+    def _encodings_of_members(self) -> list[tuple[Encoding | Located, ...]]:
+        """The encodings with the values of each of a row's levels; one of all levels where they are the same."""
+        if not any(isinstance(one, Encoding) and one.by_member for one in self.encodings):
+            return [self.encodings]
+        assert self.members is not None, "only rows with several levels have values for each"
+        return [
+            tuple(one.of_member(member) if isinstance(one, Encoding) else one for one in self.encodings)
+            for member in range(len(self.members.columns))
+        ]
 
     def near_matches(self, frame: pd.DataFrame) -> list[tuple[str, Any, Any]]:
         """New levels that are written almost like known ones: the column, the new one and the known one."""
@@ -176,6 +140,13 @@ class Factor:
     def root(self) -> Array:
         """What effects of related levels are made of independent ones by, but for the variances of these: (G, m)."""
         return self._directions[0]
+
+    @property
+    def precision(self) -> Precision | None:
+        """The sparse precision of the effects of many related levels, one each; None where there is none."""
+        if self.relations is None or len(self.effects) > 1 or self.monotonic:
+            return None
+        return self.relations.precision
 
     @property
     def direction_constants(self) -> Array:
@@ -235,6 +206,10 @@ class Factor:
         """The variances of levels' effects, in units of a standard effect's times sd²: (…, G)."""
         if self.relations is None:
             return np.ones(len(self.levels))
+        if self.precision is not None and self.precision.variances is not None:
+            known = self.precision.variances[self.relations.places(self.levels.labels, self.name)]
+            share = np.asarray(shapes[0])[..., None] if len(shapes) else 1.0
+            return np.asarray(1.0 - share + share * known)
         return np.asarray(self.direction_variances(shapes) @ np.square(self.root).T)
 
     def law_values(self, shapes: Sequence[Any]) -> Sequence[Any]:
@@ -392,9 +367,72 @@ class Factor:
 
     @property
     def shape_labels(self) -> list[str]:
-        """What tells each of `shapes` from others of its name: its block's label, or nothing."""
+        """What tells each of `shapes` from others of its name: its block's label, or nothing.
+
+        Of a loading its effect and dimension, these from 1.
+        """
         names = [parameter.name for _, parameter in self.shapes]
-        return [block.label if names.count(shape.name) > 1 else "" for block, shape in self.shapes]
+        found = []
+        for block, shape in self.shapes:
+            label = block.label if names.count(shape.name) > 1 else ""
+            if shape.place:
+                label = f"{self.effects[block.effects[shape.place[0]]]}, {shape.place[1] + 1}"
+            found.append(label)
+        return found
+
+    @property
+    def loaded(self) -> Block | None:
+        """The effects whose covariance comes of loadings, None without any."""
+        return next((block for block in self.structures if block.structure.loadings), None)
+
+    def is_loaded(self, place: int) -> bool:
+        """Whether an effect has loadings, from which its standard deviation comes."""
+        return self.loaded is not None and place in self.loaded.effects
+
+    @property
+    def deciding(self) -> list[int]:
+        """The effects that decide all of them, given their covariance."""
+        return sorted(place for block in self.structures for place in block.deciding)
+
+    def loadings(self, shapes: Sequence[Any]) -> Array:
+        """The loadings (…, q, d) among values (…) of `shapes`, 0 of effects that have none."""
+        block, first = self.loaded, 0
+        assert block is not None, "its effects have loadings"
+        for other in itertools.takewhile(lambda other: other is not block, self.structures):
+            first += len(other.parameters)
+        own = block.loadings(shapes[first : first + len(block.parameters)])
+        found: Array = np.zeros((*own.shape[:-2], len(self.effects), block.rank))
+        found[..., list(block.effects), :] = own
+        return found
+
+    def decided(self, r: Array, shapes: Sequence[Array]) -> Array:
+        """Effects (…, G, q) of which those that `deciding` has decide the others, given loadings among `shapes`."""
+        if self.loaded is None:
+            return r
+        own, rank = list(self.loaded.effects), self.loaded.rank
+        loadings = self.loadings(shapes)[..., own, :]
+        above, found = loadings[..., :rank, :], r.copy()
+        numbers = np.linalg.solve(above, np.swapaxes(r[..., own[:rank]], -1, -2))
+        found[..., own[rank:]] = np.swapaxes(loadings[..., rank:, :] @ numbers, -1, -2)
+        return found
+
+    def settled(self, sd: Array, cor: Array, shapes: Sequence[Array]) -> tuple[Array, Array, list[Array]]:
+        """Sds (…, q), correlations (…, q, q) and `shapes`, those of effects with loadings coming of these."""
+        block = self.loaded
+        if block is None:
+            return sd, cor, list(shapes)
+        assert block.structure.loadings is not None, "its effects have loadings"
+        own = list(block.effects)
+        loadings = block.structure.loadings.settled(self.loadings(shapes)[..., own, :])
+        sd = np.broadcast_to(sd, (*loadings.shape[:-2], len(self.effects))).copy()
+        cor = np.broadcast_to(cor, (*sd.shape, len(self.effects))).copy()
+        sd[..., own] = np.sqrt(np.square(loadings).sum(axis=-1))
+        cor[(..., *np.ix_(own, own))] = block.structure.correlation(np, len(own), block.positions, loadings)
+        cells = [
+            loadings[(..., *shape.place)] if shape.place else value
+            for (_, shape), value in zip(self.shapes, shapes, strict=True)
+        ]
+        return sd, cor, cells
 
     def correlations(self, values: Sequence[Any], matrix: Any = None, m: Any = np) -> Any:
         """The correlations of all effects (…, q, q), from values (…) of `shapes` in their order.
@@ -406,19 +444,13 @@ class Factor:
         m : module
             NumPy, or PyTensor's tensors.
         """
-        q, taken = len(self.effects), iter(values)
+        q, first = len(self.effects), 0
         parts: list[Any] = []
         for block in self.structures:
-            own = np.ix_(block.effects, block.effects)
-            if not block.correlated:
-                parts.append(np.eye(len(block.effects)))
-                continue
-            given = (
-                [matrix[(..., *own)]]
-                if block.matrix
-                else [m.asarray(next(taken))[..., None, None] for _ in block.parameters]
-            )
-            parts.append(block.structure.correlation(m, len(block.effects), block.positions, *given))
+            own, after = np.ix_(block.effects, block.effects), first + len(block.parameters)
+            of_block = matrix[(..., *own)] if block.matrix else None
+            parts.append(block.correlations(values[first:after], of_block, m))
+            first = after
         if len(parts) == 1:
             return parts[0]
         found = m.zeros((*np.broadcast_shapes(*(part.shape[:-2] for part in parts)), q, q))
@@ -460,19 +492,31 @@ class Factor:
         """The map between the user's effects and those that the priors of sds and correlations are about."""
         return self.columns.map
 
-    def weighed(self, frame: pd.DataFrame, weights: Array | None) -> "Factor":
+    def counted(self, frame: pd.DataFrame, weights: Array | None) -> "Factor":
         """The same, knowing how much each kind of levels counts in the training rows."""
         if self.kinds is None:
             return self
         return replace(self, kinds=self.kinds.weighed(self.levels.codes(frame), weights))
 
     def matrix(self, frame: pd.DataFrame) -> Array:
-        """Z for the rows of `frame`, which have no time that training didn't: (n, q)."""
-        return _matrix(self.encodings, frame)
+        """Z for the rows of `frame`, which have no time that training didn't: (n, q).
 
-    def bind(self, frame: pd.DataFrame) -> tuple[Array, Mapping[int, Array]]:
-        """Z for new rows, (n, q) and a column more for each new time or place; and those by their block's number."""
-        parts = [encoding.matrix(frame) for encoding in self.encodings]
+        Of values that differ between a row's levels, those of all first levels and then of all second ones: (M n, q).
+        """
+        return np.concatenate([_matrix(encodings, frame) for encodings in self._encodings_of_members])
+
+    def bind(self, frame: pd.DataFrame) -> tuple[list[Array], Mapping[int, Array]]:
+        """Z for new rows, (n, q) and a column more for each new time or place; and those by their block's number.
+
+        One for each of a row's levels, times what that weighs.
+        """
+        found = [self._bind(encodings, frame) for encodings in self._encodings_of_members]
+        return self.weighed(frame, [z for z, _ in found]), found[0][1]
+
+    def _bind(
+        self, encodings: Sequence[Encoding | Located], frame: pd.DataFrame
+    ) -> tuple[Array, Mapping[int, Array]]:
+        parts = [encoding.matrix(frame) for encoding in encodings]
         widths = [len(encoding.labels) for encoding in self.encodings]
         known = [part[:, :width] for part, width in zip(parts, widths, strict=True)]
         new = [part[:, width:] for part, width in zip(parts, widths, strict=True)]
@@ -573,6 +617,7 @@ def _merge(
     effects: list[str] = []
     blocks: list[Block] = []
     related: list[tuple[Term, ...]] = []
+    _check_rank(formula, terms)
     for term in terms:
         structure = STRUCTURES[term.structure]
         for encoding, suffix in _encode(formula, term, structure, frame, intercept):
@@ -581,7 +626,7 @@ def _merge(
             places = tuple(range(first, first + len(encoding.labels)))
             label = free_name(term.effects.removeprefix("0 + "), {*effects, *encoding.labels})
             positions = encoding.at if isinstance(encoding, Located) else np.arange(len(places), dtype=float)
-            blocks.append(Block(structure, places, f"{label}{suffix}", positions, term.identifier))
+            blocks.append(Block(structure, places, f"{label}{suffix}", positions, term.identifier, term.rank))
             if structure.matrix is not None and structure.matrix.every_pair:
                 related.append(tuple(_moved(part, first) for part in encoding.terms))
             effects += encoding.labels
@@ -597,6 +642,31 @@ def _merge(
     return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds, members=members, law=law)
 
 
+def _check_rank(formula: Formula, terms: Sequence[GroupTerm]) -> None:
+    """Refuse what effects with loadings don't go with."""
+    loaded = [term for term in terms if STRUCTURES[term.structure].loadings]
+    if not loaded:
+        return
+    term, reason = loaded[-1], ""
+    identified = next((other for other in terms if other.identifier), None)
+    if len(loaded) > 1:
+        reason = (
+            f"{':'.join(term.factor)!r} has loadings in {loaded[0]}; put all effects in one term, or make a copy of "
+            "the column under another name"
+        )
+    elif term.grouping.by:
+        reason = f"{term.structure}() has the same loadings for all levels; leave by= out"
+    elif term.grouping.dist:
+        reason = f"effects of {term.structure}() are normal; leave dist= out"
+    elif identified is not None:
+        reason = (
+            f"{term.structure}() doesn't stand beside effects with an ID, {identified}; leave the ID out, or make a "
+            "copy of the column under another name"
+        )
+    if reason:
+        raise FormulaError(caret(formula.text, term.position, reason))
+
+
 def _check_effects(
     formula: Formula, term: GroupTerm, structure: Structure, labels: Sequence[str], others: Sequence[str]
 ) -> None:
@@ -607,6 +677,12 @@ def _check_effects(
         reason = (
             f"the effect {repeated[0]!r} of {':'.join(term.factor)!r} stands twice; leave it out of one term, "
             "as in (1 | g) + (0 + x | g)"
+        )
+    elif structure.loadings and len(labels) < max(2, term.rank):
+        reason = (
+            f"{len(labels)} effects have loadings in {len(labels)} dimensions at most; d={term.rank} is more"
+            if len(labels) > 1
+            else f"{term} has one effect, whose covariance has no rank to reduce; write (… | g)"
         )
     elif len(labels) > MOST_EFFECTS and structure.correlated:
         reason = (

@@ -37,10 +37,12 @@ from hierbayes.data.response import ResponseLayout, addition_values, learn_respo
 from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.stated import Stated, needless_ends, unasked_columns
 from hierbayes.data.tables import column_names, plain_columns, read_columns, with_columns
-from hierbayes.errors import DataError, DataWarning, FormulaError
-from hierbayes.families import Family, Parameter
-from hierbayes.formula import Formula, caret
+from hierbayes.errors import DataError, DataWarning, FormulaError, UnsupportedError
+from hierbayes.families import FAMILIES, Family, Parameter
+from hierbayes.formula import Formula, caret, names_in
+from hierbayes.formula.latent import MISSING, LatentTerm, latent_terms, names_outside
 from hierbayes.formula.monotonic import monotonic_terms
+from hierbayes.formula.syntax import read_expression
 from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]
@@ -126,7 +128,31 @@ def _missing(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFra
     for formula in formulas.values():
         names, unneeded = needless_ends(formula, frame)
         missing.loc[unneeded, list(names)] = False
+        errors = names_in(formula.stated["se"]) if formula.imputed_columns and "se" in formula.stated else ()
+        missing.loc[_without_response(formula, frame), list(errors)] = False
+    missing[[name for name in _drawn_columns(formulas) if name in frame]] = False
     return missing
+
+
+def _without_response(formula: Formula, frame: pd.DataFrame) -> NDArray[np.bool_]:
+    """The rows whose response is missing and drawn (n,): none of a design, which has no response at all."""
+    columns = [name for name in formula.imputed_columns if name in frame]
+    return np.asarray(frame[columns].isna().any(axis=1).to_numpy(), np.bool_)
+
+
+def _drawn_columns(formulas: Mapping[str, Formula]) -> tuple[str, ...]:
+    """The columns whose missing values are drawn, and that nothing else needs."""
+    drawn: set[str] = set()
+    needed: set[str] = set()
+    for formula in formulas.values():
+        drawn |= {*formula.imputed_columns}
+        for text in formula.encoded_texts:
+            node = read_expression(text)
+            drawn |= {term.column for term in latent_terms(text) if term.function == MISSING}
+            needed |= set(names_outside(node)) - {*formula.imputed_columns}
+        needed |= {*formula.grouping_columns}
+        needed |= {name for text in formula.stated.values() for name in names_in(text)}
+    return tuple(name for name in drawn if name not in needed)
 
 
 def _with_gaps(frame: pd.DataFrame, missing: pd.DataFrame) -> pd.DataFrame:
@@ -233,16 +259,18 @@ def learn(
     DataError
         When a column cannot serve: not numeric and not categorical, infinite, outside the family's support, …
     """
+    if formulas[MEAN].imputed_columns:
+        frame = _missing_last(formulas, frame)
     layout = draft(formulas, frame, family, link, matrices)
     weights = addition_values(layout.response.weights, frame, "weights")
     settled = {}
     for name, drafted in layout.predictors.items():
-        factors = tuple(factor.weighed(frame, weights) for factor in drafted.factors)
+        factors = tuple(factor.counted(frame, weights) for factor in drafted.factors)
         predictor = replace(drafted, factors=factors)
         x = predictor.common.matrix(frame)
         z = [factor.matrix(frame) for factor in predictor.factors]
         settled[name] = learn_columns(predictor, x, z, offset_of(predictor.offsets, frame), weights)
-    return replace(layout, predictors=MappingProxyType(settled), rows=len(frame))
+    return replace(layout, predictors=MappingProxyType(settled), rows=len(observed_rows(formulas, frame)))
 
 
 def learn_columns(
@@ -270,7 +298,7 @@ def draft(
     known = {p.name: p for p in family.known}
     learnt = {name: formula for name, formula in formulas.items() if name not in known}
     _check_predictors(learnt, frame)
-    response = learn_response(formulas[MEAN], frame, family, link)
+    response = _learn_response(formulas[MEAN], frame, family, link)
     check_labels(frame)
     columns = distinct(f.predictor_columns for f in learnt.values())
     intercept = intercept_label(columns)
@@ -280,6 +308,7 @@ def draft(
         else _draft_predictor(formula, frame, intercept, matrices)
         for name, formula in formulas.items()
     }
+    _check_measurements(predictors)
     response = _over_one(response, predictors, family, link, frame)
     check_bounds(response, {name: predictors[name].offsets for name in known}, family, frame)
     if len(known) == len(family.own) and not (
@@ -298,6 +327,50 @@ def draft(
         MappingProxyType(kinds),
         MappingProxyType(ranges),
     )
+
+
+def observed_rows(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
+    """Complete rows less those whose response is missing and drawn."""
+    return frame[~_without_response(formulas[MEAN], frame)] if formulas[MEAN].imputed_columns else frame
+
+
+def _missing_last(formulas: Mapping[str, Formula], frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows, those below others whose response is missing.
+
+    What nobody measured has no standard error, and any will do.
+    """
+    observed = observed_rows(formulas, frame)
+    missing = frame[_without_response(formulas[MEAN], frame)]
+    errors = names_in(formulas[MEAN].stated.get("se", "0"))
+    return pd.concat([observed, missing.fillna(dict.fromkeys(errors, 1.0))])
+
+
+def _learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: str) -> ResponseLayout:
+    """The left-hand side, from the rows that have it."""
+    if not formula.imputed_columns:
+        return learn_response(formula, frame, family, link)
+    _check_imputed(formula, family)
+    observed = observed_rows({MEAN: formula}, frame)
+    found = learn_response(formula, observed, family, link)
+    missing, measured = frame[_without_response(formula, frame)], "se" in formula.stated
+    labels = np.asarray(observed.index.to_numpy()) if measured else None
+    return replace(found, missing=missing if len(missing) else None, measured=labels)
+
+
+def _check_imputed(formula: Formula, family: Family) -> None:
+    """Refuse missing responses of a family whose values are not any number of an interval."""
+    if not family.imputable:
+        known = ", ".join(name for name, other in FAMILIES.items() if other.imputable)
+        raise UnsupportedError(
+            f"missing values of a response are drawn where it is a number of a fixed interval, and that of family "
+            f"{family.name!r} is not: mi() goes with {known}. Of others see fit_multiple"
+        )
+    if "se" in formula.stated and not FAMILIES[family.name].normal:
+        raise UnsupportedError(f"mi(sd) is of a normal response, and this is {family.name}; leave sd out")
+    if formula.residuals is not None:
+        raise UnsupportedError(
+            f"mi() is of rows one by one, and residuals are correlated by {formula.residuals}; leave one out"
+        )
 
 
 def _draft_predictor(
@@ -322,6 +395,20 @@ def _check_steps(formula: Formula, factor: Factor, common: Encoding) -> None:
                 f"{formula.text.strip()!r}: {effect.label} by {factor.name!r} has the steps of the population-level "
                 f"{effect.label}; {way}"
             )
+
+
+def _check_measurements(predictors: Mapping[str, PredictorLayout]) -> None:
+    """Refuse a column that several formulas say was measured in different ways."""
+    found: dict[str, LatentTerm] = {}
+    for layout in predictors.values():
+        for latent in layout.common.latents:
+            term = found.setdefault(latent.column, latent.term)
+            if term != latent.term:
+                raise FormulaError(
+                    f"{term.label} has sd={term.sd}{f', gr={term.group}' if term.group else ''} in one formula and "
+                    f"sd={latent.term.sd}{f', gr={latent.term.group}' if latent.term.group else ''} in another; a "
+                    "column has one measurement"
+                )
 
 
 def _draft_known(parameter: Parameter, formula: Formula, frame: pd.DataFrame) -> PredictorLayout:
@@ -360,11 +447,16 @@ def measure(
     return Measures(
         spread_of(layout.columns.inner.inner_columns(x), weights),
         tuple(
-            spread_of(factor.columns.inner.inner_columns(columns), weights)
+            spread_of(factor.columns.inner.inner_columns(columns), _of_levels(weights, len(columns)))
             for factor, columns in zip(layout.factors, z, strict=True)
         ),
         spread_of(offset[:, None], weights),
     )
+
+
+def _of_levels(weights: Array | None, rows: int) -> Array | None:
+    """The weights of rows that are as often there as they have levels."""
+    return None if weights is None else np.tile(weights, rows // max(len(weights), 1))
 
 
 def settle(layout: PredictorLayout, measures: Measures) -> PredictorLayout:

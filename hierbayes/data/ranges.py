@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from hierbayes.formula import Formula, categories_in, names_in
+from hierbayes.formula import Formula, categories_in
+from hierbayes.formula.latent import predictors_in
 from hierbayes.formula.shapes import curves_in
 
 FAR = 1.0  # of its training range: how far beyond it a number may lie before that is worth a warning
@@ -53,7 +54,7 @@ def learn_ranges(formulas: Collection[Formula], frame: pd.DataFrame) -> dict[str
     curves = {name: term for text in texts for name, term in curves_in(text).items()}
     categories = {name for text in texts for name in categories_in(text)}
     found = {}
-    names = [name for text in texts for name in names_in(text)]
+    names = [name for text in texts for name in predictors_in(text)]
     names += [name for f in formulas if f.nonlinear for name in f.nonlinear.columns]
     for name in dict.fromkeys(names):
         column = frame[name]

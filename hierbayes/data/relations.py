@@ -1,6 +1,6 @@
 """Covariances between levels that come of a matrix, ``(1 | gr(g, cov=A))``: pedigrees, phylogenies, kinship, areas."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,104 @@ from numpy.typing import NDArray
 
 from hierbayes.errors import DataError
 from hierbayes.structures import KNOWN, LevelCovariance
+from hierbayes.structures.related import MIXED, PROPER
 
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
+MANY = 40  # levels from which on a sparse precision is of use
+FILLED = 0.15  # of all entries: where a triangular root has more, dense matrices do as well
+COLUMNS = 256  # of an inverse, at a time
+ROUNDED = 1e-10  # of the roots of both diagonal entries: an entry of a precision that is 0
 SYMMETRIC = 1e-8  # of the largest entry: how far a matrix may be from its transpose
+
+
+@dataclass(frozen=True, eq=False)
+class Precision:
+    """The inverse of the covariance of a field u of M levels in units of sd², α Q + β D: sparse Q, diagonal D.
+
+    See `hierbayes.structures.LevelCovariance.field` for effects and the scales.
+
+    Attributes
+    ----------
+    matrix : scipy.sparse.csr_matrix, (M, M)
+        Q, symmetric.
+    diagonal : ndarray, (M,)
+        D's.
+    constants : ndarray, (M,)
+        c, where the determinant of the precision is that of D times Π (β + α c).
+    parts : ndarray of int, (M,)
+        Which of the parts whose effects sum to 0 a level is in, -1 for none.
+    log_determinant : float
+        That of the precision at α = 1 and β = 0 among effects that sum to 0, or D's where β has a part in it.
+    variances : ndarray, (M,) or None
+        Those of u at α = 1 and β = 0, None where it has none.
+    """
+
+    matrix: Any
+    diagonal: Array
+    constants: Array
+    parts: Codes
+    log_determinant: float
+    variances: Array | None
+
+    def mean_variance(self, kind: LevelCovariance, shapes: Sequence[float]) -> float:
+        """The mean of the variances of effects in units of sd², given the kind's parameters."""
+        if kind.field == PROPER:
+            (share,) = shapes
+            return float(
+                inverse_diagonal(share * self.matrix + (1 - share) * diagonal_matrix(self.diagonal)).mean()
+            )
+        assert self.variances is not None
+        mean = float(self.variances.mean())
+        return 1.0 - shapes[0] + shapes[0] * mean if kind.field == MIXED else mean
+
+
+def inverted(matrix: Array) -> Precision | None:
+    """The precision of a known covariance (M, M), if it is sparse, as that of a pedigree with all parents is."""
+    from scipy.sparse import csr_matrix
+
+    inverse = np.linalg.inv(matrix)
+    size = np.sqrt(np.diagonal(inverse))
+    inverse[np.abs(inverse) < ROUNDED * np.outer(size, size)] = 0.0
+    own = csr_matrix((inverse + inverse.T) / 2)
+    if not is_sparse(own):
+        return None
+    count, nothing = len(matrix), np.zeros(len(matrix))
+    determinant = -float(np.linalg.slogdet(matrix).logabsdet)
+    return Precision(own, nothing, nothing, np.full(count, -1), determinant, np.diagonal(matrix))
+
+
+def factored(matrix: Any) -> Any:
+    """SciPy's factorization of a sparse symmetric positive definite matrix."""
+    from scipy.sparse import csc_matrix
+    from scipy.sparse.linalg import splu
+
+    return splu(csc_matrix(matrix), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+
+
+def inverse_diagonal(matrix: Any) -> Array:
+    """The diagonal of the inverse of a sparse symmetric positive definite matrix."""
+    factor, found = factored(matrix), []
+    for first in range(0, matrix.shape[0], COLUMNS):
+        places = np.arange(first, min(first + COLUMNS, matrix.shape[0]))
+        columns = np.zeros((matrix.shape[0], len(places)))
+        columns[places, places - first] = 1.0
+        found.append(factor.solve(columns)[places, places - first])
+    return np.concatenate(found)
+
+
+def diagonal_matrix(values: Array) -> Any:
+    """A sparse diagonal matrix."""
+    from scipy.sparse import diags
+
+    return diags(values)
+
+
+def is_sparse(matrix: Any) -> bool:
+    """Whether a symmetric sparse matrix has a triangular root with few entries."""
+    return bool(
+        matrix.nnz < FILLED * matrix.shape[0] ** 2 and factored(matrix).L.nnz < FILLED * matrix.shape[0] ** 2
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +121,31 @@ class Relations:
         What the formula calls it.
     labels : pandas.Index
         The M labels that it has, as texts.
-    matrix : ndarray, (M, M)
-        What the kind makes the covariance of.
     kind : LevelCovariance
     table : pandas.DataFrame
         What was given, to be saved.
+    make_matrix : callable
+        What the kind makes the covariance of: (M, M).
+    make_precision : callable
+        The same of the precision, sparse (see `Precision`).
     """
 
     name: str
     labels: pd.Index
-    matrix: Array
     kind: LevelCovariance
     table: pd.DataFrame
+    make_matrix: Callable[[], Array]
+    make_precision: Callable[[], "Precision | None"]
+
+    @cached_property
+    def matrix(self) -> Array:
+        """What the kind makes the covariance of: (M, M)."""
+        return self.make_matrix()
+
+    @cached_property
+    def precision(self) -> "Precision | None":
+        """The precision of the effects of many levels, None where it is not sparse or they are few."""
+        return self.make_precision() if len(self.labels) >= MANY else None
 
     def places(self, labels: Any, group: str) -> Codes:
         """Where levels are among all that it has.
@@ -74,6 +181,8 @@ class Relations:
     def size(self) -> float:
         """The mean of the variances, halfway between the bounds of the kind's parameters."""
         halfway = [0.5 * (one.lower(1) + one.upper(1)) for one in self.kind.parameters]
+        if self.precision is not None:
+            return self.precision.mean_variance(self.kind, halfway)
         return float(self.mean_variance(halfway))
 
 
@@ -94,7 +203,9 @@ def read_relations(name: str, data2: Mapping[str, Any], group: str) -> Relations
             "row, such as clones or tips without a branch between them, are one level; of a matrix of rounded numbers "
             "more digits may help"
         )
-    return Relations(name, labels, matrix, KNOWN, pd.DataFrame(matrix, labels, labels))
+    return Relations(
+        name, labels, KNOWN, pd.DataFrame(matrix, labels, labels), lambda: matrix, lambda: inverted(matrix)
+    )
 
 
 def find_table(name: str, data2: Mapping[str, Any], needs: str) -> pd.DataFrame:

@@ -85,6 +85,10 @@ class ResponseLayout:
         Within which residuals are correlated; None where they are independent.
     choices : Choices or None
         Which of two boundaries responses reached, where they are times with that sign; None of others.
+    missing : pandas.DataFrame or None
+        The rows whose response is missing and drawn; None where there are none.
+    measured : ndarray or None
+        Labels of the other rows, where their true values are drawn too because they were measured with error.
     """
 
     name: str
@@ -102,6 +106,8 @@ class ResponseLayout:
     sets: ThresholdSets | None = None
     series: Series | None = None
     choices: Choices | None = None
+    missing: pd.DataFrame | None = None
+    measured: NDArray[Any] | None = None
 
     def measure(self, name: str) -> float:
         """Its `spread`, or the `least` of it."""

@@ -19,6 +19,7 @@ from hierbayes.data.spread import Spread, spread_of
 from hierbayes.data.tables import Chunk
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.formula import Formula
+from hierbayes.formula.latent import is_latent
 from hierbayes.formula.monotonic import is_monotonic
 from hierbayes.formula.smooths import is_smooth
 from hierbayes.formula.syntax import Call, Name, Node, columns_named, read_expression, render, walk
@@ -169,7 +170,12 @@ def with_transforms(layout: Layout, transforms: Transforms) -> Layout:
 def _check_call(call: Call) -> None:
     inside = {part.function for node in call.arguments for part in walk(node) if isinstance(part, Call)}
     centring = _learns_moments(call.function)
-    if is_smooth(call) or is_monotonic(call) or (call.function in TRANSFORMS and not centring):
+    if (
+        is_smooth(call)
+        or is_monotonic(call)
+        or is_latent(call)
+        or (call.function in TRANSFORMS and not centring)
+    ):
         raise UnsupportedError(
             f"{render(call)} learns from a whole column at once, and the rows are read in parts; compute its columns "
             "in the data, take powers of a scaled column, as in scale(x) + I(scale(x)**2), or give the rows in memory"

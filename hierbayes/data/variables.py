@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.expressions import Rows, plain_column, unwrapped
 from hierbayes.errors import DataError
+from hierbayes.formula.bymember import read_by_member
 from hierbayes.formula.calls import arguments_of
 from hierbayes.formula.syntax import Call, Name, Node, columns_named, label_of, render
 from hierbayes.transforms import CATEGORIES, ChosenContrast, Coding
@@ -103,7 +104,37 @@ class Levels:
         )
 
 
+@dataclass(frozen=True)
+class NumbersByMember(Numbers):
+    """Numbers of each of a row's levels, ``mmc(x1, x2)``: those of one of them at a time.
+
+    Attributes
+    ----------
+    each : tuple of Numbers
+    member : int
+        Of which level the columns are.
+    """
+
+    each: tuple[Numbers, ...] = ()
+    member: int = 0
+
+    def columns(self, rows: Rows) -> list[Array]:
+        """Those of the one level over rows: (n,)."""
+        return self.each[self.member].columns(rows)
+
+
 type Variable = Numbers | Levels
+
+
+def learn_by_member(node: Call, rows: Rows) -> NumbersByMember:
+    """The numbers of each of a row's levels, learnt from the training rows."""
+    each = []
+    for column in read_by_member(node):
+        variable = learn_variable(column, rows)
+        if not isinstance(variable, Numbers):
+            raise DataError(f"{render(node)!r} takes columns of numbers, and {column.name!r} has categories")
+        each.append(variable)
+    return NumbersByMember(node, None, tuple(each))
 
 
 def learn_variable(node: Node, rows: Rows) -> Variable:

@@ -13,7 +13,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.series import Series
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
-from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row
+from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row, real_row
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.gaussian.problem import GaussianProblem, LogSigma
@@ -25,7 +25,7 @@ from hierbayes.families.serial import KINDS as CORRELATED
 from hierbayes.kinds import CORRELATIONS
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
-from hierbayes.structures import BOUNDED, LAWS, POSITIVE, STRUCTURES, StructureParameter
+from hierbayes.structures import BOUNDED, LAWS, POSITIVE, REAL, STRUCTURES, StructureParameter
 
 if TYPE_CHECKING:
     from hierbayes.engine.gaussian.collapsed import Draws
@@ -44,6 +44,15 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "HalfFlat": "HALF_FLAT",
     "Fixed": "FIXED",
 }
+LOADING_PRIORS = {  # about 0, or the half of that
+    "Normal": "HALF_NORMAL",
+    "StudentT": "HALF_STUDENT",
+    "Cauchy": "HALF_CAUCHY",
+    "HalfNormal": "HALF_NORMAL",
+    "HalfStudentT": "HALF_STUDENT",
+    "HalfCauchy": "HALF_CAUCHY",
+    "Fixed": "FIXED",
+}
 LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
 COR_PRIORS = ("LKJ", "Fixed")
 BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
@@ -51,8 +60,16 @@ SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape 
 SHAPES |= {
     kind.parameter(()).name: "cor" if kind.structure.matrix else BOUNDED for kind in CORRELATED.values()
 }
+SHAPES |= {
+    loading.name: REAL
+    for structure in STRUCTURES.values()
+    if structure.loadings
+    for loading in structure.loadings.parameters(2, 1)
+}
 LAW = "law"
 SHAPES |= {parameter.name: LAW for law in LAWS.values() for parameter in law.parameters}
+MOST_RELATED = 200  # levels whose effects are integrated out of the rows as they are
+MOST_ROTATED = 1500  # the same of rows that are rotated once
 COEFFICIENT_PRIORS = ("Normal", "Flat")
 
 
@@ -100,6 +117,10 @@ class Collapsed:
         heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
         if heavy is not None:
             return f"effects of {heavy.name} are {heavy.law.words}, not normal"
+        if spec.missing_variable is not None:
+            return "missing values of the response are drawn"
+        if spec.layout.latents:
+            return f"the values of {spec.layout.latents[0].term.label} are drawn"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -107,6 +128,24 @@ class Collapsed:
             if not known and not takes_prior(prior.kind, prior.prior):
                 allowed = ", ".join(_allowed(prior.kind))
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {allowed}"
+        return None
+
+    def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """Why another strategy costs much less: many related levels, whose precision is sparse, in dense matrices."""
+        layout = spec.layout.main
+        if isinstance(design, Streamed):
+            return None
+        alone = len(layout.factors) == 1 and not layout.curves and design.weights is None
+        for factor in layout.factors:
+            relations = factor.relations
+            if relations is None or factor.precision is None:
+                continue
+            most = MOST_ROTATED if alone and not relations.kind.parameters else MOST_RELATED
+            if len(relations.labels) > most:
+                return (
+                    f"{relations.name} has {len(relations.labels):,} levels and a sparse inverse: their effects are "
+                    "sampled at a fraction of the cost"
+                )
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -332,9 +371,12 @@ def _allowed(kind: str) -> tuple[str, ...]:
 
 def allowed_scales(kind: str) -> tuple[str, ...]:
     """The priors that sds, correlations and structures' parameters may have."""
-    return {"cor": COR_PRIORS, BOUNDED: BOUNDED_PRIORS, LAW: tuple(LAW_PRIORS)}.get(
-        SHAPES.get(kind, kind), tuple(SD_PRIORS)
-    )
+    return {
+        "cor": COR_PRIORS,
+        BOUNDED: BOUNDED_PRIORS,
+        REAL: tuple(LOADING_PRIORS),
+        LAW: tuple(LAW_PRIORS),
+    }.get(SHAPES.get(kind, kind), tuple(SD_PRIORS))
 
 
 def to_problem(spec: ModelSpec, design: Design) -> GaussianProblem:
@@ -440,10 +482,13 @@ def _normal(prior: Prior) -> tuple[float, float]:
     return arguments["mu"], arguments["sigma"] ** -2
 
 
-def to_factors(spec: ModelSpec, design: Design, parameter: str) -> tuple[Factor, ...]:
-    """The grouping factors of a parameter's formula, then the curves of its smooths, as plain arrays."""
+def to_factors(
+    spec: ModelSpec, design: Design, parameter: str, chosen: Sequence[FactorLayout] | None = None
+) -> tuple[Factor, ...]:
+    """The grouping factors of a parameter's formula, all or some, then the curves of its smooths, as plain arrays."""
     layout = spec.layout.predictors[parameter]
-    factors = [to_factor(spec, factor, design, parameter) for factor in layout.factors]
+    own = layout.factors if chosen is None else chosen
+    factors = [to_factor(spec, factor, design, parameter) for factor in own]
     return (*factors, *_curves(spec, design, parameter))
 
 
@@ -572,6 +617,8 @@ def _blocks(spec: ModelSpec, factor: FactorLayout, parameter: str) -> Iterator[B
 
 def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior) -> Floats:
     """A structure's parameter with its prior as the kernels read it: (1, 8)."""
+    if shape.place:
+        return _loading_row(shape, prior)
     lower, upper = shape.lower(q), shape.upper(q)
     if prior.fixed is not None:
         return constant_rows([prior.fixed], lower, upper)
@@ -581,6 +628,24 @@ def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior
     if prior.name == "Beta":
         return bounded_row(0.0, 1.0, arguments["alpha"], arguments["beta"], lower, upper)
     return bounded_row(arguments["lower"], arguments["upper"], 1.0, 1.0, lower, upper)
+
+
+def _loading_row(shape: StructureParameter, prior: Prior) -> Floats:
+    """A loading, whose size the kernels know a prior of: they start from where no column is 0, as all could stay."""
+    if prior.fixed is not None:
+        return constant_rows([prior.fixed], prior.fixed - 1.0, prior.fixed + 1.0)
+    arguments = [value for word, value in prior.args if word not in _CENTRES.get(prior.name, ())]
+    code = PriorCode[LOADING_PRIORS[prior.name]]
+    row = np.array([code, *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
+    typical = arguments[-1]
+    return real_row(row, typical, 0.5 * typical if shape.kind == POSITIVE else 0.0)
+
+
+_CENTRES = {
+    "Normal": ("mu",),
+    "StudentT": ("mu",),
+    "Cauchy": ("alpha",),
+}  # what these call their middle, which is 0
 
 
 def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:

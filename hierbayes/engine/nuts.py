@@ -39,6 +39,10 @@ class Nuts:
     def approximate(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> None:
         """None: the graph's variables are far from normal where a standard deviation is."""
 
+    def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """No other strategy costs less."""
+        return None
+
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior.
 

@@ -29,6 +29,10 @@ class Strategy(Protocol):
         """None where it can draw this model's posterior; else the reason why not, in words."""
         ...
 
+    def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """Why another strategy costs much less, if it can draw the model too; else None."""
+        ...
+
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
         """Draw the posterior: a DataTree that follows the schema."""
         ...
@@ -60,7 +64,7 @@ class Plan:
 
 
 def choose(spec: ModelSpec, design: Design | Streamed, name: str = "auto") -> Plan:
-    """The strategy of that name, or for ``"auto"`` the first that supports the model.
+    """The strategy of that name, or for ``"auto"`` the first that supports the model and isn't dear.
 
     Raises
     ------
@@ -78,8 +82,12 @@ def choose(spec: ModelSpec, design: Design | Streamed, name: str = "auto") -> Pl
             )
         return Plan(strategy, "asked for")
     obstacles: list[str] = []
-    for strategy in STRATEGIES.values():
-        obstacle = strategy.supports(spec, design)
+    able = {name: strategy.supports(spec, design) for name, strategy in STRATEGIES.items()}
+    several = sum(obstacle is None for obstacle in able.values()) > 1
+    for name, strategy in STRATEGIES.items():
+        obstacle = able[name]
+        if obstacle is None and several:
+            obstacle = strategy.dear(spec, design)
         if obstacle is None:
             return Plan(strategy, "; ".join([strategy.describe(spec, design), *obstacles]))
         obstacles.append(f"not {strategy.name}: {obstacle}")

@@ -83,9 +83,9 @@ class Streamed:
             )
             for factor in predictor.factors
         }
-        bound = BoundPredictor(
-            np.zeros((0, len(predictor.coefficients))), none, factors, *[np.zeros((0, 0))] * 2
-        )
+        nothing = np.zeros((0, 0))
+        x = np.zeros((0, len(predictor.coefficients)))
+        bound = BoundPredictor(x, none, factors, nothing, nothing, nothing, {})
         return Design(MappingProxyType({MEAN: bound}), pd.RangeIndex(0), none, None, None)
 
 

@@ -125,6 +125,8 @@ def _check_scope(
         _refuse("nl(…) is no sum of terms", source)
     if formulas[MEAN].residuals:
         _refuse(f"{formulas[MEAN].residuals} correlates residuals", source)
+    if formulas[MEAN].imputed_columns:
+        _refuse("missing values of the response are drawn", source)
     if formulas[MEAN].stated:
         _refuse("its response has additions that rows state", source)
     if len(formulas) > 1:

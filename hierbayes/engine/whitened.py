@@ -13,14 +13,13 @@ from hierbayes.data.monotonic import Monotonic
 from hierbayes.engine.collapsed import (
     allowed_scales,
     curve_arrays,
-    level_draws,
     own_shapes,
     sd_row,
-    to_factors,
 )
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.shapes import matrix_rows
 from hierbayes.engine.draws import to_tree
+from hierbayes.engine.fields import whitened_draws, whitened_factors
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.settings import Settings, notify, notify_if_slow
 from hierbayes.engine.shrinkage import joint_arrays, obstacle, shares_of
@@ -76,6 +75,10 @@ class Whitened:
             return f"nl(…) of a parameter of family {spec.family.name!r} has its derivatives from the graph alone"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
+        if spec.missing_variable is not None:
+            return "missing values of the response are drawn"
+        if spec.layout.latents:
+            return f"the values of {spec.layout.latents[0].term.label} are drawn"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found
@@ -88,6 +91,10 @@ class Whitened:
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
+        return None
+
+    def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
+        """No other strategy costs less."""
         return None
 
     def run(self, spec: ModelSpec, design: Design | Streamed, settings: Settings) -> Any:
@@ -242,7 +249,7 @@ def posterior_arrays(
             arrays[spec.coefficient_variable(parameter).name] = all_coefficients(b, layout, known)
         for k, factor in enumerate(layout.factors):
             shapes = own_shapes(factor, drawn.shapes[j][k])
-            sd, cor, r = level_draws(factor, drawn.sd[j][k], drawn.cor[j][k], drawn.r[j][k])
+            sd, cor, r = whitened_draws(factor, drawn.sd[j][k], drawn.cor[j][k], drawn.r[j][k])
             arrays |= spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
         for effect in layout.monotonic:
@@ -440,7 +447,10 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
     return Predictor(
         X=np.ascontiguousarray(X[:, own]),
         offset=bound.offset + added,
-        factors=(*to_factors(spec, design, parameter), *shrunk_factors(spec, design, parameter)),
+        factors=(
+            *whitened_factors(spec, design, parameter),
+            *shrunk_factors(spec, design, parameter),
+        ),
         priors=np.array([coefficient_row(priors[place]) for place in free[own]]).reshape(-1, 4),
         start=location + spec.family.parameter(parameter).start * scale,
         coefficients=coefficients,

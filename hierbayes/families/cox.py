@@ -304,6 +304,7 @@ FAMILY = Family(
         ),
     ),
     support=ABOVE_ZERO,
+    moving_ends=True,
     row=row,
     graph=graph,
     simulate=simulate,

@@ -155,6 +155,7 @@ FAMILY = Family(
         ),
     ),
     support=REAL,
+    moving_ends=True,
     row=row,
     graph=graph,
     simulate=simulate,

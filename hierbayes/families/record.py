@@ -71,6 +71,14 @@ class Support:
         """Whether responses are counts, whose zeros are counted: neither two values nor categories."""
         return self.whole and not self.two_levels and not self.categories and not self.columns
 
+    @property
+    def is_interval(self) -> bool:
+        """Whether responses are all real numbers, all above 0, or all between 0 and 1."""
+        if self.whole or self.atoms or self.categories or self.columns or self.signed:
+            return False
+        inside = self.contains(np.array([-1e6, 0.0, 0.5, 1.0, 1e6]), None).tolist()
+        return inside in ([True] * 5, [False, False, True, True, True], [False, False, True, False, False])
+
     def parts(self, y: Array) -> list[Array]:
         """The columns of responses (…, m), each (…); responses (…) are one."""
         return list(np.moveaxis(y, -1, 0)) if self.columns else [y]
@@ -390,6 +398,8 @@ class Family:
         Whether rows that differ in the response alone may be merged: `row` is linear in the response and the trials.
     normal : bool
         Whether the response, or with `log_response` its logarithm, is normal with mean mu and standard deviation sigma.
+    moving_ends : bool
+        Whether where a response may lie depends on the parameters.
     takes_se : bool
         Whether rows may state standard errors, which are about `mu` as `sigma` is.
     grows : tuple of str
@@ -447,6 +457,7 @@ class Family:
     listed: int | None = None
     summed: bool = False
     normal: bool = False
+    moving_ends: bool = False
     takes_se: bool = False
     grows: tuple[str, ...] = ()
     as_sum: "tuple[Family, Mapping[str, float]] | None" = None
@@ -561,6 +572,11 @@ class Family:
     def parameter(self, name: str) -> Parameter:
         """The parameter of that name."""
         return next(parameter for parameter in self.parameters if parameter.name == name)
+
+    @property
+    def imputable(self) -> bool:
+        """Whether a missing response can be drawn as a parameter is: from an interval that is always the same."""
+        return self.support.is_interval and not self.moving_ends and self.graph is not None
 
     def is_normal(self, link: str) -> bool:
         """Whether the response, or its logarithm, is normal about the linear predictor itself."""

@@ -42,10 +42,11 @@ _WAYS_OUT = (
         ("trials", "weights", "dec", "cens", "trunc", "rate", "se"),
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
-    | dict.fromkeys(("me", "mi", "ma", "arma", "unstr"), "brms's special terms are not supported")
+    | dict.fromkeys(("ma", "arma", "unstr"), "brms's special terms are not supported")
     | {
         "gr": "it stands right of a bar: (1 | gr(g, by=z))",
         "mm": "it stands right of a bar: (1 | mm(g1, g2))",
+        "mmc": "it is a term of its own among effects of several levels a row: (1 + mmc(x1, x2) | mm(g1, g2))",
         "car": "areas are a term of their own on the right side: y ~ x + car(W, gr=county)",
     }
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')
@@ -53,6 +54,9 @@ _WAYS_OUT = (
     | {
         "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",
         "mo": "a monotonic effect is a term of its own, or a factor of one: y ~ mo(x) * z",
+        "me": "a predictor measured with error is a term of its own, or a factor of one: y ~ me(x, sd) * z",
+        "mi": "a predictor with missing values is a term of its own, or a factor of one: y ~ mi(x) * z; and x has a "
+        "formula too, x | mi() ~ z",
         "gp": "a Gaussian process is a term of its own on the right side: y ~ z + gp(x)",
         "nl": "a nonlinear predictor is the whole right side: y ~ nl(a * exp(-b * x)), where a and b have formulas",
         "hsgp": "write gp(x), whose k and c are those of its basis of sines",

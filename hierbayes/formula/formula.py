@@ -7,8 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hierbayes.errors import FormulaError
+from hierbayes.formula.bymember import check_by_member, refuse_by_member
 from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
+from hierbayes.formula.latent import refuse_latent
 from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
 from hierbayes.formula.nonlinear import ALONE, NONLINEAR, Nonlinear, read_nonlinear
 from hierbayes.formula.residuals import RESIDUALS, Residuals, read_residuals
@@ -44,9 +46,10 @@ STATED = {
     "trunc": ("lb", "ub"),
     "rate": ("rate",),
 }
-ADDITIONS = ("trials", "weights", *STATED, "thres")
+IMPUTED = "mi"  # the addition of a response whose missing values are drawn
+ADDITIONS = ("trials", "weights", *STATED, "thres", IMPUTED)
 COLUMNS = "cbind"  # of a response that has several; Bambi's word is c
-_UNSUPPORTED_ADDITIONS = frozenset({"mi", "cat", "subset", "index", "vreal", "vint"})
+_UNSUPPORTED_ADDITIONS = frozenset({"cat", "subset", "index", "vreal", "vint"})
 
 
 # -- values -------------------------------------------------------------------------------------------------
@@ -70,6 +73,8 @@ class GroupTerm:
         The ID of ``(x |ID| g)``, which terms of other formulas have too whose effects are correlated with these.
     grouping : Grouping
         How the levels stand to each other and to the rows, as ``gr()`` and ``mm()`` say it.
+    rank : int
+        Of how many dimensions the effects' loadings are, in ``rr(f | g, d=2)``; 0 of other structures.
     """
 
     effects: str
@@ -78,6 +83,7 @@ class GroupTerm:
     position: int = field(default=0, compare=False)
     identifier: str = ""
     grouping: Grouping = field(default_factory=Grouping)
+    rank: int = 0
 
     @property
     def encoded(self) -> str:
@@ -89,7 +95,8 @@ class GroupTerm:
         name, bar = SPELLINGS.get(self.structure, (self.structure, "|"))
         bar = f"|{self.identifier}|" if self.identifier else bar
         factor = self.grouping.written(self.factor)
-        return f"{name}({_implicit(self.effects)} {bar} {factor})"
+        rank = f", d={self.rank}" if self.rank else ""
+        return f"{name}({_implicit(self.effects)} {bar} {factor}{rank})"
 
 
 @dataclass(frozen=True)
@@ -128,12 +135,16 @@ class Response:
         What ``thres(…)`` says of the thresholds between ordered categories.
     stated : tuple of (str, tuple of (str, str))
         The additions of `STATED` with their arguments by name: ``(("cens", (("cens", "c"), ("y2", "b"))),)``.
+    imputed : bool
+        Whether missing values are drawn, ``mi()``. With standard errors, ``mi(sd)``, so are the true values of others;
+        measured ones have the distribution that ``se(sd, sigma=True)`` says, which `stated` has.
     """
 
     expression: str
     additions: tuple[tuple[str, str], ...] = ()
     thresholds: Thresholds = field(default_factory=Thresholds)
     stated: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    imputed: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -148,7 +159,11 @@ class Response:
     def __str__(self) -> str:
         """Canonical text."""
         written = [f"{name}({argument})" for name, argument in self.additions]
-        written += [_stated_text(name, arguments) for name, arguments in self.stated]
+        stated = dict(self.stated)
+        if self.imputed:
+            error = dict(stated.pop("se", ()))
+            written.append(f"{IMPUTED}({error.get('se', '')})")
+        written += [_stated_text(name, arguments) for name, arguments in stated.items()]
         additions = " + ".join([*written, str(self.thresholds)] if str(self.thresholds) else written)
         return f"{self.expression} | {additions}" if additions else self.expression
 
@@ -214,6 +229,11 @@ class Formula:
         texts = (self.common, *(term.encoded for term in self.groups), *self.offsets, *specific)
         names = [name for text in texts for name in names_in(text)]
         return tuple(dict.fromkeys([*names, *(self.nonlinear.columns if self.nonlinear else ())]))
+
+    @property
+    def imputed_columns(self) -> tuple[str, ...]:
+        """The response's column, where its missing values are drawn."""
+        return self.response.columns if self.response and self.response.imputed else ()
 
     @property
     def stated(self) -> dict[str, str]:
@@ -374,12 +394,28 @@ def _read_response(node: Node) -> Response:
                 position, "a second bar; additions are joined by +: y | trials(n) + weights(w) ~ …"
             )
         case Binary("|", left, right):
-            return Response(_read_outcome(left), *_read_additions(right))
+            return _with_missing(Response(_read_outcome(left), *_read_additions(right)), right.position)
         case Binary("||", position=position):
             raise ReadError(position, "additions follow one bar: y | trials(n) ~ …")
         case Group(position=position):
             raise ReadError(position, "additions stand without parentheses: y | trials(n) ~ …")
     return Response(_read_outcome(node))
+
+
+def _with_missing(response: Response, position: int) -> Response:
+    """Refuse what a response whose missing values are drawn cannot have beside it, or be."""
+    if not response.imputed:
+        return response
+    beside = [name for name, _ in response.additions]
+    beside += [name for name, arguments in response.stated if name != "se" or "sigma" not in dict(arguments)]
+    beside += ["thres"] if str(response.thresholds) else []
+    if beside:
+        raise ReadError(position, f"mi() and {beside[0]}() don't go together; leave one of the two out")
+    if response.expression.startswith(("I(", COLUMNS)) or len(response.columns) != 1:
+        raise ReadError(
+            position, "mi() is of a response that is a column; compute that column in the data first"
+        )
+    return response
 
 
 def _read_outcome(node: Node) -> str:
@@ -408,7 +444,9 @@ def _read_columns(call: Call) -> str:
 
 def _read_additions(
     node: Node,
-) -> tuple[tuple[tuple[str, str], ...], Thresholds, tuple[tuple[str, tuple[tuple[str, str], ...]], ...]]:
+) -> tuple[
+    tuple[tuple[str, str], ...], Thresholds, tuple[tuple[str, tuple[tuple[str, str], ...]], ...], bool
+]:
     found: dict[str, str] = {}
     stated: dict[str, tuple[tuple[str, str], ...]] = {}
     thresholds = Thresholds()
@@ -427,6 +465,12 @@ def _read_additions(
         if name == "thres":
             thresholds = _read_thresholds(item)
             found[name] = ""
+        elif name == IMPUTED:
+            found[name] = ""
+            if item.arguments or item.keywords:
+                if "se" in stated:
+                    raise ReadError(item.position, "mi(sd) says what se() does; leave se() out")
+                stated["se"] = _read_error(item)
         elif name in STATED:
             stated[name] = _read_stated(item)
         elif len(item.arguments) != 1 or item.keywords:
@@ -437,7 +481,15 @@ def _read_additions(
         tuple((name, found[name]) for name in ADDITIONS if found.get(name)),
         thresholds,
         tuple((name, stated[name]) for name in STATED if name in stated),
+        IMPUTED in found,
     )
+
+
+def _read_error(call: Call) -> tuple[tuple[str, str], ...]:
+    """The standard errors of ``mi(sd)``, as ``se(sd, sigma=True)`` has them."""
+    if len(call.arguments) != 1 or call.keywords:
+        raise ReadError(call.position, "mi() takes nothing, or the standard errors of a response: x | mi(sd)")
+    return ("se", _read_number(call.arguments[0], IMPUTED)), ("sigma", "True")
 
 
 def _read_stated(call: Call) -> tuple[tuple[str, str], ...]:
@@ -527,9 +579,11 @@ def _read_predictors(
                     raise ReadError(item.position, f"{residuals} says already how residuals are correlated")
                 residuals = read_residuals(item)
             case _:
+                refuse_by_member(item)
                 common.put(sign, item)
     for _, item in summands(node):
         if isinstance(item, Group):
+            refuse_latent(item.left, "an effect that varies by group: y ~ me(x, sd) + (1 | g)")
             refuse_steps_by_group(item.left, common.text)
     return (
         common.text,
@@ -544,6 +598,7 @@ def _read_specific(node: Node, terms: Terms) -> None:
     for sign, item in summands(node):
         if isinstance(item, Constant):
             raise ReadError(item.position, "the thresholds are the intercepts; cs() takes terms: cs(x)")
+        refuse_latent(item, "an effect that differs by threshold")
         terms.put(sign, item)
 
 
@@ -573,7 +628,10 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             group.left.position, "no effects are left of this bar; (1 | g) has an intercept for each level"
         )
     for part, grouping in _factor_sum(group.right, effects, group.identifier):
+        if not grouping.several:
+            refuse_by_member(group.left)
         for term in expand(part):
+            check_by_member(group.left, len(term))
             factor = tuple(column.name for column in term if isinstance(column, Name))
             key = (effects.key, frozenset(factor), grouping.several)
             if key in seen:
@@ -581,7 +639,13 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 place = part.position if first else group.position
                 raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
             seen[key] = GroupTerm(
-                effects.text, factor, group.structure, group.position, group.identifier, grouping
+                effects.text,
+                factor,
+                group.structure,
+                group.position,
+                group.identifier,
+                grouping,
+                group.rank,
             )
 
 

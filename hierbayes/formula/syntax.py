@@ -8,6 +8,8 @@ from hierbayes.spelling import meant
 from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import NAMED_CONTRASTS
 
+BARE = frozenset({"mi"})  # what may be called without an argument
+
 # -- trees --------------------------------------------------------------------------------------------------
 
 
@@ -77,6 +79,7 @@ class Group:
     identifier: str = (
         ""  # of (x |ID| g): its effects are correlated with those of other formulas' terms that have it
     )
+    rank: int = 0  # of how many dimensions loadings are: the d of rr(x | g, d=2)
 
 
 type Node = Name | Constant | List | Call | Unary | Binary | Group
@@ -283,8 +286,11 @@ class _Reader:
 
     def call(self, name: Token) -> Call | Group:
         self.open()
-        if self.at(")"):
+        if self.at(")") and name.text not in BARE:
             raise ReadError(self.token.position, f"{name.text}() needs an argument")
+        if self.at(")"):
+            self.close(")")
+            return Call(name.text, (), (), name.position)
         self.calls += 1
         arguments: list[Node] = []
         keywords: dict[str, Node] = {}
@@ -346,12 +352,28 @@ class _Reader:
             raise ReadError(position, f"inside {function}() stands one bar: {function}(x | g)")
         if isinstance(left, Binary) and left.operator in BARS:
             raise ReadError(position, f"inside {function}() stands one bar: {function}(x | g)")
+        rank = self.rank(function) if STRUCTURES[function].loadings else 0
         if not alone or not self.at(")"):
             raise ReadError(
                 self.token.position if alone else position,
                 f"{function}() takes effects and groups alone: {function}(x | g)",
             )
-        return Group(left, right, function, position)
+        return Group(left, right, function, position, rank=rank)
+
+    def rank(self, function: str) -> int:
+        """Of how many dimensions the loadings of a structure's effects are: ``d=2``, which it is unless said."""
+        if not self.at(","):
+            return 2
+        self.advance()
+        word, equals, number = (self.tokens[min(self.index + k, len(self.tokens) - 1)] for k in range(3))
+        if word.text != "d" or equals.text != "=":
+            raise ReadError(
+                word.position, f"{function}() has the option d=, how many dimensions: {function}(x | g, d=2)"
+            )
+        if number.kind != "number" or not number.text.isdecimal() or int(number.text) < 1:
+            raise ReadError(number.position, "d= is a whole number of dimensions, 1 or more")
+        self.index += 3
+        return int(number.text)
 
     # -- brackets and what can go wrong
 
@@ -455,8 +477,9 @@ def _text(node: Node, level: int, exact: bool) -> str:
             inner = own + 1 if operator in COMPARISONS else own
             joint = ":" if operator == ":" else f" {operator} "
             text = f"{_text(left, inner, exact)}{joint}{_text(right, own + 1, exact)}"
-        case Group(left, right, structure, _, identifier):
+        case Group(left, right, structure, _, identifier, rank):
             name, bar = SPELLINGS.get(structure, (structure, "|"))
             bar = f"|{identifier}|" if identifier else bar
-            return f"{name}({_text(left, 0, exact)} {bar} {_text(right, 0, exact)})"
+            option = f", d={rank}" if rank else ""
+            return f"{name}({_text(left, 0, exact)} {bar} {_text(right, 0, exact)}{option})"
     return f"({text})" if own < level and exact else text

@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from hierbayes.formula.bymember import is_by_member, read_by_member
 from hierbayes.formula.calls import check_expression
+from hierbayes.formula.latent import is_latent, read_latent, refuse_steps_of_latent
 from hierbayes.formula.monotonic import is_monotonic, read_monotonic, refuse_two
 from hierbayes.formula.smooths import is_smooth, read_smooth, refuse_smooth
 from hierbayes.formula.syntax import (
@@ -120,6 +122,12 @@ def expand(node: Node) -> list[Term]:
         case Call() if is_monotonic(node):
             read_monotonic(node)
             return [(node,)]
+        case Call() if is_by_member(node):
+            read_by_member(node)
+            return [(node,)]
+        case Call() if is_latent(node):
+            read_latent(node)
+            return [(node,)]
         case Call():
             check_expression(node, predictor=True)
             if not columns_named(node):
@@ -206,6 +214,7 @@ def _product(terms: Iterable[Term]) -> Term:
         refuse_smooth(factor)
     product = tuple(dict.fromkeys(factor for term in terms for factor in term))
     refuse_two(product)
+    refuse_steps_of_latent(product)
     return product
 
 

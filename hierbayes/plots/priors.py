@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.design import Design
 from hierbayes.expect import Simulation, level_means
-from hierbayes.formula import names_in
+from hierbayes.formula.latent import predictors_in
 from hierbayes.plots.basics import BLUE, GREY, OKABE_ITO, PALE_BLUE, VERMILLION, wrap
 from hierbayes.prior_summary import implied_effects, shares
 from hierbayes.spec import ModelSpec
@@ -239,7 +239,7 @@ def _predictors(simulation: Simulation) -> list[str]:
     """The columns in the mean's formula, population-level and varying effects."""
     layout = simulation.spec.layout.main
     texts = [layout.common.text, *(encoding.text for f in layout.factors for encoding in f.encodings)]
-    return list(dict.fromkeys(name for text in texts for name in names_in(text)))
+    return list(dict.fromkeys(name for text in texts for name in predictors_in(text)))
 
 
 def _densities(ax: Axes, named: dict[str, Array], heading: str, what: str, kind: str, intercept: str) -> None:

@@ -1,7 +1,15 @@
 """Covariance structures of the effects of a level, one file each."""
 
 from hierbayes.structures.laws import LAWS, NORMAL, Law
-from hierbayes.structures.record import BOUNDED, POSITIVE, FreeCorrelations, Structure, StructureParameter
+from hierbayes.structures.record import (
+    BOUNDED,
+    POSITIVE,
+    REAL,
+    FreeCorrelations,
+    FreeLoadings,
+    Structure,
+    StructureParameter,
+)
 from hierbayes.structures.registry import STRUCTURES
 from hierbayes.structures.related import AREAS, KNOWN, LevelCovariance
 from hierbayes.structures.shrinkage import INDEPENDENT, SHRINKAGES, Shrinkage, ShrinkageParameter
@@ -15,10 +23,12 @@ __all__ = [
     "LAWS",
     "NORMAL",
     "POSITIVE",
+    "REAL",
     "SHRINKAGES",
     "SPECTRA",
     "STRUCTURES",
     "FreeCorrelations",
+    "FreeLoadings",
     "Law",
     "LevelCovariance",
     "Shrinkage",

@@ -3,6 +3,8 @@
 The covariance of a level's effects is D R D: D the standard deviations, one an effect or one for all, and R the
 correlations, which the structure's own parameters decide. Sds are the same in all structures, so a structure says only
 how R comes of its parameters: as a Cholesky factor for the kernels, and as a matrix for everybody else.
+
+Of reduced rank the covariance is ΛΛ', and the loadings Λ, parameters themselves, decide the standard deviations too.
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from hierbayes.priors import Prior
 
 Array = NDArray[np.float64]
-BOUNDED, POSITIVE = "bounded", "positive"
+BOUNDED, POSITIVE, REAL = "bounded", "positive", "real"
 INSIDE = 1 - 1e-12  # a correlation that rounds to 1 keeps a finite coordinate
 
 # Rows of what a root is given: each parameter's value, how far it lies above its lower and below its upper bound, the
@@ -37,14 +39,17 @@ class StructureParameter:
     name : str
         What it is called in the posterior and in priors: ``"rho"``.
     kind : str
-        `BOUNDED` or `POSITIVE`.
+        `BOUNDED`, `POSITIVE` or `REAL`.
     words : str
     lower, upper : callable
         Its bounds for q effects.
     prior : callable
-        The default prior for q effects at those positions, (q,) or (q, d): its distribution and arguments.
+        The default prior for q effects at those positions, (q,) or (q, d): its distribution and arguments. Of a
+        loading, in units of what a default says of the standard deviation of its effect.
     typical : callable
         A typical value of a positive one, given the positions.
+    place : tuple of int
+        Of a loading: which effect of the structure it is of, and which dimension; () of a number by itself.
     """
 
     name: str
@@ -54,6 +59,19 @@ class StructureParameter:
     lower: Callable[[int], float] = lambda q: 0.0
     upper: Callable[[int], float] = lambda q: inf
     typical: Callable[[Array], float] = lambda positions: 1.0
+    place: tuple[int, ...] = ()
+
+
+class FreeLoadings(ABC):
+    """Loadings Λ (q, d) that are parameters one by one: a level's effects are Λu, of d independent normal numbers u."""
+
+    @abstractmethod
+    def parameters(self, q: int, rank: int) -> tuple[StructureParameter, ...]:
+        """A parameter for each loading that is not 0, row by row."""
+
+    @abstractmethod
+    def settled(self, loadings: Any, m: Any = np) -> Any:
+        """Those loadings (…, q, d) with the same covariance as some that the posterior has, NumPy's or PyTensor's."""
 
 
 class FreeCorrelations(ABC):
@@ -110,6 +128,7 @@ class Structure:
         Of a model's description: ``"one correlation"``.
     equation : str
         What the correlation R of effects i and j is, in a model's equations; ``"{group}"`` stands for the group's name.
+        Of reduced rank what the covariance is.
     root : Deferred
         ``root(q, p, chol)`` sets the lower triangle of the (q, q) Cholesky factor of R. `p` has a column for each
         parameter, then one for each constant, and the rows `VALUE`, `BELOW`, `ABOVE`, `ROOT`, `SCORE`.
@@ -124,6 +143,9 @@ class Structure:
     parameters : tuple of StructureParameter
     matrix : FreeCorrelations or None
         Where the posterior has the correlations themselves, as ``cor_<g>`` with an LKJ prior: how they are free.
+    loadings : FreeLoadings or None
+        Where the covariance comes of loadings: how they are free. Terms then say of how many dimensions, ``d=2``; the
+        root is that of the covariance, which may have zeros on its diagonal, and no standard deviation is a parameter.
     positions : str
         What the effects stand for: "" for anything, "whole" for whole numbers, "any" for numbers, "equal" for numbers
         of equal distances, beyond which the structure doesn't go, "place" for one coordinate or several.
@@ -142,6 +164,7 @@ class Structure:
     one_sd: bool = False
     parameters: tuple[StructureParameter, ...] = ()
     matrix: FreeCorrelations | None = None
+    loadings: FreeLoadings | None = None
     positions: str = ""
     constants: Callable[[Array], Array] = lambda positions: np.empty(0)
     place: int = 100
@@ -149,7 +172,13 @@ class Structure:
     @property
     def correlated(self) -> bool:
         """Whether effects are correlated at all."""
-        return bool(self.parameters or self.matrix)
+        return bool(self.parameters or self.matrix or self.loadings)
+
+    def parameters_of(self, q: int, rank: int) -> tuple[StructureParameter, ...]:
+        """The parameters of q effects, of some rank where the covariance comes of loadings; one effect needs none."""
+        if self.loadings is not None:
+            return self.loadings.parameters(q, rank)
+        return self.parameters if q > 1 else ()
 
 
 @deferred

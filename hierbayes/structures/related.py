@@ -30,6 +30,11 @@ from hierbayes.structures.record import (
 )
 
 Array = NDArray[np.float64]
+PLAIN, MIXED, PROPER = (
+    0,
+    1,
+    2,
+)  # the field alone; beside independent effects; with a parameter in its precision
 NOTHING = 1e-10  # of the largest eigenvalue: a direction without variance
 
 
@@ -50,6 +55,8 @@ class LevelCovariance:
     parameters : tuple of StructureParameter
     root, reverse : Deferred
         As in `hierbayes.structures.Structure`, the `constants` behind the parameters.
+    field : int
+        How effects are made of those whose precision is sparse: see `hierbayes.engine.whitening.fields`.
     """
 
     name: str
@@ -59,6 +66,7 @@ class LevelCovariance:
     parameters: tuple[StructureParameter, ...] = ()
     root: Deferred = identity_root
     reverse: Deferred = no_reverse
+    field: int = PLAIN
 
 
 def known_columns(matrix: Array, places: Any) -> tuple[Array, Array]:
@@ -154,6 +162,7 @@ AREAS: Mapping[str, LevelCovariance] = MappingProxyType(
                 (_share("share of the variance that neighbours have in common"),),
                 mixed_root,
                 mixed_reverse,
+                MIXED,
             ),
             LevelCovariance(
                 "car",
@@ -163,6 +172,7 @@ AREAS: Mapping[str, LevelCovariance] = MappingProxyType(
                 (_share("how far an effect follows its neighbours' mean"),),
                 proper_root,
                 proper_reverse,
+                PROPER,
             ),
         )
     }

@@ -19,6 +19,7 @@ from hierbayes.structures.registry import CODES
 from tests.families.fits import assert_kernel_is_the_graph
 
 SIZES = (2, 5, 30)
+RANK = 2  # of loadings
 FLAT = (PriorCode.HALF_FLAT, 0, 0, 0)
 ENDS = (-30.0, -8.0, 8.0, 30.0)  # on the scale of log odds: as near to a bound as numbers go
 
@@ -44,9 +45,8 @@ class Root:
 
     def __init__(self, structure, q: int):
         self.structure, self.q, self.positions = structure, q, positions_of(structure, q)
-        rows = [
-            shape_row(s, q, self.positions, default_of(s, q, self.positions)) for s in structure.parameters
-        ]
+        self.parameters = structure.parameters_of(q, RANK)
+        rows = [shape_row(s, q, self.positions, default_of(s, q, self.positions)) for s in self.parameters]
         if structure.matrix:
             rows.append(matrix_rows(structure, q, 1.5, None))
         rows.append(constant_rows(structure.constants(self.positions)))
@@ -87,11 +87,20 @@ class Root:
             factor[j:, j] /= np.sqrt(factor[j, j])
         return (np.tril(factor) * weights).sum()
 
+    def loadings(self, theta: np.ndarray) -> np.ndarray:
+        """Those that theta has, in their places."""
+        found, p = np.zeros((self.q, RANK)), self.at(theta)[1]
+        for parameter, value in zip(self.parameters, p[VALUE], strict=True):
+            found[parameter.place] = value
+        return found
+
     def correlation(self, theta: np.ndarray) -> np.ndarray:
         """R from the record, of the parameters' values; or of the partial correlations."""
         found = self.at(theta)[1][VALUE, : self.size]
         if self.structure.matrix:
             return self.structure.matrix.from_partials(found[None], self.q)[0]
+        if self.structure.loadings:
+            return self.structure.correlation(np, self.q, self.positions, self.loadings(theta))
         values = [np.full((1, 1), value) for value in found]
         return self.structure.correlation(np, self.q, self.positions, *values)
 
@@ -105,9 +114,15 @@ def test_root_is_that_of_the_correlations(name, q):
     for _ in range(5):
         theta = rng.normal(size=root.size)
         chol = root.at(theta)[0]
+        if root.structure.loadings:
+            np.testing.assert_allclose(
+                chol @ chol.T, root.loadings(theta) @ root.loadings(theta).T, rtol=1e-12
+            )
+            chol = chol / np.sqrt((chol**2).sum(axis=1, keepdims=True))
+        else:
+            assert (np.diagonal(chol) > 0).all()
         np.testing.assert_allclose((chol**2).sum(axis=1), 1.0, rtol=1e-12)
         np.testing.assert_allclose(chol @ chol.T, root.correlation(theta), atol=1e-12)
-        assert (np.diagonal(chol) > 0).all()
 
 
 @pytest.mark.parametrize(("name", "q"), CASES)
@@ -143,7 +158,7 @@ def test_nothing_is_lost_near_a_bound(name, q, end):
 @pytest.mark.parametrize("name", STRUCTURES)
 def test_priors_add_up_to_one(name):
     """The log prior with its constant, over a parameter's whole range, the others left out."""
-    for parameter in STRUCTURES[name].parameters:
+    for parameter in STRUCTURES[name].parameters_of(4, RANK):
         positions = positions_of(STRUCTURES[name], 4)
         row = shape_row(parameter, 4, positions, default_of(parameter, 4, positions))
         block = Block(name, tuple(range(4)), tuple(range(4)), row)
@@ -216,12 +231,17 @@ def test_new_levels_have_the_covariance(name, known_fit):
     (factor,) = model.spec.layout.predictors["mu"].factors
     q = len(factor.effects)
     shapes = [(s.lower(q) + 2 * s.upper(q)) / 3 if s.kind == BOUNDED else 0.4 for _, s in factor.shapes]
+    if factor.loaded:
+        shapes = np.random.default_rng(6).uniform(0.3, 1.2, len(shapes)).tolist()
     matrix = np.where(np.eye(q, dtype=bool), 1.0, 0.3)
     sd = np.arange(1.0, q + 1)[list(factor.scale_of)]
-    cor = factor.correlations([np.array(value) for value in shapes], matrix)
+    sd, cor, shapes = factor.settled(sd, factor.correlations(list(map(np.array, shapes)), matrix), shapes)
     values = {"sd_g": sd, "sigma": 1.0} | ({"cor_g": matrix} if factor.has_matrix else {})
     variables = model.spec.shape_variables("mu", factor)
-    values |= {variable.name: value for variable, value in zip(variables, shapes, strict=True)}
+    if factor.loaded:
+        values["loadings_g"] = factor.loadings(shapes)
+    else:
+        values |= {variable.name: value for variable, value in zip(variables, shapes, strict=True)}
     fit = known_fit(model, values, chains=1, draws=2)
     new = 2000
     block = rows_of(1, repeats=1)
@@ -242,6 +262,8 @@ def test_priors_are_simulated(name):
     prior = sample_prior(model.spec, 300, 3)
     sd, cor = prior.values["sd_g"], model.spec.correlations("mu", factor, prior.values)
     r = prior.values["r_g"]
+    if factor.loaded:  # the first effects decide the others
+        sd, cor, r = sd[:, :RANK], cor[:, :RANK, :RANK], r[..., :RANK]
     keep = np.linalg.eigvalsh(np.broadcast_to(cor, (300, *cor.shape[1:])))[:, 0] > 1e-6
     root = np.linalg.cholesky(np.broadcast_to(cor, (300, *cor.shape[1:]))[keep])
     z = np.linalg.solve(root, np.swapaxes(r[keep] / sd[keep, None], 1, 2))

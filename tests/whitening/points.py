@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE, tail_transform
+from hierbayes.engine.core.shapes import LOWER, D
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitened import own_numbers, to_question
 from hierbayes.engine.whitening.kernel import T, U, forward
@@ -223,7 +224,7 @@ class Whitened:
         variables = {kind: own.name for kind, own in spec.factor_variables(parameter, factor).items()}
         q, found = len(factor.effects), {}
         kinds = [prior.name for prior in spec.sd_priors(parameter, factor)]
-        free = "" if factor.map.identity else "_centred"
+        free = "" if factor.map.identity and not factor.loaded else "_centred"
         free = free if len(kinds) == q else "_scales"
         of_sds = packed.model.scales[first_sd : first_sd + len(kinds), 0]
         found |= named(f"{variables['sd']}{free}", kinds, theta[of_sds[of_sds >= 0]])
@@ -232,6 +233,12 @@ class Whitened:
         for i, block in enumerate(factor.structures):
             row = next(r for r in packed.model.blocks if r[0] == number and r[EFFECTS] == block.effects[0])
             of_shapes = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE], 0].astype(int)
+            if block.structure.loadings:
+                own = [next(shapes).whole for _ in block.parameters]
+                rows = packed.model.shapes[row[FIRST_SHAPE] : row[END_SHAPE]]
+                cells = rows[:, LOWER] + rows[:, D] * theta[of_shapes]
+                found[f"{own[0].name}_free"] = cells
+                continue
             for shape, at in zip(block.parameters, of_shapes, strict=False):
                 kind = "_interval__" if shape.kind == BOUNDED else "_log__"
                 origin = np.log(shape.typical(block.positions)) if shape.kind == POSITIVE else 0.0

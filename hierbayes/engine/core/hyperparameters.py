@@ -21,6 +21,7 @@ from hierbayes.engine.core.shapes import (
     OWN,
     PARTIAL,
     POSITIVE,
+    REAL,
     UPPER,
     A,
     B,
@@ -174,6 +175,8 @@ def shape_constant(factor: Factor) -> float:
             total += lgamma(row[C] + row[D]) - lgamma(row[C]) - lgamma(row[D])
         elif row[KIND] == POSITIVE:
             total += scale_constant(PriorCode(int(row[C])), row[A], row[B], row[LOWER])
+        elif row[KIND] == REAL:
+            total += scale_constant(PriorCode(int(row[C])), row[A], row[B]) + log(row[D] / 2.0)
     return total
 
 
@@ -284,6 +287,16 @@ def positive(t: float, code: int, a: float, b: float) -> tuple[float, float, flo
 
 
 @compiled
+def symmetric(x: float, code: int, a: float, b: float) -> tuple[float, float]:
+    """Return the log density without its constant of a number whose size has that prior, and its slope."""
+    if code == HALF_NORMAL:
+        return -0.5 * (x / a) ** 2, -x / (a * a)
+    nu, width = (a, b) if code == HALF_STUDENT else (1.0, a)
+    s = (x / width) ** 2 / nu
+    return -0.5 * (nu + 1.0) * np.log1p(s), -(nu + 1.0) * x / (width * width * nu * (1.0 + s))
+
+
+@compiled
 def constrain(
     theta: Floats,
     scales: Ints,
@@ -356,6 +369,12 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
         x, slope, value, score = positive(t + row[D], int(row[C]), row[A], row[B])
         out[VALUE], out[BELOW], out[ABOVE], out[ROOT], out[PRIOR] = x, x, 1.0, np.sqrt(x), score
         out[RATIO] = slope / x
+        return value
+    if kind == REAL:
+        x = row[LOWER] + row[D] * t
+        value, slope = symmetric(x, int(row[C]), row[A], row[B])
+        out[VALUE], out[BELOW], out[ABOVE], out[ROOT] = x, 1.0, 1.0, 1.0
+        out[RATIO], out[PRIOR] = row[D], row[D] * slope
         return value
     if kind == OWN:  # exp(t), as own numbers of the model above 0 are; they have their priors elsewhere
         x = np.exp(t)

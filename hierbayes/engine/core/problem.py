@@ -58,6 +58,35 @@ class Block:
         return int((self.shapes[:, 0] >= 0).sum())
 
 
+@dataclass(frozen=True, eq=False)
+class Field:
+    """Related levels with a sparse precision α Q + β D: see `hierbayes.engine.whitening.fields`.
+
+    Attributes
+    ----------
+    kind : int
+    starts, neighbours, strengths : arrays, shape (M + 1,), (entries,), (entries,)
+        Q by its rows: where they begin, columns, entries; symmetric.
+    diagonal : array, shape (M,)
+        D's.
+    constants : array, shape (M,)
+        c, where the determinant of the precision is that of D times Π (β + α c).
+    parts : array of int, shape (M,)
+        Which of the parts whose effects sum to 0 a level is in, -1 for none.
+    constant : float
+        Of the logarithm of the prior density of u, less that of M standard normal numbers.
+    """
+
+    kind: int
+    starts: Ints
+    neighbours: Ints
+    strengths: Floats
+    diagonal: Floats
+    constants: Floats
+    parts: Ints
+    constant: float
+
+
 @dataclass(frozen=True)
 class Factor:
     """A grouping factor and its varying effects.
@@ -83,6 +112,9 @@ class Factor:
         The covariance structures; unless given, `blocks` are unstructured.
     more : tuple of (array of int (n,), array (n, q))
         Further levels of each row with their columns, where rows have several.
+    related : Field, optional
+        Of M related levels with one effect each; where effects have a part that is not related, M further levels stand
+        for the one that is.
     """
 
     codes: Ints
@@ -94,6 +126,7 @@ class Factor:
     cor: float | None = None
     structured: tuple[Block, ...] = field(default=())
     more: tuple[tuple[Ints, Floats], ...] = ()
+    related: Field | None = None
 
     def __post_init__(self) -> None:
         set_fields(self, codes=np.ascontiguousarray(self.codes, dtype=np.int64))

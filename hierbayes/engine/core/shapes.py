@@ -12,7 +12,7 @@ from hierbayes.structures.registry import STRUCTURES
 
 # columns of a shape's row: index in theta, kind, four numbers of its prior, its bounds
 AT, KIND, A, B, C, D, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
-PARTIAL, BOUNDED, POSITIVE, CONSTANT, OWN = 0, 1, 2, 3, 4  # kinds of shapes
+PARTIAL, BOUNDED, POSITIVE, CONSTANT, OWN, REAL = 0, 1, 2, 3, 4, 5  # kinds of shapes
 
 
 def partial_rows(powers: Sequence[float] | Floats) -> Floats:
@@ -42,6 +42,14 @@ def positive_row(prior: Floats, typical: float) -> Floats:
     """
     lower = prior[3] if prior[0] == PriorCode.TRUNCATED_GAMMA else 0.0
     return np.array([[0, POSITIVE, prior[1], prior[2], prior[0], log(typical), lower, np.inf]])
+
+
+def real_row(prior: Floats, typical: float, start: float) -> Floats:
+    """Return the row of any number whose size has a prior as `PriorCode` has it, either sign being as likely.
+
+    theta counts from a start, in units of a typical value.
+    """
+    return np.array([[0, REAL, prior[1], prior[2], prior[0], typical, start, np.inf]])
 
 
 def follow_row(place: int) -> Floats:

@@ -21,3 +21,11 @@ PRIOR_CODES = {  # our distributions → the kernel's numbers; the bounded ones 
     "Uniform": PriorCode.UNIFORM,
     "HalfFlat": PriorCode.HALF_FLAT,
 }
+
+# Of fields, see `fields`:
+# in a field's row: its levels, the kind, the place of its parameter in the shapes (-1: none), parts that sum to 0,
+# where its levels begin, where its starts of the neighbours and of the factor's columns begin
+SIZE, KIND, SHAPE, PARTS, NODE, ROW = range(6)
+DIAGONAL, CONSTANT = 0, 1  # of what is known of levels
+PIVOT, IN_Q, IN_D, AS_ROWS, BESIDE = range(5)  # of what is known of a field's coordinates: C₀, q, δ, a, b
+KAPPA, TAU, ALPHA = range(3)  # κ₀², τ₀², α₀

@@ -8,10 +8,11 @@ from hierbayes.engine.whitening.packing import LEVEL, LEVELS, SQUARE, START, Q
 
 @compiled
 def eliminate(
-    conditional: int, start: int, factors: Ints, lams: Floats, firsts: Ints, pairs: Ints, W: Floats, weight: Floats,
+    plain: int, conditional: int, start: int, factors: Ints, lams: Floats, firsts: Ints, pairs: Ints, W: Floats,
+    weight: Floats,
     E: Floats, Eb: Floats, S: Floats, roots: Floats, wide: Floats,
 ) -> None:  # fmt: skip
-    """Subtract from all later information what each conditional level takes up.
+    """Subtract from all later information what each level of the plain ones among conditional factors takes up.
 
     Between two levels that do not share rows, nothing is kept: the map need not be exact.
     """
@@ -19,7 +20,7 @@ def eliminate(
     corner = S.shape[0] - P
     last = factors[conditional - 1] if conditional > 0 else factors[0]
     end = last[START] + last[LEVELS] * last[Q] if conditional > 0 else 0  # of the conditional effects
-    for k in range(conditional):
+    for k in range(plain):
         q = factors[k, Q]
         lam = lams[k]
         for level in range(factors[k, LEVELS]):

@@ -13,8 +13,10 @@ import numpy as np
 from hierbayes.engine.core.hyperparameters import LAM
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.routine import run
+from hierbayes.engine.whitening.codes import NODE, ROW, SIZE
 from hierbayes.engine.whitening.coefficients import coefficient
 from hierbayes.engine.whitening.elimination import eliminate
+from hierbayes.engine.whitening.fields import scales_of
 from hierbayes.engine.whitening.kernel import T_SLOPE, R, T, U, evaluate_all, fill_rows
 from hierbayes.engine.whitening.levels import root_of
 from hierbayes.engine.whitening.packing import (
@@ -26,6 +28,7 @@ from hierbayes.engine.whitening.packing import (
     END_COMPONENT,
     END_PREDICTOR,
     FACTOR,
+    FIELD,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
     IS_WIDE,
@@ -41,7 +44,8 @@ from hierbayes.engine.whitening.packing import (
 )
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.rows import apply_link
-from hierbayes.engine.whitening.stacked import Question, problems_of
+from hierbayes.engine.whitening.sparse import Coordinates, Pattern, coordinates_of, field_map, taken_up
+from hierbayes.engine.whitening.stacked import Question, fields_of, problems_of
 from hierbayes.engine.whitening.steps import climbed_columns, effective_columns
 from hierbayes.engine.whitening.wide import Turn, turned
 from hierbayes.structures.record import VALUE
@@ -76,7 +80,8 @@ def split(packed: Packed) -> int:
     """How many factors are conditional: at least the largest, and all that would make the dense part too wide.
 
     Where rows have several levels of the largest, these are not independent given all later coefficients; then it too
-    is dense, unless that is too wide. Wide factors are none of them. Factors within which all larger ones are nested
+    is dense, unless that is too wide. Wide factors are none of them; fields are, and what lies before one. Factors
+    within which all larger ones are nested
     are conditional too: of a dense one, what its levels know of those within them is what they know at the start,
     however far the standard deviations move.
     """
@@ -85,6 +90,9 @@ def split(packed: Packed) -> int:
     limit = max(NARROW, int((ROWS_A_SQUARE * n) ** 0.5))
     sizes = factors[:, LEVELS] * factors[:, Q]
     coefficients = packed.mapping.t.size
+    related = np.flatnonzero(factors[:, FIELD] >= 0)
+    if len(related):
+        return int(related[-1]) + 1
     several = np.bincount(packed.model.memberships[:, FACTOR], minlength=1)[0] > 1
     most = int((factors[:, IS_WIDE] == 0).sum())
     count = 0 if several else min(1, most)
@@ -159,8 +167,10 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
     W, c, Eb, E, S = _gather(packed, pairs, information, scores, memory)
     weight = _weights(packed, memory)
     start = packed.n_effects + packed.mapping.t.size - dense
+    plain = conditional - len(model.fields.fields)
     run(
         eliminate,
+        plain,
         conditional,
         start,
         model.factors,
@@ -175,6 +185,7 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
         np.zeros((2, len(W))),
         np.zeros((3, int(model.factors[:, Q].max(initial=1)), _widest(packed, pairs))),
     )
+    own = [_take_up(problem, packed, pairs, memory, k, start, W, E, Eb, S) for k in range(plain, conditional)]
     rotation, turns = _rotation(packed, conditional, start, memory, S, curvature, W, weight)
     spread = np.zeros_like(c)
     r = memory.effects[R].copy()
@@ -192,8 +203,38 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
             spread[at : at + q] = turns[k].spread
     return packed.mapped(
         origin=memory.theta[0].copy(), W=W, weight=weight, c=c, spread=spread, Eb=Eb, first=pairs.first,
-        pairs=pairs.pairs, E=E, r=r, t=coefs[T].copy(), rotation=rotation,
+        pairs=pairs.pairs, E=E, fields=field_map(own), r=r, t=coefs[T].copy(), rotation=rotation,
     )  # fmt: skip
+
+
+def _take_up(
+    problem: Question, packed: Packed, pairs: Pairs, memory: Memory, k: int, start: int, W: Floats, E: Floats,
+    Eb: Floats, S: Floats,
+) -> Coordinates:  # fmt: skip
+    """Coordinates of a field; what it takes up of the information about later coefficients is subtracted from S."""
+    model, factor = packed.model, packed.model.factors[k]
+    own = model.fields.fields[factor[FIELD]]
+    field, size = fields_of(problem)[factor[FIELD]], int(own[SIZE])
+    kappa, tau, alpha, beta = scales_of(own, memory.lams[LAM, k, 0, 0], memory.shaped)
+    seen = W[factor[SQUARE] : factor[SQUARE] + size].clip(0.0)
+    W[factor[SQUARE] : factor[SQUARE] + size] = seen
+    order, row = 2 * int(own[NODE]), int(own[ROW])
+    columns = model.fields.columns[row : row + size + 1]
+    pattern = Pattern(
+        model.fields.order[order : order + size],
+        columns - columns[0],
+        model.fields.rows[columns[0] : columns[-1]],
+    )
+    found = coordinates_of(field, pattern, kappa, tau, alpha, beta, seen)
+    P, dense = Eb.shape[1], len(S)
+    cross = np.zeros((size, dense))
+    cross[:, dense - P :] = Eb[factor[START] : factor[START] + size]
+    for level in range(size):
+        for there, width, e, _ in pairs.pairs[slice(*pairs.first[factor[LEVEL] + level :][:2])]:
+            if there >= start:
+                cross[level, there - start : there - start + width] = E[e : e + width]
+    S -= taken_up(field, pattern, found, kappa, tau, seen, cross)
+    return found
 
 
 def _weights(packed: Packed, memory: Memory) -> Floats:

@@ -28,6 +28,8 @@ def integrable(problem: Question) -> Place | None:
         return None
     if sum(component.predictor == places[0][0] for component in problem.components) != 1:
         return None
+    if any(each.related is not None for _, each in found):
+        return None
     if factor.n_levels < LEAST_LEVELS or problem.weights.sum() > MOST_ROWS * factor.n_levels:
         return None
     fits = np.bincount(factor.codes).max() <= LARGEST

@@ -7,7 +7,10 @@ import numpy as np
 from hierbayes.engine.core.hyperparameters import LAM, LAM_SCORE, add_scores, constrain
 from hierbayes.engine.core.loops import add, compiled, dot, fill
 from hierbayes.engine.core.problem import Floats, Ints
+from hierbayes.engine.whitening.codes import NODE, ROW
+from hierbayes.engine.whitening.codes import SIZE as FIELD_SIZE
 from hierbayes.engine.whitening.coefficients import coefficient
+from hierbayes.engine.whitening.fields import forward_field, vjp_field
 from hierbayes.engine.whitening.levels import forward_levels, freedom, vjp_levels
 from hierbayes.engine.whitening.own import place_own, score_own
 from hierbayes.engine.whitening.packing import (
@@ -19,6 +22,7 @@ from hierbayes.engine.whitening.packing import (
     END_COMPONENT,
     END_PREDICTOR,
     FACTOR,
+    FIELD,
     FIRST_COLUMN,
     FIRST_COMPONENT,
     FIRST_PREDICTOR,
@@ -26,6 +30,7 @@ from hierbayes.engine.whitening.packing import (
     LAST_PREDICTOR,
     LAW,
     PREDICTOR,
+    SQUARE,
     START,
     Memory,
     Model,
@@ -131,12 +136,73 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
                 memory.roots,
             )
             continue
+        if factor[FIELD] >= 0:
+            total += _forward_field(
+                factor, model.fields.fields[factor[FIELD]], k, first, end, model, mapping, memory
+            )
+            continue
         total += forward_levels(
             factor, memory.lams[LAM, k], freedom(factor, memory.shaped), first, end, mapping.W, mapping.weight,
             mapping.c, mapping.Eb, mapping.first, mapping.pairs, mapping.E, mapping.r, white[n_effects:], white,
             memory.effects, memory.roots, memory.small,
         )  # fmt: skip
     return total
+
+
+@compiled
+def _forward_field(
+    factor: Ints,
+    field: Ints,
+    k: int,
+    first: int,
+    end: int,
+    model: Model,
+    mapping: WhiteningMap,
+    memory: Memory,
+) -> float:
+    """Set the effects of related levels: `fields.forward_field` of one field's part of the arrays."""
+    size, node, row = field[FIELD_SIZE], field[NODE], field[ROW]
+    order = model.fields.order[2 * node : 2 * (node + size)]
+    nodes = model.fields.nodes[2 * node : 2 * (node + size)].reshape(2, size)
+    known = mapping.fields.known[5 * node : 5 * (node + size)].reshape(5, size)
+    work = memory.fields[7 * node : 7 * (node + size)].reshape(7, size)
+    return forward_field(
+        factor, field, memory.lams[LAM, k], memory.shaped, first, end,
+        mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.c, mapping.Eb, mapping.first, mapping.pairs,
+        mapping.E, mapping.r, memory.white[VALUES, mapping.r.size :], memory.white[VALUES], memory.effects,
+        model.fields.starts[row : row + size + 1], model.fields.neighbours, model.fields.strengths,
+        nodes, order[size:], order[:size],
+        model.fields.columns[row : row + size + 1], model.fields.rows, mapping.fields.roots, known,
+        mapping.fields.about[factor[FIELD]], memory.field_roots, work,
+    )  # fmt: skip
+
+
+@compiled
+def _score_field(
+    factor: Ints,
+    field: Ints,
+    k: int,
+    first: int,
+    end: int,
+    model: Model,
+    mapping: WhiteningMap,
+    memory: Memory,
+) -> None:
+    """Set the scores of a field's coordinates: `fields.vjp_field`, from what `_forward_field` left in memory."""
+    size, node, row = field[FIELD_SIZE], field[NODE], field[ROW]
+    order = model.fields.order[2 * node : 2 * (node + size)]
+    nodes = model.fields.nodes[2 * node : 2 * (node + size)].reshape(2, size)
+    known = mapping.fields.known[5 * node : 5 * (node + size)].reshape(5, size)
+    work = memory.fields[7 * node : 7 * (node + size)].reshape(7, size)
+    vjp_field(
+        factor, field, memory.lams[LAM, k], memory.shaped, first, end,
+        mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.Eb, mapping.first, mapping.pairs, mapping.E,
+        memory.white[VALUES], memory.white[SCORES], memory.effects, memory.coefs[T_SCORE],
+        memory.lams[LAM_SCORE, k], model.fields.starts[row : row + size + 1], model.fields.neighbours,
+        model.fields.strengths, nodes, order[size:], order[:size],
+        model.fields.columns[row : row + size + 1], model.fields.rows, mapping.fields.roots, known,
+        mapping.fields.about[factor[FIELD]], memory.field_roots, work,
+    )  # fmt: skip
 
 
 @compiled
@@ -267,6 +333,9 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
                 factor, memory.lams[LAM, k], mapping.W, mapping.c, mapping.spread, white[SCORES], memory.effects,
                 memory.roots, memory.small, lam_score,
             )  # fmt: skip
+            continue
+        if factor[FIELD] >= 0:
+            _score_field(factor, model.fields.fields[factor[FIELD]], k, first, end, model, mapping, memory)
             continue
         df = freedom(factor, memory.shaped)
         law_score = vjp_levels(

@@ -14,14 +14,27 @@ from hierbayes.engine.core.hyperparameters import LAM, start_theta, tail_transfo
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
 from hierbayes.engine.core.standardisation import LogDensity, standardise
+from hierbayes.engine.whitening.codes import NODE, ROW, SIZE
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
+from hierbayes.engine.whitening.fields import inverse_field
 from hierbayes.engine.whitening.information import Pairs, find_pairs, split, whiten
 from hierbayes.engine.whitening.integrated import integrated, lay_out, moments, pass_on, rule, settle
 from hierbayes.engine.whitening.kernel import R, U, forward, log_density
 from hierbayes.engine.whitening.leaning import lean
 from hierbayes.engine.whitening.levels import inverse_levels
 from hierbayes.engine.whitening.own import start_own
-from hierbayes.engine.whitening.packing import CONDITIONAL, DENSE, IS_WIDE, LEVELS, Memory, Packed, Q, pack
+from hierbayes.engine.whitening.packing import (
+    CONDITIONAL,
+    DENSE,
+    FIELD,
+    IS_WIDE,
+    LEVELS,
+    SQUARE,
+    Memory,
+    Packed,
+    Q,
+    pack,
+)
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.stacked import Question
 from hierbayes.engine.whitening.wide import inverse_wide
@@ -221,6 +234,9 @@ def _position(packed: Packed, memory: Memory) -> Floats:
     u = memory.effects[U].copy()
     for k, factor in enumerate(model.factors):
         lam = memory.lams[LAM, k]
+        if factor[FIELD] >= 0:
+            _place_field(packed, memory, k, u, white)
+            continue
         if factor[IS_WIDE]:
             run(inverse_wide, factor, lam, mapping.W, mapping.c, mapping.spread, u, white)
             continue
@@ -231,6 +247,21 @@ def _position(packed: Packed, memory: Memory) -> Floats:
     if dense:
         white[len(white) - dense :] = np.linalg.solve(mapping.rotation, white[len(white) - dense :])
     return np.concatenate([np.zeros(packed.n_theta), white])
+
+
+def _place_field(packed: Packed, memory: Memory, k: int, u: Floats, white: Floats) -> None:
+    """Set the coordinates of a field's u."""
+    model, mapping, factor = packed.model, packed.mapping, packed.model.factors[k]
+    field, fields, own = model.fields.fields[factor[FIELD]], model.fields, mapping.fields
+    size, node, row = int(field[SIZE]), int(field[NODE]), int(field[ROW])
+    order = fields.order[2 * node : 2 * (node + size)]
+    run(
+        inverse_field, factor, field, memory.lams[LAM, k], memory.shaped,
+        mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.c, u, order[size:], order[:size],
+        fields.columns[row : row + size + 1], fields.rows, own.roots,
+        own.known[5 * node : 5 * (node + size)].reshape(5, size), own.about[factor[FIELD]],
+        np.zeros(len(fields.rows)), np.zeros((7, size)), white,
+    )  # fmt: skip
 
 
 def _framed(packed: Packed, memory: Memory, position: Floats, pairs: int = 0) -> Packed:

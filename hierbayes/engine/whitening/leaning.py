@@ -75,7 +75,8 @@ def lean(
     curvature = Curvature(evaluate, position)
     rest = slice(packed.n_theta, dim - n_coefs)
     still = [] if leading is None else [i for i in range(n_own) if i not in leading]
-    units = np.eye(dim)[leaders]
+    units = np.zeros((len(leaders), dim))
+    units[range(len(leaders)), leaders] = 1.0
     moves = np.array(
         [unit if i in still else curvature.follow(unit, rest) for i, unit in zip(leaders, units, strict=True)]
     )

@@ -11,6 +11,10 @@ import numpy as np
 
 from hierbayes.engine.core.arguments import Argument, words_of
 from hierbayes.engine.core.hyperparameters import (
+    FACTOR as OF_FACTOR,
+)
+from hierbayes.engine.core.hyperparameters import (
+    FIRST_SHAPE,
     block_table,
     effects_of,
     law_places,
@@ -19,7 +23,14 @@ from hierbayes.engine.core.hyperparameters import (
     shape_constant,
 )
 from hierbayes.engine.core.problem import Factor, Floats, Ints, PriorCode, count_free
+from hierbayes.engine.whitening.codes import SIZE
 from hierbayes.engine.whitening.coefficients import coefficient_constant
+from hierbayes.engine.whitening.sparse import (
+    FieldMap,
+    FieldTables,
+    field_tables,
+    plain_map,
+)
 from hierbayes.engine.whitening.stacked import (
     Place,
     Question,
@@ -36,7 +47,9 @@ DENSE, CONDITIONAL = 0, 1  # in `sizes`
 BEGIN, END, ADDRESS, FIRST_COMPONENT, END_COMPONENT, FIRST_PREDICTOR, END_PREDICTOR, FIRST_Y, WIDTH = range(9)
 PREDICTOR_OF, CONSTANT, LINK, STEP = 0, 1, 2, 3  # in a component's row
 # in a factor's row; a factor may have effects on several predictors
-Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE, LAW = range(11)
+Q, FIRST_SCALE, LEVELS, START, EFFECT, LEVEL, SQUARE, PREDICTOR, LAST_PREDICTOR, IS_WIDE, LAW, FIELD = range(
+    12
+)
 FACTOR, FIRST_COLUMN = range(2)  # in a membership's row: whose levels its codes are, its first column of Z
 
 
@@ -55,7 +68,8 @@ class Model(NamedTuple):
     own_priors: Floats  # (A, 4): of the own parameters
     scales: Ints  # (S, 2): index in theta (-1: fixed), prior code, of the factors' sds
     scale_priors: Floats  # (S, 4): arguments, see core.hyperparameters
-    factors: Ints  # (K, 11): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide, law
+    factors: Ints  # (K, 12): q, first scale, levels, start in r, first effect, level, start in W, predictors, wide,
+    # law, place of its field (-1: none)
     columns: Ints  # (Σq,): the predictor of each effect
     memberships: Ints  # (T, 2): factor, first column of Z; in the factors' order
     blocks: Ints  # see core.hyperparameters
@@ -74,6 +88,7 @@ class Model(NamedTuple):
     stairs: Floats  # (columns of steps, n)
     climbs: Ints  # see steps: groups' effects that climb
     climbing: Floats  # (their columns, n)
+    fields: FieldTables
     integral: Ints  # (5,): of a factor whose effects are integrated out: address of `quadrature.integrate`, else 0, and
     # the factor, the component that its effects move, that component's link, columns of y
     counts: Ints  # (n or 0,): where a level of that factor begins, its number of rows
@@ -96,6 +111,7 @@ class WhiteningMap(NamedTuple):
     first: Ints  # (Σ levels + 1,): each level's first entry of `pairs`
     pairs: Ints  # (pairs, 4): start in r and number of a later level's effects, start in E, that level
     E: Floats  # cross information with later levels
+    fields: FieldMap
     r: Floats  # (R,): group effects at the start
     t: Floats  # (P,): unconstrained coefficients at the start
     rotation: Floats  # (m, m), upper triangular: of the last coordinates
@@ -117,6 +133,8 @@ class Memory(NamedTuple):
     roots: Floats  # (2, Σ levels q²): L and L⁻¹
     small: Floats  # (6, q): of a level
     tiles: Floats  # (4, q, q)
+    fields: Floats  # (7 ΣM,), a field's after another: see fields
+    field_roots: Floats  # (entries,): of the fields' U
     etas: Floats  # (2, M, CHUNK): linear predictors, their scores
     own: Floats  # (4, A): own parameters, their slopes, the prior's scores, the likelihood's
     inner: Floats  # (J, CHUNK): inner coordinates
@@ -192,6 +210,8 @@ class Packed:
             np.zeros((2, self.mapping.W.size)),
             np.zeros((6, q)),
             np.zeros((4, q, q)),
+            np.zeros(7 * int(self.model.fields.fields[:, SIZE].sum())),
+            np.zeros(len(self.model.fields.rows)),
             np.zeros((2, n_predictors, CHUNK)),
             np.zeros((4, len(self.model.own_places))),
             np.zeros((n_components, CHUNK)),
@@ -249,6 +269,7 @@ def pack(problem: Question) -> Packed:
     sds = np.array([len(f.sd_priors) for f in factors], np.int64)
     own = np.array([one.prior for one in problem.own], np.float64).reshape(-1, 4)
     blocks, shapes = block_table(own, factors)
+    related = np.array([f.related is not None for f in factors], bool)
     table = np.column_stack(
         [
             q,
@@ -262,8 +283,9 @@ def pack(problem: Question) -> Packed:
             np.array([places[-1][0] for places, _ in found], np.int64),
             np.array([is_wide(f) for f in factors], np.int64),
             law_places(len(factors), blocks),
+            np.where(related, np.cumsum(related) - 1, -1),
         ]
-    ).reshape(-1, 11)
+    ).reshape(-1, 12)
     every = [(k, codes, Z) for k, factor in enumerate(factors) for codes, Z in factor.memberships]
     widths = np.array([Z.shape[1] for _, _, Z in every], np.int64)
     members = np.column_stack([[k for k, _, _ in every], np.cumsum(widths) - widths])
@@ -299,12 +321,23 @@ def pack(problem: Question) -> Packed:
         sets=np.concatenate([p.sets for p in problems_of(problem)]).astype(np.int64),
         **_steps(problem, ends, n),
         **_climbs(problem, [places for places, _ in found], members, n),
+        fields=field_tables(factors, _first_shapes(factors, blocks)),
         integral=np.zeros(5, np.int64),
         counts=np.zeros(0, np.int64),
         nodes=np.zeros((2, 0)),
         placed=np.zeros((6, 0)),
     )
-    return Packed(model, _plain_map(n_theta, n_effects, table, priors), tuple(places for places, _ in found))
+    mapping = _plain_map(n_theta, n_effects, table, priors, model.fields)
+    return Packed(model, mapping, tuple(places for places, _ in found))
+
+
+def _first_shapes(factors: Sequence[Factor], blocks: Ints) -> list[int]:
+    """Where in the shapes those of each factor begin, -1 where there are none."""
+    found = [-1] * len(factors)
+    for block in blocks[::-1]:
+        if block[FIRST_SHAPE] < block[FIRST_SHAPE + 1]:
+            found[block[OF_FACTOR]] = int(block[FIRST_SHAPE])
+    return found
 
 
 def _responses(question: Question) -> tuple[Ints, Ints]:
@@ -390,12 +423,15 @@ def _constant(problem: Question, own: Floats, factors: list[Factor], priors: Flo
     sds = [row for f in factors for row in f.sd_priors]
     total = problem.constant + sum(scale_constant(PriorCode(int(c)), a, b) for c, a, b, _ in sds)
     total += sum(shape_constant(f) for f in factors)
+    total += sum(f.related.constant for f in factors if f.related is not None)
     total += sum(coefficient_constant(row) for row in (*own, *priors))
     effects = sum(f.n_levels * f.q for f in factors)
     return total - 0.5 * effects * float(np.log(2 * np.pi))
 
 
-def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> WhiteningMap:
+def _plain_map(
+    n_theta: int, n_effects: int, factors: Ints, priors: Floats, fields: FieldTables
+) -> WhiteningMap:
     n_levels = int(factors[:, LEVELS].sum())
     return WhiteningMap(
         origin=np.zeros(n_theta),
@@ -408,6 +444,7 @@ def _plain_map(n_theta: int, n_effects: int, factors: Ints, priors: Floats) -> W
         first=np.zeros(n_levels + 1, np.int64),
         pairs=np.zeros((0, 4), np.int64),
         E=np.zeros(0),
+        fields=plain_map(fields),
         r=np.zeros(n_effects),
         t=np.zeros(len(priors)),
         rotation=np.zeros((0, 0)),

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hierbayes.engine.core.problem import Block, Factor, Floats
+from hierbayes.engine.core.problem import Block, Factor, Field, Floats
 from hierbayes.engine.whitening.problem import Own, Predictor, Problem
 from hierbayes.structures.registry import DIAGONAL
 
 WIDE = (
     40  # effects of one level from which on a factorization of their precision in each evaluation is too slow
 )
+FEW = 100  # effects of all levels, beside a field
 Place = tuple[int, int]  # a predictor among all responses', and one of its factors
 
 
@@ -95,7 +96,9 @@ def tied_effects(ties: Sequence[Tie]) -> set[tuple[int, int, int]]:
 def joint_factors(question: Question) -> list[tuple[tuple[Place, ...], Factor]]:
     """All grouping factors with their places, those with the most coefficients first and wide ones last.
 
-    Tied ones are one. The columns of a tied factor are zero in rows of other responses.
+    Fields of related levels come between large factors, whose levels they know each by itself, and small ones, of
+    which each level may know all of a field's. Tied ones are one. The columns of a tied factor are zero in rows of
+    other responses.
     """
     ties = ties_of(question)
     together: dict[Place, list[Place]] = {}
@@ -112,7 +115,20 @@ def joint_factors(question: Question) -> list[tuple[tuple[Place, ...], Factor]]:
                 own = tuple(sorted(together.get((j, k), [(j, k)])))
                 seen |= set(own)
                 found.append((own, _over_all_rows(question, own, ties_of(question, own))))
-    return sorted(found, key=lambda each: (is_wide(each[1]), -each[1].n_levels * each[1].q))
+    return sorted(found, key=lambda each: (_rank(each[1]), -each[1].n_levels * each[1].q))
+
+
+def fields_of(question: Question) -> list[Field]:
+    """The fields of related levels, in the kernel's order."""
+    return [factor.related for _, factor in joint_factors(question) if factor.related is not None]
+
+
+def _rank(factor: Factor) -> int:
+    if factor.related is not None:
+        return 1
+    if is_wide(factor):
+        return 3
+    return 0 if factor.n_levels * factor.q > FEW else 2
 
 
 def is_wide(factor: Factor) -> bool:
