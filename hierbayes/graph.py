@@ -626,10 +626,7 @@ def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
     import pytensor.tensor as pt
 
     variable, priors = spec.factor_variables(parameter, factor)["sd"], spec.sd_priors(parameter, factor)
-    moved = not factor.map.identity or factor.loaded is not None
-    if factor.loaded is not None and all(prior.fixed is not None for prior in priors):
-        return pt.as_tensor(np.array([prior.fixed for prior in priors])[list(factor.scale_of)])
-    shrunk = spec.shrunk(parameter)
+    moved, shrunk = not factor.map.identity or factor.loaded is not None, spec.shrunk(parameter)
     if decided := shrunk.decided(factor.name):
         assert not moved, "standard deviations of a joint prior are those of the user's columns"
         sds, own = pt.zeros(len(priors)), [place for place in range(len(priors)) if place not in decided]
@@ -638,6 +635,8 @@ def _sds(pm: Any, spec: ModelSpec, parameter: str, factor: Factor) -> Any:
             free = _free_vector(pm, [priors[place] for place in own], _unused(pm, f"{variable.name}_own"))
             sds = sds[own].set(free)
         return pm.Deterministic(variable.name, sds[np.array(factor.scale_of)], dims=variable.dims)
+    if factor.loaded is not None and all(prior.fixed is not None for prior in priors):
+        return pt.as_tensor(np.array([prior.fixed for prior in priors])[list(factor.scale_of)])
     if len(priors) == len(factor.effects):
         return _free_vector(pm, priors, f"{variable.name}{'_centred' if moved else ''}", dims=variable.dims)
     sd = _free_vector(pm, priors, _unused(pm, f"{variable.name}_scales"))[np.array(factor.scale_of)]

@@ -17,9 +17,11 @@ from hierbayes.special import (
     lgamma_rise,
     log1m_exp,
     log_ratio_minus,
+    trigamma,
 )
 
 SMALL, EXACT, LONGEST = 1e-300, 1e-16, 1_000_000
+TINY_SHAPE = 1e-3  # of a beta variable, which then is mostly at that end
 
 
 @deferred
@@ -120,9 +122,63 @@ def beta_fraction(a: float, b: float, x: float) -> tuple[float, float, float]:
         value += np.log(step)
         value_a += step_a
         value_b += step_b
-        if abs(step - 1.0) < 4 * EXACT and abs(step_a) <= 4 * EXACT * abs(value_a) + 1e-18:
+        # a whole b ends the fraction, and not what changes with b; c's share of a step and d's cancel to rounding
+        rest_a, rest_b = abs(value_a) + abs(c_a / c), abs(value_b) + abs(c_b / c)
+        if (
+            abs(step - 1.0) < 4 * EXACT
+            and abs(step_a) <= 4 * EXACT * rest_a
+            and abs(step_b) <= 4 * EXACT * rest_b
+        ):
             break
     return value, value_a, value_b
+
+
+@deferred
+def log_beta_mass(a: float, b: float, log_x: float, log_rest: float) -> tuple[float, float, float]:
+    """Return log(x^a (1 - x)^b / B(a, b)) and its derivatives in a and b, of which log x and log(1 - x) are given."""
+    if (
+        min(a, b) >= STIRLING
+    ):  # what would cancel is a log r - r + 1, of r = x / mean, and the same at the other end
+        p, q, rest = a / (a + b), b / (a + b), digamma_rest(a + b)
+        away = q - np.exp(log_rest) if log_x > log_rest else np.exp(log_x) - p
+        near = abs(away) < 0.5 * min(p, q)
+        first = log_ratio_minus(1.0 + away / p, away / p) if near else log_x - np.log(p) - away / p
+        second = log_ratio_minus(1.0 - away / q, -away / q) if near else log_rest - np.log(q) + away / q
+        value = a * first + b * second + 0.5 * np.log(a * q) - LOG_ROOT_2PI
+        value += lgamma_rest(a + b) - lgamma_rest(a) - lgamma_rest(b)
+        return value, first + away / p + digamma_rest(a) - rest, second - away / q + digamma_rest(b) - rest
+    small = min(a, b)
+    rise, rise_large = lgamma_rise(max(a, b), small)
+    rise_small = digamma(a + b) - digamma(small)
+    rise_a, rise_b = (rise_small, rise_large) if a < b else (rise_large, rise_small)
+    return a * log_x + b * log_rest + rise - lgamma(small), log_x + rise_a, log_rest + rise_b
+
+
+@deferred
+def beta_near_one(a: float, b: float, log_x: float) -> tuple[float, float, float]:
+    """Return log I(x; a, b) for a small a, where it is near 0, and its derivatives in a and b.
+
+    Abramowitz & Stegun (1964), 26.5.4 with (1 - x)^b as a power series: x^a Γ(a + b) / (Γ(b) Γ(a + 1)) times
+    1 + a Σ (1 - b)…(n - b) x^n / (n! (a + n)), of which each factor's logarithm is about a multiple of a. Differences
+    of log Γ are integrals of the digamma function, by Simpson's rule.
+    """
+    ends = b + 1.0, b + 1.0 + 0.5 * a, b + 1.0 + a
+    rise = (digamma(ends[0]) + 4.0 * digamma(ends[1]) + digamma(ends[2])) / 6.0
+    bend = (trigamma(ends[0]) + 4.0 * trigamma(ends[1]) + trigamma(ends[2])) / 6.0
+    fall = (digamma(1.0) + 4.0 * digamma(1.0 + 0.5 * a) + digamma(1.0 + a)) / 6.0
+    x, term, term_b, total, total_a, total_b = np.exp(log_x), 1.0, 0.0, 0.0, 0.0, 0.0
+    for n in range(1, LONGEST):
+        term_b = (term_b * (n - b) - term) * x / n
+        term *= (n - b) * x / n
+        total += term / (a + n)
+        total_a -= term / (a + n) ** 2
+        total_b += term_b / (a + n)
+        if abs(term) <= EXACT * abs(total) and abs(term_b) <= EXACT * abs(total_b):
+            break
+    value = a * (log_x + rise - fall) - np.log1p(a / b) + np.log1p(a * total)
+    slope = log_x + digamma(ends[2]) - digamma(1.0 + a) - 1.0 / (a + b)
+    inside = 1.0 + a * total
+    return value, slope + (total + a * total_a) / inside, a * (bend + 1.0 / (b * (a + b)) + total_b / inside)
 
 
 @deferred
@@ -133,22 +189,20 @@ def beta_tails(
 
     Each is followed by its derivatives in a, in b and in the log odds of x, of which log x and log(1 - x) are given.
     """
-    small = min(a, b)
-    rise, rise_large = lgamma_rise(max(a, b), small)
-    psi = digamma(a + b)
-    rise_small = psi - digamma(small)
-    rise_a, rise_b = (rise_small, rise_large) if a < b else (rise_large, rise_small)
-    mass = a * log_x + b * log_rest + rise - lgamma(small)
-    mass_a, mass_b = log_x + rise_a, log_rest + rise_b
+    mass, mass_a, mass_b = log_beta_mass(a, b, log_x, log_rest)
     x = np.exp(log_x)
     if x < (a + 1.0) / (a + b + 2.0):
         value, value_a, value_b = beta_fraction(a, b, x)
         lower, lower_a, lower_b = mass - np.log(a) + value, mass_a - 1.0 / a + value_a, mass_b + value_b
         lower_x = np.exp(mass - lower)
+        if a < TINY_SHAPE:  # I is near 1, but not its series
+            lower, lower_a, lower_b = beta_near_one(a, b, log_x)
         upper, share = complement(min(lower, 0.0))
         return lower, lower_a, lower_b, lower_x, upper, share * lower_a, share * lower_b, share * lower_x
     value, value_b, value_a = beta_fraction(b, a, np.exp(log_rest))
     upper, upper_a, upper_b = mass - np.log(b) + value, mass_a + value_a, mass_b - 1.0 / b + value_b
     upper_x = -np.exp(mass - upper)
+    if b < TINY_SHAPE:
+        upper, upper_b, upper_a = beta_near_one(b, a, log_rest)
     lower, share = complement(min(upper, 0.0))
     return lower, share * upper_a, share * upper_b, share * upper_x, upper, upper_a, upper_b, upper_x

@@ -287,6 +287,11 @@ def _shared_scale(layout: PredictorLayout, prior: ResolvedPrior) -> SharedScale:
     if prior.kind != "sd":
         return SharedScale(prior.coefficient, 0, f"{prior.kind}[{prior.coefficient}]")
     factor = next(factor for factor in layout.factors if factor.name == prior.group)
+    if factor.loaded is not None:
+        raise PriorError(
+            f"effects of {factor.name!r} have reduced rank, and no standard deviations of a joint prior; give "
+            f"sd[{factor.name}] a prior of its own"
+        )
     labels = [label for label, _ in factor.scales]
     return SharedScale(
         factor.name, labels.index(prior.coefficient), f"sd[{factor.name}, {prior.coefficient}]"

@@ -37,6 +37,18 @@ def digamma_rest(x: float) -> float:
 
 
 @deferred
+def trigamma(x: float) -> float:
+    """Return the derivative of the digamma function at x > 0 (Abramowitz & Stegun 1964, 6.4.6 and 6.4.12)."""
+    total = 0.0
+    while x < STIRLING:
+        total += 1.0 / (x * x)
+        x += 1.0
+    r = 1.0 / (x * x)
+    series = 1 / 6 - r * (1 / 30 - r * (1 / 42 - r * (1 / 30 - r * (5 / 66 - r * 691 / 2730))))
+    return total + 0.5 * r + (1.0 + r * series) / x
+
+
+@deferred
 def lgamma_rest(x: float) -> float:
     """Return log Γ(x) - (x - ½) log x + x - ½ log 2π, for x >= STIRLING.
 

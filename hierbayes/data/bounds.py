@@ -8,7 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.expressions import describe_rows
-from hierbayes.data.response import ResponseLayout, response_values
+from hierbayes.data.response import ResponseLayout, addition_values, response_values
 from hierbayes.data.stated import Stated
 from hierbayes.errors import DataError
 from hierbayes.families import Family
@@ -43,7 +43,7 @@ def check_bounds(
     values = {
         name: one.numbers(frame) if name == "y2" else one.matrix(frame)[:, 0] for name, one in made.items()
     }
-    rows = _Stated(response.name, y, values, frame)
+    rows = _Stated(response.name, y, values, addition_values(response.trials, frame, "trials"), frame)
     rows.check_bounds(texts, family.support.whole)
     if "cens" in texts:
         rows.check_censoring(texts, family.support.whole)
@@ -52,12 +52,15 @@ def check_bounds(
 class _Stated:
     """Responses (n,) with what their rows state."""
 
-    def __init__(self, name: str, y: Array, values: Mapping[str, Array], frame: pd.DataFrame) -> None:
+    def __init__(
+        self, name: str, y: Array, values: Mapping[str, Array], trials: Array | None, frame: pd.DataFrame
+    ) -> None:
         self.name, self.y, self.frame = name, y, frame
         self.status = values.get("cens", np.full(len(y), NONE))
         self.y2 = values.get("y2")
         self.lower = values.get("lb", np.full(len(y), -np.inf))
         self.upper = values.get("ub", np.full(len(y), np.inf))
+        self.most = self.upper if trials is None else np.minimum(self.upper, trials)
 
     def check_bounds(self, texts: Mapping[str, str], whole: bool) -> None:
         empty = self.lower > self.upper if whole else self.lower >= self.upper
@@ -87,9 +90,10 @@ class _Stated:
             )
         first = np.ceil(self.lower) - 1 if whole else self.lower
         nothing = ((self.status == LEFT) & (self.y <= first)) | (
-            np.isin(self.status, (RIGHT, INTERVAL)) & (self.y >= self.upper)
+            np.isin(self.status, (RIGHT, INTERVAL)) & (self.y >= self.most)
         )
-        self._refuse(nothing, f"between the bounds nothing is left where the response {self.name!r} may be")
+        ends = "the bounds" if self.most is self.upper else "the bounds and among the trials"
+        self._refuse(nothing, f"between {ends} nothing is left where the response {self.name!r} may be")
 
     def _refuse(self, bad: NDArray[np.bool_], words: str, way: str = "Correct those rows") -> None:
         if bad.any():

@@ -168,7 +168,8 @@ def _levels(formula: Formula, frame: pd.DataFrame, family: Family) -> tuple[Any,
 def _equidistant(family: Family, categories: int) -> Family:
     if family.equidistant is None:
         raise UnsupportedError(
-            f'family {family.name!r} has no evenly spaced thresholds; leave "equidistant" out, or take cumulative'
+            f'family {family.name!r} has no evenly spaced thresholds; leave "equidistant" out, or take '
+            + " or ".join(name for name, other in FAMILIES.items() if other.equidistant)
         )
     return family.equidistant(categories)
 

@@ -505,7 +505,7 @@ def _curves(spec: ModelSpec, design: Design, parameter: str) -> Iterator[Factor]
             codes=np.zeros(len(columns), np.int64),
             Z=columns[:, first : first + curve.width],
             n_levels=1,
-            sd_priors=_sd_rows(spec, parameter, curve.label, [prior]),
+            sd_priors=sd_rows(spec, parameter, curve.label, [prior]),
             structured=_curve_blocks(curve, [prior for _, prior in shapes]),
         )
         first += curve.width
@@ -550,7 +550,7 @@ def to_factor(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
         codes=memberships[0][0],
         Z=memberships[0][1],
         n_levels=len(factor.levels),
-        sd_priors=_sd_rows(spec, parameter, factor.name, spec.sd_priors(parameter, factor)),
+        sd_priors=sd_rows(spec, parameter, factor.name, spec.sd_priors(parameter, factor)),
         structured=tuple(_blocks(spec, factor, parameter)),
         more=tuple(memberships[1:]),
     )
@@ -567,7 +567,7 @@ def _related(spec: ModelSpec, factor: FactorLayout, bound: BoundFactor, paramete
         codes=np.zeros(len(z), np.int64),
         Z=columns.reshape(len(z), -1),
         n_levels=1,
-        sd_priors=_sd_rows(spec, parameter, factor.name, spec.sd_priors(parameter, factor)),
+        sd_priors=sd_rows(spec, parameter, factor.name, spec.sd_priors(parameter, factor)),
         structured=tuple(_related_blocks(spec, factor, parameter)),
     )
 
@@ -661,7 +661,7 @@ def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:
     return found + [shapes[..., first + place] for place in range(len(factor.shapes) - len(found))]
 
 
-def _sd_rows(spec: ModelSpec, parameter: str, owner: str, priors: Sequence[Prior]) -> Floats:
+def sd_rows(spec: ModelSpec, parameter: str, owner: str, priors: Sequence[Prior]) -> Floats:
     """The priors of a factor's standard deviations; of one that a joint prior decides, where it is among those."""
     decided = spec.shrunk(parameter).decided(owner)
     return np.array(

@@ -6,7 +6,7 @@ import numpy as np
 
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor as FactorLayout
-from hierbayes.engine.collapsed import level_draws, sd_row, shape_row, to_factors
+from hierbayes.engine.collapsed import level_draws, sd_rows, shape_row, to_factors
 from hierbayes.engine.core.problem import Block, Factor, Field, Floats
 from hierbayes.engine.core.shapes import constant_rows
 from hierbayes.spec import ModelSpec
@@ -39,7 +39,7 @@ def _to_field(spec: ModelSpec, factor: FactorLayout, design: Design, parameter: 
         codes=relations.places(factor.levels.labels, factor.name)[bound.codes],
         Z=factor.map.inner_columns(bound.z),
         n_levels=count * (2 if kind.field == MIXED else 1),
-        sd_priors=np.array([sd_row(prior) for prior in spec.sd_priors(parameter, factor)]),
+        sd_priors=sd_rows(spec, parameter, factor.name, spec.sd_priors(parameter, factor)),
         structured=(Block(kind.name if kind.parameters else "diag", (0,), (0,), np.concatenate(rows)),),
         related=Field(
             kind=kind.field,

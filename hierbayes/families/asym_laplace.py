@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from hierbayes.compiling import row_function
-from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, sigma
+from hierbayes.compiling import deferred, row_function
+from hierbayes.families.record import NUMBER_LINKS, REAL, Array, Family, Parameter, Tails, sigma
 from hierbayes.families.zeros import share
+from hierbayes.incomplete import complement
 from hierbayes.kinds import (
     NUMBER,
     NumberRow,
@@ -28,6 +29,35 @@ def row(
     loss = x * slope
     value = quantile.log_p + quantile.log_q - sigma.log - loss
     return value, slope / sigma.value, loss - 1.0, quantile.q - quantile.p - x * quantile.p * quantile.q
+
+
+@deferred
+def tails(
+    y: float, mu: NumberRow, sigma: PositiveRow, quantile: ProbabilityRow
+) -> tuple[float, float, float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with its scores."""
+    x = (y - mu.value) / sigma.value
+    if x < 0.0:
+        below, rise = quantile.log_p + quantile.q * x, quantile.q
+        own = quantile.q - quantile.p * rise * x
+        above, share = complement(below)
+        steep, wider = -rise / sigma.value, -rise * x
+        return below, steep, wider, own, above, share * steep, share * wider, share * own
+    above, fall = quantile.log_q - quantile.p * x, quantile.p
+    own = -quantile.p - quantile.q * fall * x
+    below, share = complement(above)
+    steep, wider = fall / sigma.value, fall * x
+    return below, share * steep, share * wider, share * own, above, steep, wider, own
+
+
+def tensor_tails(y: Any, mu: Any, b: Any, q: Any) -> tuple[Any, Any]:
+    """The logarithms of the probabilities below and above y, in tensors."""
+    import pytensor.tensor as pt
+
+    x = (y - mu) * b / pt.sqrt(q * (1 - q))
+    low, high = pt.log(q) + (1 - q) * pt.minimum(x, 0.0), pt.log1p(-q) - q * pt.maximum(x, 0.0)
+    below = pt.switch(x < 0, low, pt.log1p(-pt.exp(high)))
+    return below, pt.switch(x < 0, pt.log1p(-pt.exp(low)), high)
 
 
 def mean(mu: ParameterValues, sigma: Positive, quantile: Probability) -> Array:
@@ -79,6 +109,12 @@ FAMILY = Family(
     own_in_mean=("sigma", "quantile"),
     variance=variance,
     cdf=cdf,
+    tails=Tails(
+        tails,
+        None,
+        lambda y, **given: tensor_tails(y, **given)[1],
+        lambda y, **given: tensor_tails(y, **given)[0],
+    ),
     information=lambda mu, sigma, quantile: quantile.p * quantile.q / np.square(sigma.value),
     equation="AsymmetricLaplace(mu, sigma, quantile)",
     place=32,

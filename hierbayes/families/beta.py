@@ -1,5 +1,6 @@
 """Shares between 0 and 1."""
 
+from collections.abc import Callable
 from math import lgamma
 from typing import Any
 
@@ -7,8 +8,9 @@ import numpy as np
 from scipy import special
 
 from hierbayes.compiling import deferred, row_function
-from hierbayes.families.record import PHI, TINY, UNIT_LINKS, Array, Family, Parameter, Support
-from hierbayes.kinds import PROBABILITY, Positive, PositiveRow, Probability, ProbabilityRow
+from hierbayes.families.record import PHI, TINY, UNIT_LINKS, Array, Family, Parameter, Support, Tails
+from hierbayes.incomplete import beta_tails
+from hierbayes.kinds import POSITIVE, PROBABILITY, Positive, PositiveRow, Probability, ProbabilityRow
 from hierbayes.special import (
     LOG_ROOT_2PI,
     STIRLING,
@@ -81,6 +83,23 @@ def large_shapes(
     )
 
 
+@deferred
+def tails(
+    y: float, mu: ProbabilityRow, phi: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities below and above y, each with scores in the log odds and log phi."""
+    if y <= 0.0:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    if y >= 1.0:
+        return 0.0, 0.0, 0.0, -np.inf, 0.0, 0.0
+    a, b = mu.p * phi.value, mu.q * phi.value
+    below, below_a, below_b, _, above, above_a, above_b, _ = beta_tails(a, b, np.log(y), np.log1p(-y))
+    return (
+        below, a * mu.q * (below_a - below_b), a * below_a + b * below_b,
+        above, a * mu.q * (above_a - above_b), a * above_a + b * above_b,
+    )  # fmt: skip
+
+
 def shapes(mu: Probability, phi: Positive) -> tuple[Array, Array]:
     """mu·phi and (1 − mu)·phi, by the log odds: both above 0, and their trigamma function finite."""
     odds = np.clip(mu.log_odds, -300, 300)
@@ -97,6 +116,32 @@ def information(mu: Probability, phi: Positive) -> Array:
     a, b = shapes(mu, phi)
     value: Array = np.square(phi.value * mu.p * mu.q) * (special.polygamma(1, a) + special.polygamma(1, b))
     return value
+
+
+def moments(
+    log_mass: Callable[..., Array], lower: Array, upper: Array, mu: Probability, phi: Positive
+) -> tuple[Array, Array]:
+    """Mean and variance between two ends.
+
+    Of the k-th moment such a share lies between them as of a beta distribution of shapes mu phi + k and (1 − mu) phi.
+    """
+    a, b = shapes(mu, phi)
+
+    def log_share(k: int) -> Array:
+        total = POSITIVE.under("identity", a + b + k)
+        return log_mass(lower, upper, mu=PROBABILITY.under("logit", np.log((a + k) / b)), phi=total)
+
+    none, once, twice = (log_share(k) for k in range(3))
+    mean = a / (a + b) * np.exp(once - none)
+    square = a / (a + b) * (a + 1) / (a + b + 1) * np.exp(twice - none)
+    return mean, np.maximum(square - np.square(mean), 0.0)
+
+
+def above_in_tensors(y: Any, alpha: Any, beta: Any) -> Any:
+    """The logarithm of P(Y > y): of 1 − Y below 1 − y."""
+    import pymc as pm
+
+    return pm.logcdf(pm.Beta.dist(beta, alpha), 1.0 - y)
 
 
 def graph(pm: Any, mu: Any, phi: Any) -> tuple[Any, dict[str, Any]]:
@@ -116,6 +161,7 @@ FAMILY = Family(
     mean=lambda mu, phi: mu.value,
     variance=lambda mu, phi: mu.p * mu.q / (1 + phi.value),
     cdf=lambda y, mu, phi: special.betainc(*shapes(mu, phi), y),
+    tails=Tails(tails, moments, above_in_tensors),
     information=information,
     equation="Beta(mu·phi, (1 − mu)·phi)",
     place=10,

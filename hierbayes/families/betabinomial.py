@@ -1,6 +1,7 @@
 """Successes out of trials whose probability varies."""
 
 from dataclasses import replace
+from math import lgamma
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,14 @@ from scipy import special
 from hierbayes.compiling import deferred, row_function
 from hierbayes.cumulative import betabinomial_cdf, log_choices
 from hierbayes.families.beta import shapes
-from hierbayes.families.record import PHI, SUCCESSES, UNIT_LINKS, Array, Family, Parameter
+from hierbayes.families.record import PHI, SUCCESSES, UNIT_LINKS, Array, Family, Parameter, Tails
+from hierbayes.incomplete import complement
 from hierbayes.kinds import PROBABILITY, Positive, PositiveRow, Probability, ProbabilityRow
 from hierbayes.special import lgamma_rise
 
 FAR = 1000.0  # from here on two terms of Stirling's series are exact to rounding
+SMALLEST = 1e-300
+LOG_HALF = float(np.log(0.5))
 TERMS = 100  # trials up to which the information is summed over the responses
 
 
@@ -47,6 +51,89 @@ def row(
         in_mu -= mu.p * (1.0 + b * steep)
         in_phi += 1.0 + b * steep
     return value, in_mu, in_phi
+
+
+@deferred
+def tails(
+    y: float, trials: float, mu: ProbabilityRow, phi: PositiveRow, once: tuple[float, float]
+) -> tuple[float, float, float, float, float, float]:
+    """Return the logarithms of the probabilities of y or less and of more, each with scores in log odds and log phi.
+
+    The probabilities are summed: all of one tail, and where it is more than a half all of the other.
+    """
+    y = np.floor(y)
+    if y < 0.0:
+        return -np.inf, 0.0, 0.0, 0.0, 0.0, 0.0
+    if y >= trials:
+        return 0.0, 0.0, 0.0, -np.inf, 0.0, 0.0
+    a, b = max(mu.p * phi.value, SMALLEST), max(mu.q * phi.value, SMALLEST)
+    if 2.0 * y < trials:
+        below, below_a, below_b = log_sum(y, trials, a, b, mu, phi, once, False)
+        if below < LOG_HALF:
+            above, share = complement(below)
+            above_a, above_b = share * below_a, share * below_b
+        else:
+            above, above_a, above_b = log_sum(y + 1.0, trials, a, b, mu, phi, once, True)
+    else:
+        above, above_a, above_b = log_sum(y + 1.0, trials, a, b, mu, phi, once, True)
+        if above < LOG_HALF:
+            below, share = complement(above)
+            below_a, below_b = share * above_a, share * above_b
+        else:
+            below, below_a, below_b = log_sum(y, trials, a, b, mu, phi, once, False)
+    return (
+        below, mu.q * below_a - mu.p * below_b, below_a + below_b,
+        above, mu.q * above_a - mu.p * above_b, above_a + above_b,
+    )  # fmt: skip
+
+
+@deferred
+def log_sum(
+    y: float, n: float, a: float, b: float, mu: ProbabilityRow, phi: PositiveRow, once: tuple[float, float],
+    upwards: bool,
+) -> tuple[float, float, float]:  # fmt: skip
+    """Return the logarithm of the sum of the probabilities from y on, and its derivatives in log a and log b."""
+    first, in_mu, in_phi = row(y, n, mu, phi, once)
+    first += lgamma(n + 1.0) - lgamma(y + 1.0) - lgamma(n - y + 1.0)
+    slope_a, slope_b = mu.p * in_phi + in_mu, mu.q * in_phi - in_mu  # of the term at hand
+    term, total, total_a, total_b = 1.0, 1.0, slope_a, slope_b
+    at = y
+    while at < n if upwards else at > 0.0:
+        if upwards:
+            after = b + (n - at - 1.0)
+            term *= (n - at) / (at + 1.0) * ((a + at) / after)
+            slope_a += a / (a + at)
+            slope_b -= b / after
+            at += 1.0
+        else:
+            before = a + (at - 1.0)
+            term *= at / (n - at + 1.0) * ((b + n - at) / before)
+            slope_a -= a / before
+            slope_b += b / (b + n - at)
+            at -= 1.0
+        total += term
+        total_a += term * slope_a
+        total_b += term * slope_b
+        if term > 1e200:  # the sum is carried in units of another term
+            first += np.log(term)
+            total, total_a, total_b, term = total / term, total_a / term, total_b / term, 1.0
+    return min(first + np.log(total), 0.0), total_a / total, total_b / total
+
+
+def tensor_tails(y: Any, n: Any, alpha: Any, beta: Any) -> tuple[Any, Any]:
+    """The logarithms of the probabilities of y or less and of more, in tensors: of all responses."""
+    import pymc as pm
+    import pytensor.tensor as pt
+
+    responses = pt.arange(pt.max(n) + 1)
+    of = [pt.shape_padright(pt.as_tensor(each)) for each in (alpha, beta, n)]
+    each = pm.logp(pm.BetaBinomial.dist(alpha=of[0], beta=of[1], n=of[2]), responses)
+    last = pt.shape_padright(pt.as_tensor(y))
+
+    def summed(chosen: Any) -> Any:
+        return pt.log(pt.sum(pt.switch(chosen, pt.exp(each), 0.0), axis=-1))
+
+    return summed(responses <= last), summed(responses > last)
 
 
 def log_rise(log_x: Array, y: Array) -> Array:
@@ -124,6 +211,12 @@ FAMILY = Family(
     mean=lambda mu, phi: mu.value,
     variance=lambda mu, phi: mu.p * mu.q,  # of one trial, whatever phi: its trials vary together, none more
     cdf=cdf,
+    tails=Tails(
+        tails,
+        None,
+        lambda y, **given: tensor_tails(y, **given)[1],
+        lambda y, **given: tensor_tails(y, **given)[0],
+    ),
     information=information,
     equation="BetaBinomial(trials, mu·phi, (1 − mu)·phi)",
     design_effect=lambda trials, mu, phi: 1 + (np.maximum(trials, 1) - 1) / (1 + phi.value),

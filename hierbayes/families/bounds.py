@@ -44,6 +44,7 @@ def with_bounds(base: Family, stated: tuple[str, ...]) -> Family:
     """
     names = [p.name for p in base.parameters]
     truncated = "lb" in stated or "ub" in stated
+    assert base.tails is not None, "the family has tails"
     family = replace(
         base,
         parameters=(*base.parameters, *_added(stated)),
@@ -53,11 +54,15 @@ def with_bounds(base: Family, stated: tuple[str, ...]) -> Family:
         known_between=_known_between if "cens" in stated else None,
         tails=None,
         information=None,
-        simulate=lambda rng, **given: base.simulate(rng, **{name: given[name] for name in names}),
+        simulate=lambda rng, *trials, **given: base.simulate(
+            rng, *trials, **{name: given[name] for name in names}
+        ),
         mean=_without(base.mean, names),
         variance=_without(base.variance, names),
         cdf=_without(base.cdf, names),
-        has_variance=base.has_variance and "cens" not in stated,
+        has_variance=base.has_variance
+        and "cens" not in stated
+        and not (truncated and base.tails.moments is None),
         summed=False,
         normal=False,
         takes_se=False,
@@ -92,23 +97,25 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
 
         return found
 
-    def simulate(rng: np.random.Generator, **given: ParameterValues) -> Array:
+    def simulate(rng: np.random.Generator, *trials: Array, **given: ParameterValues) -> Array:
         lower, upper = _bounds(base, given)
         shape = np.broadcast_shapes(
             *(np.shape(values.eta)[: -1 if values.kind.vector else None] for values in given.values())
         )
         inside = {name: values.map(_spread(shape)) for name, values in given.items()}
         lower, upper = (np.broadcast_to(end, shape) for end in (lower, upper))
-        y = np.array(base.simulate(rng, **{name: inside[name] for name in names}), np.float64)
+        counts = [np.broadcast_to(n, shape) for n in trials]
+        y = np.array(base.simulate(rng, *counts, **{name: inside[name] for name in names}), np.float64)
         for turn in range(ROUNDS + 1):
             out = ~((y > lower) & (y <= upper))
             if not out.any():
                 break
             some = {name: values.map(_picked(out)) for name, values in inside.items()}
+            few = [n[out] for n in counts]
             if turn < ROUNDS:
-                y[out] = base.simulate(rng, **{name: some[name] for name in names})
+                y[out] = base.simulate(rng, *few, **{name: some[name] for name in names})
             else:
-                y[out] = Responses(inverse, some).log_density(rng.uniform(size=out.sum()))
+                y[out] = Responses(inverse, some).log_density(rng.uniform(size=out.sum()), *few)
         return y
 
     return replace(
@@ -116,7 +123,7 @@ def _truncated(family: Family, base: Family, stated: tuple[str, ...]) -> Family:
         simulate=simulate,
         mean=moment(0),
         variance=moment(1),
-        cdf=lambda y, **given: np.exp(Responses(below, given).log_density(y)),
+        cdf=lambda y, *trials, **given: np.exp(Responses(below, given).log_density(y, *trials)),
         mean_of="other",
         own_in_mean=tuple(p.name for p in family.own if p.name not in ("cens", "y2")),
         equation=f"{base.equation} between {' and '.join(stated[-2:] if 'lb' in stated else stated[-1:])}",
@@ -173,7 +180,7 @@ def between(
 
 
 def _mass(base: Family) -> Deferred:
-    """``mass(low, high, *parameters[, once])``: log P(low < Y <= high), and its scores in the parameters."""
+    """``mass(low, high, [trials,] *parameters[, once])``: log P(low < Y <= high), and its scores in the parameters."""
     assert base.tails is not None, "the family has tails"
     names = _arguments(base)
     given = ", ".join(_given(base))
@@ -289,7 +296,7 @@ def _answering(base: Family, stated: tuple[str, ...], word: str, lines: list[str
         parameters=(*base.parameters, *_added(stated)),
         row=_function(f"{name}_row", f"y, {given}", [f"return alone(y, {given}), {zeros}"], alone=inner),
         response=lambda y: y,
-        of_y_alone=lambda y: np.zeros(np.shape(y)),
+        of_y_alone=lambda y, *trials: np.zeros(np.shape(y)),
         variant="_".join(part for part in (base.variant, *stated, word) if part),
     )
 
@@ -303,11 +310,15 @@ def _arguments(base: Family) -> list[str]:
 
 
 def _given(base: Family) -> list[str]:
-    return [*_arguments(base), *(["once"] if base.shared else [])]
+    return [*_trials(base), *_arguments(base), *(["once"] if base.shared else [])]
 
 
 def _all_given(base: Family, stated: tuple[str, ...]) -> str:
-    return ", ".join([*_arguments(base), *stated, *(["once"] if base.shared else [])])
+    return ", ".join([*_trials(base), *_arguments(base), *stated, *(["once"] if base.shared else [])])
+
+
+def _trials(base: Family) -> list[str]:
+    return ["trials"] if base.needs_trials else []
 
 
 def _name(base: Family, stated: tuple[str, ...] = ()) -> str:
@@ -327,8 +338,8 @@ def _graph(base: Family, stated: tuple[str, ...]) -> Callable[..., tuple[Any, di
     """The same density in tensors, from PyMC's distribution and its probabilities."""
     names = [p.name for p in base.parameters]
 
-    def graph(pm: Any, **given: ParameterValues) -> tuple[Any, dict[str, Any]]:
-        distribution, arguments = base.in_tensors(pm, **{name: given[name] for name in names})
+    def graph(pm: Any, *trials: Any, **given: ParameterValues) -> tuple[Any, dict[str, Any]]:
+        distribution, arguments = base.in_tensors(pm, *trials, **{name: given[name] for name in names})
         bounds = {name: given[name].value for name in stated}
 
         def log_density(y: Any, **values: Any) -> Any:

@@ -60,9 +60,33 @@ def row_of(code: int) -> Deferred:
     return row
 
 
-def family(latent: str) -> Family:
-    """The family under one link."""
-    base = cumulative.FAMILY.latents[latent]
+def evenly_row_of(code: int) -> Deferred:
+    """The same where thresholds are evenly spaced; the last category is a negative number."""
+    after = cumulative.evenly_row_of(code)
+
+    @row_function
+    def row(
+        y: float,
+        mu: NumberRow,
+        disc: PositiveRow,
+        hu: ProbabilityRow,
+        threshold: NumberRow,
+        delta: PositiveRow,
+    ) -> tuple[float, float, float, float, float, float]:
+        """Return the log density, and its scores in mu, log disc, the log odds of hu, the threshold and log delta."""
+        if y == 0.0:
+            return hu.log_p, 0.0, 0.0, hu.q, 0.0, 0.0
+        value, in_mu, in_disc, in_threshold, in_delta = after(
+            y - 1.0 if y > 0.0 else y + 1.0, mu, disc, threshold, delta
+        )
+        return value + hu.log_q, in_mu, in_disc, -hu.p, in_threshold, in_delta
+
+    return row
+
+
+def family(latent: str, categories: int = 0) -> Family:
+    """The family under one link; with evenly spaced thresholds between so many categories, or with any."""
+    base = cumulative.family(latent, categories - 1) if categories else cumulative.FAMILY.latents[latent]
     assert base.probabilities is not None, "categories have probabilities"
     after = base.probabilities
 
@@ -83,17 +107,19 @@ def family(latent: str) -> Family:
         p, q = (pt.zeros_like(others[..., :1]) + pt.shape_padright(one) for one in (hu.p, hu.q))
         return pm.Categorical, {"p": pt.concatenate([p, q * others], axis=-1)}
 
-    *others, thresholds = base.parameters
+    others, thresholds = base.parameters[:2], base.parameters[2:]
     hu = share("hu", "probability of the first category")
+    if not categories:
+        thresholds = (
+            ordinal.thresholds_of(ORDERED, lambda shares: cumulative.between(shares[1:] / shares[1:].sum())),
+        )
+    code = LATENTS[latent].code
     return Family(
         "hurdle_cumulative",
-        parameters=(
-            *others,
-            hu,
-            ordinal.thresholds_of(ORDERED, lambda shares: cumulative.between(shares[1:] / shares[1:].sum())),
-        ),
+        parameters=(*others, hu, *thresholds),
         support=CATEGORIES,
-        row=row_of(LATENTS[latent].code),
+        row=evenly_row_of(code) if categories else row_of(code),
+        response=(lambda y: np.where(y == categories - 1, -y, y)) if categories else (lambda y: y),
         graph=graph,
         simulate=lambda rng, **parameters: ordinal.draw(rng, below(parameters)),
         cdf=lambda y, **parameters: ordinal.up_to(y, below(parameters)),
@@ -101,9 +127,12 @@ def family(latent: str) -> Family:
         has_variance=False,
         own_in_mean=("disc", "hu"),
         latent=latent,
-        origin=thresholds.name,
-        listed=3,
-        equation="the first category with probability hu, else Cumulative(mu, disc, thresholds)",
+        origin=thresholds[0].name,
+        listed=None if categories else 3,
+        variant="equidistant" if categories else "",
+        equidistant=None if categories else lambda count: family(latent, count),
+        equation="the first category with probability hu, else "
+        f"Cumulative(mu, disc, {', '.join(parameter.name for parameter in thresholds)})",
     )
 
 

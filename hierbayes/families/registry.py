@@ -37,7 +37,10 @@ ELSEWHERE = {
     "survival": "times, censored too, are 'cox', 'weibull', 'lognormal' or 'exponential': time | cens(status)",
     "logistic": "for a yes/no response take 'bernoulli'",
     "quasi": "for counts that vary more than a Poisson's take 'negbinomial', for proportions 'betabinomial'",
-    "compois": "glmmTMB has it",
+    **dict.fromkeys(
+        ("com_poisson", "compoisson", "conway"),
+        "'compois' is the Conway–Maxwell–Poisson distribution by its mean",
+    ),
     "laplace": "'asym_laplace' with the prior quantile = Fixed(0.5) is Laplace's",
 }
 

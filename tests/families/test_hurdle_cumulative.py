@@ -43,6 +43,37 @@ def test_probabilities_are_those_of_both_parts(link, hu):
         assert not scores[place][0].any()
 
 
+@pytest.mark.parametrize("link", ["logit", "probit", "cloglog", "cauchit"])
+def test_evenly_spaced_thresholds_are_those_of_any(link):
+    free = get_family("hurdle_cumulative", link)[0]
+    evenly = free.equidistant(5)
+    own = {"disc": 1.4, "hu": 0.3}
+    any_, spaced = (
+        one.at(ETA, own | thresholds, LINKS["identity"])
+        for one, thresholds in (
+            (free, {"thresholds": np.array([-0.8, 0.1, 1.0])}),
+            (evenly, {"threshold": np.array(-0.8), "delta": np.array(0.9)}),
+        )
+    )
+    assert_allclose(spaced.probabilities(), any_.probabilities(), rtol=1e-12)
+    y = np.arange(5.0)[:, None]
+    (value, scores), (exact, others) = spaced.evaluate(y), any_.evaluate(y)
+    assert_allclose(value, exact, rtol=1e-10)
+    for found, expected in zip(scores[:3], others[:3], strict=True):
+        assert_allclose(found, expected, rtol=1e-9)
+    assert_allclose(scores[3], sum(others[3:]), rtol=1e-9, atol=1e-12)
+    assert_allclose(scores[4], others[4] + 2 * others[5], rtol=1e-9, atol=1e-12)
+
+
+def test_evenly_spaced_thresholds_are_learnt(scores):
+    fit = hb.fit(
+        'y | thres("equidistant") ~ x + (1 | g)', scores, family="hurdle_cumulative", seed=1, progress=False
+    )
+    summary = fit.summary()
+    for name, value in {"x": 0.7, "threshold": -0.5, "delta": 1.3}.items():
+        assert abs(summary.loc[name, "mean"] - value) < 4 * summary.loc[name, "sd"], name
+
+
 @pytest.mark.parametrize("eta", [-40.0, 40.0])
 def test_tails_keep_their_digits(eta):
     at, after = (
@@ -70,6 +101,7 @@ def scores() -> pd.DataFrame:
         ({"mu": "y ~ x + (x | g)", "hu": "~ x + (1 | g)"}, "logit"),
         ({"mu": "y ~ x + (1 | g)", "disc": "~ x"}, "probit"),
         ({"mu": "y | thres(gr=half) ~ x"}, "cloglog"),
+        ({"mu": 'y | thres("equidistant") ~ x + (1 | g)', "hu": "~ x", "disc": "~ x"}, "logit"),
     ],
 )
 def test_the_kernel_is_the_graph(scores, formulas, link):

@@ -8,6 +8,7 @@ from scipy import special, stats
 
 import hierbayes as hb
 from hierbayes.families import FAMILIES
+from hierbayes.families.bounds import with_bounds
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
 from tests.families.test_zeros import SALAMANDERS
@@ -44,6 +45,29 @@ def test_genpois_is_glmmtmbs():
     assert_allclose(found.sum(), -872.3072032501293, atol=1e-9)
 
 
+def test_compois_is_glmmtmbs():
+    """glmmTMB(count ~ spray, data = InsectSprays, family = compois); its dispersion is 1/shape.
+
+    There glmmTMB's log-likelihood is the largest.
+    """
+    counts = [
+        [10, 7, 20, 14, 14, 12, 10, 23, 17, 20, 14, 13],
+        [11, 17, 21, 11, 16, 14, 17, 17, 19, 21, 7, 13],
+        [0, 1, 7, 2, 3, 1, 2, 1, 3, 0, 1, 4],
+        [3, 5, 12, 6, 4, 3, 5, 5, 5, 5, 2, 4],
+        [3, 5, 3, 5, 3, 6, 1, 1, 3, 2, 6, 4],
+        [11, 9, 15, 22, 15, 16, 13, 10, 26, 26, 24, 13],
+    ]
+    differences = [0, 0.0558802454450401, -1.9401798052167099, -1.0815176867535610]
+    differences += [-1.4213863422391342, 0.1392619745429504]
+    eta = np.repeat(2.6741487825763857 + np.array(differences), 12)
+    found = FAMILIES["compois"].at(eta, {"shape": 1 / 1.38271395549623}, LINKS["log"])
+    value, (in_mu, in_shape) = found.evaluate(np.ravel(counts).astype(float))
+    assert_allclose(value.sum(), -180.656639222632, atol=1e-8)
+    assert_allclose(in_mu.reshape(6, 12).sum(axis=1), 0.0, atol=1e-3)
+    assert_allclose(in_shape.sum(), 0.0, atol=1e-3)
+
+
 def test_tweedie_is_glmmtmbs():
     """glmmTMB(count ~ mined, data = Salamanders, family = tweedie); family_params has the power."""
     data = pd.read_csv(SALAMANDERS)
@@ -76,6 +100,20 @@ def genpois(y, eta, phi):
         return np.where(rate > 0, value, -np.inf)
 
     return formula(y) - (special.logsumexp(formula(COUNTS), axis=0) if phi < 1 else 0.0)
+
+
+def compois(y, eta, shape):
+    """Of the lambda whose mean is exp(eta), by bisection."""
+
+    def logs(log_lambda):
+        return COUNTS * log_lambda - shape * special.gammaln(COUNTS + 1)
+
+    low, high = np.full(eta.shape, -60.0), np.maximum(shape * np.logaddexp(eta, 0), eta)
+    for _ in range(100):
+        middle = (low + high) / 2
+        mean = (COUNTS * special.softmax(logs(middle), axis=0)).sum(axis=0)
+        low, high = np.where(mean < np.exp(eta), middle, low), np.where(mean < np.exp(eta), high, middle)
+    return y * low - shape * special.gammaln(y + 1) - special.logsumexp(logs(low), axis=0)
 
 
 def discrete_weibull(y, eta, shape):
@@ -116,6 +154,7 @@ CASES = [
         for p, c, d in [(0.3, -1.0, 2.0), (20.0, -3.0, 6.0), (3.0, 0.5, 0.1)]
     ),
     *(("genpois", SOME, {"phi": p}, genpois) for p in (0.04, 0.5, 0.97, 1.0, 1.8, 30.0)),
+    *(("compois", SOME, {"shape": p}, compois) for p in (0.02, 0.3, 0.99, 1.0, 1.2, 4.0)),
     *(("discrete_weibull", FEW, {"shape": p}, discrete_weibull) for p in (0.3, 1.0, 2.4)),
     *(("frechet", AMOUNTS, {"nu": p}, frechet) for p in (1.05, 2.0, 9.0)),
     *(
@@ -160,6 +199,7 @@ def graphs(name, y, own):
 
 COUNTED = [
     *(("genpois", {"phi": p}) for p in (0.04, 0.5, 0.97, 1.0, 1.8, 6.0)),
+    *(("compois", {"shape": p}) for p in (0.1, 0.6, 1.0, 2.5)),
     *(("discrete_weibull", {"shape": p}) for p in (0.7, 1.0, 2.4)),
 ]
 
@@ -217,6 +257,57 @@ def test_genpois_has_the_mean_and_variance_of_glmmtmb_where_its_probabilities_ad
         assert_allclose(found.variance() + 0 * eta, phi * np.exp(eta), rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [0.05, 0.8, 3.0])
+@pytest.mark.parametrize("eta", [3.0, 8.0, 15.0, 30.0])
+def test_compois_keeps_its_digits_at_large_means(shape, eta):
+    """Log density and scores near the mean, by the first terms of the asymptotic series of log Z."""
+    mu = np.exp(eta)
+    if min(shape, 1 / shape) * mu < 400:
+        return
+    alpha = mu + (shape - 1) / (2 * shape)
+    alpha += (shape**2 - 1) / (24 * shape**2) / alpha + (shape**2 - 1) / (24 * shape**3) / alpha**2
+    y = np.round(mu + np.array([-2.0, 0.0, 2.0]) * np.sqrt(mu / shape))
+    r = (y - alpha) / alpha
+    # log(alpha^y exp(-alpha) / y!), by Stirling's series
+    poisson = -alpha * ((1 + r) * np.log1p(r) - r) - 0.5 * np.log(2 * np.pi * y) - 1 / (12 * y)
+    n = shape**2
+    terms = (n - 1) / 24, (n - 1) / 48, (n - 1) * (161 - 9 * n) / 5760
+    series = sum(c / (shape * alpha) ** k for k, c in enumerate(terms, start=1))
+    exact = shape * poisson + 0.5 * (shape - 1) * np.log(2 * np.pi * alpha) + 0.5 * np.log(shape) - series
+    value, (in_mu, _) = FAMILIES["compois"].at(np.full(3, eta), {"shape": shape}, LINKS["log"]).evaluate(y)
+    assert_allclose(value, exact, atol=1e-6, rtol=1e-8)
+    assert_allclose(in_mu, shape * (y - mu), rtol=1e-2, atol=0.02 * np.sqrt(mu * shape))
+
+
+@pytest.mark.parametrize("shape", [0.1, 0.6, 1.0, 2.5])
+def test_both_tails_of_compois_are_sums(shape):
+    """Logarithms of the probabilities of y or less and of more, their scores, and a far mean."""
+    y, counts = np.array([0.0, 2.0, 9.0, 40.0]), np.arange(4000.0)[:, None]
+    family = with_bounds(FAMILIES["compois"], ("cens",))
+
+    def at(eta, status, shape=shape):
+        return family.at(np.full(4, eta), {"shape": shape, "cens": np.full(4, status)}, LINKS["log"])
+
+    def difference(moved):
+        near, far = (moved(k) - moved(-k) for k in (1e-3, 2e-3))
+        return (8 * near - far) / 12e-3
+
+    for eta in (-3.0, 0.5, 2.5):
+        logs = FAMILIES["compois"].at(np.full(4, eta), {"shape": shape}, LINKS["log"]).log_density(counts)
+        for status, chosen in ((-1.0, counts <= y), (1.0, counts > y)):
+            value, scores = at(eta, status).evaluate(y)
+            exact = special.logsumexp(np.where(chosen, logs, -np.inf), axis=0)
+            assert_allclose(value, exact, rtol=1e-10, atol=1e-14)
+            found = difference(lambda h, e=eta, s=status: at(e + h, s).log_density(y))
+            assert_allclose(scores[0], found, rtol=1e-6, atol=1e-9)
+            found = difference(lambda h, e=eta, s=status: at(e, s, shape + h).log_density(y))
+            assert_allclose(scores[1], found, rtol=1e-6, atol=1e-9)
+    for eta in (-40.0, 40.0):
+        for status in (-1.0, 1.0):
+            value, scores = at(eta, status).evaluate(y)
+            assert np.isfinite([value, *scores]).all()
+
+
 # -- models ---------------------------------------------------------------------------------------------------------
 
 
@@ -231,6 +322,7 @@ def data():
 OWN = {
     "ordbeta": {"phi": 4.0, "cutzero": -1.5, "delta": 3.5},
     "genpois": {"phi": 2.0},
+    "compois": {"shape": 1.5},
     "discrete_weibull": {"shape": 1.4},
     "frechet": {"nu": 5.0},
     "tweedie": {"phi": 1.3, "power": 1.5},
@@ -241,6 +333,7 @@ MODELS = [
     ({"mu": "ordbeta ~ x + (1 | g)", "cutzero": "~ x"}, "ordbeta"),
     ({"mu": "ordbeta ~ x", "phi": "~ x", "delta": "~ (1 | g)"}, "ordbeta"),
     ({"mu": "genpois ~ x + (1 | g)", "phi": "~ x"}, "genpois"),
+    ({"mu": "compois ~ x + (1 | g)", "shape": "~ x"}, "compois"),
     ({"mu": "discrete_weibull ~ x + (1 | g)", "shape": "~ x"}, "discrete_weibull"),
     ({"mu": "frechet ~ x + (1 | g)", "nu": "~ x"}, "frechet"),
     ({"mu": "tweedie ~ x + (1 | g)", "phi": "~ x", "power": "~ x"}, "tweedie"),
