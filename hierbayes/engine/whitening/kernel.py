@@ -161,9 +161,9 @@ def _forward_field(
     """Set the effects of related levels: `fields.forward_field` of one field's part of the arrays."""
     size, node, row = field[FIELD_SIZE], field[NODE], field[ROW]
     order = model.fields.order[2 * node : 2 * (node + size)]
-    nodes = model.fields.nodes[2 * node : 2 * (node + size)].reshape(2, size)
-    known = mapping.fields.known[5 * node : 5 * (node + size)].reshape(5, size)
-    work = memory.fields[7 * node : 7 * (node + size)].reshape(7, size)
+    nodes = model.fields.nodes[:, node : node + size]
+    known = mapping.fields.known[:, node : node + size]
+    work = memory.fields[:, node : node + size]
     return forward_field(
         factor, field, memory.lams[LAM, k], memory.shaped, first, end,
         mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.c, mapping.Eb, mapping.first, mapping.pairs,
@@ -189,9 +189,9 @@ def _score_field(
     """Set the scores of a field's coordinates: `fields.vjp_field`, from what `_forward_field` left in memory."""
     size, node, row = field[FIELD_SIZE], field[NODE], field[ROW]
     order = model.fields.order[2 * node : 2 * (node + size)]
-    nodes = model.fields.nodes[2 * node : 2 * (node + size)].reshape(2, size)
-    known = mapping.fields.known[5 * node : 5 * (node + size)].reshape(5, size)
-    work = memory.fields[7 * node : 7 * (node + size)].reshape(7, size)
+    nodes = model.fields.nodes[:, node : node + size]
+    known = mapping.fields.known[:, node : node + size]
+    work = memory.fields[:, node : node + size]
     vjp_field(
         factor, field, memory.lams[LAM, k], memory.shaped, first, end,
         mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.Eb, mapping.first, mapping.pairs, mapping.E,

@@ -259,7 +259,7 @@ def _place_field(packed: Packed, memory: Memory, k: int, u: Floats, white: Float
         inverse_field, factor, field, memory.lams[LAM, k], memory.shaped,
         mapping.W[factor[SQUARE] : factor[SQUARE] + size], mapping.c, u, order[size:], order[:size],
         fields.columns[row : row + size + 1], fields.rows, own.roots,
-        own.known[5 * node : 5 * (node + size)].reshape(5, size), own.about[factor[FIELD]],
+        np.ascontiguousarray(own.known[:, node : node + size]), own.about[factor[FIELD]],
         np.zeros(len(fields.rows)), np.zeros((7, size)), white,
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ class Memory(NamedTuple):
     roots: Floats  # (2, Σ levels q²): L and L⁻¹
     small: Floats  # (6, q): of a level
     tiles: Floats  # (4, q, q)
-    fields: Floats  # (7 ΣM,), a field's after another: see fields
+    fields: Floats  # (7, ΣM), a field's after another: see fields
     field_roots: Floats  # (entries,): of the fields' U
     etas: Floats  # (2, M, CHUNK): linear predictors, their scores
     own: Floats  # (4, A): own parameters, their slopes, the prior's scores, the likelihood's
@@ -210,7 +210,7 @@ class Packed:
             np.zeros((2, self.mapping.W.size)),
             np.zeros((6, q)),
             np.zeros((4, q, q)),
-            np.zeros(7 * int(self.model.fields.fields[:, SIZE].sum())),
+            np.zeros((7, int(self.model.fields.fields[:, SIZE].sum()))),
             np.zeros(len(self.model.fields.rows)),
             np.zeros((2, n_predictors, CHUNK)),
             np.zeros((4, len(self.model.own_places))),

@@ -23,7 +23,7 @@ class FieldTables(NamedTuple):
     starts: Ints  # where each level's neighbours begin, a field's M + 1
     neighbours: Ints
     strengths: Floats  # Q's entries
-    nodes: Floats  # (2 ΣM,), a field's after another: D's, and the constants of the precision's determinant
+    nodes: Floats  # (2, ΣM), a field's after another: D's, and the constants of the precision's determinant
     order: (
         Ints  # (2 ΣM,), a field's after another: each coordinate's level, and part that sums to 0 (-1: none)
     )
@@ -35,7 +35,7 @@ class FieldMap(NamedTuple):
     """The coordinates of all fields about a point."""
 
     roots: Floats  # (3, entries): of U₀, U₁, U₂
-    known: Floats  # (5 ΣM,), a field's after another: see codes
+    known: Floats  # (5, ΣM), a field's after another: see codes
     about: Floats  # (F, 3): κ₀², τ₀², α₀
 
 
@@ -90,7 +90,7 @@ def field_tables(factors: Sequence[Factor], shapes: Sequence[int]) -> FieldTable
         starts.append(field.starts + entry)
         neighbours.append(field.neighbours)
         strengths.append(field.strengths)
-        nodes += [field.diagonal, field.constants]
+        nodes.append(np.stack([field.diagonal, field.constants]))
         orders += [pattern.order, field.parts[pattern.order]]
         columns.append(pattern.columns + place)
         rows.append(pattern.rows)
@@ -101,7 +101,7 @@ def field_tables(factors: Sequence[Factor], shapes: Sequence[int]) -> FieldTable
         starts=np.concatenate([none, *starts]),
         neighbours=np.concatenate([none, *neighbours]),
         strengths=np.concatenate([np.zeros(0), *strengths]),
-        nodes=np.concatenate([np.zeros(0), *nodes]),
+        nodes=np.concatenate([np.zeros((2, 0)), *nodes], axis=1),
         order=np.concatenate([none, *orders]),
         columns=np.concatenate([none, *columns]),
         rows=np.concatenate([none, *rows]),
@@ -176,21 +176,16 @@ def field_map(each: Sequence[Coordinates]) -> FieldMap:
     """Those of all fields together."""
     return FieldMap(
         np.ascontiguousarray(np.hstack([np.zeros((3, 0)), *(one.roots for one in each)])),
-        np.concatenate([np.zeros(0), *(one.known.ravel() for one in each)]),
+        np.concatenate([np.zeros((5, 0)), *(one.known for one in each)], axis=1),
         np.vstack([np.zeros((0, 3)), *(one.about for one in each)]),
     )
 
 
 def plain_map(fields: FieldTables) -> FieldMap:
     """That of no information and independent effects."""
-    count, known = len(fields.order) // 2, []
-    for size in fields.fields[:, 0]:
-        own = np.zeros((5, size))
-        own[PIVOT] = own[IN_Q] = own[IN_D] = 1.0
-        known.append(own.ravel())
-    assert count == fields.fields[:, 0].sum()
-    about = np.ones((len(fields.fields), 3))
-    return FieldMap(np.zeros((3, len(fields.rows))), np.concatenate([np.zeros(0), *known]), about)
+    known = np.zeros((5, len(fields.order) // 2))
+    known[[PIVOT, IN_Q, IN_D]] = 1.0
+    return FieldMap(np.zeros((3, len(fields.rows))), known, np.ones((len(fields.fields), 3)))
 
 
 def taken_up(
