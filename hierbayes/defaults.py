@@ -24,7 +24,7 @@ from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
-from hierbayes.spec import CORME, MEANME, SDME, SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
+from hierbayes.schema import CORME, MEANME, SDME, SIGMA, SIMPLEX, ResolvedPrior, location_and_scale
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie, tie_of, ties_within
 

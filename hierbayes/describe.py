@@ -14,7 +14,8 @@ from hierbayes.data.latent import LatentBlock
 from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
-from hierbayes.spec import CORME, MEANME, SDME, SIGMA, SIMPLEX, ModelSpec, ResolvedPrior
+from hierbayes.schema import CORME, MEANME, SDME, SIGMA, SIMPLEX, ResolvedPrior
+from hierbayes.spec import ModelSpec
 from hierbayes.standing import standing
 
 LINK_WORDS = {"identity": "{}", "inverse": "1/{}", "1/mu^2": "1/{}²", "logm1": "log({} − 1)"}

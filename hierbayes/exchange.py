@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hierbayes.families.record import Alike
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
-from hierbayes.spec import ModelSpec, Variable
+from hierbayes.schema import Variable
+from hierbayes.spec import ModelSpec
 from hierbayes.ties import Tie
 
 Array = NDArray[np.float64]

@@ -44,8 +44,9 @@ from hierbayes.families.serial import log_density
 from hierbayes.kinds import CORRELATIONS, ORDERED, ParameterValues
 from hierbayes.links import LINKS
 from hierbayes.priors import Prior
+from hierbayes.schema import CATEGORY, CORME, SIGMA, Shrunk, Variable
 from hierbayes.several import JointSpec, ResidualCorrelations
-from hierbayes.spec import CATEGORY, CORME, SIGMA, ModelSpec, Shrunk, Variable
+from hierbayes.spec import ModelSpec
 from hierbayes.tensormath import tensor_math as _math
 from hierbayes.ties import TiedGroup
 

@@ -37,7 +37,7 @@ from hierbayes.joint_reading import (
     split_priors,
 )
 from hierbayes.joint_simulation import JointPriorSimulation, heading
-from hierbayes.prior_comparison import PriorComparison, with_priors
+from hierbayes.prior_comparison import PriorComparison, refit_options, with_priors
 from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import independent, versions, warn_of, weighted
 from hierbayes.several import (
@@ -326,11 +326,9 @@ class JointFit(JointCriticism):
             As for `JointModel.fit`; draws, chains and seed are those of this fit unless given. An approximation is
             approximated again, with the options of `JointModel.approximate`.
         """
-        model, sizes = self.model.with_priors(priors), self.posterior.sizes
-        kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
-        if is_approximate(self.tree):
-            return PriorComparison(self, model.approximate(**{**kept, **options}))
-        return PriorComparison(self, model.fit(**{**kept, "chains": sizes["chain"], **options}))
+        settings, model = refit_options(self.tree, options), self.model.with_priors(priors)
+        drawn = model.approximate if is_approximate(self.tree) else model.fit
+        return PriorComparison(self, drawn(**settings))
 
     def summary(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """Every response's quantities, its name in front, and the correlations across responses."""

@@ -15,8 +15,8 @@ from hierbayes.data.design import OBS
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.joint_posterior import JointPosterior
+from hierbayes.schema import CHAIN_DIMS
 from hierbayes.several import ResidualCorrelations
-from hierbayes.spec import CHAIN_DIMS
 
 if TYPE_CHECKING:
     from hierbayes.criticism.elpd import LOGO, LOO

@@ -17,8 +17,8 @@ from hierbayes.answers.quantities import Output
 from hierbayes.data.tables import column_names, read_columns
 from hierbayes.engine.draws import to_dataset
 from hierbayes.errors import UnsupportedError
+from hierbayes.schema import CHAIN_DIMS
 from hierbayes.several import JointSpec, known_response
-from hierbayes.spec import CHAIN_DIMS
 
 Array = NDArray[np.float64]
 MISSING = 13  # parts the random numbers of missing predictors from all others

@@ -24,7 +24,8 @@ from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula
 from hierbayes.kinds import CORRELATIONS
-from hierbayes.spec import SIMPLEX, ModelSpec, Variable
+from hierbayes.schema import SIMPLEX, Variable
+from hierbayes.spec import ModelSpec
 from hierbayes.structures import BOUNDED
 from hierbayes.ties import Tie
 

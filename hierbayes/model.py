@@ -1,7 +1,7 @@
 """The façade: `Model` and `Fit`, which make each other; `fit`, and `load`."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from hierbayes.families import Family, Links, get_family
 from hierbayes.joint import JointFit, JointModel
 from hierbayes.joint_reading import split_formulas
 from hierbayes.pictures import Pictures
-from hierbayes.prior_comparison import PriorComparison, with_priors
+from hierbayes.prior_comparison import PriorComparison, refit_options, with_priors
 from hierbayes.prior_simulation import PriorSimulation
 from hierbayes.priors import Priors, read_priors
 from hierbayes.reprs import fit_html, fit_text, model_html, model_text
@@ -438,30 +438,15 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         TypeError
             For an option that there isn't, such as `chains` of an approximation.
         """
-        from hierbayes.engine import Settings
-
         self._need_own_posterior("refit()")
-        self._check_options(options, [*Settings.__dataclass_fields__, "strategy"])
-        sizes, asked = self.posterior.sizes, dict(options)
-        kept = {"draws": sizes["draw"], "seed": int(self.tree.attrs.get("seed", 0))}
+        settings = refit_options(self.tree, options)
         spec = with_priors(self.spec, None if priors is None else read_priors(priors))
         if is_approximate(self.tree):
-            tree = approximate_posterior(spec, self.design, **{**kept, **asked})
-            return PriorComparison(self, Fit(spec, self.data, self.design, tree))
-        kept["chains"] = sizes["chain"]
-        strategy = asked.pop("strategy", "auto")
-        tree = draw_posterior(spec, self.design, Settings(**{**kept, **asked}), strategy)
+            tree = approximate_posterior(spec, self.design, **settings)
+        else:
+            strategy = settings.pop("strategy", "auto")
+            tree = draw_posterior(spec, self.design, Settings(**settings), strategy)
         return PriorComparison(self, Fit(spec, self.data, self.design, tree))
-
-    def _check_options(self, given: Mapping[str, Any], options: Sequence[str]) -> None:
-        """Refuse what is no option of drawing this fit anew; `options` are those of a fit."""
-        words = "refit() takes the options of fit()"
-        if is_approximate(self.tree):
-            options = ["draws", "seed", "progress"]
-            words = "refit() of an approximation approximates again; independent draws have no other options"
-        unknown = [name for name in given if name not in options]
-        if unknown:
-            raise TypeError(f"{words}: {', '.join(options)}; got {unknown[0]!r}")
 
     def save(self, path: str | Path) -> None:
         """Write the whole fit to one netCDF file with a checksum: draws, training rows, specification. `load` reads it.

@@ -1,15 +1,22 @@
 """Consequences of a choice of priors: two prior sets and the posteriors they lead to, side by side."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pandas as pd
 
+from hierbayes.answers.approximation import is_approximate
 from hierbayes.answers.intervals import get_interval, labelled
 from hierbayes.defaults import resolve_priors
+from hierbayes.engine import Settings
 from hierbayes.priors import PriorSet
 from hierbayes.reprs import format_table
 from hierbayes.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import xarray as xr
+
 
 SHOWN = ("mean", "median", "lower", "upper")  # median where a mean is left empty
 
@@ -82,3 +89,24 @@ def with_priors(spec: ModelSpec, priors: PriorSet | None) -> ModelSpec:
             old if new.origin == "default" else new for old, new in zip(spec.priors, resolved, strict=True)
         )
     return replace(spec, priors=resolved)
+
+
+def refit_options(tree: "xr.DataTree", given: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of drawing a fit anew: those given, and draws, chains and seed as they were.
+
+    Raises
+    ------
+    TypeError
+        For an option that there isn't, such as `chains` of an approximation.
+    """
+    known, words = [*Settings.__dataclass_fields__, "strategy"], "refit() takes the options of fit()"
+    sizes = tree["posterior"].sizes
+    kept = {"draws": sizes["draw"], "seed": int(tree.attrs.get("seed", 0)), "chains": sizes["chain"]}
+    if is_approximate(tree):
+        known = ["draws", "seed", "progress"]
+        words = "refit() of an approximation approximates again; independent draws have no other options"
+        del kept["chains"]
+    unknown = [name for name in given if name not in known]
+    if unknown:
+        raise TypeError(f"{words}: {', '.join(known)}; got {unknown[0]!r}")
+    return {**kept, **given}

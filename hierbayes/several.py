@@ -23,16 +23,8 @@ from hierbayes.errors import DataError, FormulaError
 from hierbayes.families import Parameter
 from hierbayes.families.record import Correlated
 from hierbayes.priors import Prior, PriorSet
-from hierbayes.spec import (
-    ARVIZ_NAMES,
-    YMI,
-    LatentVariables,
-    ModelSpec,
-    ResolvedPrior,
-    Shrunk,
-    Variable,
-    tie_variables,
-)
+from hierbayes.schema import ARVIZ_NAMES, YMI, LatentVariables, ResolvedPrior, Shrunk, Variable, tie_variables
+from hierbayes.spec import ModelSpec
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
 
 RESCOR = "rescor"

@@ -24,8 +24,9 @@ from hierbayes.engine.draws import observed_dataset, to_dataset
 from hierbayes.engine.streamed import Streamed
 from hierbayes.exchange import in_order
 from hierbayes.priors import Prior
+from hierbayes.schema import SIGMA
 from hierbayes.several import JointSpec
-from hierbayes.spec import SIGMA, ModelSpec
+from hierbayes.spec import ModelSpec
 from hierbayes.ties import TiedGroup
 
 Array = NDArray[np.float64]

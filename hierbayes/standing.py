@@ -5,7 +5,8 @@ import numpy as np
 from hierbayes.data.encoding import INTERCEPT, Term
 from hierbayes.data.factors import Factor
 from hierbayes.data.margins import Columns
-from hierbayes.spec import ModelSpec, ResolvedPrior
+from hierbayes.schema import ResolvedPrior
+from hierbayes.spec import ModelSpec
 
 AT_ZERO = "at 0"
 AT_MEANS = "at the predictors' means"

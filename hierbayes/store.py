@@ -24,9 +24,10 @@ from hierbayes.families import Family, get_family, is_known
 from hierbayes.formula import parse
 from hierbayes.outputs import replacing
 from hierbayes.priors import Prior
+from hierbayes.schema import CHAIN_DIMS, ResolvedPrior, Variable
 from hierbayes.seal import FORMAT, check_contents, check_seal, write_sealed
 from hierbayes.several import JointSpec, with_common_levels, with_drawn_rows
-from hierbayes.spec import CHAIN_DIMS, ModelSpec, ResolvedPrior, Variable
+from hierbayes.spec import ModelSpec
 from hierbayes.storedrows import UNSTORABLE, dataset_to_frame, frame_to_dataset
 
 DATA_GROUP = "constant_data"

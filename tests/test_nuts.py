@@ -13,7 +13,7 @@ import pytest
 import hierbayes as hb
 from hierbayes.engine.core import nuts
 from hierbayes.engine.draws import largest_block
-from hierbayes.spec import CHAIN_DIMS
+from hierbayes.schema import CHAIN_DIMS
 
 from .conftest import SLEEP
 from .seeds import shifted

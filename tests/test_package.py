@@ -29,7 +29,7 @@ LAYERS = [
     "errors", "spelling", "compiling", "special",
     "incomplete", "passage", "distributions", "priors", "structures", "bases", "transforms",
     "formula", "elicitation", "links", "tensormath", "compiledlinks", "kinds", "cumulative", "families",
-    "columnmap", "data", "ties", "spec", "standing", "defaults", "several", "exchange", "graph",
+    "columnmap", "data", "ties", "schema", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",
     "expect", "prior_summary", "plots", "prior_comparison", "outputs", "seal", "storedrows", "store", "pictures",
     "joint_reading", "joint_known_parameters", "prior_simulation", "joint_simulation", "joint_posterior",

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
+from hierbayes.schema import CHAIN_DIMS, Variable
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 LARGEST_KEPT = 32_000_000  # bytes, just below glibc's largest

@@ -22,7 +22,8 @@ from hierbayes.data.latent import (
     given_measurements,
 )
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import SIGMA, ModelSpec
+from hierbayes.schema import SIGMA
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 type Values = Mapping[str, Array]  # (S, n), by column

@@ -25,7 +25,8 @@ from hierbayes.data.design import MEAN, Design, linear_predictor
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes, is_nested
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.schema import CHAIN_DIMS
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 Mask = NDArray[np.bool_]

@@ -26,7 +26,8 @@ from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Values
 from hierbayes.kinds import NOTHING
 from hierbayes.links import LINKS
-from hierbayes.spec import CATEGORY, CHAIN_DIMS, ModelSpec
+from hierbayes.schema import CATEGORY, CHAIN_DIMS
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 KINDS = ("linear", "mean", "response", "score")

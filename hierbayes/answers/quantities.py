@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hierbayes.answers.intervals import MEASURES, Interval, get_interval, labelled, measure, when_needed
 from hierbayes.data.tables import free_name
 from hierbayes.errors import DataError
-from hierbayes.spec import CHAIN_DIMS
+from hierbayes.schema import CHAIN_DIMS
 
 if TYPE_CHECKING:
     import xarray as xr

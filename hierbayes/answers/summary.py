@@ -17,7 +17,8 @@ from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities, stack
 from hierbayes.data.factors import Factor
 from hierbayes.errors import DataError
-from hierbayes.spec import XME, YMI, ModelSpec
+from hierbayes.schema import XME, YMI
+from hierbayes.spec import ModelSpec
 from hierbayes.spelling import meant
 
 Array = NDArray[np.float64]

@@ -15,7 +15,8 @@ from hierbayes.data.design import OBS, Design
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.schema import CHAIN_DIMS
+from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
     import xarray as xr

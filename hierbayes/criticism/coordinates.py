@@ -29,7 +29,8 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
 from hierbayes.kinds import SHARES
 from hierbayes.priors import Prior
-from hierbayes.spec import ModelSpec, Variable
+from hierbayes.schema import Variable
+from hierbayes.spec import ModelSpec
 from hierbayes.structures import FreeCorrelations
 from hierbayes.structures.record import INSIDE
 

@@ -33,7 +33,8 @@ from hierbayes.data.encoding import describe_rows
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
 from hierbayes.errors import DataError, UnsupportedError
-from hierbayes.spec import CHAIN_DIMS, ModelSpec, Variable
+from hierbayes.schema import CHAIN_DIMS, Variable
+from hierbayes.spec import ModelSpec
 
 if TYPE_CHECKING:
     from hierbayes.criticism.elpd import LOGO, LOO

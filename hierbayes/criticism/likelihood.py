@@ -15,7 +15,8 @@ from hierbayes.data.design import MEAN, OBS, Design
 from hierbayes.data.latent import loadings_of, variance_of_sum
 from hierbayes.data.levels import Codes
 from hierbayes.families import Values
-from hierbayes.spec import CHAIN_DIMS, SIGMA, ModelSpec
+from hierbayes.schema import CHAIN_DIMS, SIGMA
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 

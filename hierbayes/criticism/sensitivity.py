@@ -25,7 +25,8 @@ from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.errors import UnsupportedError
 from hierbayes.priors import Prior
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.schema import CHAIN_DIMS
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 THRESHOLD = 0.05  # Kallioinen et al., section 4.2

@@ -8,8 +8,9 @@ import xarray as xr
 
 from hierbayes.data.design import OBS, Design
 from hierbayes.exchange import in_order
+from hierbayes.schema import CATEGORY, CHAIN_DIMS
 from hierbayes.several import JointSpec
-from hierbayes.spec import CATEGORY, CHAIN_DIMS, ModelSpec
+from hierbayes.spec import ModelSpec
 
 STATISTICS = {  # PyMC's and nutpie's names for the same thing → ArviZ's
     "depth": "tree_depth",

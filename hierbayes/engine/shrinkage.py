@@ -12,7 +12,8 @@ from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, follow_row, positive_row
 from hierbayes.engine.whitening.codes import BOUNDED_CODES
 from hierbayes.priors import Prior
-from hierbayes.spec import SIGMA, ModelSpec, Shrunk
+from hierbayes.schema import SIGMA, Shrunk
+from hierbayes.spec import ModelSpec
 
 
 def obstacle(spec: ModelSpec, parameter: str) -> str | None:

@@ -34,7 +34,8 @@ from hierbayes.engine.whitening.stacked import Tie as EngineTie
 from hierbayes.families import Parameter
 from hierbayes.families.rows import Rows
 from hierbayes.priors import Prior
-from hierbayes.spec import SIMPLEX, ModelSpec
+from hierbayes.schema import SIMPLEX
+from hierbayes.spec import ModelSpec
 from hierbayes.structures import STRUCTURES
 from hierbayes.ties import Tie
 

@@ -35,7 +35,8 @@ from hierbayes.plots.basics import (
 )
 from hierbayes.plots.categories import category_colours, draw_curves, draw_stacked
 from hierbayes.plots.surfaces import draw_surface, surface_grid
-from hierbayes.spec import CATEGORY, ModelSpec
+from hierbayes.schema import CATEGORY
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 SHOWN = ("expected", "predictive", "data")

@@ -33,7 +33,8 @@ from hierbayes.plots.basics import (
     set_text,
     wrap,
 )
-from hierbayes.spec import CHAIN_DIMS, ModelSpec
+from hierbayes.schema import CHAIN_DIMS
+from hierbayes.spec import ModelSpec
 
 Array = NDArray[np.float64]
 Numbers = NDArray[np.int64]
