@@ -101,7 +101,7 @@ def test_the_graph_has_the_same_inner_coordinates(kind, link):
     import pymc as pm
     import pytensor.tensor as pt
 
-    from hierbayes.graph import _math
+    from hierbayes.tensormath import tensor_math as _math
 
     eta = etas(kind, link)
     under = kind.under(link, pt.as_tensor(eta), _math(pm))

@@ -27,8 +27,11 @@ ROWS = {
 
 
 def test_every_density_of_a_scale_is_tested() -> None:
-    """But for that of laws of levels, which is no standard deviation's: models with Student levels have it."""
-    assert {*ROWS, PriorCode.FIXED, PriorCode.TRUNCATED_GAMMA} == set(PriorCode)
+    """But for that of laws of levels, which models with Student levels have, and for those of joint priors.
+
+    The densities of these, of several standard deviations together, are tested where the joint priors are.
+    """
+    assert {*ROWS, PriorCode.FIXED, PriorCode.TRUNCATED_GAMMA, PriorCode.JOINT} == set(PriorCode)
 
 
 def prior_density(made: GaussianProblem) -> tuple[Callable[[np.ndarray], float], Memory]:

@@ -125,7 +125,7 @@ def test_pymcs_distribution_has_the_same_density(name, link):
     import pytensor
     import pytensor.tensor as pt
 
-    from hierbayes.graph import _math
+    from hierbayes.tensormath import tensor_math as _math
     from tests.test_families import evaluate
 
     family, link = settled(name, link)

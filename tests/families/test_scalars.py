@@ -185,7 +185,7 @@ def graphs(name, y, own):
     import pymc as pm
     import pytensor.tensor as pt
 
-    from hierbayes.graph import _math
+    from hierbayes.tensormath import tensor_math as _math
     from tests.test_families import evaluate
 
     family = FAMILIES[name]
