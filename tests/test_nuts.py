@@ -54,6 +54,9 @@ print(hashlib.sha256(fit.posterior["r_Subject"].to_numpy().tobytes()).hexdigest(
 """
 
 
+@pytest.mark.filterwarnings(
+    "ignore::hierbayes.errors.SamplingWarning"
+)  # too few draws to say anything of more
 def test_a_seed_repeats_the_draws_in_another_process_and_another_gives_others():
     model = hb.Model(SHORT, hb.load_dataset("sleepstudy"))
     one, other = (model.fit(seed=seed, strategy="nuts", progress=False).posterior for seed in (2, 3))

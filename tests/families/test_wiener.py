@@ -219,9 +219,9 @@ def test_the_choice_may_be_written_as_words_numbers_or_a_comparison(data):
 
 def test_rows_without_a_choice_are_left_out_and_new_rows_need_none(data):
     gaps = data.assign(yes=data["yes"].where(np.arange(len(data)) % 10 > 0))
-    with pytest.warns(UserWarning, match="60"):
+    with pytest.warns(UserWarning, match="30"):
         model = hb.Model("time | dec(yes) ~ x", gaps, family="wiener")
-    assert len(model.data) == 540
+    assert len(model.data) == 270
 
 
 def test_a_choice_that_never_differs_is_found(data):
