@@ -42,6 +42,7 @@ from hierbayes.priors import Priors, PriorSet, read_priors
 from hierbayes.sampling import independent, versions, warn_of, weighted
 from hierbayes.several import (
     JointSpec,
+    by_response,
     known_response,
     resolve_joint,
     with_common_levels,
@@ -180,12 +181,7 @@ class JointModel(JointPriorSimulation):
 
     def structure(self) -> pd.DataFrame:
         """The grouping factors of each response, as `Model.structure`, with its name first."""
-        tables = []
-        for name, model in self.models.items():
-            table = model.structure()
-            table.insert(0, "response", name)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        return by_response({name: model.structure() for name, model in self.models.items()})
 
     def __repr__(self) -> str:
         blocks = [f"{len(self.models)} responses: {', '.join(self.models)}"]
@@ -206,13 +202,10 @@ class JointModel(JointPriorSimulation):
 
     def _strategy(self) -> str:
         try:
-            plan = choose_jointly(self.spec, self._designs())
+            plan = choose_jointly(self.spec, self.designs)
         except UnsupportedError as obstacle:
             return f"Not for fit(): {obstacle}"
         return f"fit() will take strategy {plan.strategy.name!r}"
-
-    def _designs(self) -> dict[str, Design]:
-        return {name: model.design for name, model in self.models.items()}
 
     def graph(self, parameterization: str = "noncentered") -> Any:
         """All responses as one `pymc.Model`, as `Model.graph` that of one.
@@ -222,7 +215,7 @@ class JointModel(JointPriorSimulation):
         """
         from hierbayes.graph import build_joint_graph
 
-        return build_joint_graph(self.spec, self._designs(), parameterization)
+        return build_joint_graph(self.spec, self.designs, parameterization)
 
     def fit(
         self,
@@ -245,11 +238,11 @@ class JointModel(JointPriorSimulation):
         UnsupportedError
             For a strategy other than ``"whitened"`` and ``"nuts"``, or a model that it cannot draw.
         """
-        plan = choose_jointly(self.spec, self._designs(), strategy)
+        plan = choose_jointly(self.spec, self.designs, strategy)
         settings = Settings(
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
-        return self._fitted(draw_jointly(self.spec, self._designs(), settings, plan))
+        return self._fitted(draw_jointly(self.spec, self.designs, settings, plan))
 
     def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> "JointFit":
         """Draw a Gaussian approximation to the posterior of all responses, as `Model.approximate` that of one.
@@ -260,8 +253,8 @@ class JointModel(JointPriorSimulation):
             For a model that only strategy ``"nuts"`` can draw.
         """
         settings = independent(draws, seed, progress)
-        plan = choose_jointly(self.spec, self._designs())
-        tree = weighted(approximate_jointly(self.spec, self._designs(), settings, plan), plan)
+        plan = choose_jointly(self.spec, self.designs)
+        tree = weighted(approximate_jointly(self.spec, self.designs, settings, plan), plan)
         return self._fitted(tree)
 
     def _fitted(self, tree: Any) -> "JointFit":
@@ -283,8 +276,7 @@ class JointModel(JointPriorSimulation):
             for name, spec in self.spec.responses.items()
         }
         whole = resolve_joint(specs, user, rescor, None if priors is None else self.spec)
-        frames = {name: model.data for name, model in self.models.items()}
-        return JointModel.restored(self._make_model, self._make_fit, whole, frames)
+        return JointModel.restored(self._make_model, self._make_fit, whole, self.frames)
 
 
 class JointFit(JointCriticism):
@@ -395,17 +387,13 @@ class JointFit(JointCriticism):
         return pd.concat([own, pd.concat([labels, shown], axis=1)], ignore_index=True)
 
     def _stacked(self, method: str, prob: float | None, interval: str | None) -> pd.DataFrame:
-        tables = []
-        for name in self.responses:
-            table = getattr(self.response(name), method)(prob, interval)
-            table.insert(0, "response", name)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        return by_response(
+            {name: getattr(self.response(name), method)(prob, interval) for name in self.responses}
+        )
 
     def save(self, path: str | Path) -> None:
         """Write the whole fit to one netCDF file with a checksum, as `Fit.save`; `load` reads it."""
-        frames = {name: own.data for name, own in self.model.models.items()}
-        write_responses(path, self.spec, frames, self.tree)
+        write_responses(path, self.spec, self.model.frames, self.tree)
 
     def check(self, thorough: bool = False) -> tuple[Finding, ...]:
         """What is wrong with the draws, the posterior or the fit, as `Fit.check`, of every response."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial, reduce
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from hierbayes.known_parameters import (
     with_effects,
 )
 from hierbayes.priors import PriorSet
-from hierbayes.several import JointSpec, resolve_joint, with_common_levels
+from hierbayes.several import JointSpec, by_response, resolve_joint, with_common_levels
 from hierbayes.spec import ModelSpec
 
 
@@ -69,11 +70,8 @@ def simulate_jointly(
         columns = drawn_columns(named[name], draws, design, frame, seed)
         found[name] = with_columns(frame, columns)
         made |= {column: found[name][column] for column in columns}
-    tables = [effects_table(named[name], draws).assign(response=name) for name in named]
-    effects = pd.concat([table for table in tables if len(table)] or tables[:1], ignore_index=True).fillna("")
-    return _together(found.values()), effects[
-        ["response", *(name for name in effects.columns if name != "response")]
-    ]
+    effects = by_response({name: effects_table(spec, draws) for name, spec in named.items()}).fillna("")
+    return _together(found.values()), effects
 
 
 def simulate_joint_design(
@@ -166,19 +164,14 @@ def _in_turn(whole: JointSpec) -> list[str]:
     """The responses, each after those that predict it."""
     columns = {name: set(spec.layout.response.columns) for name, spec in whole.responses.items()}
     reads = {name: set(spec.layout.columns) - columns[name] for name, spec in whole.responses.items()}
-    left, found = list(whole.responses), []
-    while left:
-        ready = [
-            one for one in left if not any(reads[one] & columns[other] for other in left if other != one)
-        ]
-        if not ready:
-            raise DataError(
-                f"{', '.join(left)} predict each other, so there is no order to draw them in; leave one of them out of "
-                "another's formula"
-            )
-        found.append(ready[0])
-        left.remove(ready[0])
-    return found
+    before = {name: [other for other in columns if reads[name] & columns[other]] for name in columns}
+    try:
+        return [*TopologicalSorter(before).static_order()]
+    except CycleError as circle:
+        raise DataError(
+            f"{', '.join(dict.fromkeys(circle.args[1]))} predict each other, so there is no order to draw them in; "
+            "leave one of them out of another's formula"
+        ) from None
 
 
 def _check_labels(frames: Mapping[str, pd.DataFrame]) -> None:
@@ -194,12 +187,6 @@ def _check_labels(frames: Mapping[str, pd.DataFrame]) -> None:
 
 def _together(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """The rows of all responses in one table; of a column that several have, the first that has a value."""
-    first, *others = tables
-    if any(not table.index.equals(first.index) for table in others):
-        index = reduce(lambda known, table: known.union(table.index), others, first.index)
-        first, *others = (table.reindex(index) for table in (first, *others))
-    whole = first.copy()
-    for table in others:
-        for column, values in table.items():
-            whole[column] = whole[column].where(whole[column].notna(), values) if column in whole else values
-    return whole
+    found = list(tables)
+    columns = dict.fromkeys(column for table in found for column in table)
+    return reduce(pd.DataFrame.combine_first, found)[[*columns]]

@@ -53,9 +53,15 @@ class JointPriorSimulation:
     spec: JointSpec
     models: Mapping[str, Any]
 
-    def _training(self) -> dict[str, Design]:
-        """The training rows of every response."""
+    @property
+    def designs(self) -> dict[str, Design]:
+        """The training rows of every response as arrays."""
         return {name: model.design for name, model in self.models.items()}
+
+    @property
+    def frames(self) -> "dict[str, pd.DataFrame]":
+        """And as tables."""
+        return {name: model.data for name, model in self.models.items()}
 
     def prior_predictive(self, draws: int = 500, seed: int = 0, rows: Any = None) -> "xr.DataTree":
         """Parameters from their priors and the responses they imply, as `Model.prior_predictive` those of one.
@@ -77,7 +83,7 @@ class JointPriorSimulation:
         import xarray as xr
 
         Settings(draws=draws, seed=seed)
-        prior = sample_joint_prior(self.spec, self._training(), draws, seed)
+        prior = sample_joint_prior(self.spec, self.designs, draws, seed)
         arrays = {name: values[None] for name, values in prior.values.items()}
         groups = {"prior": to_dataset(self.spec, arrays)}
         for own in self.spec.named:
@@ -94,7 +100,7 @@ class JointPriorSimulation:
     def simulate_prior(self, draws: int = 1000, seed: int = 0) -> dict[str, Simulation]:
         """Data sets simulated from the priors, by response; a draw of one is of the same parameters in all."""
         Settings(draws=draws, seed=seed)
-        prior = sample_joint_prior(self.spec, self._training(), draws, seed)
+        prior = sample_joint_prior(self.spec, self.designs, draws, seed)
         found = {}
         for name, part in zip(self.spec.responses, self.spec.named, strict=True):
             model = self.models[name]
@@ -132,8 +138,7 @@ class JointPriorSimulation:
             is computed.
         """
         Settings(seed=seed)
-        frames = {name: model.data for name, model in self.models.items()}
-        rows, drawn = simulate_jointly(self.spec, frames, parameters, seed)
+        rows, drawn = simulate_jointly(self.spec, self.frames, parameters, seed)
         return (rows, drawn) if effects else rows
 
     def prior_summary(self, draws: int = 1000, seed: int = 0) -> PriorSummaries:

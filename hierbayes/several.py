@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Any
 
@@ -168,19 +169,11 @@ class JointSpec:
     @cached_property
     def in_order(self) -> "tuple[NamedSpec, ...]":
         """Each response's own, those before others whose missing values are predictors of these."""
-        left, found = list(self.named), list[NamedSpec]()
-        while left:
-            ready = next(
-                spec
-                for spec in left
-                if all(
-                    self.source_of(one.column) in [before.response for before in found]
-                    for one in spec.layout.imputed
-                )
-            )
-            left.remove(ready)
-            found.append(ready)
-        return tuple(found)
+        named = {spec.response: spec for spec in self.named}
+        before = {
+            name: [self.source_of(one.column) for one in spec.layout.imputed] for name, spec in named.items()
+        }
+        return tuple(named[name] for name in TopologicalSorter(before).static_order())
 
     @cached_property
     def shared(self) -> tuple[str, ...]:
@@ -296,12 +289,10 @@ class JointSpec:
             for response, spec in self.responses.items()
             for quantity, text in spec.prior_texts.items()
         }
-        for tie, prior in zip(self.ties, self.tie_priors, strict=True):
-            variable = self.tie_variables[self.ties.index(tie)].name
-            found |= {one.name: str(prior.prior) for one in self.across() if one.variable.name == variable}
-        if self.rescor is not None:
-            found |= {one.name: str(self.rescor.prior) for one in self.across() if one.kind == RESCOR}
-        return found
+        shared = dict(zip(self.tie_variables, self.tie_priors, strict=True))
+        if self.residuals is not None:
+            shared[self.residuals.variable] = self.residuals.prior
+        return found | {one.name: str(shared[one.variable].prior) for one in self.across()}
 
     def tie_prior(self, tie: Tie) -> Prior:
         """The prior of all correlations of a tie."""
@@ -464,18 +455,14 @@ def no_formula(label: str, column: str) -> str:
 
 def _refuse_circles(needs: Mapping[str, set[str]]) -> None:
     """Refuse missing values that are predicted from each other."""
-    for name in needs:
-        seen, waiting = set[str](), list(needs[name])
-        while waiting:
-            other = waiting.pop()
-            if other == name:
-                raise FormulaError(
-                    f"missing values of {name!r} are predicted from others that they predict themselves; take "
-                    f"mi({name}) out of one of the formulas"
-                )
-            if other not in seen:
-                seen.add(other)
-                waiting += needs.get(other, set())
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as circle:
+        name = next(name for name in needs if name in circle.args[1])
+        raise FormulaError(
+            f"missing values of {name!r} are predicted from others that they predict themselves; take "
+            f"mi({name}) out of one of the formulas"
+        ) from None
 
 
 def ties_of(responses: Mapping[str, ModelSpec]) -> tuple[Tie, ...]:
@@ -608,3 +595,12 @@ def known_response(name: str, names: Sequence[str]) -> str:
     if name not in names:
         raise DataError(f"there is no response {name!r}; there are {', '.join(names)}")
     return name
+
+
+def by_response(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Tables of all responses, one below the other, with the response's name first."""
+    found, some = [], {name: table for name, table in tables.items() if len(table)}
+    for name, table in (some or tables).items():
+        table.insert(0, "response", name)
+        found.append(table)
+    return pd.concat(found, ignore_index=True)
