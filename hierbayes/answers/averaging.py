@@ -7,12 +7,13 @@ it is an integral of as many dimensions.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hierbayes.data.latent import Root, combined, triangular_root
 from hierbayes.errors import UnsupportedError
 from hierbayes.families import Family, Values
 from hierbayes.links import Link
@@ -77,7 +78,7 @@ def expect_of_several(function: Callable[[Array], Array], covariance: Array, nam
             f"{', '.join(names)} vary by groups: averages are taken over at most {len(RULES)} such parameters at once. "
             "Take groups='none', or draws of new groups: rows with new labels, output='draws'"
         )
-    root = normal_roots(covariance)
+    root = triangular_root(np, covariance)
     coarse, fine = (_by_rule(function, root, count) for count in RULES[len(names) - 1])
     with np.errstate(invalid="ignore"):
         apart = np.abs(fine[0] - coarse[0]) > UNSETTLED * (np.sqrt(fine[1]) + 1e-9 * np.abs(fine[0]))
@@ -90,32 +91,29 @@ def expect_of_several(function: Callable[[Array], Array], covariance: Array, nam
     return fine[0]
 
 
-def _by_rule(function: Callable[[Array], Array], root: Array, count: int) -> tuple[Array, Array]:
+def _by_rule(function: Callable[[Array], Array], root: Root, count: int) -> tuple[Array, Array]:
     """Mean and variance of a function of normal numbers with that root, by so many nodes in each direction."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
-    weights = weights / weights.sum()
     mean: Any = 0.0
     square: Any = 0.0
-    for places in itertools.product(range(count), repeat=len(root)):
-        weight = float(np.prod(weights[list(places)]))
+    for weight, point in normal_nodes(count, len(root)):
         if weight < LIGHTEST:
             continue
         with np.errstate(all="ignore"):  # what overflows is seen in the mean
-            value = function(np.tensordot(nodes[list(places)], root, axes=(0, 1)))
+            value = function(np.stack(combined(root, point)))
         mean, square = mean + weight * value, square + weight * value**2
     with np.errstate(all="ignore"):
         return np.asarray(mean), np.maximum(square - mean**2, 0.0)
 
 
-def normal_roots(covariance: Array) -> Array:
-    """Lower triangular roots (d, d, …) of covariances, which may be 0 in some direction."""
-    root, d = np.zeros(covariance.shape), len(covariance)
-    for j in range(d):
-        root[j, j] = np.sqrt(np.maximum(covariance[j, j] - np.square(root[j, :j]).sum(axis=0), 0.0))
-        for i in range(j + 1, d):
-            left = covariance[i, j] - (root[i, :j] * root[j, :j]).sum(axis=0)
-            np.divide(left, root[j, j], out=root[i, j], where=root[j, j] > 0)
-    return root
+def normal_nodes(count: int, dimensions: int) -> Iterator[tuple[float, Array]]:
+    """Weights, whose sum is 1, and points (d,) by which functions of d standard normal numbers are averaged.
+
+    Those of the product of Gauss–Hermite rules with so many nodes in each direction.
+    """
+    nodes, weights = np.polynomial.hermite_e.hermegauss(count)
+    weights = weights / weights.sum()
+    for places in itertools.product(range(count), repeat=dimensions):
+        yield float(np.prod(weights[list(places)])), nodes[list(places)]
 
 
 def average_mean(family: Family, link: Link, eta: Array, variance: Any, aux: Values) -> Array:

@@ -1,6 +1,5 @@
 """Predictors whose values are drawn, in given rows and every draw."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.answers.averaging import normal_nodes
 from hierbayes.answers.draws import Draws, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities
 from hierbayes.data.design import MEAN, BoundPredictor, Design, drawn_rows
@@ -175,10 +175,8 @@ def nodes_of_values(spec: ModelSpec, draws: Draws, rows: Design, seed: int) -> I
             "is computed for one or two: compare models by posterior_predictive() instead"
         )
     normal = given_rows(spec, draws, rows, block)
-    points, weights = np.polynomial.hermite_e.hermegauss(NODES[k - 1])
-    for places in itertools.product(range(len(points)), repeat=k):
-        weight = float(np.prod(weights[list(places)]) / np.sqrt(2 * np.pi) ** k)
-        values = drawn_from(np, normal, [points[place] for place in places])
+    for weight, point in normal_nodes(NODES[k - 1], k):
+        values = drawn_from(np, normal, point)
         yield weight, {**shared, **dict(zip(block.columns, values, strict=True))}
 
 

@@ -4,13 +4,12 @@ There is no linear predictor that is a sum of parts, so a factor's part is what 
 effects, on whichever parameters these are, averaged over those of other factors: what two responses of a level share.
 """
 
-import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.answers.averaging import RULES, normal_roots
+from hierbayes.answers.averaging import RULES, normal_nodes
 from hierbayes.answers.draws import Draws
 from hierbayes.answers.predict import (
     CHUNK_ENTRIES,
@@ -25,6 +24,7 @@ from hierbayes.answers.predict import (
 from hierbayes.answers.variance import Components
 from hierbayes.data.design import Design
 from hierbayes.data.factors import Factor
+from hierbayes.data.latent import combined, triangular_root
 from hierbayes.errors import UnsupportedError
 from hierbayes.spec import ModelSpec
 
@@ -129,12 +129,10 @@ class _Rows:
         if not varying:
             yield 1.0, {}
             return
-        root = normal_roots(joint_covariance(self.spec, self.draws, self.rows, varying, known=True))
-        nodes, weights = np.polynomial.hermite_e.hermegauss(RULES[len(varying) - 1][0])
-        weights = weights / weights.sum()
-        for places in itertools.product(range(len(nodes)), repeat=len(varying)):
-            u = np.tensordot(nodes[list(places)], root, axes=(0, 1))
-            yield float(np.prod(weights[list(places)])), dict(zip(varying, u, strict=True))
+        covariance = joint_covariance(self.spec, self.draws, self.rows, varying, known=True)
+        root = triangular_root(np, covariance)
+        for weight, point in normal_nodes(RULES[len(varying) - 1][0], len(varying)):
+            yield weight, dict(zip(varying, combined(root, point), strict=True))
 
     def split(self, names: tuple[str, ...]) -> tuple[Array, Array, Array]:
         """Over effects of all factors the mean; the variance over some factors' of what it is given these; the rest.

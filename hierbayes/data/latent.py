@@ -62,7 +62,25 @@ class LatentRows:
 
 
 @dataclass(frozen=True, eq=False)
-class Latent:
+class _DrawnColumn:
+    """What is the same of predictors that were measured and of those that are missing in some rows."""
+
+    term: LatentTerm
+    index: NDArray[Any]
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The name of its column in the model matrix."""
+        return (self.term.label,)
+
+    @property
+    def column(self) -> str:
+        """The column as it was measured, or as far as it is known."""
+        return self.term.column
+
+
+@dataclass(frozen=True, eq=False)
+class Latent(_DrawnColumn):
     """A predictor whose values are drawn.
 
     Attributes
@@ -76,21 +94,9 @@ class Latent:
         As measured, and the standard deviations of the measurements.
     """
 
-    term: LatentTerm
-    index: NDArray[Any]
     levels: Levels | None
     values: Array
     sds: Array
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The name of its column in the model matrix."""
-        return (self.term.label,)
-
-    @property
-    def column(self) -> str:
-        """The column as it was measured."""
-        return self.term.column
 
     def columns(self, rows: Rows) -> list[Array]:
         """The column of the model matrix: the values as they were measured, (n,)."""
@@ -123,7 +129,7 @@ class Latent:
 
 
 @dataclass(frozen=True, eq=False)
-class Imputed:
+class Imputed(_DrawnColumn):
     """A predictor with missing values, which are drawn as those of a response.
 
     Attributes
@@ -135,19 +141,7 @@ class Imputed:
         The mean of the values that are there.
     """
 
-    term: LatentTerm
-    index: NDArray[Any]
     location: float
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The name of its column in the model matrix."""
-        return (self.term.label,)
-
-    @property
-    def column(self) -> str:
-        """The column as far as it is known."""
-        return self.term.column
 
     def columns(self, rows: Rows) -> list[Array]:
         """The column of the model matrix: the values that are there, and the mean for others, (n,)."""
@@ -382,22 +376,37 @@ def variance_of_sum(normal: Normal, loadings: Sequence[Any]) -> Any:
     return sum(loadings[i] * loadings[j] * cov[i][j] for i in k for j in k)
 
 
-def drawn_from(m: Any, normal: Normal, z: Sequence[Any]) -> list[Any]:
-    """The k values that independent standard normal numbers (…,) become."""
-    mean, cov = normal
-    root: list[list[Any]] = []
-    found = []
-    for i in range(len(mean)):
+type Root = list[list[Any]]  # the rows of a lower triangular matrix, entries (…,)
+
+
+def triangular_root(m: Any, covariance: Any) -> Root:
+    """The Cholesky factor of covariances (k by k, each (…,)), which may be 0 in some direction."""
+    root: Root = []
+    for i in range(len(covariance)):
         row: list[Any] = []
         for j in range(i + 1):
-            rest = cov[i][j] - sum(row[place] * (root[j] if j < i else row)[place] for place in range(j))
+            rest = covariance[i][j] - sum(
+                row[place] * (root[j] if j < i else row)[place] for place in range(j)
+            )
             if i == j:
                 row.append(m.sqrt(m.maximum(rest, 0.0)))
             else:  # of a value that is known nothing else is a part
                 row.append(rest / m.where(root[j][j] > 0, root[j][j], np.inf))
         root.append(row)
-        found.append(mean[i] + sum(row[j] * z[j] for j in range(i + 1)))
-    return found
+    return root
+
+
+def combined(root: Root, z: Iterable[Any]) -> list[Any]:
+    """The k correlated numbers that as many independent ones, each (…,), become."""
+    numbers = list(z)
+    return [sum(entry * numbers[place] for place, entry in enumerate(row)) for row in root]
+
+
+def drawn_from(m: Any, normal: Normal, z: Iterable[Any]) -> list[Any]:
+    """The k values that independent standard normal numbers (…,) become."""
+    mean, covariance = normal
+    moved = combined(triangular_root(m, covariance), z)
+    return [middle + by for middle, by in zip(mean, moved, strict=True)]
 
 
 def _numbers(frame: pd.DataFrame, name: str, function: str = MEASURED) -> Array:
