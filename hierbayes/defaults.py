@@ -21,6 +21,7 @@ from hierbayes.data.curves import SCALES
 from hierbayes.data.design import MEAN, Layout, PredictorLayout, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.latent import LatentBlock, blocks_of
+from hierbayes.distributions import HALVES, MIDDLES
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
 from hierbayes.priors import Prior, PriorSet, normalise_address
@@ -112,16 +113,13 @@ def _with_joint(
     """The priors, the joint ones of each formula as the one that all its classes have: see `_settled_joint`."""
     classes: dict[str, dict[str, Prior]] = {}
     for own in resolved:
-        if own.prior.support == "coefficients":
+        if own.prior.joint:
             classes.setdefault(own.parameter, {})[own.kind] = own.prior
     settled = {
         parameter: _settled_joint(layout, family, parameter, _main(parameter, stated))
         for parameter, stated in classes.items()
     }
-    return tuple(
-        replace(own, prior=settled[own.parameter]) if own.prior.support == "coefficients" else own
-        for own in resolved
-    )
+    return tuple(replace(own, prior=settled[own.parameter]) if own.prior.joint else own for own in resolved)
 
 
 def _main(parameter: str, stated: Mapping[str, Prior]) -> Prior:
@@ -240,7 +238,7 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
     if target.support == BOUNDED:
         _check_bounded(prior, target, address)
         return
-    if prior.support == "coefficients":
+    if prior.joint:
         if target.kind in ("b", "sd", *SCALES) and address == target.addresses[-1]:
             return
         own = f"{prefix_of(target.parameter, '.')}{target.kind if target.kind in ('sd', *SCALES) else 'b'}"
@@ -276,17 +274,16 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
 def _loading_prior(prior: Prior, target: Target, address: str) -> Prior:
     """The prior of a loading: any sign is as likely, and of one on the diagonal it is the half above 0."""
     diagonal, arguments = target.limits[0] == 0, dict(prior.args)
-    halves = {"Normal": "mu", "StudentT": "mu", "Cauchy": "alpha"}
-    middle = arguments.pop(halves[prior.name], 0.0) if prior.name in halves else 0.0
+    middle = arguments.pop(MIDDLES[prior.name], 0.0) if prior.name in MIDDLES else 0.0
     allowed = ("Normal, StudentT or Cauchy about 0", "Fixed(0)")
     if diagonal:
         allowed = ("HalfNormal, HalfStudentT or HalfCauchy, or the whole of one about 0", "a Fixed above 0")
-        if prior.name in halves and middle == 0:
+        if prior.name in MIDDLES and middle == 0:
             whole = prior.resolve(0.0, target.scale) if prior.bare else prior
-            return Prior(f"Half{whole.name}", **{k: v for k, v in whole.args if k != halves[whole.name]})
-        if prior.name in [f"Half{name}" for name in halves] or (prior.fixed is not None and prior.fixed > 0):
+            return Prior(f"Half{whole.name}", **{k: v for k, v in whole.args if k != MIDDLES[whole.name]})
+        if prior.name in HALVES or (prior.fixed is not None and prior.fixed > 0):
             return prior
-    elif (prior.name in halves and middle == 0) or prior.fixed == 0:
+    elif (prior.name in MIDDLES and middle == 0) or prior.fixed == 0:
         return prior
     raise PriorError(
         f"{address} cannot be {prior}: the sign of a column of loadings is a convention, {target.addresses[0]} "

@@ -279,7 +279,7 @@ def prior_name(prior: ResolvedPrior) -> str:
 def _prior_lines(spec: ModelSpec) -> list[str]:
     told, lines = set[str](), list[tuple[str, ResolvedPrior]]()
     for prior in stated(spec):
-        if prior.prior.support != "coefficients":
+        if not prior.prior.joint:
             lines.append((prior_name(prior), prior))
         elif prior.parameter not in told:  # for all of them
             told.add(prior.parameter)

@@ -388,6 +388,7 @@ DISTRIBUTIONS |= {record.name: record for record in (
 )}
 # Those above 0 that are a half of one of real numbers about 0: its name, and its location's
 HALVES = {"HalfNormal": ("Normal", "mu"), "HalfStudentT": ("StudentT", "mu"), "HalfCauchy": ("Cauchy", "alpha")}
+MIDDLES = dict(HALVES.values())  # of those: what they call their location
 # fmt: on
 
 

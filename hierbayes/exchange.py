@@ -156,7 +156,7 @@ def _same_from_both_ends(spec: ModelSpec, share: str) -> bool:
 def _symmetric(prior: Prior, middle: float, away: Array) -> bool:
     if prior.fixed is not None:
         return prior.fixed == middle
-    if prior.support == "coefficients":
+    if prior.joint:
         return middle == 0.0
     return bool(np.allclose(prior.logpdf(middle - away), prior.logpdf(middle + away)))
 

@@ -75,6 +75,11 @@ class Prior:
         return dict(self.args)["value"] if self.name == "Fixed" else None
 
     @property
+    def joint(self) -> bool:
+        """Whether it is of many coefficients and standard deviations together: see `structures.shrinkage`."""
+        return self.distribution.support == "coefficients"
+
+    @property
     def support(self) -> Support:
         """ "real", "positive", "unit", "correlation", "simplex"; of a Uniform or a Fixed it depends on the numbers.
 

@@ -224,7 +224,7 @@ def _sample_sds(
 
 def _sample_sd(prior: Prior, draws: int, rng: np.random.Generator) -> Array:
     """A standard deviation (S,), 1 for now where a joint prior will decide it."""
-    return np.ones(draws) if prior.support == "coefficients" else prior.sample(rng, (draws,))
+    return np.ones(draws) if prior.joint else prior.sample(rng, (draws,))
 
 
 def _sample_tied(spec: ModelSpec, group: TiedGroup, draws: int, rng: np.random.Generator) -> dict[str, Array]:

@@ -98,9 +98,7 @@ class ModelSpec:
             if prior.literal and prior.kind not in (MEANME, SDME, CORME)
         }
         # standard deviations of a joint prior are those of the user's columns, and so are all others beside them
-        literal |= {
-            (p.parameter, p.group, "") for p in self.priors if p.prior.support == "coefficients" and p.group
-        }
+        literal |= {(p.parameter, p.group, "") for p in self.priors if p.prior.joint and p.group}
         literal |= {
             (member.parameter, tie.group, "")
             for tie in ties_within(self.layout.predictors)
@@ -343,7 +341,7 @@ class ModelSpec:
     def _shrunk(self) -> Mapping[str, Shrunk]:
         names, found = self._names_of_factors, {}
         for parameter, layout in self.layout.predictors.items():
-            own = [p for p in self.priors if (p.parameter, p.prior.support) == (parameter, "coefficients")]
+            own = [p for p in self.priors if p.parameter == parameter and p.prior.joint]
             if len({p.prior for p in own}) > 1:
                 raise PriorError(
                     "the joint priors of one formula must be one and the same, not "
@@ -571,6 +569,13 @@ class ModelSpec:
     def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
         """The prior of the shares of a monotonic effect's steps."""
         return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+
+    @property
+    def drawn_data(self) -> str:
+        """What of the data is drawn, in words: missing responses, or values of a predictor; "" where all is known."""
+        if self.missing_variable is not None:
+            return "missing values of the response"
+        return f"the values of {self.layout.latents[0].term.label}" if self.layout.latents else ""
 
     @cached_property
     def latent_blocks(self) -> tuple[LatentBlock, ...]:

@@ -395,7 +395,7 @@ def _free_sds(spec: ModelSpec, parameter: str, factor: Factor) -> Places:
 
 
 def _is_free(prior: Prior) -> bool:
-    return prior.fixed is None and prior.support != "coefficients"
+    return prior.fixed is None and not prior.joint
 
 
 def _free_shapes(spec: ModelSpec, parameter: str, factor: Factor) -> Iterator[tuple[Variable, float, float]]:

@@ -62,7 +62,7 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
         for factor in layout.factors:
             sd, cor = inner_covariance(spec, draws, parameter, factor)
             for (_, places), prior in zip(factor.scales, spec.sd_priors(parameter, factor), strict=True):
-                if prior.support != "coefficients":
+                if not prior.joint:
                     add("sd", prior, sd[:, places[0]])
             for block in factor.structures:
                 if block.matrix:
@@ -76,7 +76,7 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
                 add(variable.kind, prior, variable.of(draws.values))
         for curve in layout.curves:
             for variable, prior in spec.curve_priors(parameter, curve):
-                if prior.support != "coefficients":
+                if not prior.joint:
                     add(variable.kind, prior, draws.values[variable.name])
         for effect in layout.monotonic:
             variable = spec.simplex_variable(parameter, effect)

@@ -12,6 +12,7 @@ from hierbayes.data.design import MEAN, BoundFactor, Design
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.series import Series
+from hierbayes.distributions import HALVES, MIDDLES
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row, real_row
 from hierbayes.engine.draws import to_tree
@@ -45,12 +46,8 @@ SD_PRIORS = {  # our distributions → the kernels' densities of a standard devi
     "Fixed": "FIXED",
 }
 LOADING_PRIORS = {  # about 0, or the half of that
-    "Normal": "HALF_NORMAL",
-    "StudentT": "HALF_STUDENT",
-    "Cauchy": "HALF_CAUCHY",
-    "HalfNormal": "HALF_NORMAL",
-    "HalfStudentT": "HALF_STUDENT",
-    "HalfCauchy": "HALF_CAUCHY",
+    **{whole: SD_PRIORS[half] for half, (whole, _) in HALVES.items()},
+    **{half: SD_PRIORS[half] for half in HALVES},
     "Fixed": "FIXED",
 }
 LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
@@ -117,10 +114,8 @@ class Collapsed:
         heavy = next((factor for factor in spec.layout.main.factors if not factor.law.normal), None)
         if heavy is not None:
             return f"effects of {heavy.name} are {heavy.law.words}, not normal"
-        if spec.missing_variable is not None:
-            return "missing values of the response are drawn"
-        if spec.layout.latents:
-            return f"the values of {spec.layout.latents[0].term.label} are drawn"
+        if spec.drawn_data:
+            return f"{spec.drawn_data} are drawn"
         if spec.layout.main.monotonic:
             return "the steps of monotonic effects multiply a coefficient"
         for prior in spec.priors:
@@ -634,18 +629,11 @@ def _loading_row(shape: StructureParameter, prior: Prior) -> Floats:
     """A loading, whose size the kernels know a prior of: they start from where no column is 0, as all could stay."""
     if prior.fixed is not None:
         return constant_rows([prior.fixed], prior.fixed - 1.0, prior.fixed + 1.0)
-    arguments = [value for word, value in prior.args if word not in _CENTRES.get(prior.name, ())]
+    arguments = [value for word, value in prior.args if word != MIDDLES.get(prior.name)]
     code = PriorCode[LOADING_PRIORS[prior.name]]
     row = np.array([code, *arguments, 0.0, 0.0, 0.0][:4], dtype=np.float64)
     typical = arguments[-1]
     return real_row(row, typical, 0.5 * typical if shape.kind == POSITIVE else 0.0)
-
-
-_CENTRES = {
-    "Normal": ("mu",),
-    "StudentT": ("mu",),
-    "Cauchy": ("alpha",),
-}  # what these call their middle, which is 0
 
 
 def own_shapes(factor: FactorLayout, shapes: Floats) -> list[Floats]:

@@ -82,12 +82,12 @@ def choose(spec: ModelSpec, design: Design | Streamed, name: str = "auto") -> Pl
             )
         return Plan(strategy, "asked for")
     obstacles: list[str] = []
-    able = {name: strategy.supports(spec, design) for name, strategy in STRATEGIES.items()}
-    several = sum(obstacle is None for obstacle in able.values()) > 1
-    for name, strategy in STRATEGIES.items():
-        obstacle = able[name]
-        if obstacle is None and several:
-            obstacle = strategy.dear(spec, design)
+    for strategy in STRATEGIES.values():
+        obstacle = strategy.supports(spec, design)
+        dear = strategy.dear(spec, design) if obstacle is None else None
+        others = (other for other in STRATEGIES.values() if other is not strategy)
+        if dear is not None and any(other.supports(spec, design) is None for other in others):
+            obstacle = dear
         if obstacle is None:
             return Plan(strategy, "; ".join([strategy.describe(spec, design), *obstacles]))
         obstacles.append(f"not {strategy.name}: {obstacle}")

@@ -76,10 +76,8 @@ class Whitened:
             return f"nl(…) of a parameter of family {spec.family.name!r} has its derivatives from the graph alone"
         if spec.family.row is None:
             return f"family {spec.family.name!r} has no row function, only a distribution of PyMC's"
-        if spec.missing_variable is not None:
-            return "missing values of the response are drawn"
-        if spec.layout.latents:
-            return f"the values of {spec.layout.latents[0].term.label} are drawn"
+        if spec.drawn_data:
+            return f"{spec.drawn_data} are drawn"
         for parameter in spec.layout.predictors:
             if found := obstacle(spec, parameter):
                 return found
@@ -87,7 +85,7 @@ class Whitened:
             if any(factor.monotonic and factor.relations is not None for factor in layout.factors):
                 return "a monotonic effect varies by levels that are related"
         for prior in spec.priors:
-            if prior.prior.support == "coefficients":
+            if prior.prior.joint:
                 continue
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
@@ -467,7 +465,7 @@ def _predictor(spec: ModelSpec, design: Design, parameter: str, steps: tuple[Ste
 
 def _typical(prior: Prior) -> float:
     """A typical value of a standard deviation; any of one that a joint prior decides."""
-    return 1.0 if prior.support == "coefficients" else prior.typical
+    return 1.0 if prior.joint else prior.typical
 
 
 def own_row(prior: Prior) -> Floats:

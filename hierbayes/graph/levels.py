@@ -9,7 +9,7 @@ from scipy.linalg import block_diag
 from hierbayes.data.blocks import Block
 from hierbayes.data.curves import Curve
 from hierbayes.data.factors import Factor
-from hierbayes.distributions import equal_correlations
+from hierbayes.distributions import HALVES, equal_correlations
 from hierbayes.errors import UnsupportedError
 from hierbayes.graph.variables import free_variable, free_vector, own_parameter, simplex, unused_name
 from hierbayes.priors import Prior
@@ -17,11 +17,6 @@ from hierbayes.schema import SIGMA, Shrunk, Variable
 from hierbayes.spec import ModelSpec
 from hierbayes.ties import TiedGroup
 
-WHOLE = {
-    "HalfNormal": ("Normal", "mu"),
-    "HalfStudentT": ("StudentT", "mu"),
-    "HalfCauchy": ("Cauchy", "alpha"),
-}
 type Effects = Mapping[tuple[str, str, str], Any]  # (G, q), by response, parameter and factor
 
 
@@ -205,7 +200,7 @@ def curve_effects(pm: Any, spec: ModelSpec, parameter: str, curve: Curve, center
     variables, shrunk = spec.curve_variables(parameter, curve), spec.shrunk(parameter)
     sds, *shapes = (
         pm.Deterministic(variable.name, joint_sds(pm, spec, shrunk)[shrunk.decided(curve.label)[0]])
-        if prior.support == "coefficients"
+        if prior.joint
         else free_variable(pm, prior, variable.name)
         for variable, prior in spec.curve_priors(parameter, curve)
     )
@@ -264,7 +259,7 @@ def _loadings(pm: Any, factor: Factor, block: Block, own: Sequence[tuple[Variabl
     assert block.structure.loadings is not None
     variable, priors = own[0][0].whole, []
     for _, prior in own:
-        whole, middle = WHOLE.get(prior.name, ("", ""))
+        whole, middle = HALVES.get(prior.name, ("", ""))
         priors.append(Prior(whole, **{middle: 0.0}, **dict(prior.args)) if whole else prior)
     free = free_vector(pm, priors, unused_name(pm, f"{variable.name}_free"))
     rows, columns = zip(*(cell.place for cell, _ in own), strict=True)
