@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.rowchecks import check_rows
-from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout, prefix_of
+from hierbayes.data.design import BoundFactor, Design, PredictorLayout, is_main, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.likeness import alike
@@ -225,7 +225,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
             )
     if (
         layout.intercept is None
-        and parameter == MEAN
+        and is_main(parameter)
         and factor.intercept is not None
         and not layout.coefficients
     ):
@@ -239,7 +239,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
 def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     """As many effects as rows, and slopes that few levels show."""
     n, levels = int(facts.counts.sum()), len(factor.levels)
-    residual = parameter == MEAN and _spread_unknown(spec)
+    residual = is_main(parameter) and _spread_unknown(spec)
     # correlations tell effects from residuals
     told = not factor.apart or any(block.parameters for block in factor.structures)
     effects = int(factor.has.sum())
