@@ -16,18 +16,23 @@ BAMBI = "HIERBAYES_BENCH_BAMBI"
 
 
 def hierbayes(
-    formula: str,
-    family: str = "gaussian",
+    formula: str | dict[str, str] | list[str],
+    family: str | list[str] = "gaussian",
     *,
     name: str = "hierbayes",
     repeats: int = 3,
     most: int | None = None,
+    model: dict[str, Any] | None = None,
+    matrices: str | None = None,
     **options: Any,
 ) -> Contender:
-    """hierbayes, as ``Model(formula, data, family).fit(**options)``; the first fit counts if there are no repeats."""
+    """hierbayes, as ``Model(formula, data, family, **model).fit(**options)``; a first fit counts without repeats alone.
+
+    Where levels are related, `matrices` names the module whose ``matrices()`` returns the model's ``data2``.
+    """
 
     def command(folder: Path) -> list[str]:
-        job = _job(folder, name, formula, family, repeats, options)
+        job = _job(folder, name, formula, family, repeats, options, model=model or {}, matrices=matrices)
         return [sys.executable, "-m", "tests.benchmarks.peers.ours", job]
 
     return Contender(name, command, most)
@@ -69,14 +74,22 @@ def _has_lme4() -> bool:
     return subprocess.run(["Rscript", "-e", code], capture_output=True).returncode == 0
 
 
-def _job(folder: Path, name: str, formula: str, family: str, repeats: int, options: dict[str, Any]) -> str:
+def _job(
+    folder: Path,
+    name: str,
+    formula: str | dict[str, str] | list[str],
+    family: str | list[str],
+    repeats: int,
+    options: dict[str, Any],
+    **ours: Any,
+) -> str:
     job = {
         "folder": str(folder),
         "formula": formula,
         "family": family,
         "repeats": repeats,
         "options": options,
-    }
+    } | ours
     file = folder / f"{name.replace(' ', '-')}.json"
     file.write_text(json.dumps(job))
     return str(file)

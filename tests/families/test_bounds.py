@@ -143,6 +143,17 @@ def responses(name: str) -> np.ndarray:
 
 
 ENDS = {"l": np.array([0.5, 0.2, 1.0]), "u": np.array([4.0, 9.0, 6.0])}
+# a number, a positive one and a count: with code of their own for each of `BOUNDS`, where others have that for both
+# bounds, infinite where there is none
+EACH_CODE = ("gaussian", "weibull", "poisson")
+
+
+def bounded(name: str, bounds: str) -> tuple[str, np.ndarray, np.ndarray]:
+    """What a formula adds for censoring between bounds, and these: (3,)."""
+    lower = ENDS["l"] if bounds in ("lb", "both") else np.full(3, -np.inf)
+    upper = ENDS["u"] if bounds in ("ub", "both") else np.full(3, np.inf)
+    stated = BOUNDS[bounds if name in EACH_CODE else "both"]
+    return " + ".join(part for part in ("cens(c, b)", stated) if part), lower, upper
 
 
 def test_families_of_others_claim_no_tails_of_theirs():
@@ -152,9 +163,7 @@ def test_families_of_others_claim_no_tails_of_theirs():
 @pytest.mark.parametrize(("status", "bounds"), list(itertools.product([LEFT, NONE, RIGHT, INTERVAL], BOUNDS)))
 @each_family
 def test_densities_are_scipys(name, status, bounds):
-    additions = " + ".join(part for part in ("cens(c, b)", BOUNDS[bounds]) if part)
-    lower = ENDS["l"] if bounds in ("lb", "both") else -np.inf
-    upper = ENDS["u"] if bounds in ("ub", "both") else np.inf
+    additions, lower, upper = bounded(name, bounds)
     y = responses(name)
     y2 = y + 1.7
     stated = {"cens": np.full(3, status), "y2": y2, "lb": lower, "ub": upper}
@@ -175,10 +184,10 @@ def test_densities_are_scipys(name, status, bounds):
 @pytest.mark.parametrize(("status", "bounds"), list(itertools.product([LEFT, RIGHT, INTERVAL], BOUNDS)))
 @pytest.mark.parametrize(("name", "link"), [(name, link) for name in TAILED for link in FAMILIES[name].links])
 def test_scores_are_differences(name, link, status, bounds):
-    additions = " + ".join(part for part in ("cens(c, b)", BOUNDS[bounds]) if part)
+    additions, lower, upper = bounded(name, bounds)
     family = family_of(name, additions)
     eta, y = np.array([0.63, 1.13, 1.7]), responses(name)  # none at a response, where asym_laplace has a kink
-    stated = {"cens": np.full(3, status), "y2": y + 1.7, "lb": ENDS["l"], "ub": ENDS["u"]}
+    stated = {"cens": np.full(3, status), "y2": y + 1.7, "lb": lower, "ub": upper}
     known = {p.name: stated[p.name] for p in family.known}
 
     def density(eta, own):
@@ -275,9 +284,12 @@ def test_nothing_is_lost_in_the_tails(name, eta):
 @each_family
 def test_scores_are_finite_however_far_out(name, eta):
     y = np.array([1.0 if name in WHOLE else 0.7])
-    for status, bounds in itertools.product([LEFT, NONE, RIGHT, INTERVAL], [{}, {"lb": [0.5], "ub": [2.0]}]):
-        additions = "cens(c, b)" + (" + trunc(lb=l, ub=u)" if bounds else "")
-        value, scores = at(name, additions, [eta], cens=[status], y2=[2.0], **bounds).evaluate(y)
+    additions = "cens(c, b) + trunc(lb=l, ub=u)"
+    for status, bounds in itertools.product([LEFT, NONE, RIGHT, INTERVAL], [(-np.inf, np.inf), (0.5, 2.0)]):
+        lower, upper = bounds
+        value, scores = at(name, additions, [eta], cens=[status], y2=[2.0], lb=[lower], ub=[upper]).evaluate(
+            y
+        )
         # its least value may be above the response
         ended = name == "gen_extreme_value" and eta > 0 and value == -np.inf
         assert np.isfinite(value) or ended, (status, bounds)

@@ -39,7 +39,7 @@ def test_ordbeta_is_glmmtmbs():
 
 def test_genpois_is_glmmtmbs():
     """glmmTMB(count ~ mined, data = Salamanders, family = genpois)."""
-    data = pd.read_csv(SALAMANDERS)
+    data = SALAMANDERS
     eta = -1.0176367501081 + 1.8080860514250 * (data["mined"] == "no").to_numpy()
     found = density("genpois", eta, {"phi": 4.4239714923616}, data["count"].to_numpy(float))
     assert_allclose(found.sum(), -872.3072032501293, atol=1e-9)
@@ -70,7 +70,7 @@ def test_compois_is_glmmtmbs():
 
 def test_tweedie_is_glmmtmbs():
     """glmmTMB(count ~ mined, data = Salamanders, family = tweedie); family_params has the power."""
-    data = pd.read_csv(SALAMANDERS)
+    data = SALAMANDERS
     eta = -1.2192408569991 + 2.0367638211682 * (data["mined"] == "no").to_numpy()
     own = {"phi": 2.6425066671395, "power": 1.2384622062862}
     found = density("tweedie", eta, own, data["count"].to_numpy(float))

@@ -1,7 +1,5 @@
 """Zero-inflated and hurdle families: densities from their definition, glmmTMB's and brms's estimates, fits."""
 
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -195,7 +193,7 @@ def test_a_response_of_zeros_alone_is_no_hurdle(data):
 
 # -- others' estimates ----------------------------------------------------------------------------------------
 
-SALAMANDERS = Path(__file__).parent / "salamanders.csv"
+SALAMANDERS = hb.load_dataset("salamanders")
 # glmmTMB 1.1.5 on its Salamanders (Price et al. 2016): estimate, standard error; of hurdles its zi is hu
 GLMMTMB = {
     "hurdle_negbinomial": {
@@ -226,7 +224,7 @@ GLMMTMB_LIKELIHOOD = {
 
 @pytest.mark.parametrize("name", GLMMTMB_LIKELIHOOD)
 def test_the_likelihood_at_its_maximum_is_glmmtmbs(name):
-    data, family = pd.read_csv(SALAMANDERS), FAMILIES[name]
+    data, family = SALAMANDERS, FAMILIES[name]
     x = np.column_stack([np.ones(len(data)), data["mined"] == "no"])
     mu, zero, shape, expected = GLMMTMB_LIKELIHOOD[name]
 
@@ -243,7 +241,7 @@ def test_the_likelihood_at_its_maximum_is_glmmtmbs(name):
 
 @pytest.mark.parametrize("family", GLMMTMB)
 def test_estimates_are_glmmtmbs(family):
-    data = pd.read_csv(SALAMANDERS)
+    data = SALAMANDERS
     data["mined"] = pd.Categorical(data["mined"], ["yes", "no"])
     formulas = {"mu": "count ~ mined + (1 | site)"}
     if family != "nbinom1":

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ LEVELS_LOOKED_AT = 5000  # effective draws of more levels' effects take longer t
 
 def main(job: dict[str, Any]) -> dict[str, Any]:
     frame = hb.load_dataset(job["dataset"]) if "dataset" in job else read_table(Path(job["folder"]))
+    matrices = import_module(job["matrices"]).matrices() if job.get("matrices") else None
     start = time.perf_counter()
-    model = hb.Model(job["formula"], frame, family=job["family"])
+    model = hb.Model(job["formula"], frame, family=job["family"], data2=matrices, **job.get("model", {}))
     modelled = time.perf_counter() - start
     seconds, cpu = [], []
     for seed in range(1 + job["repeats"]):
@@ -47,8 +49,10 @@ def main(job: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _moments_seconds(model: hb.Model) -> float:
-    """Of the one pass over the rows that a collapsed fit begins with."""
+def _moments_seconds(model: hb.Model) -> float | None:
+    """Of the one pass over the rows that a collapsed fit of one response begins with."""
+    if not isinstance(model, hb.Model):
+        return None
     from hierbayes.engine.collapsed import to_problem
     from hierbayes.engine.gaussian.moments import moments
 
@@ -61,7 +65,7 @@ def _moments_seconds(model: hb.Model) -> float:
 def _least_of_levels(fit: hb.Fit) -> float | None:
     """The smallest bulk ESS over every level's effects."""
     found = []
-    for parameter, layout in fit.spec.layout.predictors.items():
+    for parameter, layout in fit.spec.layout.predictors.items() if isinstance(fit, hb.Fit) else ():
         for factor in layout.factors:
             if len(factor.levels) > LEVELS_LOOKED_AT:
                 return None

@@ -35,11 +35,11 @@ ROW = Row(
         Contender("Bambi + nutpie", _bambi),
     ),
     (
-        Target("seconds of the process", lambda r: r.median("hierbayes", "process"), below=7),
+        Target("seconds of the process", lambda r: r.median("hierbayes", "process"), below=1.5),
         Target(
             "share of Bambi's seconds",
             lambda r: r.ratio("hierbayes", "Bambi + nutpie", "process"),
-            below=1 / 3,
+            below=0.2,
         ),
     ),
     runs=3,
