@@ -6,7 +6,7 @@ import numpy as np
 from scipy import stats
 
 from hierbayes.distributions import BOUNDS
-from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE, tail_transform
+from hierbayes.engine.core.hyperparameters import CHOL, EFFECTS, END_SHAPE, FIRST_SHAPE, SIZE
 from hierbayes.engine.core.shapes import LOWER, D
 from hierbayes.engine.several import to_stacked
 from hierbayes.engine.whitened import own_numbers, to_question
@@ -119,9 +119,6 @@ class Whitened:
         packed, memory = self.packed, self.memory
         forward(position, packed.model, packed.mapping, memory)
         theta, found = memory.theta[0].copy(), {}
-        for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
-            if at >= 0:
-                theta[at] = tail_transform(theta[at], knee, rate)[0]
         for spec, name, of_own, places in self.plain():
             own, kind = spec.family.parameter(name), kind_of(spec.prior(name, parameter=name))
             called = spec.own_variable(own).name

@@ -1,6 +1,6 @@
 """Where to start: the posterior mode of the hyperparameters and the curvature there."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import product
 from math import log
 from typing import Protocol, Self
@@ -10,9 +10,11 @@ import numpy as np
 from hierbayes.engine.core.problem import Floats, Ints
 
 LogDensity = Callable[[Floats], tuple[float, Floats]]
+Tails = tuple[float, float, float, float]
 FURTHEST = 12.0  # how far below its mode a log sd is looked at
 LOWEST = -30.0  # log densities below the mode's by more are as good as none
 GAIN = 0.02  # nats that make a tail transform worth while
+KNEES, RATES = np.linspace(-4, 2, 13), (0.5, 1.0, 2.0)  # of a tail on the left, in standard deviations
 
 
 def find_mode(log_density: LogDensity, start: Floats, max_steps: int = 200) -> Floats:
@@ -119,8 +121,7 @@ def find_tail_transform(
 ) -> tuple[float, float]:
     """Return knee and rate of the tail transform that makes theta[i] the most Gaussian; a rate of 0 if none helps.
 
-    The log density is taken along the line of the others' means given number i. A tail transform's divergence from the
-    Gaussian of the same mean and variance is, but for a constant, log sd(t) + E[log ds/dt].
+    The log density is taken along the line of the others' means given number i.
     """
     width = covariance[i, i] ** 0.5
     top = log_density(mode)[0]
@@ -136,20 +137,65 @@ def find_tail_transform(
     heights = np.array([height(step) for step in steps])
     if heights.max() > 1.0:  # that was no mode: the response has no variation, say
         return 0.0, 0.0
+    knee, rate, _, _ = most_gaussian(steps, heights, unit=1.0 / width, right=False)
+    return (mode[i] + width * knee, rate / width) if rate else (0.0, 0.0)
+
+
+def most_gaussian(
+    steps: Floats,
+    heights: Floats,
+    *,
+    unit: float = 1.0,
+    right: bool = True,
+    rates: Sequence[float] = RATES,
+    gain: float = GAIN,
+) -> Tails:
+    """Return knee and rate, left and right, of the tail transforms that make a density the most Gaussian.
+
+    A tail transform's divergence from the Gaussian of the same mean and variance is, but for a constant,
+    log sd(t) + E[log ds/dt]. A rate is 0 where none helps.
+
+    Parameters
+    ----------
+    steps : ndarray, (k,)
+        Ascending places, in standard deviations from the mode.
+    heights : ndarray, (k,)
+        Log densities there, less the mode's.
+    unit : float
+        What the tail transform's h²/2 is counted in, in standard deviations.
+    right : bool
+        Whether there may be one on the right.
+    rates : sequence of float
+        Those tried.
+    gain : float
+        Nats that make a tail transform worth while.
+    """
     within = np.flatnonzero(heights > LOWEST)
     s = np.linspace(steps[within[0]], steps[within[-1]], 600)
     p = np.exp(np.interp(s, steps, heights) - heights.max())
     p /= p.sum()
-    t = np.linspace(-40.0, s[-1] + 1, 2000)
-    found, least = (0.0, 0.0), _log_sd(p, s) - GAIN
-    for knee, rate in product(np.linspace(-4, 2, 13), (0.5, 1.0, 2.0)):
-        x = rate * (knee - t)
-        h = np.logaddexp(0, x)
-        slope = 1 + rate * h / (1 + np.exp(-x)) / width
-        bent = t - 0.5 * h**2 / width
-        divergence = _log_sd(p, np.interp(s, bent, t)) + float(p @ np.log(np.interp(s, bent, slope)))
-        if divergence < least:
-            found, least = (mode[i] + width * knee, rate / width), divergence
+    t = np.arange(max(s[0] - 1.0, -40.0), min(s[-1] + 1.0, 40.0), 0.02)
+
+    def divergence(tails: Tails) -> float:
+        bent, slope = t.copy(), np.ones_like(t)
+        for side, knee, rate in ((-1.0, *tails[:2]), (1.0, *tails[2:])):
+            x = rate * side * (t - knee)
+            h = np.logaddexp(0, x) if rate else 0.0
+            bent += side * 0.5 * unit * h**2
+            slope += unit * rate * h / (1 + np.exp(-x))
+        return _log_sd(p, np.interp(s, bent, t)) + float(p @ np.log(np.interp(s, bent, slope)))
+
+    found: Tails = (0.0, 0.0, 0.0, 0.0)
+    least = divergence(found)
+    for side in (-1, 1) if right else (-1,):
+        tried = [
+            (knee, rate, *found[2:]) if side < 0 else (*found[:2], -knee, rate)
+            for knee, rate in product(KNEES, rates)
+        ]
+        divergences = [divergence(tails) for tails in tried]
+        best = int(np.argmin(divergences))
+        if divergences[best] < least - gain:
+            found, least = tried[best], divergences[best]
     return found
 
 

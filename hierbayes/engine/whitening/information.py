@@ -47,6 +47,8 @@ from hierbayes.engine.whitening.rows import apply_link
 from hierbayes.engine.whitening.sparse import Coordinates, Pattern, coordinates_of, field_map, taken_up
 from hierbayes.engine.whitening.stacked import Question, fields_of, problems_of
 from hierbayes.engine.whitening.steps import climbed_columns, effective_columns
+from hierbayes.engine.whitening.tails import MEASURE, PLAIN, VALUES
+from hierbayes.engine.whitening.tails import START as BEGINS
 from hierbayes.engine.whitening.wide import Turn, turned
 from hierbayes.structures.record import VALUE
 
@@ -196,9 +198,12 @@ def whiten(problem: Question, packed: Packed, pairs: Pairs, memory: Memory) -> P
             c[at : at + q] = turns[k].vectors.T @ (turns[k].relative * c[at : at + q])
             W[square : square + q * q] = turns[k].vectors.ravel()
             spread[at : at + q] = turns[k].spread
+    bends = packed.mapping.bends.copy()
+    bends[:, BEGINS] += packed.mapping.directions[MEASURE] @ memory.white[VALUES, packed.n_effects :]
     return packed.mapped(
-        origin=memory.theta[0].copy(), W=W, weight=weight, c=c, spread=spread, Eb=Eb, first=pairs.first,
+        origin=memory.theta[PLAIN].copy(), W=W, weight=weight, c=c, spread=spread, Eb=Eb, first=pairs.first,
         pairs=pairs.pairs, E=E, fields=field_map(own), r=r, t=coefs[T].copy(), rotation=rotation,
+        bends=bends,
     )  # fmt: skip
 
 

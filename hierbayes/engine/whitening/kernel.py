@@ -55,10 +55,10 @@ from hierbayes.engine.whitening.steps import (
     score_steps,
 )
 from hierbayes.engine.whitening.steps import PREDICTOR as STEPS_PREDICTOR
+from hierbayes.engine.whitening.tails import PLAIN, SCORES, VALUES, bend, bend_theta, score_bends, score_theta
 from hierbayes.engine.whitening.wide import forward_wide, vjp_wide
 from hierbayes.structures.record import SCORE as SHAPE_SCORE
 
-VALUES, SCORES = 0, 1  # of theta, of white
 R, U, SEEN, R_SCORE = 0, 1, 2, 3  # of the group effects
 T, B, T_SLOPE, PRIOR_SCORE, T_SCORE = 0, 1, 2, 3, 4  # of the coefficients
 
@@ -86,10 +86,11 @@ def log_density(position: Floats, gradient: Floats, *arrays: Any) -> float:
 def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memory) -> float:
     """Set theta, Λ, group effects and coefficients of a position; return log prior + log-Jacobian."""
     n_theta = mapping.origin.size
-    theta = memory.theta[VALUES]
+    plain_theta, theta = memory.theta[PLAIN], memory.theta[VALUES]
     for i in range(n_theta):
-        theta[i] = mapping.origin[i] + dot(mapping.scale_tril[i], position[:n_theta])
-    total = constrain(
+        plain_theta[i] = mapping.origin[i] + dot(mapping.scale_tril[i], position[:n_theta])
+    total = bend_theta(mapping.tails, memory.theta)
+    total += constrain(
         theta,
         model.scales,
         model.scale_priors,
@@ -109,12 +110,14 @@ def forward(position: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     for i in range(m):
         white[plain + i] = dot(mapping.rotation[i, i:], position[n_theta + plain + i :])
     for i in range(mapping.shifts.shape[0]):
-        add(white, theta[i] - mapping.origin[i], mapping.shifts[i])
+        add(white, plain_theta[i] - mapping.origin[i], mapping.shifts[i])
     for j in range(mapping.follows.shape[0]):
         add(white[:plain], white[n_effects + j], mapping.follows[j])
     coefs = memory.coefs
     for j in range(coefs.shape[1]):
         coefs[T, j] = mapping.t[j] + white[n_effects + j]
+    total += bend(mapping.bends, mapping.directions, white[n_effects:], coefs[T], memory.bent)
+    for j in range(coefs.shape[1]):
         prior = model.priors[j]
         coefs[B, j], coefs[T_SLOPE, j], value, coefs[PRIOR_SCORE, j], _ = coefficient(coefs[T, j], prior)
         total += value
@@ -322,6 +325,7 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
     score_steps(model.steps, model.combinations, coefs[B], memory.own, memory.stepped, coefs[T_SCORE])
     for j in range(coefs.shape[1]):
         coefs[T_SCORE, j] = coefs[T_SCORE, j] * coefs[T_SLOPE, j] + coefs[PRIOR_SCORE, j]
+    score_bends(mapping.directions, memory.bent, coefs[T_SCORE])
     for k in range(model.factors.shape[0]):
         factor = model.factors[k]
         first, end = model.predictors[factor[PREDICTOR], 0], model.predictors[factor[LAST_PREDICTOR], 1]
@@ -362,6 +366,7 @@ def _scores(gradient: Floats, model: Model, mapping: WhiteningMap, memory: Memor
                 0.0, model.scales, model.scale_priors, model.factors, model.blocks, model.shapes, memory.scale,
                 memory.shaped, memory.lams, score,
             )  # fmt: skip
+        score_theta(memory.theta)
         for i in range(mapping.shifts.shape[0]):
             score[i] += dot(white[SCORES], mapping.shifts[i])
         fill(gradient[:n_theta], 0.0)

@@ -4,19 +4,21 @@ A point of high density is found by quasi-Newton steps in whitened coordinates, 
 turns. In such coordinates the density of a standard deviation has no spike at 0, so its mode is a sensible place.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hierbayes.engine.core.approximation import mean_score, nearest_mean
 from hierbayes.engine.core.density import Density, Evaluate
-from hierbayes.engine.core.hyperparameters import LAM, start_theta, tail_transform
+from hierbayes.engine.core.hyperparameters import LAM, start_theta
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
-from hierbayes.engine.core.standardisation import LogDensity, standardise
+from hierbayes.engine.core.standardisation import LogDensity, find_mode, spread_at
 from hierbayes.engine.whitening.codes import NODE, ROW, SIZE
 from hierbayes.engine.whitening.coefficients import unconstrain_coefficient
 from hierbayes.engine.whitening.fields import inverse_field
+from hierbayes.engine.whitening.heavy import coefficient_tails, theta_tails
 from hierbayes.engine.whitening.information import Pairs, find_pairs, split, whiten
 from hierbayes.engine.whitening.integrated import integrated, lay_out, moments, pass_on, rule, settle
 from hierbayes.engine.whitening.kernel import R, U, forward, log_density
@@ -37,6 +39,7 @@ from hierbayes.engine.whitening.packing import (
 )
 from hierbayes.engine.whitening.problem import Problem
 from hierbayes.engine.whitening.stacked import Question
+from hierbayes.engine.whitening.tails import LEFT_RATE, PLAIN, RIGHT_RATE, VALUES, before_tails
 from hierbayes.engine.whitening.wide import inverse_wide
 
 COEFFICIENT_ROUNDS, ROUNDS = 4, 12  # rounds with theta fixed; rounds in all
@@ -97,12 +100,18 @@ def evaluator(packed: Packed, memory: Memory | None = None) -> Evaluate:
 
 def laplace_start(problem: Question) -> LaplaceStart:
     """Whiten a model."""
-    packed, _, memory, position = _at_mode(problem)
-    if packed.n_theta:
+    packed, pairs, memory, position = _at_mode(problem)
+    packed, position = _centred(packed, position)
+    leaning, there = lean(packed, evaluator(packed, memory), position)
+    tails = theta_tails(leaning, _theta_density(memory, there[packed.n_theta :]))
+    bends, directions = coefficient_tails(leaning, there, evaluator)
+    if len(bends) or _tailed(tails).any():
+        origin = before_tails(packed.mapping.origin, tails)
+        packed = packed.mapped(origin=origin, tails=tails, bends=bends, directions=directions)
+        packed, memory, position = _climbed(problem, packed, pairs, position)
         packed, position = _centred(packed, position)
-    packed, position = lean(packed, evaluator(packed, memory), position)
-    if packed.n_theta:
-        packed = _framed(packed, memory, position)
+        leaning, there = lean(packed, evaluator(packed, memory), position)
+    packed, position = _framed(leaning, memory, there), there
     gradient = evaluator(packed, memory)(position)[1]
     return LaplaceStart(packed, position, float(np.abs(gradient).max(initial=0.0)))
 
@@ -119,17 +128,25 @@ def _at_mode(problem: Question) -> tuple[Packed, Pairs, Memory, Floats]:
     theta, t = rough_start(problem, packed)
     packed = replace(packed, model=packed.model._replace(sizes=sizes)).mapped(origin=theta, t=t)
     pairs = find_pairs(packed, conditional)
+    packed, memory, position = _climbed(problem, packed, pairs, np.zeros(packed.dim), COEFFICIENT_ROUNDS)
+    return packed, pairs, memory, position
+
+
+def _climbed(
+    problem: Question, packed: Packed, pairs: Pairs, position: Floats, held: int = 0
+) -> tuple[Packed, Memory, Floats]:
+    """The map made anew about a mode, from a position, theta being held for some rounds; its memory, and the mode."""
     memory = packed.memory()
-    run(forward, np.zeros(packed.dim), packed.model, packed.mapping, memory)
+    run(forward, position, packed.model, packed.mapping, memory)
     for turn in range(ROUNDS):
         packed = whiten(problem, packed, pairs, memory)
-        fixed = packed.n_theta if turn < COEFFICIENT_ROUNDS else 0
+        fixed = packed.n_theta if turn < held else 0
         evaluate = evaluator(packed, memory)
         position, slope = climb(evaluate, _position(packed, memory), fixed, packed.n_theta, STEPS)
         if fixed == 0 and slope < FLAT:
             break
         run(forward, position, packed.model, packed.mapping, memory)
-    return packed, pairs, memory, position
+    return packed, memory, position
 
 
 def integrated_start(problem: Problem) -> LaplaceStart:
@@ -147,14 +164,14 @@ def integrated_start(problem: Problem) -> LaplaceStart:
     for turn in range(MODES + MEANS):
         own = packed.memory()
         pass_on(memory, own, count, to_whole=False)
-        before, position = own.theta[0].copy(), _position(packed, own)
+        before, position = own.theta[VALUES].copy(), _position(packed, own)
         if turn < MODES:
             position, _ = climb(evaluator(packed, own), position, 0, packed.n_theta, STEPS)
             framed = packed
         else:
             framed, position = _at_mean(packed, own, position)
         evaluator(framed, own)(position)
-        own.theta[0] = _without_tails(framed, own.theta[0])
+        own.theta[PLAIN] = own.theta[VALUES]  # the whole model has no tail transforms
         mean, variance = moments(levels, own)
         pass_on(own, memory, count, to_whole=True)
         memory.effects[U, :count], memory.effects[R, :count] = mean, mean * own.lams[LAM, 0, 0, 0]
@@ -162,14 +179,13 @@ def integrated_start(problem: Problem) -> LaplaceStart:
         packed = integrated(problem, whole, levels, rule(*FIRST_RULE), memory)
         settle(packed.model, levels, mean, variance, float(own.lams[LAM, 0, 0, 0]))
         width = np.linalg.norm(framed.mapping.scale_tril, axis=1)
-        if turn >= MODES and (np.abs(own.theta[0] - before) < STILL * width).all():
+        if turn >= MODES and (np.abs(own.theta[VALUES] - before) < STILL * width).all():
             break
     own = packed.memory()
     pass_on(memory, own, count, to_whole=False)
-    tailed = framed.model.scales[framed.model.scale_priors[:, 3] > 0, 0]
-    leading = np.setdiff1d(np.arange(packed.n_theta), tailed)
+    leading = np.flatnonzero(~_tailed(framed.mapping.tails))
     packed, position = lean(packed, evaluator(packed, own), _position(packed, own), leading)
-    packed = _framed(packed, own, position, PAIRS)
+    packed = _framed_with_tails(packed, own, position, PAIRS)
     packed = replace(packed, model=packed.model._replace(nodes=_enough_nodes(packed, position)))
     evaluate = evaluator(packed)
     position = nearest_mean(evaluate, position)
@@ -179,7 +195,7 @@ def integrated_start(problem: Problem) -> LaplaceStart:
 def _at_mean(packed: Packed, memory: Memory, position: Floats) -> tuple[Packed, Floats]:
     """Theta standardised and where its mean is, all other coordinates at their mode there."""
     packed, position = _centred(packed, position)
-    packed = _framed(packed, memory, position, FEW_PAIRS)
+    packed = _framed_with_tails(packed, memory, position, FEW_PAIRS)
     evaluate = evaluator(packed, memory)
     found = nearest_mean(evaluate, position, MEAN_PAIRS)
     position = np.concatenate([found[: packed.n_theta], position[packed.n_theta :]])
@@ -211,13 +227,10 @@ def quadrature_error(packed: Packed, positions: Floats) -> float:
     return float(np.std([finer(position)[0] - evaluate(position)[0] for position in chosen]))
 
 
-def _without_tails(packed: Packed, theta: Floats) -> Floats:
-    """Theta as it is without tail transforms."""
-    found = theta.copy()
-    for (at, _), (_, _, knee, rate) in zip(packed.model.scales, packed.model.scale_priors, strict=True):
-        if at >= 0:
-            found[at] = tail_transform(theta[at], knee, rate)[0]
-    return found
+def _tailed(tails: Floats) -> np.ndarray:
+    """Which numbers of theta have tail transforms."""
+    rates = tails[:, [LEFT_RATE, RIGHT_RATE]]
+    return rates.any(axis=1)
 
 
 def _centred(packed: Packed, position: Floats) -> tuple[Packed, Floats]:
@@ -264,13 +277,11 @@ def _place_field(packed: Packed, memory: Memory, k: int, u: Floats, white: Float
     )  # fmt: skip
 
 
-def _framed(packed: Packed, memory: Memory, position: Floats, pairs: int = 0) -> Packed:
-    """Theta in coordinates in which it is about N(0, I), all others fixed; tail transforms of sds that may be 0.
+def _theta_density(memory: Memory, white: Floats, pairs: int = 0) -> Callable[[Packed], LogDensity]:
+    """A model's log density of theta before its tail transforms, all other coordinates fixed.
 
-    With pairs, all others are not at the position but drawn about it, as many opposite draws, and the log density is
-    their mean.
+    With pairs, these are not as given but drawn about there, as many opposite draws, and the log density is their mean.
     """
-    white = position[packed.n_theta :]
     away = np.random.default_rng(0).standard_normal((pairs, white.size))
     points = np.concatenate([white + away, white - away]) if pairs else white[None]
 
@@ -287,9 +298,28 @@ def _framed(packed: Packed, memory: Memory, position: Floats, pairs: int = 0) ->
 
         return log_density
 
+    return log_density_of
+
+
+def _framed(packed: Packed, memory: Memory, position: Floats) -> Packed:
+    """Theta in coordinates in which it is about N(0, I), all others fixed."""
+    log_density = _theta_density(memory, position[packed.n_theta :])(packed)
     try:
-        return standardise(packed, packed.model.scales, log_density_of, packed.mapping.origin)
+        return packed.mapped(scale_tril=spread_at(log_density, packed.mapping.origin))
     except np.linalg.LinAlgError:  # not a number near there
+        return packed
+
+
+def _framed_with_tails(packed: Packed, memory: Memory, position: Floats, pairs: int) -> Packed:
+    """The same, all others drawn about the position; tail transforms where theta's log density has no end."""
+    density_of = _theta_density(memory, position[packed.n_theta :], pairs)
+    try:
+        tails = theta_tails(packed, density_of)
+        if _tailed(tails).any():
+            packed = packed.mapped(tails=tails, origin=before_tails(packed.mapping.origin, tails))
+            packed = packed.mapped(origin=find_mode(density_of(packed), packed.mapping.origin))
+        return packed.mapped(scale_tril=spread_at(density_of(packed), packed.mapping.origin))
+    except np.linalg.LinAlgError:
         return packed
 
 

@@ -39,6 +39,7 @@ from hierbayes.engine.whitening.stacked import (
     problems_of,
     response_of,
 )
+from hierbayes.engine.whitening.tails import no_tails
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
 ROWWISE = 12  # rows of the memory of integrals: see `quadrature`
@@ -99,7 +100,7 @@ class Model(NamedTuple):
 class WhiteningMap(NamedTuple):
     """From whitened coordinates to theta, group effects and coefficients (docs/engine.md)."""
 
-    origin: Floats  # (T,): theta at the start
+    origin: Floats  # (T,): theta at the start, before its tail transforms
     scale_tril: Floats  # (T, T), lower triangular
     W: Floats  # (Σ levels q²,): information about each level's effects, later coefficients known; of a wide factor V
     weight: (
@@ -117,19 +118,27 @@ class WhiteningMap(NamedTuple):
     rotation: Floats  # (m, m), upper triangular: of the last coordinates
     shifts: Floats  # (A, R + P): what a unit of the first of theta adds to coordinates after the rotation
     follows: Floats  # (P or 0, plain): what a unit of each coefficient adds to those before the last m
+    tails: (
+        Floats  # (T, 5): knee and rate of theta's tail transforms, left and right, and their unit: see tails
+    )
+    bends: Floats  # (D, 6): the same of directions of coefficients, and where the start is on each
+    directions: Floats  # (2, D, P): what measures the way along each, and the way
     volume: Floats  # (1,): logarithm of the determinants of scale_tril and rotation
 
 
 class Memory(NamedTuple):
     """What an evaluation writes; one for each thread."""
 
-    theta: Floats  # (2, T): itself, its score
+    theta: (
+        Floats  # (5, T): itself, its score, itself before the tail transform, that one's slope and its turn
+    )
     scale: Floats  # (3, S)
     shaped: Floats  # (7, shapes): the structures' parameters and constants
     lams: Floats  # (5, K, q, q)
     white: Floats  # (2, R + P): coordinates after the rotation, their scores
     effects: Floats  # (5, R): r, u, what W sees of them, score of r, u of wide factors turned by V
     coefs: Floats  # (5, P): t, coefficient, slope, score of the prior, score of t
+    bent: Floats  # (2, D): slopes of the bends, and their turns
     roots: Floats  # (2, Σ levels q²): L and L⁻¹
     small: Floats  # (6, q): of a level
     tiles: Floats  # (4, q, q)
@@ -200,13 +209,14 @@ class Packed:
         n_factors, n_predictors = len(self.model.factors), len(self.model.predictors)
         n_components = len(self.model.components)
         found = Memory(
-            np.zeros((2, theta)),
+            np.zeros((5, theta)),
             np.zeros((3, len(self.model.scales))),
             np.zeros((7, len(self.model.shapes))),
             np.zeros((5, n_factors, q, q)),
             np.zeros((2, effects + coefs)),
             np.zeros((5, effects)),
             np.zeros((5, coefs)),
+            np.zeros((2, len(self.mapping.bends))),
             np.zeros((2, self.mapping.W.size)),
             np.zeros((6, q)),
             np.zeros((4, q, q)),
@@ -240,15 +250,6 @@ class Packed:
             *(model.placed, model.y, model.rows, memory.inner, memory.out, memory.rowwise, memory.grid),
             memory.moments,
         )
-
-    def with_tails(self, tails: Floats) -> "Packed":
-        """The same model with other tails of its sds, (S, 2)."""
-        priors = np.column_stack([self.model.scale_priors[:, :2], tails])
-        return replace(self, model=self.model._replace(scale_priors=priors))
-
-    def standardised(self, origin: Floats, scale_tril: Floats) -> "Packed":
-        """The same model in other coordinates of theta."""
-        return self.mapped(origin=origin, scale_tril=scale_tril)
 
     def mapped(self, **changes: Any) -> "Packed":
         """The same model with parts of another map."""
@@ -470,5 +471,8 @@ def _plain_map(
         rotation=np.zeros((0, 0)),
         shifts=np.zeros((0, n_effects + len(priors))),
         follows=np.zeros((0, n_effects)),
+        tails=no_tails(n_theta),
+        bends=np.zeros((0, 6)),
+        directions=np.zeros((2, 0, len(priors))),
         volume=np.zeros(1),
     )
