@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hierbayes.data.designrows import DesignRows, design_grid
+    from hierbayes.data.pedigrees import Pedigree, pedigree
     from hierbayes.datasets import load_dataset
     from hierbayes.elicitation import elicit, elicit_groups
     from hierbayes.errors import (
@@ -44,6 +45,7 @@ _HOMES = {
     "JointModel": "joint",
     "Model": "model",
     "MultipleFit": "multiple",
+    "Pedigree": "data.pedigrees",
     "Prior": "priors",
     "PriorError": "errors",
     "PriorFile": "priorfile",
@@ -64,6 +66,7 @@ _HOMES = {
     "load_dataset": "datasets",
     "parameter": "families.own",
     "parse": "formula",
+    "pedigree": "data.pedigrees",
     "read_prior_file": "priorfile",
     "row_function": "families.own",
     "simulate": "prior_simulation",
@@ -81,6 +84,7 @@ __all__ = [
     "JointModel",
     "Model",
     "MultipleFit",
+    "Pedigree",
     "Prior",
     "PriorError",
     "PriorFile",
@@ -102,6 +106,7 @@ __all__ = [
     "mixture",
     "parameter",
     "parse",
+    "pedigree",
     "read_prior_file",
     "row_function",
     "simulate",

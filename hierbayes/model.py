@@ -76,9 +76,10 @@ class Model(PriorSimulation):
     center : bool
         Whether a prior given for an intercept is about the response at the predictors' means, as brms has it; False
         makes it literal, about 0 of all columns, as all other priors that are given.
-    data2 : mapping of str to pandas.DataFrame, optional
+    data2 : mapping of str to pandas.DataFrame or Pedigree, optional
         The matrices that the formula names: ``{"A": frame}`` for ``(1 | gr(g, cov=A))``, with the levels as index and
-        columns; for ``(1 | gr(g, car=W, type="bym2"))`` alike, or two columns with pairs of neighbours.
+        columns, or a `pedigree`; for ``(1 | gr(g, car=W, type="bym2"))`` alike, or two columns with pairs of
+        neighbours.
 
     Attributes
     ----------

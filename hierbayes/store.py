@@ -18,6 +18,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.formulas import resolve_nonlinear
 from hierbayes.data.learning import learn, observed_rows
 from hierbayes.data.margins import Columns
+from hierbayes.data.pedigrees import Pedigree, from_places
 from hierbayes.data.settling import settle
 from hierbayes.errors import DataError, DataWarning, HierBayesError
 from hierbayes.families import Family, get_family, is_known
@@ -33,6 +34,7 @@ from hierbayes.storedrows import UNSTORABLE, dataset_to_frame, frame_to_dataset
 DATA_GROUP = "constant_data"
 SPEC_GROUP = "specification"
 DATA2_GROUP = "data2"
+PARENT = "parent"  # the dimension of a pedigree's two parents
 ORDINARY_TIMES = pd.Timestamp("1678-01-01"), pd.Timestamp("2262-01-01")  # what every netCDF reader decodes
 
 
@@ -109,15 +111,22 @@ def _write(
     tree: xr.DataTree,
     rows: Mapping[str, xr.Dataset],
     stored: Mapping[str, Any],
-    matrices: Mapping[str, pd.DataFrame],
+    matrices: Mapping[str, pd.DataFrame | Pedigree],
 ) -> None:
     groups = {name: node.to_dataset() for name, node in tree.children.items()} | dict(rows)
-    labels = {name: list(matrix.index) for name, matrix in matrices.items()}
+    labels = {
+        name: list(matrix.labels if isinstance(matrix, Pedigree) else matrix.index)
+        for name, matrix in matrices.items()
+    }
     groups[SPEC_GROUP] = xr.Dataset({"json": ((), json.dumps({**stored, "data2": labels}))})
     if matrices:
         groups[DATA2_GROUP] = xr.Dataset(
             {
-                f"matrix{place}": ((f"level{place}", f"level{place}_2"), matrix.to_numpy())
+                f"matrix{place}": (
+                    ((f"level{place}", PARENT), matrix.parents)
+                    if isinstance(matrix, Pedigree)
+                    else ((f"level{place}", f"level{place}_2"), matrix.to_numpy())
+                )
                 for place, matrix in enumerate(matrices.values())
             }
         )
@@ -190,12 +199,16 @@ def _read(path: str | Path, family: Family | None) -> Stored | JointStored:
     return Stored(spec, observed_rows(spec.layout.formulas, frame), design, _restored(kept, tree))
 
 
-def _matrices(tree: xr.DataTree, stored: Mapping[str, Any]) -> dict[str, pd.DataFrame]:
-    """The matrices that the formulas name; files of earlier versions have none."""
-    return {
-        name: pd.DataFrame(tree[DATA2_GROUP][f"matrix{place}"].to_numpy(), labels, labels)
-        for place, (name, labels) in enumerate(stored.get("data2", {}).items())
-    }
+def _matrices(tree: xr.DataTree, stored: Mapping[str, Any]) -> dict[str, pd.DataFrame | Pedigree]:
+    """The matrices and pedigrees that the formulas name; files of earlier versions have none."""
+    found: dict[str, pd.DataFrame | Pedigree] = {}
+    for place, (name, labels) in enumerate(stored.get("data2", {}).items()):
+        values = tree[DATA2_GROUP][f"matrix{place}"]
+        whole = values.to_numpy()
+        found[name] = (
+            from_places(labels, whole) if PARENT in values.dims else pd.DataFrame(whole, labels, labels)
+        )
+    return found
 
 
 def _restored(kept: Mapping[str, xr.Dataset], tree: xr.DataTree) -> xr.DataTree:
@@ -362,7 +375,7 @@ def _spec_from_dict(
     stored: dict[str, Any],
     frame: pd.DataFrame,
     own: Family | None = None,
-    matrices: Mapping[str, pd.DataFrame] = MappingProxyType({}),
+    matrices: Mapping[str, pd.DataFrame | Pedigree] = MappingProxyType({}),
 ) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     texts = stored["formulas"]

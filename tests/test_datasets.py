@@ -210,6 +210,19 @@ SCHEMAS = {
         },
     ),
     "sids_neighbours": (246, {"county": "text", "neighbour": "text"}),
+    "blue_tits": (
+        828,
+        {
+            "animal": "text",
+            "sire": "text",
+            "dam": "text",
+            "fosternest": "text",
+            "hatchdate": "float",
+            "sex": "text",
+            "tarsus": "float",
+            "back": "float",
+        },
+    ),
     "sids_counties": (100, {"county": "text", "lon": "float", "lat": "float"}),
 }
 
@@ -296,6 +309,7 @@ def test_nothing_is_missing_or_padded(tables, name):
             {"s": "1", "d": "1002", "studage": 2, "lectage": 2, "service": 0, "dept": "2", "y": 5},
         ),
         ("arabidopsis", 0, {"popu": "3.NL", "gen": "4", "rack": "2", "nutrient": 1, "status": "Transplant"}),
+        ("blue_tits", 0, {"animal": "R187142", "sire": "R187556", "dam": "R187557", "fosternest": "F2102"}),
         ("salamanders", 3, {"site": "R-1", "mined": "no", "spp": "GP", "count": 2}),
         ("mroz", 0, {"hours": 1610, "wage": 3.354, "youngkids": 1, "city": "no"}),
         ("lexical", 0, {"person": "1", "condition": "speed"}),

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 import hierbayes as hb
-from hierbayes.answers.related import conditional_effects, conditional_levels
+from hierbayes.answers.related import GivenKnown, conditional_levels, new_effects, new_variances
 from hierbayes.engine.core.hyperparameters import LAM, VALUE
 from hierbayes.engine.registry import choose
 from hierbayes.engine.several import to_stacked
@@ -221,8 +221,30 @@ def test_new_levels_are_those_of_the_dense_covariance(kind, unseen):
     if kind == "icar":  # such as sum to 0 with the others
         effects = factor.root @ np.random.default_rng(4).normal(size=(2, factor.width, 1))
     weights, expected = conditional_levels(factor, new, shapes)
-    mean, covariance = conditional_effects(factor, new, shapes, effects)
+    sd, none = np.array([[1.3], [0.4]]), np.zeros((4, 1, 2))
+    mean = new_effects(factor, new, shapes, effects, none, sd, None).transpose(2, 0, 1)
     np.testing.assert_allclose(mean, weights @ effects, atol=1e-5)
+    variances = new_variances(factor, new, shapes)
+    np.testing.assert_allclose(variances, np.diagonal(expected, axis1=1, axis2=2), atol=1e-6)
+    # what each normal number moves is a root of the covariance, numbers of relatives that nobody asked for included
+    given = GivenKnown(factor)
+    covariance = np.zeros((2, 4, 4))
+    for label in given.labels[given.left]:
+        moved = new_effects(
+            factor,
+            new,
+            shapes,
+            0 * effects,
+            none,
+            sd,
+            lambda own, label=label: np.full(2, float(own == label)),
+        )
+        covariance += np.einsum("ias,jas->sij", moved, moved) / np.square(sd)[:, :, None]
+    for place in range(4):
+        apart = none.copy()
+        apart[place] = sd.T
+        moved = new_effects(factor, new, shapes, 0 * effects, apart, sd, None)
+        covariance += np.einsum("ias,jas->sij", moved, moved) / np.square(sd)[:, :, None]
     np.testing.assert_allclose(covariance, np.broadcast_to(expected, covariance.shape), atol=1e-6)
 
 
@@ -273,3 +295,16 @@ def test_a_gaussian_model_of_many_related_levels_is_sampled():
     assert choose(both.spec, both.design, "collapsed").strategy.name == "collapsed"
     alone = hb.Model("y ~ (1 | gr(g, cov=A))", data, data2={"A": line})
     assert choose(alone.spec, alone.design).strategy.name == "collapsed"
+
+
+@pytest.mark.parametrize("kind", ["known", "bym2"])
+def test_a_new_levels_draws_do_not_depend_on_others_that_are_asked_for(kind, known_fit):
+    model = model_of(kind)
+    rng = np.random.default_rng(6)
+    values = {"r_g": rng.normal(size=(40, len(SEEN), 1)), "sd_g": np.full((40, 1), 0.8)}
+    values |= {"rho_g": rng.uniform(size=40)} if kind == "bym2" else {}
+    fit = known_fit(model, values)
+    options = {"kind": "linear", "output": "draws", "seed": 1}
+    alone = fit.predict({"g": ["a20"], "x": [0.0]}, **options).to_numpy()
+    beside = fit.predict({"g": ["a9", "a20", "ba3"], "x": [0.0] * 3}, **options).to_numpy()
+    np.testing.assert_allclose(beside[..., 1], alone[..., 0], rtol=1e-8)

@@ -120,14 +120,40 @@ def test_rotated_rows_have_the_density_of_the_dense_normal(each):
         np.testing.assert_allclose(found, expected, rtol=1e-8)
 
 
-def test_only_related_levels_alone_are_rotated():
+def test_correlated_effects_and_weights_are_not_rotated():
     for formula in (
         "y ~ x + (x || gr(g, cov=A))",
-        "y ~ x + (1 | gr(g, cov=A)) + (1 | h)",
+        "y ~ x + (1 | gr(g, cov=A)) + (x | h)",
         "y | weights(n) ~ (1 | gr(g, cov=A))",
     ):
         model = hb.Model(formula, DATA.assign(h=np.arange(27) % 7), data2={"A": MATRIX})
         assert not can_rotate(to_problem(model.spec, model.design))
+
+
+def test_rotated_rows_with_other_effects_leave_those_of_both_factors():
+    """Mean and covariance of all effects, by the dense normal, with every sd known."""
+    priors = {"sigma": "Fixed(0.6)", "sd[g]": "Fixed(0.9)", "sd[h]": "Fixed(0.5)"}
+    data = DATA.assign(h=np.arange(27) % 5)
+    model = hb.Model("y ~ x + (1 | h) + (1 | gr(g, cov=A))", data, data2={"A": MATRIX}, priors=priors)
+    assert can_rotate(to_problem(model.spec, model.design))
+    fit = model.fit(strategy="collapsed", seed=1, progress=False)
+    r = [fit.posterior[name].to_numpy().reshape(4000, -1) for name in ("r_g", "r_h")]
+    found, labels = np.hstack(r), list(fit.posterior["g"].to_numpy())
+    indicators = [data["g"].to_numpy()[:, None] == labels, data["h"].to_numpy()[:, None] == np.arange(5)]
+    Z = np.hstack(indicators).astype(float)
+    prior = np.zeros((len(labels) + 5,) * 2)
+    prior[: len(labels), : len(labels)] = 0.81 * MATRIX.loc[labels, labels].to_numpy()
+    prior[len(labels) :, len(labels) :] = 0.25 * np.eye(5)
+    problem = to_problem(model.spec, model.design)
+    noise = 0.36 * np.eye(27) + (problem.X / problem.prior_precision) @ problem.X.T
+    weights = np.linalg.solve(Z @ prior @ Z.T + noise, Z @ prior).T
+    left = prior - weights @ Z @ prior
+    z = np.linalg.solve(
+        np.linalg.cholesky(left),
+        (found - weights @ (data["y"] - problem.X @ problem.prior_mean).to_numpy()).T,
+    )
+    assert np.abs(z.mean(axis=1)).max() < 4.5 / 4000**0.5
+    assert np.abs(z @ z.T / 4000 - np.eye(len(z))).max() < 5 * (2 / 4000) ** 0.5
 
 
 def test_effects_have_the_density_of_the_known_covariance():

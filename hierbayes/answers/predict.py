@@ -15,7 +15,7 @@ from hierbayes.answers.beyond import add_new_times, scales_of
 from hierbayes.answers.draws import LARGEST_KEPT, Draws, population_coefficients
 from hierbayes.answers.intervals import MEASURES, Interval, labelled, measure, summarise, when_needed
 from hierbayes.answers.latents import drawn_values, latent_part
-from hierbayes.answers.related import conditional_effects
+from hierbayes.answers.related import new_effects, new_variances
 from hierbayes.answers.series import Past, check_series, draw_responses, given_past, series_blocks
 from hierbayes.answers.threads import side_by_side
 from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, is_main
@@ -695,9 +695,20 @@ def _effects(
     if factor.relations is not None and len(levels) > len(known):
         new = [rows.new[level - len(factor.levels)] for level in levels[len(known) :]]
         shapes = spec.shape_values(parameter, factor, draws.values)
-        mean, covariance = conditional_effects(factor, new, shapes, draws.values[variable.name])
-        apart = _eigenroot(covariance) @ r[len(known) :].transpose(2, 0, 1)
-        r[len(known) :] = (apart + mean).transpose(1, 2, 0)
+        whose = f"{_whose(spec.response, parameter)} given relatives"
+
+        def of_label(label: str) -> Array:
+            return _level_generator(request.seed, whose, factor, (label,), 0).standard_normal(len(draws))
+
+        r[len(known) :] = new_effects(
+            factor,
+            new,
+            shapes,
+            draws.values[variable.name],
+            r[len(known) :],
+            draws.values[spec.factor_variables(parameter, factor)["sd"].name],
+            of_label if len(drawn) > len(known) else None,
+        )
     if rows.beyond:
         whose = f"{_whose(spec.response, parameter)} at new times"
         tuples = [*factor.levels.tuples, *rows.new]
@@ -709,12 +720,6 @@ def _effects(
         standing = None if request.new_levels == "mean" else generators
         add_new_times(spec, parameter, reached, draws, r[: len(drawn)], standing)
     return levels, spec.with_steps(parameter, factor, draws.values, r.transpose(2, 0, 1))
-
-
-def _eigenroot(covariance: Array) -> Array:
-    """Square roots (…, L, L), also where some levels' effects are known from others'."""
-    values, vectors = np.linalg.eigh(covariance)
-    return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ vectors.swapaxes(-1, -2))
 
 
 def _draw_levels(
@@ -847,9 +852,7 @@ def _new_variances(spec: ModelSpec, parameter: str, factor: Factor, draws: Draws
     if factor.relations is None or not rows.new:
         return np.ones((1, max(len(rows.new), 1)))
     shapes = spec.shape_values(parameter, factor, draws.values)
-    nothing = np.zeros((len(draws), len(factor.levels), 1))
-    _, covariance = conditional_effects(factor, rows.new, shapes, nothing)
-    return np.maximum(np.diagonal(covariance, axis1=1, axis2=2), 0.0)
+    return new_variances(factor, rows.new, shapes)
 
 
 def _level_generator(

@@ -176,6 +176,7 @@ def _check_areas(factor: Factor) -> Iterator[Finding]:
     """Areas without neighbours, which an island is, and one whose name is spelt in two ways."""
     if factor.relations is None or factor.relations.kind.name not in AREAS:
         return
+    assert isinstance(factor.relations.table, pd.DataFrame), "areas have a matrix"
     weights = factor.relations.table.to_numpy()
     places = factor.relations.places(factor.levels.labels, factor.name)
     alone = [factor.levels.texts[level] for level in np.flatnonzero(~weights[places].any(axis=1))]

@@ -25,6 +25,7 @@ from hierbayes.data.latent import Imputed, Latent, LatentEffect, LatentRows
 from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
 from hierbayes.data.monotonic import Monotonic
+from hierbayes.data.pedigrees import Pedigree
 from hierbayes.data.places import Located
 from hierbayes.data.ranges import FAR, Range, describe_beyond
 from hierbayes.data.response import ResponseLayout, addition_values, response_values
@@ -190,8 +191,8 @@ class Layout:
         return self.predictors[MEAN]
 
     @property
-    def matrices(self) -> dict[str, pd.DataFrame]:
-        """The known covariances between levels, by their names."""
+    def matrices(self) -> dict[str, pd.DataFrame | Pedigree]:
+        """The known covariances between levels, and pedigrees, by their names."""
         factors = [factor for layout in self.predictors.values() for factor in layout.factors]
         return {r.name: r.table for r in (factor.relations for factor in factors) if r is not None}
 

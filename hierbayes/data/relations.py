@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hierbayes.data.pedigrees import Pedigree
 from hierbayes.errors import DataError
 from hierbayes.structures import KNOWN, LevelCovariance
 from hierbayes.structures.related import MIXED, PROPER
@@ -19,6 +20,7 @@ MANY = 40  # levels from which on a sparse precision is of use
 FILLED = 0.15  # of all entries: where a triangular root has more, dense matrices do as well
 COLUMNS = 256  # of an inverse, at a time
 ROUNDED = 1e-10  # of the roots of both diagonal entries: an entry of a precision that is 0
+_PEDIGREES = "; of animals and their parents, hb.pedigree(data) makes what cov= takes"
 SYMMETRIC = 1e-8  # of the largest entry: how far a matrix may be from its transpose
 
 
@@ -78,6 +80,16 @@ def inverted(matrix: Array) -> Precision | None:
     return Precision(own, nothing, nothing, np.full(count, -1), determinant, np.diagonal(matrix))
 
 
+def of_pedigree(pedigree: Pedigree) -> Precision | None:
+    """The precision of a pedigree's relationships; None where its root would have many entries."""
+    inverse = pedigree.inverse()
+    if not is_sparse(inverse):
+        return None
+    count, nothing = len(pedigree), np.zeros(len(pedigree))
+    determinant = -float(np.log(pedigree.sampling_variances).sum())
+    return Precision(inverse, nothing, nothing, np.full(count, -1), determinant, 1.0 + pedigree.coefficients)
+
+
 def factored(matrix: Any) -> Any:
     """SciPy's factorization of a sparse symmetric positive definite matrix."""
     from scipy.sparse import csc_matrix
@@ -122,7 +134,7 @@ class Relations:
     labels : pandas.Index
         The M labels that it has, as texts.
     kind : LevelCovariance
-    table : pandas.DataFrame
+    table : pandas.DataFrame or Pedigree
         What was given, to be saved.
     make_matrix : callable
         What the kind makes the covariance of: (M, M).
@@ -133,7 +145,7 @@ class Relations:
     name: str
     labels: pd.Index
     kind: LevelCovariance
-    table: pd.DataFrame
+    table: pd.DataFrame | Pedigree
     make_matrix: Callable[[], Array]
     make_precision: Callable[[], "Precision | None"]
 
@@ -173,6 +185,8 @@ class Relations:
 
     def mean_variance(self, shapes: Sequence[Any]) -> Array:
         """The mean of the variances, that of a level of which nothing is known, given the kind's parameters (…)."""
+        if self.precision is not None and not self.kind.parameters:
+            return np.asarray(self.precision.mean_variance(self.kind, ()))
         basis, constants = self.columns
         variances = self.kind.variances(constants, *(np.asarray(shape)[..., None] for shape in shapes))
         return np.asarray(variances @ np.square(basis).mean(axis=0))
@@ -194,6 +208,9 @@ def read_relations(name: str, data2: Mapping[str, Any], group: str) -> Relations
     DataError
         For one that isn't there, or is no covariance matrix with a label for each row and column.
     """
+    given = data2.get(name)
+    if isinstance(given, Pedigree):
+        return Relations(name, given.labels, KNOWN, given, given.matrix, lambda: of_pedigree(given))
     table = find_table(name, data2, f"gr({group}, cov={name}) needs the covariance {name} of the levels")
     labels, matrix = read_square(name, table)
     least = np.linalg.eigvalsh(matrix)[0]
@@ -226,7 +243,7 @@ def find_table(name: str, data2: Mapping[str, Any], needs: str) -> pd.DataFrame:
         sparse = ".sparse.from_spmatrix" if hasattr(table, "tocsr") else ""
         raise DataError(
             f"data2[{name!r}] is {type(table).__name__}; it must be a pandas DataFrame with the levels as index and "
-            f"columns: pd.DataFrame{sparse}(matrix, levels, levels)"
+            f"columns: pd.DataFrame{sparse}(matrix, levels, levels){_PEDIGREES}"
         )
     return table
 

@@ -153,6 +153,11 @@ _SHIPPED = {
         "orthodont.csv",
         text=("child", "sex"),
     ),
+    "blue_tits": _Dataset(
+        "Tarsus and colour of 828 blue tit chicks, half of each brood raised by foster parents, with their pedigree",
+        "blue_tits.csv",
+        text=("animal", "sire", "dam", "fosternest", "sex"),
+    ),
     "mammals": _Dataset(
         "Body mass and home range of 49 species of mammals", "mammals.csv", text=("species",)
     ),
@@ -504,6 +509,20 @@ def load_dataset(name: str) -> "pd.DataFrame":
     Garland, T., Harvey, P. H. and Ives, A. R. (1992). Procedures for the analysis of comparative data using
     phylogenetically independent contrasts. *Systematic Biology* 41(1), 18-32. ``mammal.data`` of the R package
     phytools.
+
+    **blue_tits**, 828 rows: chicks of 106 broods, cross-fostered; their parents are taken to be unrelated.
+
+    - ``animal``: the chick, text
+    - ``sire``, ``dam``: its parents, text
+    - ``fosternest``: the nest that it was reared in, text
+    - ``hatchdate``: when the first egg of the nest hatched, standardized
+    - ``sex``: ``female`` (reference), ``male``, ``unknown``, text
+    - ``tarsus``: length of the tarsus, standardized
+    - ``back``: colour of the back, standardized
+
+    Hadfield, J. D., Nutall, A., Osorio, D. and Owens, I. P. F. (2007). Testing the phenotypic gambit: phenotypic,
+    genetic and environmental correlations of colour. *Journal of Evolutionary Biology* 20(2), 549-557. ``BTdata`` and
+    ``BTped`` of the R package MCMCglmm.
 
     **mammal_tree**, 96 rows: the branches of their tree, from ``parent`` to ``node``. The root is ``n1``.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hierbayes.data.curves import Curve
-from hierbayes.data.design import MEAN, BoundFactor, Design
+from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.series import Series
@@ -130,12 +130,12 @@ class Collapsed:
         layout = spec.layout.main
         if isinstance(design, Streamed):
             return None
-        alone = len(layout.factors) == 1 and not layout.curves and design.weights is None
+        alone = _rotates(layout, design)
         for factor in layout.factors:
             relations = factor.relations
             if relations is None or factor.precision is None:
                 continue
-            most = MOST_ROTATED if alone and not relations.kind.parameters else MOST_RELATED
+            most = MOST_ROTATED if alone else MOST_RELATED
             if len(relations.labels) > most:
                 return (
                     f"{relations.name} has {len(relations.labels):,} levels and a sparse inverse: their effects are "
@@ -210,7 +210,7 @@ def _rows(spec: ModelSpec, design: Design | Streamed) -> tuple[Design, "Moments 
 def _asked(
     spec: ModelSpec, design: Design | Streamed, rows: Design
 ) -> tuple[GaussianProblem, Route, "Rotated | None"]:
-    """The problem and its route: that of rotated rows, and the way back, where related levels are all there is."""
+    """The problem and its route: that of rotated rows, and the way back, where they can be rotated."""
     problem = to_problem(spec, rows)
     if isinstance(design, Design) and any(f.relations is not None for f in spec.layout.main.factors):
         from hierbayes.engine.gaussian.collapsed import route_of
@@ -220,6 +220,20 @@ def _asked(
             rotated = rotate(problem)
             return rotated.problem, route_of(rotated.problem), rotated
     return problem, route_for(spec, design), None
+
+
+def _rotates(layout: PredictorLayout, design: Design) -> bool:
+    """Whether rows can be rotated, without the matrices that say so."""
+    from hierbayes.engine.gaussian.rotation import MOST_BESIDE
+
+    related = [factor for factor in layout.factors if factor.relations is not None]
+    others = [factor for factor in layout.factors if factor.relations is None]
+    if len(related) != 1 or len(related[0].effects) > 1 or layout.curves or design.weights is not None:
+        return False
+    assert related[0].relations is not None, "its levels are related"
+    beside = sum(len(factor.levels) * len(factor.effects) for factor in others)
+    free = not (related[0].relations.kind.parameters or any(factor.correlated for factor in others))
+    return free and beside <= MOST_BESIDE
 
 
 def has_one_sigma(spec: ModelSpec) -> bool:

@@ -1,7 +1,8 @@
 """What is calibrated: a formula, its rows, and proper priors that do not depend on the response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -27,6 +28,8 @@ class Setting:
         One row of a new group, whose mean is ranked too.
     steps_below : int
         How many steps of an ordered predictor lie below its value there.
+    data2 : mapping of str to Any
+        How levels are related.
     """
 
     name: str
@@ -38,10 +41,11 @@ class Setting:
     strategy: str = "collapsed"
     options: dict[str, object] = field(default_factory=dict)
     steps_below: int = 0
+    data2: Mapping[str, Any] = field(default_factory=dict)
 
     def model(self, rows: pd.DataFrame) -> hb.Model:
         """The model of these rows."""
-        return hb.Model(self.formula, rows, family=self.family, priors=self.priors)
+        return hb.Model(self.formula, rows, family=self.family, priors=self.priors, data2=self.data2)
 
 
 def one_factor() -> pd.DataFrame:
@@ -219,4 +223,76 @@ EXPLAINED = Setting(
     strategy="whitened",
 )
 
-SETTINGS = {setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, *FAMILIES)}
+
+def neighbours() -> pd.DataFrame:
+    """The pairs of neighbours of a grid of 7 by 7 areas."""
+    cells = np.arange(49).reshape(7, 7)
+    pairs = [(cells[:, :-1].ravel(), cells[:, 1:].ravel()), (cells[:-1].ravel(), cells[1:].ravel())]
+    first, second = (np.concatenate(part) for part in zip(*pairs, strict=True))
+    return pd.DataFrame({"area": [f"a{i:02}" for i in first], "neighbour": [f"a{j:02}" for j in second]})
+
+
+def counted_areas() -> pd.DataFrame:
+    """Two rows of each of those areas but one in the middle."""
+    rng = np.random.default_rng(18)
+    area = np.repeat([f"a{i:02}" for i in range(49) if i != 24], 2)
+    return pd.DataFrame({"area": area, "x": rng.normal(size=len(area)), "y": rng.integers(0, 3, len(area))})
+
+
+def animals() -> pd.DataFrame:
+    """48 animals of 16 pairs of parents, of whom 4 are animals themselves: a row each."""
+    rows = [(f"c{pair:02}.{k}", f"s{pair:02}", f"d{pair // 2:02}") for pair in range(12) for k in range(3)]
+    rows += [(f"i{pair}.{k}", f"c{pair:02}.0", f"c{pair + 6:02}.1") for pair in range(4) for k in range(3)]
+    return pd.DataFrame(rows, columns=["animal", "sire", "dam"])
+
+
+def weighed_animals() -> pd.DataFrame:
+    """Two records of each but one."""
+    rng = np.random.default_rng(19)
+    animal = np.repeat(animals()["animal"].to_numpy()[:-1], 2)
+    return pd.DataFrame(
+        {"animal": animal, "x": rng.normal(size=len(animal)), "y": rng.normal(size=len(animal))}
+    )
+
+
+def abundances() -> pd.DataFrame:
+    """Counts of 4 species at 20 sites."""
+    rng = np.random.default_rng(20)
+    site, kind = np.repeat([f"s{i:02}" for i in range(20)], 4), np.tile(list("abcd"), 20)
+    return pd.DataFrame({"site": site, "kind": kind, "x": rng.normal(size=80), "y": rng.integers(0, 3, 80)})
+
+
+RELATED = (
+    Setting(
+        "areas",
+        'y ~ x + (1 | gr(area, car=W, type="bym2"))',
+        {"Intercept": "Normal(0.5, 0.5)", "b": "Normal(0, 0.5)", "sd": "Gamma(4, 5)", "rho": "Uniform(0, 1)"},
+        counted_areas,
+        {"x": [1.0], "area": ["a24"]},
+        family="poisson",
+        strategy="whitened",
+        data2={"W": neighbours()},
+    ),
+    Setting(
+        "pedigree",
+        "y ~ x + (1 | gr(animal, cov=A))",
+        {"Intercept": "Normal(0, 1)", "b": "Normal(0, 1)", "sd": "Gamma(4, 4)", "sigma": "LogNormal(0, 0.5)"},
+        weighed_animals,
+        {"x": [1.0], "animal": ["i3.2"]},
+        strategy="whitened",
+        data2={"A": hb.pedigree(animals())},
+    ),
+    Setting(
+        "reduced-rank",
+        "y ~ x + rr(0 + kind | site, d=1)",
+        {"Intercept": "Normal(0.5, 0.5)", "b": "Normal(0, 0.5)", "loadings": "Normal(0, 0.7)"},
+        abundances,
+        {"x": [1.0], "kind": ["c"], "site": ["new"]},
+        family="poisson",
+        strategy="whitened",
+    ),
+)
+
+SETTINGS = {
+    setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, *FAMILIES, *RELATED)
+}

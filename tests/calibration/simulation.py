@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 import hierbayes as hb
 from hierbayes.answers.draws import Draws, flatten, population_coefficients
+from hierbayes.answers.related import conditional_levels
 from hierbayes.data.design import MEAN
+from hierbayes.data.factors import Factor
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
 from tests.calibration.designs import Setting
@@ -104,6 +106,10 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
             found[f"r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
         for i, j in factor.correlated_pairs if factor.correlated else ():
             found[f"cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][:, i, j]
+        values_of = spec.shape_values(MEAN, factor, values)
+        for (block, shape), label, each in zip(factor.shapes, factor.shape_labels, values_of, strict=True):
+            if not (block.matrix and shape.name == "cor"):
+                found[f"{shape.name}[{', '.join(filter(None, (factor.name, label)))}]"] = each
         (rows,) = bound.factors[factor.name].memberships
         r = spec.with_steps(MEAN, factor, values, variables["r"])
         for j, column in enumerate(rows.columns.T):
@@ -117,7 +123,7 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
 
 
 def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Generator) -> Array:
-    """The expected response of a group that was not observed, its effects drawn from the true covariance: (1,)."""
+    """The expected response of a group that was not observed, its effects drawn from the true distribution: (1,)."""
     layout = spec.layout.predictors[MEAN]
     numbers = {name: values[0] for name, values in setting.new.items() if isinstance(values[0], float)}
     columns = {"Intercept": 1.0} | numbers
@@ -129,8 +135,24 @@ def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Gen
     for factor in layout.factors:
         variables = spec.factor_variables(MEAN, factor)
         sd = truth.values[variables["sd"].name][0]
-        cor = truth.values[variables["cor"].name][0] if factor.correlated else np.eye(len(sd))
-        effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
-        eta = eta + sum(effect * columns[name] for effect, name in zip(effects, factor.effects, strict=True))
+        cor = spec.correlations(MEAN, factor, truth.values)[0]
+        if factor.relations is None:
+            effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
+        else:
+            effects = related_effects(spec, factor, truth, setting, sd, rng)
+        own = columns | {
+            f"kind[{kind}]": float(kind == setting.new["kind"][0]) for kind in "abcd" if "kind" in setting.new
+        }
+        eta = eta + sum(effect * own[name] for effect, name in zip(effects, factor.effects, strict=True))
     auxiliaries = {name: truth.values[name] for name in spec.plain_parameters}
     return np.atleast_1d(spec.family.at(np.array([eta]), auxiliaries, spec.link).mean())
+
+
+def related_effects(
+    spec: ModelSpec, factor: Factor, truth: Draws, setting: Setting, sd: Array, rng: np.random.Generator
+) -> Array:
+    """The one effect of a level that was not observed, given the true ones of those it is related to: (1,)."""
+    shapes = spec.shape_values(MEAN, factor, truth.values)
+    weights, covariance = conditional_levels(factor, [(setting.new[factor.name][0],)], shapes)
+    r = truth.values[spec.factor_variables(MEAN, factor)["r"].name][0]
+    return np.asarray(weights[0] @ r + sd * np.sqrt(covariance[0]) * rng.normal(size=(1, 1)))[0]

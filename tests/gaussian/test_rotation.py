@@ -7,7 +7,7 @@ import pytest
 
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
 from hierbayes.engine.gaussian.problem import GaussianProblem
-from hierbayes.engine.gaussian.rotation import can_rotate, rotate
+from hierbayes.engine.gaussian.rotation import MOST_BESIDE, can_rotate, rotate
 
 PRIOR = np.array([PriorCode.EXPONENTIAL, 1.0, 0.0, 0.0])
 Q = 9
@@ -66,10 +66,74 @@ def test_density_and_effects_are_those_of_the_rows_as_they_were(n):
         np.testing.assert_allclose(turned @ rotated.back, effects, rtol=1e-8, atol=1e-8)
 
 
-def test_several_factors_weights_and_correlated_effects_stay_as_they_are():
+@pytest.mark.parametrize("n", [5, 20, 60])
+@pytest.mark.parametrize("first", [True, False])
+def test_few_effects_of_other_factors_are_rotated_with_the_rows(n, first):
+    """Two uncorrelated effects with sds of their own, in front of the related levels or behind."""
+    problem, rng = problem_of(n), np.random.default_rng(n + 1)
+    other = Factor(
+        rng.integers(4, size=n),
+        rng.normal(size=(n, 2)),
+        4,
+        structured=tuple(Block("diag", (j,), (j,), np.zeros((0, 8))) for j in (0, 1)),
+        sd_priors=np.stack([PRIOR, PRIOR]),
+    )
+    factors = [other, *problem.factors] if first else [*problem.factors, other]
+    both = replace(problem, factors=factors)
+    assert can_rotate(both)
+    rotated = rotate(both)
+    place = 1 if first else 0
+    assert rotated.place == place
+    sds, sigma, b = {"related": 0.7, "other": np.array([1.5, 0.4])}, 0.8, np.array([995.0, 0.2])
+
+    def normal(one: GaussianProblem, means: Floats) -> tuple[float, Floats, Floats]:
+        columns = [factor.Z if factor.n_levels == 1 else _dense(factor) for factor in one.factors]
+        variances = [np.full(columns[place].shape[1], sds["related"] ** 2)]
+        variances.insert(1 - place, np.tile(sds["other"] ** 2, 4))
+        Z, v = np.hstack(columns), np.concatenate(variances)
+        y = one.y - (0.0 if one.offset is None else one.offset)
+        noise = (Z * v) @ Z.T + sigma**2 * np.eye(n)
+        effects = v * (Z.T @ np.linalg.solve(noise, y - one.X @ means))
+        whole = noise + (one.X / one.prior_precision) @ one.X.T
+        left = y - one.X @ one.prior_mean
+        logs = n * np.log(2 * np.pi) + np.linalg.slogdet(whole)[1]
+        split = columns[0].shape[1]
+        return -0.5 * (logs + left @ np.linalg.solve(whole, left)), effects[:split], effects[split:]
+
+    density, *effects = normal(both, b)
+    found, *turned = normal(rotated.problem, b - rotated.fitted)
+    np.testing.assert_allclose(found, density, rtol=1e-10)
+    np.testing.assert_allclose(turned[place] @ rotated.back, effects[place], rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(turned[1 - place], effects[1 - place], rtol=1e-8, atol=1e-8)
+
+
+def _dense(factor: Factor) -> Floats:
+    columns = np.zeros((len(factor.codes), factor.n_levels, factor.q))
+    columns[np.arange(len(factor.codes)), factor.codes] = factor.Z
+    return columns.reshape(len(factor.codes), -1)
+
+
+def test_many_effects_weights_and_correlated_effects_stay_as_they_are():
     problem = problem_of(20)
     (factor,) = problem.factors
-    assert not can_rotate(replace(problem, factors=(factor, factor)))
+    many = Factor(
+        np.arange(20) % 10,
+        np.ones((20, 1)),
+        MOST_BESIDE + 1,
+        structured=(Block("diag", (0,), (0,), np.zeros((0, 8))),),
+        sd_priors=PRIOR[None],
+    )
+    assert can_rotate(replace(problem, factors=(factor, replace(many, n_levels=MOST_BESIDE))))
+    assert not can_rotate(replace(problem, factors=(factor, many)))
+    pair = Factor(
+        np.arange(20) % 4,
+        np.ones((20, 2)),
+        4,
+        blocks=((0, 1),),
+        sd_priors=np.stack([PRIOR, PRIOR]),
+        eta=(1.0,),
+    )
+    assert not can_rotate(replace(problem, factors=(factor, pair)))
     assert not can_rotate(replace(problem, weights=np.ones(20)))
     assert not can_rotate(replace(problem, factors=()))
     assert not can_rotate(problem_of(20, (tuple(range(Q)),)))

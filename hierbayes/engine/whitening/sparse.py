@@ -1,7 +1,7 @@
 """Fields (`fields`) as arrays, and their coordinates about a point."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -57,12 +57,20 @@ class Coordinates(NamedTuple):
 
 def pattern_of(field: Field) -> Pattern:
     """Where the root of a field's precision has entries, levels in an order in which they are few."""
+    from scipy.sparse import csc_matrix
+
+    size = len(field.diagonal)
+    return pattern_of_matrix(
+        csc_matrix((field.strengths, field.neighbours, field.starts), shape=(size, size))
+    )
+
+
+def pattern_of_matrix(Q: Any) -> Pattern:
+    """The same of a sparse symmetric matrix (M, M) of SciPy's, positive definite with more on its diagonal."""
     from scipy.sparse import csc_matrix, identity
     from scipy.sparse.linalg import splu
 
-    size = len(field.diagonal)
-    Q = csc_matrix((field.strengths, field.neighbours, field.starts), shape=(size, size))
-    whole = csc_matrix(Q + identity(size) * Q.diagonal().mean())
+    whole = csc_matrix(Q + identity(Q.shape[0]) * Q.diagonal().mean())
     found = splu(whole, "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
     lower = csc_matrix(found.L)
     lower.sort_indices()
@@ -156,20 +164,29 @@ def _factored(
     field: Field, pattern: Pattern, alpha: float, beta: float, omega: Floats
 ) -> tuple[Floats, Floats]:
     """The entries of U and the pivots C of the precision αQ + βD + Ω."""
-    from scipy.sparse import csc_matrix, diags, tril
+    from scipy.sparse import csc_matrix, diags
 
-    size, order = len(omega), pattern.order
+    size = len(omega)
     Q = csc_matrix((field.strengths, field.neighbours, field.starts), shape=(size, size))
     whole = alpha * Q + diags(beta * field.diagonal + omega)
     whole = whole + LEAST * whole.diagonal().mean() * diags(np.ones(size))
-    lower = csc_matrix(tril(csc_matrix(whole)[order][:, order]))
+    root, pivots = entries_of(pattern, whole), np.zeros(size)
+    run(factorize, pattern.columns, pattern.rows, root, pivots)
+    return root, pivots
+
+
+def entries_of(pattern: Pattern, matrix: Any) -> Floats:
+    """The lower triangle of a sparse matrix in a pattern's order, at the pattern's places."""
+    from scipy.sparse import csc_matrix, tril
+
+    size, order = matrix.shape[0], pattern.order
+    lower = csc_matrix(tril(csc_matrix(matrix)[order][:, order]))
     lower.sort_indices()
     own = np.repeat(np.arange(size), np.diff(lower.indptr)) * size + lower.indices
     every = np.repeat(np.arange(size), np.diff(pattern.columns)) * size + pattern.rows
-    root, pivots = np.zeros(len(pattern.rows)), np.zeros(size)
-    root[np.searchsorted(every, own)] = lower.data
-    run(factorize, pattern.columns, pattern.rows, root, pivots)
-    return root, pivots
+    found = np.zeros(len(pattern.rows))
+    found[np.searchsorted(every, own)] = lower.data
+    return found
 
 
 def field_map(each: Sequence[Coordinates]) -> FieldMap:
@@ -243,3 +260,27 @@ def factorize(columns: Ints, rows: Ints, root: Floats, pivots: Floats) -> None:
         for i in range(begin + 1, end):
             root[i] /= pivot
         root[begin] = 1.0
+
+
+@compiled
+def inverse_on_pattern(columns: Ints, rows: Ints, root: Floats, pivots: Floats, found: Floats) -> None:
+    """The entries of (U C U')⁻¹ where U has entries (Takahashi, Fagan & Chin 1973, 8th PICA Conference)."""
+    for j in range(pivots.size - 1, -1, -1):
+        begin, end = columns[j], columns[j + 1]
+        for first in range(end - 1, begin, -1):
+            total = 0.0
+            for second in range(begin + 1, end):
+                column, row = min(rows[first], rows[second]), max(rows[first], rows[second])
+                low, high = columns[column], columns[column + 1]
+                while high - low > 1:
+                    middle = (low + high) // 2
+                    if rows[middle] <= row:
+                        low = middle
+                    else:
+                        high = middle
+                total -= root[second] * found[low]
+            found[first] = total
+        total = 1.0 / pivots[j]
+        for second in range(begin + 1, end):
+            total -= root[second] * found[second]
+        found[begin] = total
