@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hierbayes.data.curves import SCALES
-from hierbayes.data.design import MEAN, Layout, PredictorLayout, prefix_of
+from hierbayes.data.design import MEAN, Layout, PredictorLayout, is_main, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.distributions import HALVES, MIDDLES
@@ -148,7 +148,7 @@ def _settled_joint(layout: Layout, family: Family, parameter: str, prior: Prior)
     arguments = dict(prior.args)
     arguments.pop("main", None)
     plain = [own.name for own in family.own if own.name not in layout.predictors]
-    arguments["autoscale"] = float(bool(arguments["autoscale"]) and parameter == MEAN and SIGMA in plain)
+    arguments["autoscale"] = float(bool(arguments["autoscale"]) and is_main(parameter) and SIGMA in plain)
     ratio = arguments.pop("par_ratio", None)
     if ratio is not None:
         if layout.rows is None:

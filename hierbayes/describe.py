@@ -7,7 +7,7 @@ import pandas as pd
 
 from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, Curve
-from hierbayes.data.design import MEAN, Design, PredictorLayout, prefix_of
+from hierbayes.data.design import MEAN, Design, PredictorLayout, is_main, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock
@@ -40,7 +40,7 @@ def describe_model(spec: ModelSpec, design: Design | Streamed, strategy: str, re
 
 def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
     for parameter, formula in spec.formulas.items():
-        yield f"{'Formula' if parameter == MEAN else parameter + ' formula'}: {formula}"
+        yield f"{'Formula' if is_main(parameter) else parameter + ' formula'}: {formula}"
     yield f"Family: {spec.family.name}, {link_words(spec)}"
     where = f" in {design.source.words}" if isinstance(design, Streamed) else ""
     missing = spec.layout.response.missing
@@ -62,7 +62,7 @@ def _heading(spec: ModelSpec, design: Design | Streamed) -> Iterator[str]:
         yield f"Response: 1 stands for {spec.layout.response.name} = {levels[1]!r}, 0 for {levels[0]!r}"
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
-            where = "" if parameter == MEAN else f" (in {parameter})"
+            where = "" if is_main(parameter) else f" (in {parameter})"
             words = f"{_effect_words(factor)}{f', {factor.law.words}' if factor.law.words else ''}"
             yield f"Group {factor.name}{where}: {len(factor.levels):,} levels, {words}"
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism import crossval
 from hierbayes.criticism.criticism import Criticism
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import is_main
 from hierbayes.engine.streamed import in_memory
 from hierbayes.errors import DataError
 from hierbayes.joint_criticism import JointCriticism
@@ -80,7 +80,7 @@ def _title(fit: Compared) -> str:
 
 
 def _formulas(spec: ModelSpec) -> str:
-    return "; ".join(str(f) if name == MEAN else f"{name} {f}" for name, f in spec.formulas.items())
+    return "; ".join(str(f) if is_main(name) else f"{name} {f}" for name, f in spec.formulas.items())
 
 
 def _responses(fit: Compared) -> Array | None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN, OBS, Layout, PredictorLayout, prefix_of
+from hierbayes.data.design import OBS, Layout, PredictorLayout, is_main, prefix_of
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError
 from hierbayes.families import Family, Parameter
@@ -295,7 +295,7 @@ def suffix_of(parameter: str) -> str:
     >>> suffix_of("mu"), suffix_of("sigma")
     ('', '_sigma')
     """
-    return "" if parameter == MEAN else f"_{parameter}"
+    return "" if is_main(parameter) else f"_{parameter}"
 
 
 def coefficient_variable(parameter: str) -> Variable:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hierbayes.data.blocks import Block
 from hierbayes.data.curves import LSCALE, SCALES, Curve
-from hierbayes.data.design import MEAN, OBS, Layout, prefix_of
+from hierbayes.data.design import MEAN, OBS, Layout, is_main, prefix_of
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock, blocks_of
@@ -598,7 +598,9 @@ class ModelSpec:
             and [block.group for block in self.latent_blocks] == [""]
             and not self.layout.imputed
             and self.missing_variable is None
-            and not any(own.latent_effects for name, own in self.layout.predictors.items() if name != MEAN)
+            and not any(
+                own.latent_effects for name, own in self.layout.predictors.items() if not is_main(name)
+            )
             and all(len(effect.columns) == 1 for effect in main.latent_effects)
         )
 
@@ -767,10 +769,10 @@ class ModelSpec:
         """What tables list, in their order; a name of ours gives way to that of a user's column."""
         found: list[Quantity] = []
         auxiliaries = {v.name: v for v in self.variables if v.kind == "auxiliary"}
-        taken = set(self.layout.predictors[MEAN].coefficients)
+        taken = set(self.layout.main.coefficients)
 
         def add(name: str, variable: Variable, *place: int, kind: str = "") -> None:
-            if not (variable.kind == "b" and variable.parameter == MEAN):
+            if not (variable.kind == "b" and is_main(variable.parameter)):
                 name = free_name(name, taken)
                 taken.add(name)
             found.append(Quantity(name, kind or variable.kind, variable, place))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from hierbayes.data.design import MEAN, OBS, PACKAGE, Design, Layout, PredictorLayout
+from hierbayes.data.design import OBS, PACKAGE, Design, Layout, PredictorLayout, is_main
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.formulas import resolve_nonlinear
 from hierbayes.data.learning import learn, observed_rows
@@ -366,7 +366,7 @@ def _spec_from_dict(
 ) -> tuple[ModelSpec, Design]:
     """The layout is learnt again from the training rows; the priors are those that were settled."""
     texts = stored["formulas"]
-    formulas = resolve_nonlinear({name: parse(text, response=name == MEAN) for name, text in texts.items()})
+    formulas = resolve_nonlinear({name: parse(text, response=is_main(name)) for name, text in texts.items()})
     named, saved = stored["link"], _family(stored, own)
     known, _ = get_family(saved)
     if isinstance(named, str):  # of earlier files: the first parameter's alone

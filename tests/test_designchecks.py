@@ -275,3 +275,14 @@ def test_an_id_used_once_and_zeros_that_are_missing():
         assert "no-zeros" in [finding.code for finding in hb.Model("n ~ 1", rows, family).check()]
     zeros = rows.assign(n=rows["n"] - 1)
     assert "no-zeros" not in [finding.code for finding in hb.Model("n ~ 1", zeros, "hurdle_poisson").check()]
+
+
+def test_other_effects_of_the_same_groups_can_be_told_apart():
+    """Intercepts and slopes on two copies of a column, which are then independent."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": np.repeat(np.arange(8), 6), "x": rng.normal(size=48), "y": rng.normal(size=48)})
+    data["h"] = data["g"]
+    codes = {f.code for f in hb.Model("y ~ x + (1 | g) + (0 + x | h)", data).check()}
+    assert "same-groups" not in codes
+    with pytest.warns(hb.DataWarning, match="same-groups"):
+        hb.Model("y ~ x + (x | g) + (0 + I(-2 * x) | h)", data)

@@ -56,7 +56,6 @@ def test_nothing_said_is_the_plain_term():
         ("y ~ (1 | h - gr(g, by=z))", "cannot be subtracted"),
         ("y ~ (1 |p| gr(g, by=z))", "leave one of the two out"),
         ("y ~ (1 | gr(g, by=z)) + (0 + x | g)", "says something else of the levels of 'g'"),
-        ("y ~ ar1(0 + x | gr(g, by=z))", "one covariance for all levels"),
         ("y ~ (1 | gr(h, by=z))", r"level '0' of 'h' has rows with z = 'a' and 'b'"),
     ],
 )

@@ -165,7 +165,7 @@ def test_default_priors_go_by_the_size_of_the_matrix():
         ("y ~ (1 | gr(g, cov='A'))", MATRIX, "names a matrix of data2"),
         ("y ~ (x | gr(g, cov=A))", MATRIX, "uncorrelated ones"),
         ("y ~ (1 | gr(g:z, cov=A))", MATRIX, "those of one column"),
-        ("y ~ (1 | gr(g, by=z, cov=A))", MATRIX, "not both"),
+        ("y ~ (1 | gr(g, cov=A, car=A, type='icar'))", MATRIX, "not both"),
         ("y ~ (1 |p| gr(g, cov=A))", MATRIX, "an ID"),
         ("y ~ (1 | gr(g, cov=A)) + (0 + x | g)", MATRIX, "says something else"),
         ("y ~ (1 | gr(g, cov=A))", MATRIX.to_numpy(), "pandas DataFrame with the levels as index"),

@@ -38,7 +38,7 @@ from hierbayes.answers.variance import (
     structural_factors,
 )
 from hierbayes.data.blocks import Block
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import MEAN, Design, is_main
 from hierbayes.data.factors import Factor
 from hierbayes.data.tables import free_name, with_columns
 from hierbayes.engine.streamed import Streamed
@@ -105,7 +105,7 @@ def varcorr(spec: ModelSpec, draws: Draws, design: Design | Streamed, method: st
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             moments = second_moments(spec, draws, design, parameter, factor, weights / weights.sum())
-            divisor = total if parameter == MEAN else np.full(len(draws), np.nan)
+            divisor = total if is_main(parameter) else np.full(len(draws), np.nan)
             for first, second, column in _estimates(spec, parameter, factor, draws, moments, divisor):
                 labels.append((parameter, factor.name, first, second))
                 columns.append(column)

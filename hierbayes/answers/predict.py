@@ -18,7 +18,7 @@ from hierbayes.answers.latents import drawn_values, latent_part
 from hierbayes.answers.related import conditional_effects
 from hierbayes.answers.series import Past, check_series, draw_responses, given_past, series_blocks
 from hierbayes.answers.threads import side_by_side
-from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design
+from hierbayes.data.design import MEAN, OBS, BoundFactor, BoundPredictor, Design, is_main
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import Codes
 from hierbayes.engine.core.routine import run
@@ -451,11 +451,17 @@ def values_at(
     spec: ModelSpec, draws: Draws, design: Design, etas: Mapping[str, Array]
 ) -> tuple[Array, Values]:
     """As `evaluate_predictors`, from the linear predictors of all parameters with a formula, each (S, n)."""
-    aux = own_values(spec, draws, design)
-    for parameter, eta in etas.items():
-        if parameter != MEAN:
-            aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
+    aux = own_values(spec, draws, design) | own_of_predictors(spec, etas)
     return with_computed(spec, etas[MEAN], aux)
+
+
+def own_of_predictors(spec: ModelSpec, etas: Mapping[str, Array]) -> dict[str, Any]:
+    """The values of the family's own parameters that have a formula, from their linear predictors."""
+    return {
+        parameter: spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), eta)
+        for parameter, eta in etas.items()
+        if not is_main(parameter)
+    }
 
 
 def with_computed(spec: ModelSpec, eta: Array, aux: dict[str, Any]) -> tuple[Array, dict[str, Any]]:
@@ -799,7 +805,7 @@ def _unknown_variance(
             columns = _unknown_columns(factor, rows)
             if any(z.any() for _, z in columns):
                 _check_average(spec, factor)
-            if parameter == MEAN:
+            if is_main(parameter):
                 covariance = column_covariances(spec, parameter, rows.reaching(factor), draws)
                 of_levels = _new_variances(spec, parameter, factor, draws, rows)
                 for codes, z in columns:

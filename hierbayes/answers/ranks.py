@@ -13,7 +13,7 @@ from hierbayes.answers.draws import Draws
 from hierbayes.answers.grids import held_values
 from hierbayes.answers.predict import Request, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, share_above
-from hierbayes.data.design import MEAN, PredictorLayout
+from hierbayes.data.design import MEAN, PredictorLayout, is_main
 from hierbayes.data.factors import Factor
 from hierbayes.data.levels import value_texts
 from hierbayes.data.tables import with_columns
@@ -39,7 +39,7 @@ def no_factor(spec: ModelSpec, parameter: str = MEAN) -> str:
 
 
 def _whose(parameter: str) -> str:
-    return "the mean's" if parameter == MEAN else f"{parameter}'s"
+    return "the mean's" if is_main(parameter) else f"{parameter}'s"
 
 
 def find_factor(spec: ModelSpec, group: str | None = None, parameter: str = MEAN) -> Factor:
@@ -186,7 +186,7 @@ def located(
     layout = spec.layout.predictors[parameter]
     known = {*own, *held}
     groups = tuple(other.name for other in layout.factors if known.issuperset(other.level_columns))
-    request = Request("linear", groups, "sample", 0, parameter=None if parameter == MEAN else parameter)
+    request = Request("linear", groups, "sample", 0, parameter=None if is_main(parameter) else parameter)
     found = []
     for combination in itertools.product(*held.values()):
         values = dict(zip(held, combination, strict=True))

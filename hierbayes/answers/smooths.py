@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from hierbayes.answers.draws import Draws, population_coefficients
 from hierbayes.answers.intervals import Interval, summarise
 from hierbayes.data.curves import Curve, Curves
-from hierbayes.data.design import MEAN
 from hierbayes.data.encoding import Encoding
 from hierbayes.data.ranges import Range
 from hierbayes.errors import DataError
@@ -215,7 +214,7 @@ def _table(spec: ModelSpec, curves: Iterable[CurveDraws], band: Band) -> pd.Data
     table = pd.concat(tables, ignore_index=True)
     kept = [name for name in labels if name in table]
     table = table[[*kept, *(name for name in table if name not in labels)]]
-    if all(parameter == MEAN for parameter in spec.layout.predictors):
+    if spec.layout.alone:
         table = table.drop(columns="parameter")
     if "along" in table and "variable2" not in table:  # of one predictor, which is the variable
         table = table.drop(columns="along")

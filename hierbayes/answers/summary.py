@@ -213,7 +213,7 @@ def level_table(
 
 def labelled_factors(spec: ModelSpec) -> Iterator[tuple[pd.DataFrame, str, Factor]]:
     """The labels of each factor's effects, its parameter and itself."""
-    several = len(spec.layout.predictors) > 1
+    several = not spec.layout.alone
     for parameter, layout in spec.layout.predictors.items():
         for factor in layout.factors:
             yield (

@@ -74,7 +74,7 @@ def row_weights(design: Design | Streamed) -> Array:
 
 def structural_factors(spec: ModelSpec, design: Design | Streamed) -> tuple[Factor, ...]:
     """The factors of the mean's formula with fewer levels than rows, or whose levels are related or share rows."""
-    factors = spec.layout.predictors[MEAN].factors
+    factors = spec.layout.main.factors
     return tuple(f for f in factors if len(f.levels) < len(design) or not f.apart)
 
 
@@ -103,7 +103,7 @@ def latent_components(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-    layout = spec.layout.predictors[MEAN]
+    layout = spec.layout.main
     share = weights / weights.sum()
     every = {
         factor.name: product(
@@ -122,7 +122,7 @@ def latent_components(
         if isinstance(design, Streamed):
             products, total = design.column_products(), design.moments.n
         else:
-            x = design.predictors[MEAN].columns
+            x = design.main.columns
             centred = x - share @ x
             products, total = (centred.T * weights) @ centred, weights.sum()
         spread = products / max(total - 1, 1.0)  # R's var has n − 1 below
@@ -210,7 +210,7 @@ def _distribution_variance(
             mean = rows.eta if inverse else average_mean(family, link, rows.eta, rows.variance(), rows.aux)
             average += mean @ share[part]
         centre = np.asarray(average if inverse else link.link(average))[:, None]
-    if all(name == MEAN for name in spec.layout.predictors):
+    if spec.layout.alone:
         aux = {name: draws.values[name][:, None] for name in spec.plain_parameters}
         return _on_the_link(spec, centre, aux, exponential, method)[:, 0]
     assert isinstance(design, Design), NEEDS_ROWS
@@ -364,8 +364,8 @@ def each_rows(
     """
     nobody = Request("linear", (), "mean", 0)
     everybody = Request("linear", choose_groups(spec, "all"), "mean", 0)
-    factors = spec.layout.predictors[MEAN].factors
-    reached = design.predictors[MEAN].factors
+    factors = spec.layout.main.factors
+    reached = design.main.factors
     matrices = {f.name: column_covariances(spec, MEAN, reached[f.name].reaching(f), draws) for f in factors}
     shapes = {f.name: spec.shape_values(MEAN, f, draws.values) for f in factors}
     of_levels = {f.name: np.atleast_2d(f.level_variances(shapes[f.name])) for f in factors}
@@ -375,9 +375,9 @@ def each_rows(
         part = slice(start, min(start + step, len(design)))
         rows = design.rows(part)
         eta, aux = evaluate_predictors(spec, draws, rows, nobody)
-        if auxiliaries and len(spec.layout.predictors) > 1:
+        if auxiliaries and not spec.layout.alone:
             aux = evaluate_predictors(spec, draws, rows, everybody)[1]
-        bound = rows.predictors[MEAN].factors
+        bound = rows.main.factors
         variances = {
             name: sum(
                 (
@@ -435,7 +435,7 @@ def _variance_given(spec: ModelSpec, aux: Values) -> Callable[[Array], Array]:
 
 def evaluations(spec: ModelSpec, design: Design) -> int:
     """About how many evaluations one draw of `response_components` takes."""
-    factors = len(spec.layout.predictors[MEAN].factors)
+    factors = len(spec.layout.main.factors)
     family, link = spec.family, spec.link_name
     closed = family.mean_is_linear(link) or family.mean_is_exponential(link)
     each = 20 * (1 if closed else 2 if factors < 2 else 20 * (factors + 2))

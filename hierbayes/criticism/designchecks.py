@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.rowchecks import check_rows
-from hierbayes.data.design import MEAN, BoundFactor, Design, PredictorLayout, prefix_of
+from hierbayes.data.design import BoundFactor, Design, PredictorLayout, is_main, prefix_of
 from hierbayes.data.factors import Factor
 from hierbayes.data.facts import FactorFacts, factor_facts
 from hierbayes.data.likeness import alike
@@ -21,6 +21,7 @@ Codes = NDArray[np.int64]
 FEW_LEVELS = 5
 DEPENDENT = 6  # columns that are named, at most
 FAR_FROM_ZERO = 10.0
+SAME_COLUMN = 1e-9  # below a cosine of 1: two columns are multiples of each other
 SMALL_NUMBERING = 10  # labels 1 … 10 or a … j may be numbered anew in every outer level
 
 
@@ -224,7 +225,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
             )
     if (
         layout.intercept is None
-        and parameter == MEAN
+        and is_main(parameter)
         and factor.intercept is not None
         and not layout.coefficients
     ):
@@ -238,7 +239,7 @@ def _check_slopes(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter
 def _check_amount(spec: ModelSpec, factor: Factor, facts: FactorFacts, parameter: str) -> Iterator[Finding]:
     """As many effects as rows, and slopes that few levels show."""
     n, levels = int(facts.counts.sum()), len(factor.levels)
-    residual = parameter == MEAN and _spread_unknown(spec)
+    residual = is_main(parameter) and _spread_unknown(spec)
     # correlations tell effects from residuals
     told = not factor.apart or any(block.parameters for block in factor.structures)
     effects = int(factor.has.sum())
@@ -338,12 +339,11 @@ def structure(design: Design | Streamed) -> pd.DataFrame:
 def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
     for first, second in combinations([factor for factor in factors if factor.members is None], 2):
         if set(first.levels.columns) & set(second.levels.columns):
-            same = relation(bound[first.name].codes, bound[second.name].codes) == "the same"
-            if same and _of_one_covariance(first, second):
+            if _alike(first, second, bound):
                 yield _aliased(first, second)
             continue
         a, b = bound[first.name].codes, bound[second.name].codes
-        if relation(a, b) == "the same" and _of_one_covariance(first, second):
+        if _alike(first, second, bound):
             yield _aliased(first, second)
         for inner, outer in ((first, second), (second, first)):
             even = relation(a, b) == "crossed"  # then a truly crossed design looks the same
@@ -357,6 +357,17 @@ def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) 
                     "if they are the same, all is well",
                     question=even,
                 )
+
+
+def _alike(first: Factor, second: Factor, bound: Mapping[str, BoundFactor]) -> bool:
+    """Whether two factors divide the rows alike, and an effect of the first has the columns of one of the second."""
+    a, b = bound[first.name], bound[second.name]
+    if relation(a.codes, b.codes) != "the same" or not _of_one_covariance(first, second):
+        return False
+    one, other = (
+        each.z / np.maximum(np.linalg.norm(each.z, axis=0), np.finfo(float).tiny) for each in (a, b)
+    )
+    return bool((np.abs(one.T @ other) > 1 - SAME_COLUMN).any())
 
 
 def _of_one_covariance(first: Factor, second: Factor) -> bool:

@@ -24,7 +24,7 @@ from hierbayes.answers.predict import (
 from hierbayes.answers.series import need_independent
 from hierbayes.answers.smooths import curves_of
 from hierbayes.criticism.likelihood import log_densities
-from hierbayes.data.design import MEAN, BoundPredictor, Design
+from hierbayes.data.design import BoundPredictor, Design, is_main
 from hierbayes.priors import Prior
 from hierbayes.spec import ModelSpec
 
@@ -64,7 +64,7 @@ def edf(spec: ModelSpec, draws: Draws, design: Design, interval: Interval) -> pd
                     most[parameter, curve.label] = len(own)
     labels = pd.DataFrame(list(found), columns=["parameter", "smooth"]).assign(columns=list(most.values()))
     table = pd.concat([labels, pd.DataFrame(summarise(np.array(list(found.values())).T, interval))], axis=1)
-    several = any(parameter != MEAN for parameter in spec.layout.predictors)
+    several = not spec.layout.alone
     return labelled(table if several else table.drop(columns="parameter"), interval)
 
 
@@ -137,7 +137,7 @@ def _information(spec: ModelSpec, draw: Draws, design: Design, parameter: str) -
     link = spec.parameter_link(parameter)
 
     def density(change: float) -> Array:
-        if parameter == MEAN:
+        if is_main(parameter):
             return log_densities(spec, design, eta + change, aux)[0]
         kind = spec.family.parameter(parameter).kind
         moved = kind.under(link, _predictor(spec, draw, design, parameter) + change)

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy import special, stats
 
 from hierbayes.answers.draws import Draws, population_coefficients
-from hierbayes.answers.predict import CHUNK_ENTRIES, own_values, population_root
+from hierbayes.answers.predict import CHUNK_ENTRIES, own_of_predictors, own_values, population_root
 from hierbayes.answers.series import correlations_at, roots, slices
 from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN, Design, linear_predictor
@@ -205,10 +205,7 @@ def series_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
     assert series is not None, "residuals are correlated"
     assert held.rows.y is not None, "only rows with a response have a density"
     eta = held.etas[MEAN]
-    aux: dict[str, Any] = dict(held.aux)
-    for parameter, own in held.etas.items():
-        if parameter != MEAN:
-            aux[parameter] = spec.family.parameter(parameter).kind.under(spec.parameter_link(parameter), own)
+    aux: dict[str, Any] = {**held.aux, **own_of_predictors(spec, held.etas)}
     given = spec.family.given(eta, aux, spec.link)
     sigma = np.broadcast_to(given["sigma"].value, eta.shape)
     left, n = held.rows.y - given[MEAN].value, eta.shape[1]
@@ -318,12 +315,7 @@ def _shifted(held: HeldOut, u: Array | None) -> dict[str, Array]:
 
 
 def _parameters(spec: ModelSpec, etas: Mapping[str, Array], aux: Values) -> tuple[Array, Values]:
-    others = {
-        name: spec.family.parameter(name).kind.under(spec.parameter_link(name), eta)
-        for name, eta in etas.items()
-        if name != MEAN
-    }
-    return etas[MEAN], {**aux, **others}
+    return etas[MEAN], {**aux, **own_of_predictors(spec, etas)}
 
 
 def _quadrature(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:

@@ -74,7 +74,7 @@ def sums_of(spec: ModelSpec, draws: Draws, rows: Design, without: Mapping[str, A
     `without` says, by factor, which levels (L,) are left out: their effects' places are −1.
     """
     assert rows.y is not None, "only rows with a response have a likelihood"
-    layout, bound = spec.layout.predictors[MEAN], rows.predictors[MEAN]
+    layout, bound = spec.layout.main, rows.main
     b, p = population_coefficients(spec, MEAN, draws.values), bound.columns.shape[1]
     blocks = [] if b is None else [b.T]
     places, columns = [np.broadcast_to(np.arange(p), bound.columns.shape)], [bound.columns]

@@ -180,6 +180,11 @@ class Layout:
         return replace(self, predictors=MappingProxyType(predictors))
 
     @property
+    def alone(self) -> bool:
+        """Whether the main formula is the only one."""
+        return len(self.predictors) == 1
+
+    @property
     def main(self) -> PredictorLayout:
         """What was learnt for the main formula, the one with the response."""
         return self.predictors[MEAN]
@@ -665,7 +670,15 @@ def prefix_of(parameter: str, mark: str) -> str:
     >>> prefix_of("mu", "."), prefix_of("sigma", ".")
     ('', 'sigma.')
     """
-    return "" if parameter == MEAN else f"{parameter}{mark}"
+    return "" if is_main(parameter) else f"{parameter}{mark}"
+
+
+def is_main(parameter: str) -> bool:
+    """Whether this is the parameter of the main formula, the one with the response.
+
+    Names and tables leave that parameter unsaid, and answers are about it unless they are asked for another.
+    """
+    return parameter == MEAN
 
 
 def linear_predictor(x: Any, offset: Any, b: Any, factors: Iterable[tuple[Any, Any, Any]]) -> Any:

@@ -15,13 +15,13 @@ from hierbayes.columnmap import ColumnMap
 from hierbayes.data.areas import read_areas
 from hierbayes.data.blocks import Block
 from hierbayes.data.encoding import INTERCEPT, Encoding, Term, learn_encoding
-from hierbayes.data.levelkinds import LevelKinds, learn_kinds, split_by_kind
+from hierbayes.data.levelkinds import LevelKinds, learn_kinds, locate_by_kind, split_by_kind
 from hierbayes.data.levels import Codes, Levels, factorize, learn_levels
 from hierbayes.data.margins import Columns, draft_columns
 from hierbayes.data.members import Members, learn_member_levels, learn_members
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.places import Located, learn_places
-from hierbayes.data.positions import learn_positions, time_column
+from hierbayes.data.positions import Positions, as_numbers, learn_positions, time_column
 from hierbayes.data.relations import Precision, Relations, read_relations
 from hierbayes.data.tables import free_name
 from hierbayes.errors import FormulaError, UnsupportedError
@@ -340,12 +340,12 @@ class Factor:
     def scale_sizes(self) -> Array:
         """What an sd of 1 adds to the linear predictor's sd, about: the size of its columns."""
         own, together = self.columns.scales, np.square(self.columns.sizes)
+        if self.kinds is not None:
+            own, together = self.kinds.scales(self.columns.spread), together / self.kinds.shares
         if self.relations is not None:
             own, together = own * self.relations.size**0.5, together * self.relations.size
         if self.members is not None:
             own, together = own * self.members.size, together * self.members.size**2
-        if self.kinds is not None:
-            own, together = self.kinds.scales(self.columns.spread), together / self.kinds.shares
         return np.array(
             [
                 own[places[0]] if len(places) == 1 else np.sqrt(together[list(places)].sum()) or 1.0
@@ -535,7 +535,7 @@ class Factor:
         beyond : mapping of int to ndarray
             The times (k,) or places (k, d) by the number of their block, as `bind` gives them.
         """
-        blocks, effects = list(self.structures), list(self.effects)
+        blocks, effects, kinds = list(self.structures), list(self.effects), self.kinds
         for number, times in beyond.items():
             block, first = blocks[number], len(effects)
             encoding = self.encodings[number]
@@ -545,7 +545,11 @@ class Factor:
             blocks[number] = replace(
                 block, effects=places, positions=np.concatenate([block.positions, times])
             )
-        return replace(self, effects=tuple(effects), structures=tuple(blocks)) if beyond else self
+            if kinds is not None:
+                kinds = kinds.reaching(block.effects[0], encoding.labels_of(times))
+        return (
+            replace(self, effects=tuple(effects), structures=tuple(blocks), kinds=kinds) if beyond else self
+        )
 
 
 def learn_factors(
@@ -590,6 +594,15 @@ def _relate(formula: Formula, term: GroupTerm, factor: Factor, matrices: Mapping
         )
     elif len(term.factor) > 1:
         reason = "related levels are those of one column; make one of the levels' labels"
+    elif grouping.by and grouping.car and AREAS[grouping.type].parameters and len(factor.effects) > 1:
+        terms = " + ".join(
+            f"(0 + kind{n} | gr({factor.name}{n}, car={grouping.car}, type={grouping.type!r}))"
+            for n in (1, 2)
+        )
+        reason = (
+            f"areas of type={grouping.type!r} have one effect and one rho, and by= makes an effect of each kind; give "
+            f"each kind a term with its indicator, 1 in its rows and 0 in others, on a copy of the column: {terms}"
+        )
     elif grouping.car and AREAS[grouping.type].parameters and len(factor.effects) > 1:
         reason = (
             f"areas of type={grouping.type!r} have one effect each; make a copy of the column under another name for "
@@ -636,8 +649,7 @@ def _merge(
     grouping = terms[0].grouping
     levels = (learn_member_levels if grouping.several else learn_levels)(columns, frame)
     members = learn_members(grouping, columns, frame) if grouping.several else None
-    plain = [encoding for encoding in made if isinstance(encoding, Encoding)]
-    kinds = learn_kinds(levels, plain, grouping, frame)
+    kinds = learn_kinds(levels, made, grouping, frame)
     law = LAWS[grouping.dist] if grouping.dist else NORMAL
     return Factor(levels, tuple(effects), tuple(blocks), made, learnt, kinds, members=members, law=law)
 
@@ -703,17 +715,20 @@ def _encode(
             reason = f"{term} has steps, which don't go with gr(…, by={term.grouping.by}) yet; leave by= out"
             raise FormulaError(caret(formula.text, term.position, reason))
         return split_by_kind(encoding, term.grouping, intercept)
-    if term.grouping.by:
-        plain = ", ".join(f"{name}()" for name, other in STRUCTURES.items() if not other.positions)
-        reason = f"{term.structure}() has one covariance for all levels; gr(…, by=) goes with {plain}"
-        raise FormulaError(caret(formula.text, term.position, reason))
     if structure.positions == "place":
-        located: Located = learn_places(formula, term, frame)
-    else:
-        column = frame[time_column(formula, term)]
-        ordered = isinstance(column.dtype, pd.CategoricalDtype)
-        located = learn_positions(formula, term, structure, factorize(column)[0], ordered)
-    return [(located, "")]
+        return locate_by_kind(lambda rows: learn_places(formula, term, rows), frame, term.grouping)
+    times = frame[time_column(formula, term)]
+
+    def learn(rows: pd.DataFrame) -> Positions:
+        values = factorize(times)[0]
+        ordered = isinstance(times.dtype, pd.CategoricalDtype)
+        if not np.isnan(
+            as_numbers(values)
+        ).any():  # categories without numbers have their distances from all others
+            values = factorize(rows[times.name])[0]
+        return learn_positions(formula, term, structure, values, ordered)
+
+    return locate_by_kind(learn, frame, term.grouping)
 
 
 def _moved(term: Term, by: int) -> Term:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import MEAN, is_main
 from hierbayes.errors import FormulaError, UnsupportedError
 from hierbayes.families import Family
 from hierbayes.formula import Formula, parse
@@ -29,7 +29,7 @@ def read_formulas(formula: Formulas, family: Family) -> dict[str, Formula]:
         raise FormulaError(
             f"the formulas need one for {MEAN!r}, the mean; got {', '.join(map(repr, formula)) or 'none'}"
         )
-    others = {name: _read_right(name, text) for name, text in formula.items() if name != MEAN}
+    others = {name: _read_right(name, text) for name, text in formula.items() if not is_main(name)}
     found = resolve_nonlinear({MEAN: _read(formula[MEAN], response=True)} | others)
     _check_names(found, family)
     return found

@@ -3,7 +3,7 @@
 A level's columns are those of its kind, 0 for all others, so that a kind is a block of effects like any other.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.encoding import Encoding
+from hierbayes.data.encoding import Encoding, learn_encoding
 from hierbayes.data.levels import Levels
+from hierbayes.data.places import Located, OfKind, Places
+from hierbayes.data.positions import Positions
 from hierbayes.data.spread import Spread
 from hierbayes.errors import DataError
 from hierbayes.formula.grouping import Grouping
@@ -58,6 +60,16 @@ class LevelKinds:
         sums = np.bincount(self.levels[codes], weights, minlength=self.effects.max() + 1)
         return replace(self, shares=(sums / sums.sum())[self.effects])
 
+    def reaching(self, effect: int, labels: Sequence[str]) -> "LevelKinds":
+        """The same with more effects, behind all others, of the kind that an effect is of."""
+        alike, suffix = [effect] * len(labels), _suffix(self.column, self.values[self.effects[effect]])
+        return replace(
+            self,
+            effects=np.append(self.effects, self.effects[alike]),
+            bases=(*self.bases, *(label.removesuffix(suffix) for label in labels)),
+            shares=np.append(self.shares, self.shares[alike]),
+        )
+
     def check(self, levels: Levels, codes: Codes, frame: pd.DataFrame) -> None:
         """Refuse rows, of known levels where their number (n,) isn't negative, that make a level of another kind.
 
@@ -94,8 +106,30 @@ def split_by_kind(encoding: Encoding, grouping: Grouping, intercept: str) -> lis
     return found
 
 
+def locate_by_kind(
+    learn: Callable[[pd.DataFrame], Positions | Places], frame: pd.DataFrame, grouping: Grouping
+) -> list[tuple[Located, str]]:
+    """The times or places of each kind of levels, and what names of their effects end in.
+
+    Parameters
+    ----------
+    learn : callable
+        Those of some of the rows.
+    frame : data frame
+    grouping : Grouping
+    """
+    if not grouping.by:
+        return [(learn(frame), "")]
+    kinds = learn_encoding(f"0 + {grouping.category}", frame)
+    indicators = kinds.matrix(frame)
+    return [
+        (OfKind(learn(frame[indicators[:, kind] > 0]), kinds, kind, suffix), suffix)
+        for kind, (_, suffix) in enumerate(_suffixes(kinds, grouping))
+    ]
+
+
 def learn_kinds(
-    levels: Levels, encodings: Sequence[Encoding], grouping: Grouping, frame: pd.DataFrame
+    levels: Levels, encodings: Sequence[Encoding | Located], grouping: Grouping, frame: pd.DataFrame
 ) -> LevelKinds | None:
     """The kind of each level and of each effect; None where there is one kind.
 
@@ -106,7 +140,8 @@ def learn_kinds(
     """
     if not grouping.by:
         return None
-    values = encodings[0].categories[grouping.category]
+    parts = [part for part in encodings if isinstance(part, Encoding | OfKind)]
+    values = parts[0].categories[grouping.category]
     kinds = pd.Index(values).get_indexer(pd.Index(frame[grouping.by].astype(object)))
     codes, found = levels.codes(frame), np.zeros(len(levels), dtype=np.int64)
     found[codes] = kinds
@@ -121,7 +156,7 @@ def learn_kinds(
         )
     effects: list[int] = []
     bases: list[str] = []
-    for encoding in encodings:
+    for encoding in parts:
         places, suffixes = encoding.category_of(grouping.category), _suffixes(encoding, grouping)
         effects += places
         bases += [
@@ -131,6 +166,10 @@ def learn_kinds(
     return LevelKinds(grouping.by, values, found, codes_of, tuple(bases), np.ones(len(codes_of)))
 
 
-def _suffixes(encoding: Encoding, grouping: Grouping) -> list[tuple[Any, str]]:
+def _suffixes(encoding: Encoding | OfKind, grouping: Grouping) -> list[tuple[Any, str]]:
     """The kinds, and what names of their effects end in."""
-    return [(value, f":{grouping.by}{value}") for value in encoding.categories[grouping.category]]
+    return [(value, _suffix(grouping.by, value)) for value in encoding.categories[grouping.category]]
+
+
+def _suffix(column: str, value: Any) -> str:
+    return f":{column}{value}"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.encoding import Term
+from hierbayes.data.encoding import Encoding, Term
 from hierbayes.data.positions import Positions, as_numbers
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret, quote
@@ -86,7 +86,86 @@ class Places:
         return matrix
 
 
-Located = Positions | Places
+@dataclass(frozen=True, eq=False)
+class OfKind:
+    """The times or places of one kind of levels: the columns are 0 in rows of levels of other kinds.
+
+    Attributes
+    ----------
+    located : Positions or Places
+        Learnt from the kind's own rows.
+    kinds : Encoding
+        The indicators of all kinds.
+    kind : int
+        Which of them it is.
+    suffix : str
+        What names of its effects end in: ``":armA"``.
+    """
+
+    located: Positions | Places
+    kinds: Encoding
+    kind: int
+    suffix: str
+    dropped: tuple[str, ...] = ()
+    intercept: None = None
+    is_numeric = False
+
+    @property
+    def text(self) -> str:
+        """The term as other encodings have it: ``"0 + C(arm):C(t)"``."""
+        return f"{self.kinds.text}:{self.located.text.removeprefix('0 + ')}"
+
+    @property
+    def at(self) -> Array:
+        """What each effect stands for: (q,) or (q, d)."""
+        return self.located.at
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the effects: ``"t[0]:armA"``."""
+        return tuple(f"{label}{self.suffix}" for label in self.located.labels)
+
+    def labels_of(self, times: Array) -> tuple[str, ...]:
+        """What the effects at other times (k,) or places (k, d) are called."""
+        return tuple(f"{label}{self.suffix}" for label in self.located.labels_of(times))
+
+    @property
+    def terms(self) -> tuple[Term, ...]:
+        """The one term that they belong to."""
+        (own,), (kinds,) = self.located.terms, self.kinds.terms
+        return (Term(self.text.removeprefix("0 + "), own.variables | kinds.variables, own.columns),)
+
+    @property
+    def categories(self) -> Mapping[str, tuple[Any, ...]]:
+        """The kinds, and the times that are no numbers."""
+        return {**self.located.categories, **self.kinds.categories}
+
+    def category_of(self, text: str) -> tuple[int, ...]:
+        """Of which kind each column is: (q,)."""
+        return (self.kind,) * len(self.at)
+
+    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> "OfKind":
+        """The same: nothing of it is a mean or a deviation."""
+        return self
+
+    def find(self, frame: pd.DataFrame) -> tuple[Codes, Array]:
+        """Which effect each row has, -1 for those of other kinds, and the new times or places, as `Positions.find`."""
+        own = np.flatnonzero(self.kinds.matrix(frame)[:, self.kind])
+        codes, new = self.located.find(frame.iloc[own])
+        found = np.full(len(frame), -1, dtype=np.int64)
+        found[own] = codes
+        return found, new
+
+    def matrix(self, frame: pd.DataFrame) -> Array:
+        """An indicator column for each time or place of the kind's training rows, then for each new one: (n, q + k)."""
+        codes, new = self.find(frame)
+        matrix = np.zeros((len(frame), len(self.at) + len(new)))
+        own = np.flatnonzero(codes >= 0)
+        matrix[own, codes[own]] = 1.0
+        return matrix
+
+
+Located = Positions | Places | OfKind
 
 
 def coordinates_of(frame: pd.DataFrame, names: tuple[str, ...]) -> Array:

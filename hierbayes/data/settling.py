@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.design import MEAN
+from hierbayes.data.design import MEAN, is_main
 from hierbayes.data.response import categories_of, learn_response, response_values
 from hierbayes.data.series import learn_series
 from hierbayes.errors import DataError, FormulaError, UnsupportedError
@@ -180,7 +180,7 @@ def _a_formula_each(formulas: Formulas, family: Family) -> Formulas:
     own = replace(bare, response=None)
     nothing = Formula(bare.response, "0", (), (), text=bare.text, columns=bare.columns)
     found = {MEAN: nothing} | dict.fromkeys(family.components, own)
-    return found | {name: formula for name, formula in formulas.items() if name != MEAN}
+    return found | {name: formula for name, formula in formulas.items() if not is_main(name)}
 
 
 def as_written(formulas: Formulas, family: Family) -> Formulas:
@@ -191,7 +191,7 @@ def as_written(formulas: Formulas, family: Family) -> Formulas:
     told = {
         name: formula
         for name, formula in formulas.items()
-        if name != MEAN and not (name in family.components and formula == first)
+        if not is_main(name) and not (name in family.components and formula == first)
     }
     return {MEAN: replace(first, response=formulas[MEAN].response)} | told
 

@@ -123,7 +123,7 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
             near = suggest(word, _OPTIONS)
             raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
     options = dict(item.keywords)
-    chosen = [word for word in _OPTIONS if word in options and word not in _TOGETHER]
+    chosen = [word for word in _MATRICES if word in options]
     if len(chosen) > 1:
         raise ReadError(item.position, f"gr() takes {chosen[0]}= or {chosen[1]}=, not both")
     by = options.get("by")

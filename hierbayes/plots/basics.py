@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from hierbayes.answers.predict import scores_of
-from hierbayes.data.design import MEAN, Design
+from hierbayes.data.design import MEAN, Design, is_main
 from hierbayes.families.bounds import INTERVAL, LEFT, NONE, RIGHT
 from hierbayes.spec import ModelSpec
 
@@ -34,7 +34,7 @@ CROWD = 1000  # from so many points on they are drawn small and see-through
 
 def axis_words(spec: ModelSpec, effect: str, parameter: str = MEAN) -> str:
     """The effect and the scale it is on: ``"Intercept (log odds of incidence)"``."""
-    if parameter != MEAN:
+    if not is_main(parameter):
         link = spec.parameter_link(parameter).name
         return f"{effect} ({parameter}{'' if link == 'identity' else f', {link} scale'})"
     response = spec.layout.response
