@@ -13,20 +13,15 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import (
     betaln,
-    expit,
-    gammaincc,
-    gammainccinv,
     gammaln,
-    log_ndtr,
-    logit,
-    stdtr,
-    stdtrit,
     xlog1py,
     xlogy,
 )
 
+from hierbayes import truncation
 from hierbayes.errors import PriorError
 from hierbayes.spelling import meant
+from hierbayes.truncation import Truncation
 
 type Array = NDArray[np.float64]
 type Size = int | tuple[int, ...] | None
@@ -51,25 +46,26 @@ class Distribution:
     parameters: tuple[str, ...]  # PyMC's argument names in PyMC's positional order (Fixed is none of PyMC's)
     roles: tuple[
         str, ...
-    ]  # of the parameters: keys of _WORDS, "lower", "upper", "bound", "factor", "value", "share", "switch"
+    ]  # of the parameters: keys of _WORDS, "lower", "upper", "factor", "value", "share", "switch"
     support: Support  # of a Uniform it depends on the arguments: see Prior.support
     code: int  # for compiled kernels; never reused
     density: Callable[..., Any] = field(repr=False)  # (x, *arguments): log density inside the support
     draw: Callable[..., Any] | None = field(repr=False)  # (rng, *arguments, size=...); None if improper
     scaled: Callable[[float, float], dict[str, float]] | None = field(repr=False)  # for a bare name
     aliases: tuple[str, ...] = ()  # lower case, no underscores
-    closed: bool = True  # False: the density is 0 at the lower end itself
+    closed: bool = True  # False: the density is 0 at the lower end itself, though not at a bound above it
     tail: Callable[..., float] = lambda *arguments: 0.0  # k of its upper tail, which falls as x^(-1/k)
     each: bool = False  # True: its one parameter may be given for each element, a1, a2, …
     defaults: Mapping[str, float | None] = field(default_factory=dict, repr=False)  # None: may be absent
     whole: str = ""  # the one of PyMC's of which it is what lies between bounds, where PyMC has no such name
     inside: str = ""  # the one here that it is between bounds, of which either may be absent
+    share: Callable[..., float] | None = field(default=None, repr=False)  # then: log probability between them
 
     def bounds(self, **args: Any) -> tuple[Any, Any]:
         """Lower and upper end of the support, given the arguments."""
         lowest = 0.0 if self.support in ("positive", "unit") else -math.inf
         highest = 1.0 if self.support == "unit" else math.inf
-        return args.get("lower", lowest), args.get("upper", highest)
+        return np.maximum(args.get("lower", lowest), lowest), np.minimum(args.get("upper", highest), highest)
 
     def check(self, **args: Any) -> None:
         """Raise PriorError unless the arguments are finite numbers in the parameters' domain."""
@@ -144,7 +140,9 @@ class Distribution:
         if self.support in SEVERAL:
             return np.asarray(self.density(x, *values))[()]
         lower, upper = self.bounds(**args)
-        inside = np.isfinite(x) & ((x >= lower) if self.closed else (x > lower)) & (x <= upper)
+        inside = np.isfinite(x) & (x >= lower) & (x <= upper)
+        if not self.closed:
+            inside &= x > self.bounds()[0]
         with np.errstate(over="ignore", invalid="ignore"):  # nan stands in for what is outside
             value = self.density(np.where(inside, x, np.nan), *values)
         return np.where(inside | np.isnan(x), value, -np.inf)[()]
@@ -174,97 +172,36 @@ def _student_t(x: Array, nu: Any, mu: Any, sigma: Any) -> Any:
     return constant - (nu + 1) / 2 * np.log1p(((x - mu) / sigma) ** 2 / nu)
 
 
-def _truncated_normal(x: Array, mu: Any, sigma: Any, lower: Any, upper: Any) -> Any:
-    """Density between the bounds, of which either may be absent: None."""
-    below, above = _standard_bounds(mu, sigma, lower, upper)
-    if below > 0:  # where tails keep their digits
-        below, above = -above, -below
-    log_below, log_above = log_ndtr(below), log_ndtr(above)
-    return _normal(x, mu, sigma) - log_above - np.log1p(-np.exp(log_below - log_above))
+def _between(
+    name: str, code: int, whole: Distribution, cut: Truncation, of_pymc: bool = False
+) -> Distribution:
+    """What of a distribution lies between bounds, of which either may be absent: None."""
 
+    def ends(lower: float | None, upper: float | None) -> tuple[float, float]:
+        stated = {word: end for word, end in (("lower", lower), ("upper", upper)) if end is not None}
+        return found.bounds(**stated)
 
-def _draw_truncated_normal(rng: Generator, mu: Any, sigma: Any, lower: Any, upper: Any, size: Size) -> Array:
-    from scipy.stats import truncnorm
-
-    below, above = _standard_bounds(mu, sigma, lower, upper)
-    return np.asarray(truncnorm.rvs(below, above, mu, sigma, size=size, random_state=rng))
-
-
-def _truncated(
-    below: Callable[..., Any], at: Callable[..., Any], whole: Callable[..., Any]
-) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """The density and the draws of what lies between bounds, of which either may be absent: None.
-
-    Parameters
-    ----------
-    below, at : callable
-        ``below(z, *shape)``, the probability below a number under the standard distribution, which is symmetric about
-        0; and its inverse.
-    whole : callable
-        The log density without bounds.
-    """
-
-    def tails(arguments: tuple[Any, ...]) -> tuple[list[Any], float, float, float]:
-        """The shape, the side (1, or -1 where it is the other one) and the probabilities below both ends there."""
-        *shape, location, scale, lower, upper = arguments
-        low, high = _standard_bounds(location, scale, lower, upper)
-        side = -1.0 if low > 0 else 1.0  # where tails keep their digits
-        ends = sorted((side * low, side * high))
-        first, last = (float(below(end, *shape)) for end in ends)
-        if first == last:
-            raise PriorError(f"nothing of a distribution about {location:g} lies between {lower} and {upper}")
-        return shape, side, first, last
+    def share(*arguments: Any) -> float:
+        *own, lower, upper = arguments
+        try:
+            return cut.log_share(*ends(lower, upper), *own)
+        except PriorError:
+            stated = ", ".join(f"{word}={value:g}" for word, value in zip(whole.parameters, own, strict=True))
+            raise PriorError(f"nothing of {whole.name}({stated}) lies between {lower} and {upper}") from None
 
     def density(x: Array, *arguments: Any) -> Any:
-        _, _, low, high = tails(arguments)
-        return whole(x, *arguments[:-2]) - math.log(high - low)
+        return whole.density(x, *arguments[:-2]) - share(*arguments)
 
     def draw(rng: Generator, *arguments: Any, size: Size) -> Array:
-        shape, side, low, high = tails(arguments)
-        location, scale, lower, upper = arguments[-4:]
-        drawn = location + side * scale * np.asarray(at(rng.uniform(low, high, size), *shape))
-        return np.clip(drawn, lower, upper) if (lower, upper) != (None, None) else drawn
+        *own, lower, upper = arguments
+        return cut.draw(rng, *ends(lower, upper), *own, size=size)
 
-    return density, draw
-
-
-def _laplace_below(z: Any) -> Any:
-    tail = 0.5 * np.exp(-np.abs(z))
-    return np.where(z > 0, 1.0 - tail, tail)
-
-
-def _laplace_at(p: Any) -> Any:
-    return -np.sign(p - 0.5) * np.log(2.0 * np.minimum(p, 1.0 - p))
-
-
-def _between(
-    name: str, code: int, whole: Distribution, below: Callable[..., Any], at: Callable[..., Any]
-) -> Distribution:
-    """What of a symmetric distribution of real numbers lies between bounds."""
-    density, draw = _truncated(below, at, whole.density)
-    parameters, roles = (*whole.parameters, "lower", "upper"), (*whole.roles, "lower", "upper")
-    absent = {"lower": None, "upper": None}
-    return Distribution(
-        name, parameters, roles, "real", code, density, draw, None, defaults=absent, whole=whole.name, inside=whole.name
+    found = Distribution(
+        name, (*whole.parameters, "lower", "upper"), (*whole.roles, "lower", "upper"), whole.support, code, density,
+        draw, None, closed=whole.closed, defaults={"lower": None, "upper": None},
+        whole=whole.name, inside=whole.name, share=share,
     )  # fmt: skip
-
-
-def _standard_bounds(
-    mu: float, sigma: float, lower: float | None, upper: float | None
-) -> tuple[float, float]:
-    below, above = -math.inf if lower is None else lower, math.inf if upper is None else upper
-    return (below - mu) / sigma, (above - mu) / sigma
-
-
-def _truncated_gamma(x: Array, alpha: Any, beta: Any, lower: Any) -> Any:
-    above = gammaincc(alpha, beta * lower)
-    return xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha) - np.log(above)
-
-
-def _draw_truncated_gamma(rng: Generator, alpha: Any, beta: Any, lower: Any, size: Size) -> Array:
-    above = gammaincc(alpha, beta * lower)
-    drawn: Array = np.maximum(gammainccinv(alpha, above * (1.0 - rng.uniform(size=size))) / beta, lower)
-    return drawn
+    return found
 
 
 def _lkj(x: Array, eta: Any) -> Any:
@@ -325,8 +262,6 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, lower, upper: 0.0 * x - np.log(upper - lower), Generator.uniform, None),
     Distribution("Normal", ("mu", "sigma"), ("location", "scale"), "real", 3, _normal, Generator.normal,
         lambda location, scale: {"mu": location, "sigma": scale}, ("gaussian",)),
-    Distribution("TruncatedNormal", ("mu", "sigma", "lower", "upper"), ("location", "scale", "lower", "upper"), "real",
-        19, _truncated_normal, _draw_truncated_normal, None, defaults={"lower": None, "upper": None}, inside="Normal"),
     Distribution("StudentT", ("nu", "mu", "sigma"), ("df", "location", "scale"), "real", 4, _student_t,
         lambda rng, nu, mu, sigma, size: mu + sigma * rng.standard_t(nu, size),
         lambda location, scale: {"nu": 3.0, "mu": location, "sigma": scale}, ("t", "student"),
@@ -358,8 +293,6 @@ DISTRIBUTIONS = {record.name: record for record in (
         lambda x, alpha, beta: xlogy(alpha - 1, x) - beta * x + alpha * np.log(beta) - gammaln(alpha),
         lambda rng, alpha, beta, size: rng.gamma(alpha, 1 / beta, size),
         lambda _, scale: {"alpha": 2.0, "beta": 2 / scale}),  # mean = scale, density 0 at 0
-    Distribution("TruncatedGamma", ("alpha", "beta", "lower"), ("shape", "rate", "bound"), "positive", 22,
-        _truncated_gamma, _draw_truncated_gamma, None, whole="Gamma"),
     Distribution("InverseGamma", ("alpha", "beta"), ("shape", "factor"), "positive", 13,
         lambda x, alpha, beta: alpha * np.log(beta) - gammaln(alpha) - (alpha + 1) * np.log(x) - beta / x,
         lambda rng, alpha, beta, size: beta / rng.gamma(alpha, size=size),
@@ -380,11 +313,16 @@ DISTRIBUTIONS = {record.name: record for record in (
         ("constant", "delta", "dirac")),
 )}
 DISTRIBUTIONS |= {record.name: record for record in (
-    _between("TruncatedStudentT", 23, DISTRIBUTIONS["StudentT"], lambda z, nu: stdtr(nu, z),
-        lambda p, nu: stdtrit(nu, p)),
-    _between("TruncatedCauchy", 24, DISTRIBUTIONS["Cauchy"], lambda z: stdtr(1.0, z), lambda p: stdtrit(1.0, p)),
-    _between("TruncatedLaplace", 25, DISTRIBUTIONS["Laplace"], _laplace_below, _laplace_at),
-    _between("TruncatedLogistic", 26, DISTRIBUTIONS["Logistic"], expit, logit),
+    _between("TruncatedNormal", 19, DISTRIBUTIONS["Normal"], truncation.NORMAL),
+    _between("TruncatedStudentT", 23, DISTRIBUTIONS["StudentT"], truncation.STUDENT_T),
+    _between("TruncatedCauchy", 24, DISTRIBUTIONS["Cauchy"], truncation.CAUCHY),
+    _between("TruncatedLaplace", 25, DISTRIBUTIONS["Laplace"], truncation.LAPLACE),
+    _between("TruncatedLogistic", 26, DISTRIBUTIONS["Logistic"], truncation.LOGISTIC),
+    _between("TruncatedGamma", 22, DISTRIBUTIONS["Gamma"], truncation.GAMMA),
+    _between("TruncatedInverseGamma", 27, DISTRIBUTIONS["InverseGamma"], truncation.INVERSE_GAMMA),
+    _between("TruncatedExponential", 28, DISTRIBUTIONS["Exponential"], truncation.EXPONENTIAL),
+    _between("TruncatedLogNormal", 29, DISTRIBUTIONS["LogNormal"], truncation.LOGNORMAL),
+    _between("TruncatedBeta", 30, DISTRIBUTIONS["Beta"], truncation.BETA),
 )}
 # Those above 0 that are a half of one of real numbers about 0: its name, and its location's
 HALVES = {"HalfNormal": ("Normal", "mu"), "HalfStudentT": ("StudentT", "mu"), "HalfCauchy": ("Cauchy", "alpha")}

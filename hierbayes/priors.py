@@ -18,6 +18,7 @@ from hierbayes.distributions import (
     BOUNDS,
     HALVES,
     RECORDS,
+    SEVERAL,
     TRUNCATED,
     Array,
     Distribution,
@@ -85,13 +86,12 @@ class Prior:
 
         Of a joint prior "coefficients".
         """
-        args = dict(self.args)
-        if args.get("lower", -1.0) >= 0 and args.get("upper", 2.0) <= 1:
-            return "unit"
-        if 0 < args.get("value", 0.0) < 1:
-            return "unit"
-        positive = args.get("lower", -1.0) >= 0 or args.get("value", 0.0) > 0
-        return "positive" if positive else self.distribution.support
+        if self.distribution.support in (*SEVERAL, "coefficients"):
+            return self.distribution.support
+        if self.fixed is not None:
+            return "unit" if 0 < self.fixed < 1 else "positive" if self.fixed > 0 else "real"
+        lower, upper = self.distribution.bounds(**dict(self.args))
+        return "real" if lower < 0 else "unit" if upper <= 1 else "positive"
 
     @property
     def tail(self) -> float:
@@ -159,20 +159,31 @@ class Prior:
 def _bounded(
     record: Distribution, values: tuple[float, ...], named: Mapping[str, float]
 ) -> tuple[Distribution, dict[str, float]]:
-    """The distribution that is another one between bounds, with its arguments."""
+    """The distribution that is another one between bounds, with its arguments; itself where these cut nothing off."""
     bounds = {BOUNDS[word]: value for word, value in named.items() if word in BOUNDS}
+    rest = {word: value for word, value in named.items() if word not in BOUNDS}
     whole, location = HALVES.get(record.name, (record.name, ""))
     if whole not in TRUNCATED:
+        flat = ", between two it is Uniform(lower, upper), above 0 HalfFlat" if "Flat" in whole else ""
         raise PriorError(
-            f"{record.name} takes no bounds; {', '.join([*TRUNCATED, *HALVES])} do, and Uniform has both"
+            f"{record.name} takes no bounds{flat}; {', '.join([*TRUNCATED, *HALVES])} do, and Uniform has both"
         )
-    own = record.bind(values, {word: value for word, value in named.items() if word not in BOUNDS})
+    own = record.bind(values, rest)
     if not own:
         raise PriorError(f"{record.name} between bounds needs its arguments: {', '.join(record.parameters)}.")
-    if location:  # the half that lies above 0
-        own[location], bounds["lower"] = 0.0, max(0.0, bounds.get("lower", 0.0))
     found = TRUNCATED[whole]
-    return found, found.bind((), {**own, **bounds})
+    found.check(**own, **bounds)
+    lowest, highest = record.bounds()
+    kept = {
+        word: value
+        for word, value in bounds.items()
+        if (value > lowest if word == "lower" else value < highest)
+    }
+    if not kept and record.support != "real":
+        return record, own
+    if location:  # the half that lies above 0
+        own[location], kept["lower"] = 0.0, max(0.0, bounds.get("lower", 0.0))
+    return found, found.bind((), {**own, **kept})
 
 
 def parse_prior(text: "str | Prior") -> Prior:

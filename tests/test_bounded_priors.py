@@ -18,10 +18,27 @@ ALL = {
     "sigma": "Normal(1, 1, lower=0.2, upper=4)",
 }
 
+ABOVE_ZERO = {
+    "b[u]": "Gamma(2, 3, upper=1.5)",
+    "b[v]": "LogNormal(-1, 1, lower=0.2)",
+    "b[w]": "Exponential(2, lower=0.1, upper=3)",
+    "b[x]": "Beta(2, 3, lower=0.1)",
+    "sigma": "InverseGamma(3, 4, lower=0.5)",
+}
+SHARES = {
+    "Intercept": "Beta(0.7, 0.6, lower=0.4)",
+    "b[u]": "Beta(3, 2, upper=0.9)",
+    "shape": "Gamma(0.7, 0.2, lower=0.1)",
+    "zi": "Beta(2, 2, lower=0.1, upper=0.6)",
+}
+
 
 @pytest.mark.parametrize(
     ("formula", "family", "priors"),
     [
+        ("y ~ u + v + w + x + (1 | g)", "gaussian", ABOVE_ZERO),
+        ("count ~ u + (1 | g)", "zero_inflated_negbinomial", SHARES),
+        ("y ~ u", "student", {"nu": "Gamma(2, 0.1, lb=1, ub=80)", "sigma": "LogNormal(0, 1, upper=9)"}),
         ("y ~ u + v + w + x + (1 | g)", "gaussian", ALL),
         (
             "y ~ u + v + w",
@@ -46,16 +63,18 @@ def test_the_whitened_density_is_the_graphs(formula, family, priors):
     assert_kernel_is_the_graph(model)
 
 
-@pytest.mark.parametrize("prior", ["Normal(1, 0.5, upper=2)", "HalfNormal(1, upper=2)"])
+@pytest.mark.parametrize(
+    "prior", ["Normal(1, 0.5, upper=2)", "HalfNormal(1, upper=2)", "Gamma(2, 1, upper=2)"]
+)
 def test_standard_deviations_of_groups_are_drawn_by_nuts(prior):
     priors = {"sd": prior}
-    if not prior.startswith("Half"):
+    if prior.startswith("Normal"):
         with pytest.raises(hb.PriorError, match="support is real"):
             hb.Model("y ~ u + (1 | g)", FRAME, priors=priors)
         priors = {"sd": prior.replace("upper", "lower=0, upper")}
     model = hb.Model("y ~ u + (1 | g)", FRAME, priors=priors)
     assert "strategy 'nuts'" in repr(model)
-    assert "a prior of class sd is TruncatedNormal" in repr(model)
+    assert "a prior of class sd is Truncated" in repr(model)
 
 
 def test_vectors_have_no_bounds_in_kernels():
@@ -128,3 +147,16 @@ def test_answers(bounded, tmp_path):
     drawn = sample_prior(bounded.spec, 500, 1).values["b"][:, 1]
     assert LOW < drawn.min() < 0.05
     assert 0.25 < drawn.max() < HIGH
+
+
+def test_simulated_parameters_lie_between():
+    model = hb.Model("y ~ u + v + w + x + (1 | g)", FRAME, priors=ABOVE_ZERO)
+    tree = model.prior_predictive(draws=400, seed=1)
+    b = tree["prior"]["b"].to_numpy()[0, :, 1:]
+    assert (b.min(axis=0) >= [0, 0.2, 0.1, 0.1]).all()
+    assert (b.max(axis=0) <= [1.5, np.inf, 3, 1]).all()
+    assert b[:, 0].max() > 1.2
+    assert tree["prior"]["sigma"].min() > 0.5
+    text = str(model.priors["prior"].tolist())
+    assert "TruncatedBeta(alpha=2, beta=3, lower=0.1)" in text
+    assert "TruncatedInverseGamma(alpha=3, beta=4, lower=0.5)" in text

@@ -27,7 +27,7 @@ from hierbayes.prior_comparison import PriorComparison
 ROOT = Path(hb.__file__).parent
 LAYERS = [
     "errors", "spelling", "compiling", "special",
-    "incomplete", "passage", "distributions", "priors", "structures", "bases", "transforms",
+    "incomplete", "truncation", "passage", "distributions", "priors", "structures", "bases", "transforms",
     "formula", "elicitation", "links", "tensormath", "compiledlinks", "kinds", "cumulative", "families",
     "columnmap", "data", "ties", "schema", "spec", "standing", "defaults", "several", "exchange", "graph",
     "engine", "answers", "simulation", "known_parameters", "criticism", "sampling", "describe", "reprs", "implied",

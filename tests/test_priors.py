@@ -15,6 +15,7 @@ from scipy.integrate import quad
 
 from hierbayes.distributions import DISTRIBUTIONS, RECORDS
 from hierbayes.errors import PriorError
+from hierbayes.graph.variables import free_variable
 from hierbayes.priors import Prior, PriorSet, normalise_address, parse_prior
 
 
@@ -58,36 +59,6 @@ class Between:
         return np.nan  # not asked: the whole distribution is compared
 
 
-class TruncatedGamma:
-    """What of a Gamma lies above a bound, by SciPy's own Gamma."""
-
-    def __init__(self, alpha: float, beta: float, lower: float):
-        self.whole, self.lower = st.gamma(alpha, scale=1 / beta), lower
-
-    def logpdf(self, x):
-        return np.where(x < self.lower, -np.inf, self.whole.logpdf(x) - self.whole.logsf(self.lower))
-
-    def cdf(self, x):
-        return np.where(x < self.lower, 0.0, 1 - self.whole.sf(x) / self.whole.sf(self.lower))
-
-    def central(self, power: int) -> float:
-        middle = self.mean()
-        return self.whole.expect(lambda x: (x - middle) ** power, lb=self.lower, conditional=True)
-
-    def mean(self) -> float:
-        return self.whole.expect(lb=self.lower, conditional=True)
-
-    def var(self) -> float:
-        return self.central(2)
-
-    def std(self) -> float:
-        return self.var() ** 0.5
-
-    def stats(self, moments: str) -> float:
-        assert moments == "k"
-        return self.central(4) / self.var() ** 2 - 3
-
-
 UNIVARIATE = [
     (Prior("Uniform", -1, 4), st.uniform(-1, 5)),
     (Prior("Normal", 0.5, 2.5), st.norm(0.5, 2.5)),
@@ -122,8 +93,19 @@ UNIVARIATE = [
     (Prior("HalfNormal", 2, upper=3), st.truncnorm(0, 1.5, 0, 2)),
     (Prior("HalfStudentT", 4, 2, upper=3), Between(st.t(4, 0, 2), 0, 3)),
     (Prior("HalfCauchy", 2, lower=1, upper=9), Between(st.cauchy(0, 2), 1, 9)),
-    (Prior("TruncatedGamma", 2, 0.1, 1), TruncatedGamma(2, 0.1, 1)),
-    (Prior("TruncatedGamma", 3, 2, 5), TruncatedGamma(3, 2, 5)),
+    (Prior("TruncatedGamma", 2, 0.1, 1), Between(st.gamma(2, scale=10), 1, np.inf)),
+    (Prior("Gamma", 3, 2, lower=5), Between(st.gamma(3, scale=0.5), 5, np.inf)),
+    (Prior("Gamma", 0.6, 2, upper=3), Between(st.gamma(0.6, scale=0.5), 0, 3)),
+    (Prior("Gamma", 3, 2, lower=0.5, upper=3), Between(st.gamma(3, scale=0.5), 0.5, 3)),
+    (Prior("InverseGamma", 3, 4, upper=2), Between(st.invgamma(3, scale=4), 0, 2)),
+    (Prior("InverseGamma", 3, 4, lower=0.5, upper=9), Between(st.invgamma(3, scale=4), 0.5, 9)),
+    (Prior("Exponential", 0.2, lower=1), Between(st.expon(scale=5), 1, np.inf)),
+    (Prior("Exponential", 2, lower=0.3, upper=4), Between(st.expon(scale=0.5), 0.3, 4)),
+    (Prior("LogNormal", 1, 0.5, upper=2), Between(st.lognorm(0.5, scale=math.e), 0, 2)),
+    (Prior("LogNormal", 0, 1, lower=0.5, upper=9), Between(st.lognorm(1), 0.5, 9)),
+    (Prior("Beta", 2, 3, lower=0.4), Between(st.beta(2, 3), 0.4, 1)),
+    (Prior("Beta", 0.7, 2, upper=0.6), Between(st.beta(0.7, 2), 0, 0.6)),
+    (Prior("Beta", 5, 2, lower=0.2, upper=0.9), Between(st.beta(5, 2), 0.2, 0.9)),
 ]
 GRID = np.r_[-40, np.linspace(-5, 9, 113), 1e-300, 40, np.nan]
 
@@ -382,16 +364,9 @@ def test_logpdf_is_pymcs() -> None:
         Prior("HalfFlat"),
     ]
     x = np.array([0.01, 0.7, 3.5])
-    # arrays, because PyTensor gives a Python number the smallest type that holds it, and logs in that
-    arguments = [{name: np.array(value) for name, value in prior.args} for prior in priors]
-
-    def theirs_of(prior: Prior, args: dict) -> object:
-        if not prior.distribution.whole:
-            return getattr(pm, prior.name).dist(**args)
-        bounds = {word: args.pop(word) for word in ("lower", "upper") if word in args}
-        return pm.Truncated.dist(getattr(pm, prior.distribution.whole).dist(**args), **bounds)
-
-    logps = [pm.logp(theirs_of(prior, args), x) for prior, args in zip(priors, arguments, strict=True)]
+    with pm.Model():  # as models have them
+        variables = [free_variable(pm, prior, f"x{place}") for place, prior in enumerate(priors)]
+    logps = [pm.logp(variable, x) for variable in variables]
     values = pytensor.function([], logps, mode="FAST_COMPILE")()
     for prior, theirs in zip(priors, values, strict=True):
         # PyMC's own log(2) of the half-Cauchy is a single-precision constant; SciPy checks the last digits
@@ -634,7 +609,7 @@ def test_support(prior: str, support: str) -> None:
 @pytest.mark.parametrize("name", [name for name, record in DISTRIBUTIONS.items() if record.parameters])
 def test_bare_names(name: str) -> None:
     if name in ("Uniform", "Fixed") or name.startswith("Truncated"):
-        with pytest.raises(PriorError, match=r"(lower|value|sigma|alpha|nu|beta|b|s) is missing"):
+        with pytest.raises(PriorError, match=r"(lower|value|sigma|alpha|nu|beta|b|s|lam) is missing"):
             Prior(name)
         return
     prior = Prior(name)
@@ -710,7 +685,8 @@ def priors(draw: some.DrawFn) -> Prior:
         lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
         return Prior("Uniform", lower, upper)
     if record.inside:
-        lower, upper = sorted(draw(some.lists(finite, min_size=2, max_size=2, unique=True)))
+        inside = some.floats(1e-3, 0.999) if record.support != "real" else finite
+        lower, upper = sorted(draw(some.lists(inside, min_size=2, max_size=2, unique=True)))
         bounds = draw(
             some.sampled_from([{}, {"lower": lower}, {"upper": upper}, {"lower": lower, "upper": upper}])
         )
@@ -732,21 +708,32 @@ sets = some.dictionaries(addresses.map(normalise_address), priors(), max_size=5)
 
 
 def test_bounds_of_any_prior_of_real_numbers() -> None:
-    """brms's words too; a half of a distribution about 0 is what of it lies between bounds; no others have any."""
+    """brms's words too; a half of a distribution about 0 is what of it lies between bounds; some have none."""
     assert parse_prior("Normal(1, 2, lb=0)") == Prior("TruncatedNormal", 1, 2, lower=0)
     assert parse_prior("student_t(3, 0, 2.5, ub=1)") == Prior("TruncatedStudentT", 3, 0, 2.5, upper=1)
     assert Prior("HalfCauchy", 2, upper=9) == Prior("TruncatedCauchy", 0, 2, lower=0, upper=9)
     assert Prior("HalfNormal", 2, lower=-3, upper=9) == Prior("TruncatedNormal", 0, 2, lower=0, upper=9)
     assert Prior("Uniform", lower=0, upper=2).name == "Uniform"
+    assert parse_prior("gamma(2, 0.1, lb=1)") == Prior("TruncatedGamma", 2, 0.1, 1)
+    assert Prior("Exponential", 1, lower=-2, upper=3) == Prior("TruncatedExponential", 1, upper=3)
+    # bounds that cut nothing off are none
+    assert Prior("Gamma", 2, 1, lower=0) == Prior("Gamma", 2, 1)
+    assert Prior("Beta", 2, 1, lower=-1, upper=1) == Prior("Beta", 2, 1)
+    assert Prior("HalfNormal", 2, lower=0) == Prior("HalfNormal", 2)
+    assert Prior("Gamma", 2, 1, upper=0.9).support == Prior("Beta", 2, 1, upper=0.9).support == "unit"
     for text, words in (
-        ("Gamma(2, 1, upper=3)", "Gamma takes no bounds; Normal, StudentT"),
+        ("LKJ(2, upper=0.5)", "LKJ takes no bounds; Normal, StudentT"),
+        ("Flat(lower=2)", r"between two it is Uniform\(lower, upper\), above 0 HalfFlat"),
         ("Normal(lower=0)", "needs its arguments: mu, sigma"),
         ("Laplace(0, 1, lower=3, upper=2)", "lower must be below upper"),
+        ("Gamma(2, 1, upper=-1)", "lower must be below upper, but 0.0 >= -1.0"),
+        ("Beta(2, 1, lower=1.5)", "lower must be below upper, but 1.5 >= 1.0"),
+        ("LogNormal(0, 1, upper=inf)", "upper must be finite"),
     ):
         with pytest.raises(PriorError, match=words):
             parse_prior(text)
-    with pytest.raises(PriorError, match="nothing of a distribution about 0 lies between 2000"):
-        Prior("Logistic", 0, 1, lower=2000).logpdf(2001.0)
+    with pytest.raises(PriorError, match=r"nothing of Normal\(mu=0, sigma=1\) lies between 1e\+200 and None"):
+        Prior("Normal", 0, 1, lower=1e200).logpdf(2e200)
     assert Prior("Cauchy", 0, 1, lower=0).tail == 1.0
     assert Prior("Cauchy", 0, 1, lower=0, upper=9).tail == 0.0
     assert Prior("StudentT", 4, 0, 1, lower=0).tail == 0.25

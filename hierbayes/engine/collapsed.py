@@ -369,7 +369,12 @@ def _size(factor: FactorLayout) -> tuple[int, int]:
 
 def takes_prior(kind: str, prior: Prior) -> bool:
     """Whether coefficients can be integrated out under this prior of a class."""
-    return prior.name in _allowed(kind)
+    return prior.name in _allowed(kind) and takes_bounds(prior)
+
+
+def takes_bounds(prior: Prior) -> bool:
+    """Whether kernels have the bounds of a standard deviation's or a structure's prior: a Gamma's lower one alone."""
+    return prior.name != "TruncatedGamma" or [word for word, _ in prior.args[2:]] == ["lower"]
 
 
 def _allowed(kind: str) -> tuple[str, ...]:

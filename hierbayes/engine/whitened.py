@@ -15,6 +15,7 @@ from hierbayes.engine.collapsed import (
     curve_arrays,
     own_shapes,
     sd_row,
+    takes_bounds,
 )
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.shapes import matrix_rows
@@ -90,6 +91,8 @@ class Whitened:
             allowed = _allowed(spec, prior.kind)
             if prior.prior.fixed is None and prior.prior.name not in allowed:
                 return f"a prior of class {prior.kind} is {prior.prior.name}, not one of {', '.join(allowed)}"
+            if not (_has_ends(spec, prior.kind) or takes_bounds(prior.prior)):
+                return f"a prior of class {prior.kind} is a Gamma with other bounds than a lower one"
         return None
 
     def dear(self, spec: ModelSpec, design: Design | Streamed) -> str | None:
@@ -214,12 +217,17 @@ def tied_correlations(tie: Tie, drawn: "Draws", predictors: Mapping[tuple[str, s
     return tie.correlations(sd[..., chosen], cor[..., chosen, :][..., chosen])
 
 
+def _has_ends(spec: ModelSpec, kind: str) -> bool:
+    """Whether priors of a class may lie between bounds."""
+    return kind in (INTERCEPT, "b") or kind in spec.plain_parameters
+
+
 def _allowed(spec: ModelSpec, kind: str) -> tuple[str, ...]:
     if kind == SIMPLEX or (kind in spec.plain_parameters and spec.family.parameter(kind).size):
         return ("Dirichlet",)
     if kind in spec.plain_parameters and spec.family.parameter(kind).kind.vector:
         return tuple(name for name, code in PRIOR_CODES.items() if code >= NORMAL)
-    if kind in (INTERCEPT, "b") or kind in spec.plain_parameters:
+    if _has_ends(spec, kind):
         return (*PRIOR_CODES, *BOUNDED_CODES)
     return allowed_scales(kind)
 
@@ -475,9 +483,10 @@ def own_row(prior: Prior) -> Floats:
 
 def coefficient_row(prior: Prior) -> Floats:
     """A prior of a coefficient as the kernel reads it: (code, a, b, c, lower end, upper end)."""
-    bounded = prior.name in BOUNDED_CODES
-    arguments = [value for word, value in prior.args if not (bounded and word in ("lower", "upper"))]
-    code = BOUNDED_CODES[prior.name] if bounded else PRIOR_CODES[prior.name]
-    ends = dict(prior.args) if bounded else {}
-    own = [code, *arguments, 0.0, 0.0, 0.0][:4]
-    return np.array([*own, ends.get("lower", -np.inf), ends.get("upper", np.inf)], dtype=np.float64)
+    if prior.name not in BOUNDED_CODES:
+        own = [PRIOR_CODES[prior.name], *(value for _, value in prior.args), 0.0, 0.0, 0.0][:4]
+        return np.array([*own, -np.inf, np.inf], dtype=np.float64)
+    arguments = [value for word, value in prior.args if word not in ("lower", "upper")]
+    ends = prior.distribution.bounds(**dict(prior.args))
+    own = [BOUNDED_CODES[prior.name], *arguments, 0.0, 0.0, 0.0][:4]
+    return np.array([*own, *ends], dtype=np.float64)

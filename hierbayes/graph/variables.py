@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hierbayes.data.design import OBS
-from hierbayes.distributions import equal_correlations
+from hierbayes.distributions import Distribution, equal_correlations
 from hierbayes.families import Parameter
 from hierbayes.kinds import CORRELATIONS, ORDERED
 from hierbayes.priors import Prior
@@ -56,7 +56,7 @@ def own_parameter(pm: Any, spec: ModelSpec, parameter: Parameter) -> Any:
     arguments: dict[str, Any] = {key: np.full(start.shape, value) for key, value in prior.args}
     if parameter.kind is ORDERED:
         arguments["transform"] = pm.distributions.transforms.ordered
-    return getattr(pm, prior.name)(name, **arguments, initval=start, dims=dims)
+    return _drawn(pm, prior, name, arguments, initval=start, dims=dims)
 
 
 def unused_name(pm: Any, name: str) -> str:
@@ -114,11 +114,52 @@ def _drawn(pm: Any, prior: Prior, name: str, arguments: Mapping[str, Any], **sha
     if not prior.distribution.whole:
         return getattr(pm, prior.name)(name, **arguments, **shape)
     ends = {word: arguments[word] for word in ("lower", "upper") if word in arguments}
-    whole = getattr(pm, prior.distribution.whole)
-    if not ends:
-        return whole(name, **arguments, **shape)
     own = {word: value for word, value in arguments.items() if word not in ends}
-    return pm.Truncated(name, whole.dist(**own), **ends, **shape)
+    if not ends:
+        return getattr(pm, prior.distribution.whole)(name, **own, **shape)
+    return _between(pm, prior.distribution, name, own, prior.distribution.bounds(**ends), shape)
+
+
+def _between(
+    pm: Any,
+    record: Distribution,
+    name: str,
+    own: Mapping[str, Any],
+    bounds: tuple[Any, Any],
+    shape: Mapping[str, Any],
+) -> Any:
+    """A variable of what lies between bounds, which PyMC's ``Truncated`` makes infinite where tails are far out.
+
+    `own` are numbers, so what there is between the bounds is one too, and computed here.
+    """
+    import pytensor.tensor as pt
+
+    assert record.share is not None, "it lies between bounds"
+    arguments = [*own.values(), *bounds]
+    share = np.vectorize(record.share)(*arguments)
+
+    def logp(value: Any, *given: Any) -> Any:
+        *others, lower, upper, share = given
+        whole = getattr(pm, record.whole).dist(**dict(zip(own, others, strict=True)))
+        inside = pt.and_(pt.ge(value, lower), pt.le(value, upper))
+        return pt.switch(inside, pm.logp(whole, value) - share, -np.inf)
+
+    def random(*given: Any, rng: Any, size: Any) -> Any:
+        one = np.vectorize(lambda *one: _draws(record, rng, *one, size=None))
+        return one(*(np.broadcast_to(value, size or np.shape(value)) for value in given[:-1]))
+
+    finite = [None if np.isinf(end).all() else end for end in bounds]
+    transform = pm.distributions.transforms.Interval(bounds_fn=lambda *inputs: tuple(finite))
+    middle = np.vectorize(lambda *one: np.median(_draws(record, np.random.default_rng(0), *one, size=101)))
+    inside = {"transform": transform, "initval": middle(*arguments)}
+    return pm.CustomDist(
+        name, *arguments, share, logp=logp, random=random, class_name=record.name, **(inside | dict(shape))
+    )
+
+
+def _draws(record: Distribution, rng: Any, *arguments: float, size: int | None) -> Any:
+    assert record.draw is not None, "it is proper"
+    return record.draw(rng, *arguments, size=size)
 
 
 def free_vector(pm: Any, priors: Sequence[Prior], name: str, dims: Any = None) -> Any:

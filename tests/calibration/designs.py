@@ -1,5 +1,6 @@
 """What is calibrated: a formula, its rows, and proper priors that do not depend on the response."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -30,10 +31,12 @@ class Setting:
         How many steps of an ordered predictor lie below its value there.
     data2 : mapping of str to Any
         How levels are related.
+    curve : callable
+        The mean there from its columns and the parameters of ``nl()``, by name; none where the mean is a sum of terms.
     """
 
     name: str
-    formula: str
+    formula: str | dict[str, str]
     priors: dict[str, str]
     rows: Callable[[], pd.DataFrame]
     new: dict[str, list[object]]
@@ -42,6 +45,7 @@ class Setting:
     options: dict[str, object] = field(default_factory=dict)
     steps_below: int = 0
     data2: Mapping[str, Any] = field(default_factory=dict)
+    curve: Callable[..., float] | None = None
 
     def model(self, rows: pd.DataFrame) -> hb.Model:
         """The model of these rows."""
@@ -293,6 +297,38 @@ RELATED = (
     ),
 )
 
+
+def growing() -> pd.DataFrame:
+    """10 trees, their girths measured seven times in four years."""
+    rng = np.random.default_rng(18)
+    ages = np.array([0.3, 1.3, 1.8, 2.7, 3.4, 3.8, 4.3])
+    age = (ages + rng.uniform(-0.1, 0.1, (10, 7))).ravel()
+    tree = np.repeat([f"t{level}" for level in range(10)], 7)
+    return pd.DataFrame({"age": age, "tree": tree, "y": np.linspace(30, 200, 70)})
+
+
+def logistic(age: float, asym: float, mid: float, pace: float) -> float:
+    """Girth at an age: half of `asym` at the age `mid`."""
+    return asym / (1.0 + math.exp((mid - age) / math.exp(pace)))
+
+
+GROWTH = Setting(
+    "growth",
+    {
+        "mu": "y ~ nl(asym / (1 + exp((mid - age) / exp(pace))))",
+        "asym": "~ 1 + (1 | tree)",
+        "mid": "~ 1 + (1 | tree)",
+        "pace": "~ 1",
+    },
+    {"asym.Intercept": "Normal(190, 25)", "asym.sd": "Gamma(4, 0.2)", "mid.Intercept": "Normal(2, 0.3)"}
+    | {"mid.sd": "HalfNormal(0.3)", "pace.Intercept": "Normal(0, 0.3)", "sigma": "Gamma(4, 0.5)"},
+    growing,
+    {"age": [3.0], "tree": ["new"]},
+    strategy="whitened",
+    curve=logistic,
+)
+
 SETTINGS = {
-    setting.name: setting for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, *FAMILIES, *RELATED)
+    setting.name: setting
+    for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, GROWTH, *FAMILIES, *RELATED)
 }

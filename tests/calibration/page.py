@@ -22,7 +22,9 @@ def load_ranks() -> dict[str, Any]:
     return json.loads(RANKS.read_text()) if RANKS.exists() else {}
 
 
-def keep(name: str, formula: str, family: str, strategy: str, found: Calibration, order: list[str]) -> None:
+def keep(
+    name: str, formula: str | dict[str, str], family: str, strategy: str, found: Calibration, order: list[str]
+) -> None:
     """Put a setting's ranks among those kept."""
     kept = load_ranks() | {
         name: {
@@ -58,7 +60,7 @@ def write_page(folder: Path) -> None:
         draw(setting["ranks"], folder / figure)
         parts += [
             f"## {name}\n",
-            f"`{setting['formula']}`, {setting['family']}, strategy `{setting['strategy']}`; "
+            f"{formulas(setting['formula'])}, {setting['family']}, strategy `{setting['strategy']}`; "
             f"{setting['divergences']} divergences in all, {setting['seconds']} s.\n",
             f"![Rank distributions minus the uniform one, with their simultaneous bands]({figure})\n",
             "| quantity | p |\n|---|---|",
@@ -66,6 +68,12 @@ def write_page(folder: Path) -> None:
             "",
         ]
     (folder / "calibration.md").write_text("\n".join([*parts, section()]))
+
+
+def formulas(stated: str | dict[str, str]) -> str:
+    """A formula, or one for each parameter, as code."""
+    lines = [stated] if isinstance(stated, str) else [f"{name}: {text}" for name, text in stated.items()]
+    return ", ".join(f"`{line}`" for line in lines)
 
 
 def escaped(quantity: str) -> str:

@@ -2,15 +2,17 @@
 
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 import hierbayes as hb
-from hierbayes.answers.draws import Draws, flatten, population_coefficients
+from hierbayes.answers.draws import Draws, flatten
+from hierbayes.answers.predict import Request, choose_groups, evaluate_predictors
 from hierbayes.answers.related import conditional_levels
+from hierbayes.criticism.likelihood import log_densities
 from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor
 from hierbayes.simulation import sample_prior, simulate_responses
@@ -88,54 +90,79 @@ def calibrate(
 def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
     """What is ranked, each (S,): every scalar of the model, one level's effects of each factor, the log likelihood."""
     spec, values = model.spec, draws.values
-    layout = spec.layout.predictors[MEAN]
-    b = population_coefficients(spec, MEAN, values)
-    found = {f"b[{label}]": b[:, j] for j, label in enumerate(layout.coefficients)}
-    bound = model.design.predictors[MEAN]
-    eta = b @ bound.columns.T + bound.offset
+    found: dict[str, Array] = {}
+    for parameter in spec.layout.predictors:
+        found |= _of_predictor(spec, parameter, values)
+    found |= {name: values[name] for name in spec.plain_parameters}
+    request = Request("linear", choose_groups(spec, "all"), "error", 0)
+    eta, own_values = evaluate_predictors(spec, draws, model.design, request)
+    return found | {LIKELIHOOD: log_densities(spec, model.design, eta, own_values).sum(axis=1)}
+
+
+def _of_predictor(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) -> dict[str, Array]:
+    """What is ranked of the formula of one parameter."""
+    layout, prefix = spec.layout.predictors[parameter], "" if parameter == MEAN else f"{parameter}."
+    found: dict[str, Array] = {}
+    if layout.coefficients:
+        b = values[spec.coefficient_variable(parameter).name]
+        found |= {f"{prefix}b[{label}]": b[:, j] for j, label in enumerate(layout.coefficients)}
     for effect in layout.monotonic:
-        shares = values[spec.simplex_variable(MEAN, effect).name]
-        found |= {f"simo[{effect.label}, {step}]": shares[:, j] for j, step in enumerate(effect.steps)}
+        shares = values[spec.simplex_variable(parameter, effect).name]
+        found |= {
+            f"{prefix}simo[{effect.label}, {step}]": shares[:, j] for j, step in enumerate(effect.steps)
+        }
     for factor in layout.factors:
         variables = {
-            kind: values[variable.name] for kind, variable in spec.factor_variables(MEAN, factor).items()
+            kind: values[variable.name] for kind, variable in spec.factor_variables(parameter, factor).items()
         }
         level = factor.levels.labels[0]
         for j, effect in enumerate(factor.effects):
-            found[f"sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
-            found[f"r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
+            found[f"{prefix}sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
+            found[f"{prefix}r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
         for i, j in factor.correlated_pairs if factor.correlated else ():
-            found[f"cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][:, i, j]
-        values_of = spec.shape_values(MEAN, factor, values)
+            found[f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][
+                :, i, j
+            ]
+        values_of = spec.shape_values(parameter, factor, values)
         for (block, shape), label, each in zip(factor.shapes, factor.shape_labels, values_of, strict=True):
             if not (block.matrix and shape.name == "cor"):
-                found[f"{shape.name}[{', '.join(filter(None, (factor.name, label)))}]"] = each
-        (rows,) = bound.factors[factor.name].memberships
-        r = spec.with_steps(MEAN, factor, values, variables["r"])
-        for j, column in enumerate(rows.columns.T):
-            eta = eta + r[:, rows.codes, j] * column
-    found |= {v.name: values[v.name] for v in spec.shrunk(MEAN).variables if not v.dims}
-    auxiliaries = {name: values[name] for name in spec.plain_parameters}
-    found |= auxiliaries
-    columns = {name: column[:, None] for name, column in auxiliaries.items()}
-    density = spec.family.at(eta, columns, spec.link).log_density(model.design.y, model.design.trials)
-    return found | {LIKELIHOOD: density.sum(axis=1)}
+                found[f"{prefix}{shape.name}[{', '.join(filter(None, (factor.name, label)))}]"] = each
+    return found | {v.name: values[v.name] for v in spec.shrunk(parameter).variables if not v.dims}
 
 
 def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Generator) -> Array:
     """The expected response of a group that was not observed, its effects drawn from the true distribution: (1,)."""
-    layout = spec.layout.predictors[MEAN]
     numbers = {name: values[0] for name, values in setting.new.items() if isinstance(values[0], float)}
     columns = {"Intercept": 1.0} | numbers
+    if setting.curve is not None:
+        names = [name for parameter in spec.family.parameters if (name := parameter.name) in setting.formula]
+        etas = {name: _new_eta(spec, name, truth, setting, columns, rng) for name in names if name != MEAN}
+        return np.atleast_1d(setting.curve(**numbers, **etas))
+    eta = _new_eta(spec, MEAN, truth, setting, columns, rng)
+    auxiliaries = {name: truth.values[name] for name in spec.plain_parameters}
+    return np.atleast_1d(spec.family.at(np.array([eta]), auxiliaries, spec.link).mean())
+
+
+def _new_eta(
+    spec: ModelSpec,
+    parameter: str,
+    truth: Draws,
+    setting: Setting,
+    columns: dict[str, float],
+    rng: np.random.Generator,
+) -> float:
+    """The linear predictor of one parameter there."""
+    layout = spec.layout.predictors[parameter]
     for effect in layout.monotonic:
-        shares = truth.values[spec.simplex_variable(MEAN, effect).name][0]
+        shares = truth.values[spec.simplex_variable(parameter, effect).name][0]
         below = shares.size * shares[: setting.steps_below].sum()
-        columns[effect.label] = below * (columns["x"] if effect.label.endswith(":x") else 1.0)
-    eta = sum(truth.values["b"][0, j] * columns[label] for j, label in enumerate(layout.coefficients))
+        columns = columns | {effect.label: below * (columns["x"] if effect.label.endswith(":x") else 1.0)}
+    b = truth.values[spec.coefficient_variable(parameter).name][0]
+    eta = sum(b[j] * columns[label] for j, label in enumerate(layout.coefficients))
     for factor in layout.factors:
-        variables = spec.factor_variables(MEAN, factor)
+        variables = spec.factor_variables(parameter, factor)
         sd = truth.values[variables["sd"].name][0]
-        cor = spec.correlations(MEAN, factor, truth.values)[0]
+        cor = spec.correlations(parameter, factor, truth.values)[0]
         if factor.relations is None:
             effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
         else:
@@ -144,8 +171,7 @@ def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Gen
             f"kind[{kind}]": float(kind == setting.new["kind"][0]) for kind in "abcd" if "kind" in setting.new
         }
         eta = eta + sum(effect * own[name] for effect, name in zip(effects, factor.effects, strict=True))
-    auxiliaries = {name: truth.values[name] for name in spec.plain_parameters}
-    return np.atleast_1d(spec.family.at(np.array([eta]), auxiliaries, spec.link).mean())
+    return float(eta)
 
 
 def related_effects(

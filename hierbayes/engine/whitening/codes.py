@@ -9,6 +9,11 @@ BOUNDED_CODES = {  # what lies between bounds, either of which may be absent
     "TruncatedCauchy": CAUCHY,
     "TruncatedLaplace": LAPLACE,
     "TruncatedLogistic": LOGISTIC,
+    "TruncatedGamma": PriorCode.GAMMA,
+    "TruncatedInverseGamma": PriorCode.INVERSE_GAMMA,
+    "TruncatedExponential": PriorCode.EXPONENTIAL,
+    "TruncatedLogNormal": PriorCode.LOGNORMAL,
+    "TruncatedBeta": BETA,
 }
 PRIOR_CODES = {  # our distributions → the kernel's numbers; the bounded ones are those of standard deviations
     "Normal": NORMAL,  # mu, sigma

@@ -37,24 +37,41 @@ def widened(priors: Floats) -> Floats:
 def coefficient(t: float, prior: Floats) -> tuple[float, float, float, float, float]:
     """Return as `_coefficient` does; of one between bounds, t is the logarithm of its distance from the only one.
 
-    Or, between two, the log odds of its place.
+    Or, between two, the log odds of its place. What lies above 0, or within 0 and 1, has an end there.
     """
     code, low, high = int(prior[0]), prior[LOWER], prior[UPPER]
     if low == -np.inf and high == np.inf:
         return _coefficient(t, code, prior[1], prior[2], prior[3])
+    rest = 1.0  # 1 - x of a probability, from its distance to the upper end
     if low > -np.inf and high < np.inf:
         tail = np.exp(-abs(t))
         more, less = 1.0 / (1.0 + tail), tail / (1.0 + tail)
         p, q = (more, less) if t >= 0 else (less, more)
-        x, slope = low + (high - low) * p, (high - low) * p * q
+        x, slope, rest = low + (high - low) * p, (high - low) * p * q, 1.0 - high + (high - low) * q
         jacobian, its_score, its_curvature = np.log(slope), q - p, 2.0 * p * q
     else:
         slope = np.exp(t) if low > -np.inf else -np.exp(t)
         x = (low if low > -np.inf else high) + slope
         jacobian, its_score, its_curvature = t, 1.0, 0.0
-    _, _, density, score, curvature = _coefficient(x, code, prior[1], prior[2], prior[3])
-    bent = curvature * slope * slope - score * slope * its_score + its_curvature
-    return x, slope, density + jacobian, score * slope + its_score, max(bent, 0.0)
+    inner = x
+    if code == BETA:
+        inner = np.log(x) - np.log(rest)
+    elif code < NORMAL:
+        inner = np.log(x)
+    _, steepness, density, score, curvature = _coefficient(inner, code, prior[1], prior[2], prior[3])
+    if code == BETA:  # whose density is that of its log odds
+        density, score, curvature = (
+            density - np.log(steepness),
+            score - (rest - x),
+            curvature - 2.0 * x * rest,
+        )
+        curvature += score * (rest - x)
+    elif code < NORMAL:  # that of its logarithm
+        density, score = density - inner, score - 1.0
+        curvature += score
+    away = slope / steepness
+    bent = curvature * away * away - score * away * its_score + its_curvature
+    return x, slope, density + jacobian, score * away + its_score, max(bent, 0.0)
 
 
 @compiled
@@ -99,11 +116,10 @@ def coefficient_constant(prior: Floats) -> float:
     if np.isinf(prior[LOWER:]).all():
         return _constant(prior)
     name = next(name for name, code in BOUNDED_CODES.items() if code == int(prior[0]))
-    record = DISTRIBUTIONS[name]
-    whole = DISTRIBUTIONS[record.inside]
-    own = prior[1 : 1 + len(whole.parameters)]
-    ends = [None if np.isinf(end) else end for end in prior[LOWER:]]
-    return _constant(prior) + float(record.density(0.0, *own, *ends) - whole.density(0.0, *own))
+    share = DISTRIBUTIONS[name].share
+    assert share is not None, "it lies between bounds"
+    own = prior[1 : 1 + len(DISTRIBUTIONS[name].parameters) - 2]
+    return _constant(prior) - share(*own, *(None if np.isinf(end) else end for end in prior[LOWER:]))
 
 
 def _constant(prior: Floats) -> float:
@@ -127,21 +143,21 @@ def _constant(prior: Floats) -> float:
 
 def unconstrain_coefficient(value: float, prior: Floats) -> float:
     """The t of a coefficient; one outside its prior's range is moved inside."""
+    if np.isfinite(prior[LOWER:]).any():
+        return _between(value, prior)
     if int(prior[0]) == BETA:
         share = min(max(value, 0.02), 0.98)
         return log(share / (1 - share))
     if int(prior[0]) >= NORMAL:
-        return _between(value, prior)
+        return value
     return unconstrain(value if value > 0 or int(prior[0]) == PriorCode.UNIFORM else 0.1, prior)
 
 
 def _between(value: float, prior: Floats) -> float:
     """The t of a number between bounds: one beyond them is moved inside."""
-    low, high = prior[LOWER], prior[UPPER]
-    if np.isinf(low) and np.isinf(high):
-        return value
+    code, low, high = int(prior[0]), prior[LOWER], prior[UPPER]
     if np.isfinite(low) and np.isfinite(high):
         share = min(max((value - low) / (high - low), 0.02), 0.98)
         return log(share / (1 - share))
-    scale = prior[3] if int(prior[0]) == STUDENT_T else prior[2]
+    scale = abs(value) + low if code < NORMAL else prior[3] if code == STUDENT_T else prior[2]
     return log(max(value - low if np.isfinite(low) else high - value, 0.1 * scale))
