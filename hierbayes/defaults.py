@@ -12,7 +12,7 @@ means unless `center` is False. A bare name is a default in another shape, and s
 """
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -170,6 +170,8 @@ def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: b
         if prior is not None:
             if target.support == LOADING:
                 prior = _loading_prior(prior, target, address)
+            elif target.support == BOUNDED:
+                prior = _bounded_prior(prior, target, address)
             else:
                 _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
@@ -235,9 +237,6 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
             f"{address} is of {target.dimension} steps and cannot have the prior {prior}; give one number for all or "
             f"{target.dimension}, one for each"
         )
-    if target.support == BOUNDED:
-        _check_bounded(prior, target, address)
-        return
     if prior.joint:
         if target.kind in ("b", "sd", *SCALES) and address == target.addresses[-1]:
             return
@@ -291,19 +290,23 @@ def _loading_prior(prior: Prior, target: Target, address: str) -> Prior:
     )
 
 
-def _check_bounded(prior: Prior, target: Target, address: str) -> None:
-    """Of a number between two limits: uniform between them or within, a Beta on (0, 1), or known."""
+def _bounded_prior(prior: Prior, target: Target, address: str) -> Prior:
+    """Of a number between two limits: uniform between them or within, a Beta on (0, 1), a Normal's part, or known."""
     low, high = target.limits
     arguments = dict(prior.args)
     if prior.name == "Uniform" and low <= arguments["lower"] and arguments["upper"] <= high:
-        return
+        return prior
     if prior.fixed is not None and low < prior.fixed < high:
-        return
+        return prior
     if prior.name == "Beta" and high == 1.0:
-        return
+        return prior
+    if prior.name in ("Normal", "TruncatedNormal") and not prior.bare:  # what of it lies between the limits
+        ends = (max(low, arguments.pop("lower", low)), min(high, arguments.pop("upper", high)))
+        if ends[0] < ends[1]:
+            return Prior("TruncatedNormal", **arguments, lower=ends[0], upper=ends[1])
     raise PriorError(
         f"{address} lies between {low:.3g} and {high:.3g} and cannot have the prior {prior}; use a Uniform within "
-        "those, Beta(alpha, beta) or a Fixed value"
+        "those, Beta(alpha, beta), Normal(mu, sigma), of which what lies between them is taken, or a Fixed value"
     )
 
 
@@ -318,8 +321,8 @@ def _half(prior: Prior) -> str | None:
 
 
 def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
-    known = list(dict.fromkeys(address for target in targets for address in reversed(target.addresses)))
-    normal = {normalise_address(address) for address in known}
+    known = _addresses(targets)
+    normal = {normalise_address(address) for address in known} | user.elsewhere
     for address, _ in user.entries:
         if address in normal:
             continue
@@ -331,6 +334,15 @@ def _check_addresses(targets: tuple[Target, ...], user: PriorSet) -> None:
         raise PriorError(
             f"the prior {address!r} matches nothing in this model{hint} There are: {', '.join(known)}"
         )
+
+
+def _addresses(targets: Iterable[Target]) -> list[str]:
+    return list(dict.fromkeys(address for target in targets for address in reversed(target.addresses)))
+
+
+def addresses_of(layout: Layout, family: Family, links: Mapping[str, str]) -> list[str]:
+    """What the priors of a model may be called, classes before what is of one quantity alone."""
+    return _addresses(_targets(layout, family, links))
 
 
 def _targets(layout: Layout, family: Family, links: Mapping[str, str]) -> Iterator[Target]:

@@ -182,6 +182,7 @@ def split_priors(user: PriorSet, names: Sequence[str], rescor: bool) -> dict[str
     shared = re.compile(rf"^cor\[.*, \w+\]{f'|{RESCOR}' if rescor else ''}$")
     found = {}
     for name in names:
+        common: set[str] = set()
         entries, origins = [], []
         for (address, prior), origin in zip(user.entries, user.origins, strict=True):
             head, dot, rest = address.partition(".")
@@ -191,5 +192,6 @@ def split_priors(user: PriorSet, names: Sequence[str], rescor: bool) -> dict[str
             elif not (dot and head in names) and not shared.match(address):
                 entries.append((address, prior))
                 origins.append(origin)
-        found[name] = PriorSet(tuple(entries), user.origin, tuple(origins))
+                common.add(address)
+        found[name] = PriorSet(tuple(entries), user.origin, tuple(origins), frozenset(common))
     return found

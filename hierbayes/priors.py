@@ -245,6 +245,9 @@ class PriorSet:
     entries: tuple[tuple[str, Prior], ...] = ()
     origin: str = "user"
     origins: tuple[str, ...] = ()  # one an entry; `origin` for all unless given
+    elsewhere: frozenset[str] = (
+        frozenset()
+    )  # addresses that may match nothing here, but in another response's model
 
     def __post_init__(self) -> None:
         entries: dict[str, Prior] = {}

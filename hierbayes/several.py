@@ -19,11 +19,11 @@ from hierbayes.data.latent import LatentBlock
 from hierbayes.data.levels import Levels
 from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
-from hierbayes.defaults import correlation_target, resolve_targets, tie_target
-from hierbayes.errors import DataError, FormulaError
+from hierbayes.defaults import addresses_of, correlation_target, resolve_targets, tie_target
+from hierbayes.errors import DataError, FormulaError, PriorError
 from hierbayes.families import Parameter
 from hierbayes.families.record import Correlated
-from hierbayes.priors import Prior, PriorSet
+from hierbayes.priors import Prior, PriorSet, normalise_address
 from hierbayes.schema import ARVIZ_NAMES, YMI, LatentVariables, ResolvedPrior, Shrunk, Variable, tie_variables
 from hierbayes.spec import ModelSpec
 from hierbayes.ties import Key, Tie, TiedGroup, find_ties, tied_groups
@@ -551,12 +551,29 @@ def resolve_joint(
     ties = ties_of(specs)
     targets = [tie_target(tie) for tie in ties]
     targets.append(correlation_target(RESCOR, "", "", "", (RESCOR,), len(specs)))
+    shared = targets if rescor else targets[:-1]
+    _check_common(specs, [address for target in shared for address in target.addresses], user)
     *resolved, residuals = resolve_targets(targets, user)
     if before is not None:
         resolved = [_kept(old, new) for old, new in zip(before.tie_priors, resolved, strict=True)]
         residuals = residuals if before.rescor is None else _kept(before.rescor, residuals)
     found = {name: _with_margins(name, spec, ties, resolved) for name, spec in specs.items()}
     return JointSpec(MappingProxyType(found), tuple(resolved), residuals if rescor else None)
+
+
+def _check_common(specs: Mapping[str, ModelSpec], shared: Sequence[str], user: PriorSet) -> None:
+    """Refuse a prior without a response in front that neither a response has a use for nor what they share."""
+    known = list(shared)
+    for spec in specs.values():
+        known += addresses_of(spec.layout, spec.family, spec.links)
+    matched = {normalise_address(address) for address in known}
+    for address, _ in user.entries:
+        head, dot, _rest = address.partition(".")
+        if address not in matched and not (dot and head in specs):
+            raise PriorError(
+                f"the prior {address!r} matches nothing of any response. There are: {', '.join(dict.fromkeys(known))}; "
+                f"with a response in front, as {next(iter(specs))}.{known[-1]}, they are about that one alone"
+            )
 
 
 def _kept(old: ResolvedPrior, new: ResolvedPrior) -> ResolvedPrior:

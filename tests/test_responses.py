@@ -298,6 +298,20 @@ def test_refusals(call, words, data):
         call(data.dropna())
 
 
+@pytest.mark.parametrize("address", ["cor", "cor[g]", "cor[g, p]"])
+def test_a_class_of_priors_is_about_whoever_has_it(address, data):
+    formulas, families = ["weight ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"], ["gaussian", "poisson"]
+    priors = {address: "LKJ(3)", "sigma": "Exponential(2)"}
+    table = hb.Model(formulas, data.dropna(), families, priors=priors).priors.set_index("class")["prior"]
+    assert str(table["cor"]) == "LKJ(eta=3)"
+    assert str(table["sigma"]) == "Exponential(lam=2)"
+
+
+def test_a_prior_of_an_id_that_is_not_there_is_refused(data):
+    with pytest.raises(hb.PriorError, match="matches nothing of any response"):
+        hb.Model(["weight ~ (1 |p| g)", "count ~ (1 |p| g)"], data.dropna(), priors={"cor[g, q]": "LKJ(2)"})
+
+
 def test_methods_ask_for_a_response(fit):
     with pytest.raises(TypeError, match="response='weight'"):
         fit.residuals()

@@ -14,7 +14,14 @@ from hierbayes.data.factors import Factor as FactorLayout
 from hierbayes.data.series import Series
 from hierbayes.distributions import HALVES, MIDDLES
 from hierbayes.engine.core.problem import Block, Factor, Floats, PriorCode
-from hierbayes.engine.core.shapes import bounded_row, constant_rows, matrix_rows, positive_row, real_row
+from hierbayes.engine.core.shapes import (
+    bounded_row,
+    constant_rows,
+    matrix_rows,
+    normal_row,
+    positive_row,
+    real_row,
+)
 from hierbayes.engine.draws import to_tree
 from hierbayes.engine.fixed import all_coefficients, known_values, split_columns
 from hierbayes.engine.gaussian.problem import GaussianProblem, LogSigma
@@ -52,7 +59,7 @@ LOADING_PRIORS = {  # about 0, or the half of that
 }
 LAW_PRIORS = SD_PRIORS | {"TruncatedGamma": "TRUNCATED_GAMMA"}
 COR_PRIORS = ("LKJ", "Fixed")
-BOUNDED_PRIORS = ("Uniform", "Beta", "Fixed")
+BOUNDED_PRIORS = ("Uniform", "Beta", "TruncatedNormal", "Fixed")
 SHAPES = {shape.name: shape.kind for structure in STRUCTURES.values() for shape in structure.parameters}
 SHAPES |= {
     kind.parameter(()).name: "cor" if kind.structure.matrix else BOUNDED for kind in CORRELATED.values()
@@ -641,7 +648,10 @@ def shape_row(shape: StructureParameter, q: int, positions: Floats, prior: Prior
         return positive_row(sd_row(prior), shape.typical(positions))
     if prior.name == "Beta":
         return bounded_row(0.0, 1.0, arguments["alpha"], arguments["beta"], lower, upper)
-    return bounded_row(arguments["lower"], arguments["upper"], 1.0, 1.0, lower, upper)
+    low, high = arguments["lower"], arguments["upper"]
+    if prior.name == "TruncatedNormal":
+        return normal_row(low, high, arguments["mu"], arguments["sigma"], lower, upper)
+    return bounded_row(low, high, 1.0, 1.0, lower, upper)
 
 
 def _loading_row(shape: StructureParameter, prior: Prior) -> Floats:

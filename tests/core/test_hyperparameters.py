@@ -5,9 +5,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from hierbayes.engine.core.hyperparameters import CHOL, constrain, prior_constant, tail_transform, unconstrain
-from hierbayes.engine.core.problem import Factor, PriorCode
+from hierbayes.engine.core.hyperparameters import (
+    CHOL,
+    PRIOR,
+    _shape,
+    constrain,
+    prior_constant,
+    shape_constant,
+    tail_transform,
+    unconstrain,
+)
+from hierbayes.engine.core.problem import Block, Factor, PriorCode
+from hierbayes.engine.core.shapes import normal_row
 from hierbayes.engine.gaussian.moments import moments
 from hierbayes.engine.gaussian.packing import Memory, Packed, pack
 from hierbayes.engine.gaussian.problem import GaussianProblem
@@ -158,6 +169,28 @@ def test_lkj_marginals_are_the_known_beta(k: int, eta: float) -> None:
         for j in range(i):
             terms = weights * (squares[:, i, j] - expected)
             assert abs(terms.mean()) < 4 * terms.std() / np.sqrt(len(draws))
+
+
+@pytest.mark.parametrize("t", [-40.0, -3.0, -0.2, 0.0, 1.1, 9.0, 40.0])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.2, 0.9)])
+@pytest.mark.parametrize(("mu", "sigma"), [(0.0, 0.5), (-3.0, 0.2)])
+def test_normal_between_bounds_is_scipys_with_its_jacobian(t, bounds, mu, sigma) -> None:
+    low, high = bounds
+    row, out = normal_row(low, high, mu, sigma, -1.0, 1.0), np.zeros(7)
+    block, flat = Block("ar1", (0, 1), (0, 1), row), [(PriorCode.HALF_FLAT, 0, 0, 0)] * 2
+    factor = Factor(np.zeros(1, np.int64), np.ones((1, 2)), 1, sd_priors=np.array(flat), structured=(block,))
+    constant = shape_constant(factor)
+    found = _shape(t, row[0], out) + constant
+    near, far = -np.logaddexp(0.0, -t), -np.logaddexp(0.0, t)
+    x = low + (high - low) * np.exp(near)
+    above = stats.norm.logcdf((high - mu) / sigma) if mu > low else stats.norm.logsf((low - mu) / sigma)
+    below = stats.norm.logcdf((low - mu) / sigma) if mu > low else stats.norm.logsf((high - mu) / sigma)
+    mass = above + np.log1p(-np.exp(below - above))
+    expected = stats.norm.logpdf(x, mu, sigma) - mass + np.log(high - low) + near + far
+    assert found == pytest.approx(expected, rel=1e-10, abs=1e-10)
+    slope = (_shape(t + 1e-5, row[0], out) - _shape(t - 1e-5, row[0], out)) / 2e-5
+    _shape(t, row[0], out)
+    assert out[PRIOR] == pytest.approx(slope, rel=1e-6, abs=1e-6)
 
 
 def test_extreme_partial_correlations_stay_finite() -> None:

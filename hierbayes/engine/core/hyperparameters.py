@@ -12,6 +12,7 @@ from math import lgamma, log, pi
 import numpy as np
 from scipy.special import gammaincc
 
+from hierbayes.distributions import RECORDS
 from hierbayes.engine.core.loops import add_lower_rows, compiled, fill, finite, head_dot
 from hierbayes.engine.core.problem import Block, Factor, Floats, Ints, PriorCode, count_free
 from hierbayes.engine.core.shapes import (
@@ -19,6 +20,7 @@ from hierbayes.engine.core.shapes import (
     BOUNDED,
     KIND,
     LOWER,
+    NORMAL,
     OWN,
     PARTIAL,
     POSITIVE,
@@ -182,6 +184,10 @@ def shape_constant(factor: Factor) -> float:
             total += lgamma(2 * beta) - 2 * lgamma(beta) - (2 * beta - 1) * log(2.0)
         elif row[KIND] == BOUNDED:
             total += lgamma(row[C] + row[D]) - lgamma(row[C]) - lgamma(row[D])
+        elif row[KIND] == NORMAL:  # its density at mu, and the width that the Jacobian leaves out
+            total += RECORDS["TruncatedNormal"].density(row[C], *row[C:LOWER], *row[A:C]) + log(
+                row[B] - row[A]
+            )
         elif row[KIND] == POSITIVE:
             total += scale_constant(PriorCode(int(row[C])), row[A], row[B], row[LOWER])
         elif row[KIND] == REAL:
@@ -356,7 +362,7 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
         out[VALUE], out[ROOT], out[PRIOR] = z, 2.0 * np.exp(-x) / (1.0 + tail), -2.0 * row[A] * z
         out[BELOW], out[ABOVE] = (far, near) if t >= 0 else (near, far)
         return 2.0 * row[A] * (np.log(2.0) - x - np.log1p(tail))
-    if kind == BOUNDED:
+    if kind in (BOUNDED, NORMAL):
         tail = np.exp(-abs(t))
         near, far = tail / (1.0 + tail), 1.0 / (1.0 + tail)
         p, q = (far, near) if t >= 0 else (near, far)
@@ -369,6 +375,10 @@ def _shape(t: float, row: Floats, out: Floats) -> float:
             out[RATIO] *= width * p / below
         if row[B] != row[UPPER]:
             out[RATIO] *= width * q / above
+        if kind == NORMAL:
+            z = (out[VALUE] - row[C]) / row[D]
+            out[PRIOR] = q - p - z / row[D] * width * p * q
+            return -0.5 * z * z - abs(t) - 2.0 * np.log1p(tail)
         out[PRIOR] = row[C] * q - row[D] * p
         return row[C] * min(t, 0.0) - row[D] * max(t, 0.0) - (row[C] + row[D]) * np.log1p(tail)
     if kind == POSITIVE and int(row[C]) == TRUNCATED_GAMMA:

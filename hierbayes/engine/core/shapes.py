@@ -12,7 +12,7 @@ from hierbayes.structures.registry import STRUCTURES
 
 # columns of a shape's row: index in theta, kind, four numbers of its prior, its bounds
 AT, KIND, A, B, C, D, LOWER, UPPER = 0, 1, 2, 3, 4, 5, 6, 7
-PARTIAL, BOUNDED, POSITIVE, CONSTANT, OWN, REAL = 0, 1, 2, 3, 4, 5  # kinds of shapes
+PARTIAL, BOUNDED, POSITIVE, CONSTANT, OWN, REAL, NORMAL = range(7)  # kinds of shapes
 
 
 def partial_rows(powers: Sequence[float] | Floats) -> Floats:
@@ -33,6 +33,11 @@ def constant_rows(values: Sequence[float] | Floats, lower: float = 0.0, upper: f
 def bounded_row(low: float, high: float, alpha: float, beta: float, lower: float, upper: float) -> Floats:
     """Return the row of a parameter that is a Beta(alpha, beta) stretched from `low` to `high`, within its bounds."""
     return np.array([[0, BOUNDED, low, high, alpha, beta, lower, upper]])
+
+
+def normal_row(low: float, high: float, mu: float, sigma: float, lower: float, upper: float) -> Floats:
+    """Return the row of a parameter that is what of a Normal(mu, sigma) lies from `low` to `high`."""
+    return np.array([[0, NORMAL, low, high, mu, sigma, lower, upper]])
 
 
 def positive_row(prior: Floats, typical: float) -> Floats:
