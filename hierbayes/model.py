@@ -402,7 +402,7 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
     def formula(self) -> str | dict[str, str]:
         """The formula as canonical text; one a parameter where several have any."""
         formulas = {name: str(formula) for name, formula in self.spec.formulas.items()}
-        return formulas[MEAN] if self.spec.layout.alone else formulas
+        return formulas if len(formulas) > 1 else formulas[MEAN]
 
     @property
     def priors(self) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Formula text: what is read, what is refused and where, and the laws of the canonical text."""
 
+import pickle
 import re
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from hierbayes.formula import (
     parse,
     quote,
 )
+from hierbayes.formula.syntax import read_expression
 
 # text: (common, group terms, offsets), and what str() gives where it isn't the text itself
 GOOD: dict[str, tuple] = {
@@ -806,3 +808,12 @@ def test_import_is_cheap():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"formulae", "pandas", "scipy", "pymc"} & set(loaded)
+
+
+def test_a_formula_of_another_process_is_equal_and_found():
+    """Python's hashes of texts differ from process to process."""
+    code = "import pickle, sys; from hierbayes.formula.syntax import read_expression; "
+    code += "sys.stdout.buffer.write(pickle.dumps(read_expression('log(x) + z * 2')))"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    node = pickle.loads(made)
+    assert node in {read_expression("log(x) + z * 2")}

@@ -340,11 +340,11 @@ def structure(design: Design | Streamed) -> pd.DataFrame:
 def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) -> Iterator[Finding]:
     for first, second in combinations([factor for factor in factors if factor.members is None], 2):
         if set(first.levels.columns) & set(second.levels.columns):
-            if _alike(first, second, bound):
+            if _are_aliases(first, second, bound):
                 yield _aliased(first, second)
             continue
         a, b = bound[first.name].codes, bound[second.name].codes
-        if _alike(first, second, bound):
+        if _are_aliases(first, second, bound):
             yield _aliased(first, second)
         for inner, outer in ((first, second), (second, first)):
             even = relation(a, b) == "crossed"  # then a truly crossed design looks the same
@@ -360,7 +360,7 @@ def _check_pairs(factors: tuple[Factor, ...], bound: Mapping[str, BoundFactor]) 
                 )
 
 
-def _alike(first: Factor, second: Factor, bound: Mapping[str, BoundFactor]) -> bool:
+def _are_aliases(first: Factor, second: Factor, bound: Mapping[str, BoundFactor]) -> bool:
     """Whether two factors divide the rows alike, and an effect of the first has the columns of one of the second."""
     a, b = bound[first.name], bound[second.name]
     if relation(a.codes, b.codes) != "the same" or not _of_one_covariance(first, second):

@@ -187,9 +187,7 @@ def level_scores(
     shapes = [draws_of(posterior, variable) for variable in spec.shape_variables(parameter, factor)]
     law = [value.reshape(-1, 1) for value in factor.law_values(shapes)]
     r = factor.unrelated(r, shapes)[0][..., place]
-    if (
-        factor.kinds is not None and factor.relations is None
-    ):  # related levels are made of directions, not of kinds
+    if factor.kinds is not None and factor.relations is None:  # which makes them directions, without kinds
         r = r[..., factor.has[:, place]]
     sd = posterior[variables["sd"].name].transpose("chain", "draw", ...).to_numpy()[..., place]
     scores = (r / np.maximum(sd, np.finfo(float).tiny)[..., None]).reshape(-1, r.shape[-1])

@@ -15,7 +15,6 @@ the integral is found by quadrature around the mode of the integrand: adaptive G
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -204,8 +203,7 @@ def series_marginal(spec: ModelSpec, held: HeldOut) -> tuple[Array, Array]:
     series = held.rows.series
     assert series is not None, "residuals are correlated"
     assert held.rows.y is not None, "only rows with a response have a density"
-    eta = held.etas[MEAN]
-    aux: dict[str, Any] = {**held.aux, **own_of_predictors(spec, held.etas)}
+    eta, aux = _parameters(spec, held.etas, held.aux)
     given = spec.family.given(eta, aux, spec.link)
     sigma = np.broadcast_to(given["sigma"].value, eta.shape)
     left, n = held.rows.y - given[MEAN].value, eta.shape[1]

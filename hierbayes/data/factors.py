@@ -718,14 +718,12 @@ def _encode(
     if structure.positions == "place":
         return locate_by_kind(lambda rows: learn_places(formula, term, rows), frame, term.grouping)
     times = frame[time_column(formula, term)]
+    every, ordered = factorize(times)[0], isinstance(times.dtype, pd.CategoricalDtype)
+    numbers = not np.isnan(as_numbers(every)).any()
 
     def learn(rows: pd.DataFrame) -> Positions:
-        values = factorize(times)[0]
-        ordered = isinstance(times.dtype, pd.CategoricalDtype)
-        if not np.isnan(
-            as_numbers(values)
-        ).any():  # categories without numbers have their distances from all others
-            values = factorize(rows[times.name])[0]
+        # categories without numbers have their distances from all others
+        values = factorize(rows[times.name])[0] if numbers and rows is not frame else every
         return learn_positions(formula, term, structure, values, ordered)
 
     return locate_by_kind(learn, frame, term.grouping)

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hierbayes.data.encoding import Encoding, Term
-from hierbayes.data.positions import Positions, as_numbers
+from hierbayes.data.positions import Indicators, Positions, as_numbers
 from hierbayes.errors import DataError, FormulaError
 from hierbayes.formula import Formula, GroupTerm, caret, quote
 from hierbayes.formula.syntax import Name, read_expression, summands
@@ -20,7 +20,7 @@ Codes = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class Places(Indicators):
     """An effect for each place of the training rows: the columns of a term whose structure goes by distances.
 
     Attributes
@@ -36,9 +36,6 @@ class Places:
     text: str
     names: tuple[str, ...]
     at: Array
-    dropped: tuple[str, ...] = ()
-    intercept: None = None
-    is_numeric = False
     categories: Mapping[str, tuple[Any, ...]] = MappingProxyType({})
 
     @property
@@ -58,10 +55,6 @@ class Places:
         """The one term that they belong to."""
         return (Term(self.text.removeprefix("0 + "), frozenset(self.names), tuple(range(len(self.at)))),)
 
-    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> "Places":
-        """The same: nothing of it is a mean or a deviation."""
-        return self
-
     def find(self, frame: pd.DataFrame) -> tuple[Codes, Array]:
         """Which effect each row has, (n,), and the places of those from q on, which training didn't have: (k, d).
 
@@ -78,16 +71,9 @@ class Places:
         of_distinct = np.array([known[tuple(place)] for place in distinct.tolist()], dtype=np.int64)
         return of_distinct[codes.ravel()], np.array(new).reshape(-1, len(self.names))
 
-    def matrix(self, frame: pd.DataFrame) -> Array:
-        """An indicator column for each place of the training rows, then for each new one: (n, q + k)."""
-        codes, new = self.find(frame)
-        matrix = np.zeros((len(frame), len(self.at) + len(new)))
-        matrix[np.arange(len(frame)), codes] = 1.0
-        return matrix
-
 
 @dataclass(frozen=True, eq=False)
-class OfKind:
+class OfKind(Indicators):
     """The times or places of one kind of levels: the columns are 0 in rows of levels of other kinds.
 
     Attributes
@@ -106,9 +92,6 @@ class OfKind:
     kinds: Encoding
     kind: int
     suffix: str
-    dropped: tuple[str, ...] = ()
-    intercept: None = None
-    is_numeric = False
 
     @property
     def text(self) -> str:
@@ -144,10 +127,6 @@ class OfKind:
         """Of which kind each column is: (q,)."""
         return (self.kind,) * len(self.at)
 
-    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> "OfKind":
-        """The same: nothing of it is a mean or a deviation."""
-        return self
-
     def find(self, frame: pd.DataFrame) -> tuple[Codes, Array]:
         """Which effect each row has, -1 for those of other kinds, and the new times or places, as `Positions.find`."""
         own = np.flatnonzero(self.kinds.matrix(frame)[:, self.kind])
@@ -155,14 +134,6 @@ class OfKind:
         found = np.full(len(frame), -1, dtype=np.int64)
         found[own] = codes
         return found, new
-
-    def matrix(self, frame: pd.DataFrame) -> Array:
-        """An indicator column for each time or place of the kind's training rows, then for each new one: (n, q + k)."""
-        codes, new = self.find(frame)
-        matrix = np.zeros((len(frame), len(self.at) + len(new)))
-        own = np.flatnonzero(codes >= 0)
-        matrix[own, codes[own]] = 1.0
-        return matrix
 
 
 Located = Positions | Places | OfKind

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,37 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
 
+class Indicators:
+    """What columns of times and of places have in common: 1 in the rows of an effect, 0 in others."""
+
+    dropped: ClassVar[tuple[str, ...]] = ()
+    intercept: ClassVar[None] = None
+    is_numeric: ClassVar[bool] = False
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the effects."""
+        raise NotImplementedError
+
+    def find(self, frame: pd.DataFrame) -> tuple[Codes, Array]:
+        """Which effect each row has, -1 for none, (n,), and what those from q on stand for, which are new."""
+        raise NotImplementedError
+
+    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> Self:
+        """The same: nothing of it is a mean or a deviation."""
+        return self
+
+    def matrix(self, frame: pd.DataFrame) -> Array:
+        """A column for each time or place of the training rows, then for each new one: (n, q + k)."""
+        codes, new = self.find(frame)
+        matrix = np.zeros((len(frame), len(self.labels) + len(new)))
+        own = np.flatnonzero(codes >= 0)
+        matrix[own, codes[own]] = 1.0
+        return matrix
+
+
 @dataclass(frozen=True, eq=False)
-class Positions:
+class Positions(Indicators):
     """An effect for each time of the training rows: the columns of a term whose structure goes by distances.
 
     Attributes
@@ -42,9 +71,6 @@ class Positions:
     values: pd.Index
     at: Array
     kind: str
-    dropped: tuple[str, ...] = ()
-    intercept: None = None
-    is_numeric = False
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -69,10 +95,6 @@ class Positions:
     def categories(self) -> Mapping[str, tuple[Any, ...]]:
         """The categories that are no numbers."""
         return {} if self.numbers else {self.name: tuple(self.values)}
-
-    def with_moments(self, moments: Mapping[str, tuple[float, float]]) -> "Positions":
-        """The same: nothing of it is a mean or a deviation."""
-        return self
 
     def find(self, frame: pd.DataFrame) -> tuple[Codes, Array]:
         """Which effect each row has, (n,), and the times of those from q on, which training didn't have: (k,).
@@ -99,13 +121,6 @@ class Positions:
     def _refuse(self, times: pd.Index, why: str) -> None:
         if len(times):
             raise DataError(f"{self.name!r} has the time {times[0]!r} in the new rows, but {why}")
-
-    def matrix(self, frame: pd.DataFrame) -> Array:
-        """An indicator column for each time of the training rows, then for each new one: (n, q + k)."""
-        codes, new = self.find(frame)
-        matrix = np.zeros((len(frame), len(self.at) + len(new)))
-        matrix[np.arange(len(frame)), codes] = 1.0
-        return matrix
 
 
 def learn_positions(

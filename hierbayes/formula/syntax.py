@@ -60,12 +60,27 @@ class Unary:
 
 @dataclass(frozen=True)
 class Binary:
-    """An operator between two operands, at the operator's place; ``^`` is ``**``."""
+    """An operator between two operands, at the operator's place; ``^`` is ``**``.
+
+    A sum of hundreds is as many of them, one in the other: each takes its hash from those of its operands when it is
+    made, since Python 3.12 computes hashes within hashes to a depth of some 500 alone.
+    """
 
     operator: str
     left: "Node"
     right: "Node"
     position: int = field(compare=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.operator, self.left, self.right)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[type["Binary"], tuple[str, "Node", "Node", int]]:
+        """Made anew by another process, whose texts have other hashes."""
+        return Binary, (self.operator, self.left, self.right, self.position)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,23 @@ class Target:
         return {"words": self.words, "limit": f"{sign} {limit:g}", "value": value, "met": met}
 
 
+def seconds(below: float) -> Target:
+    """So few seconds of fit()."""
+    return Target("seconds of fit()", lambda r: r.median("hierbayes"), below=below)
+
+
+def effective(above: float) -> Target:
+    """So many effective draws of every quantity."""
+    return Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=above)
+
+
+def share_of(function: str, below: float) -> Target:
+    """So small a share of the seconds that lme4's ``lmer`` or ``glmer`` takes."""
+    return Target(
+        f"share of {function}'s seconds", lambda r: r.ratio("hierbayes", f"lme4 {function}"), below=below
+    )
+
+
 @dataclass(frozen=True)
 class Row:
     """One line of the table.

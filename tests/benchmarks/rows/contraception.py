@@ -4,7 +4,7 @@ import pandas as pd
 
 from hierbayes import load_dataset
 from tests.benchmarks.contenders import bambi, hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, share_of
 
 
 def read() -> pd.DataFrame:
@@ -25,8 +25,8 @@ ROW = Row(
         lme4("used ~ " + RIGHT.format("I(age^2)"), "binomial"),
     ),
     (
-        Target("glmer's seconds", lambda r: r.ratio("hierbayes", "lme4 glmer"), below=1.2),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=4000),
+        share_of("glmer", 1.2),
+        effective(4000),
     ),
     runs=2,
 )

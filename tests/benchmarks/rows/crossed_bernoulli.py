@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.contenders import bambi, hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, share_of
 
 PERSONS, ITEMS = 316, 24
 FORMULA = "y ~ x + (1 | person) + (1 | item)"
@@ -35,8 +35,8 @@ ROW = Row(
         lme4(FORMULA, "binomial"),
     ),
     (
-        Target("glmer's seconds", lambda r: r.ratio("hierbayes", "lme4 glmer"), below=3),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=4000),
+        share_of("glmer", 3),
+        effective(4000),
     ),
     runs=2,
 )

@@ -2,7 +2,7 @@
 
 from hierbayes import load_dataset
 from tests.benchmarks.contenders import bambi, hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, seconds
 
 FORMULA = "count ~ zAge + zBase * Trt + (1 | patient) + (1 | obs)"
 
@@ -16,8 +16,8 @@ ROW = Row(
         lme4(FORMULA, "poisson"),
     ),
     (
-        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=4),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
+        seconds(4),
+        effective(1000),
     ),
     runs=2,
 )

@@ -2,7 +2,7 @@
 
 from hierbayes import load_dataset
 from tests.benchmarks.contenders import hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, seconds, share_of
 
 FORMULA = "y ~ service + (1 | s) + (1 | d) + (1 | dept)"
 
@@ -12,9 +12,9 @@ ROW = Row(
     lambda: load_dataset("insteval"),
     (hierbayes(FORMULA, repeats=0), lme4(FORMULA, most=1)),
     (
-        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=15),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=400),
-        Target("share of lmer's seconds", lambda r: r.ratio("hierbayes", "lme4 lmer"), below=0.3),
+        seconds(15),
+        effective(400),
+        share_of("lmer", 0.3),
     ),
     runs=1,
 )

@@ -7,7 +7,7 @@ import pandas as pd
 
 from hierbayes import load_dataset
 from tests.benchmarks.contenders import hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, Target, effective, seconds
 
 FORMULA = "y ~ x + (1 | u) + (1 | i)"
 RATED = "good ~ service + (1 | s) + (1 | d) + (1 | dept)"
@@ -31,21 +31,13 @@ def good_or_bad() -> pd.DataFrame:
     return data.assign(good=(data.y >= 4).astype(int)).drop(columns="y")
 
 
-def _effective(above: float) -> Target:
-    return Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=above)
-
-
-def _seconds(below: float) -> Target:
-    return Target("seconds of fit()", lambda r: r.median("hierbayes"), below=below)
-
-
 ROWS = (
     Row(
         "insteval-binary",
         f"the ratings of insteval as good (4 or 5) or bad, `{RATED}`, bernoulli, 73,421 rows, 4 × 1000 draws",
         good_or_bad,
         (hierbayes(RATED, "bernoulli", repeats=0), lme4(RATED, "binomial", most=1)),
-        (_seconds(20), _effective(1000)),
+        (seconds(20), effective(1000)),
         runs=1,
     ),
     Row(
@@ -53,7 +45,7 @@ ROWS = (
         f"simulated: `{FORMULA}`, bernoulli, 200,000 rows, 5000 × 1000 levels, 2 × 300 draws",
         partial(simulate, 200_000, 5000, 1000, True),
         (hierbayes(FORMULA, "bernoulli", repeats=0, chains=2, draws=300),),
-        (_seconds(20), _effective(500)),
+        (seconds(20), effective(500)),
         runs=1,
     ),
     Row(
@@ -61,7 +53,7 @@ ROWS = (
         f"simulated: `{FORMULA}`, gaussian, 1,000,000 rows, 20,000 × 5000 levels, 2 × 500 draws",
         partial(simulate, 1_000_000, 20_000, 5000),
         (hierbayes(FORMULA, repeats=0, chains=2, draws=500),),
-        (_seconds(9.4), _effective(1000)),
+        (seconds(9.4), effective(1000)),
         runs=1,
     ),
     Row(
@@ -71,7 +63,7 @@ ROWS = (
         partial(simulate, 25_000_000, 162_000, 59_000),
         (hierbayes(FORMULA, repeats=0, chains=2, draws=250),),
         (
-            _seconds(162),
+            seconds(162),
             Target("peak memory of the process, MB", lambda r: r.median("hierbayes", "peak_mb"), below=5000),
         ),
         runs=1,

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.contenders import hierbayes, lme4
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, share_of
 
 PUPILS, SCHOOLS, AUTHORITIES = 31_000, 2410, 131
 FORMULA = "score ~ prior + girl + age + (1 | authority/school)"
@@ -40,8 +40,8 @@ ROW = Row(
     simulate,
     (hierbayes(FORMULA, repeats=2), lme4(FORMULA)),
     (
-        Target("lmer's seconds", lambda r: r.ratio("hierbayes", "lme4 lmer"), below=1.5),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
+        share_of("lmer", 1.5),
+        effective(1000),
     ),
     runs=2,
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.contenders import hierbayes
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, seconds
 
 HERE = Path(__file__).parents[2] / "smooths"
 MANY, GROUPS, BINARY = 1_000_000, 1000, 50_000
@@ -33,13 +33,6 @@ def binary() -> pd.DataFrame:
     return pd.DataFrame({"y": (rng.random(BINARY) < 1 / (1 + np.exp(-eta))).astype(int), **columns})
 
 
-def _targets(seconds: float) -> tuple[Target, Target]:
-    return (
-        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=seconds),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
-    )
-
-
 GROWTH = "weight ~ Diet + s(Time, k=8) + (Time | Chick)"
 FOUR = "y ~ " + " + ".join(f"s(x{j})" for j in range(1, 5))
 ROWS = (
@@ -48,7 +41,7 @@ ROWS = (
         "`accel ~ s(times, k=15)`, gaussian, 133 rows, 4 × 1000 draws",
         lambda: pd.read_csv(HERE / "mcycle.csv"),
         (hierbayes("accel ~ s(times, k=15)"),),
-        _targets(0.5),
+        (seconds(0.5), effective(1000)),
         runs=2,
     ),
     Row(
@@ -56,7 +49,7 @@ ROWS = (
         f"`{GROWTH}`, gaussian, 578 weights of 50 chicks, 4 × 1000 draws",
         chicks,
         (hierbayes(GROWTH),),
-        _targets(1.5),
+        (seconds(1.5), effective(1000)),
         runs=2,
     ),
     Row(
@@ -64,7 +57,7 @@ ROWS = (
         f"simulated: `y ~ s(x) + s(z) + (1 | g)`, gaussian, {MANY:,} rows, {GROUPS} groups, 4 × 1000 draws",
         many,
         (hierbayes("y ~ s(x) + s(z) + (1 | g)", repeats=0),),
-        _targets(10),
+        (seconds(10), effective(1000)),
         runs=1,
     ),
     Row(
@@ -72,7 +65,7 @@ ROWS = (
         f"simulated: `{FOUR}`, bernoulli, {BINARY:,} rows, 4 × 1000 draws",
         binary,
         (hierbayes(FOUR, "bernoulli", repeats=0),),
-        _targets(20),
+        (seconds(20), effective(1000)),
         runs=1,
     ),
 )

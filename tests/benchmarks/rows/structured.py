@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tests.benchmarks.contenders import hierbayes
-from tests.benchmarks.measure import Row, Target
+from tests.benchmarks.measure import Row, effective, seconds
 
 PUPILS, SCHOOLS = 1400, 40
 ANIMALS, FOUNDERS = 1000, 150
@@ -96,13 +96,6 @@ def _labels(codes: np.ndarray, letter: str) -> pd.Categorical:
     return pd.Categorical([f"{letter}{code:04}" for code in codes])
 
 
-def _targets(seconds: float) -> tuple[Target, Target]:
-    return (
-        Target("seconds of fit()", lambda r: r.median("hierbayes"), below=seconds),
-        Target("min bulk ESS", lambda r: r.median("hierbayes", "ess"), above=1000),
-    )
-
-
 PAIR = ["maths ~ x + (1 | p | school)", "reading ~ x + (1 | p | school)"]
 RELATED = "weight ~ male + (1 | gr(animal, cov=A))"
 MAPPED = 'cases ~ x + offset(log(expected)) + (1 | gr(area, car=W, type="bym2"))'
@@ -113,7 +106,7 @@ ROWS = (
         f"simulated: `{'`, `'.join(PAIR)}`, rescor=True, {PUPILS:,} pupils in {SCHOOLS} schools, 4 × 1000 draws",
         outcomes,
         (hierbayes(PAIR, ["gaussian", "gaussian"], model={"rescor": True}),),
-        _targets(2),
+        (seconds(2), effective(1000)),
         runs=2,
     ),
     Row(
@@ -121,7 +114,7 @@ ROWS = (
         f"simulated: `{RELATED}`, gaussian, {ANIMALS:,} animals of a pedigree, a weight each, 4 × 1000 draws",
         animals,
         (hierbayes(RELATED, repeats=1, matrices=__name__),),
-        _targets(20),
+        (seconds(20), effective(1000)),
         runs=1,
     ),
     Row(
@@ -129,7 +122,7 @@ ROWS = (
         f"simulated: `{MAPPED}`, poisson, {AREAS:,} areas of a grid, 4 × 1000 draws",
         areas,
         (hierbayes(MAPPED, "poisson", repeats=0, matrices=__name__),),
-        _targets(60),
+        (seconds(60), effective(1000)),
         runs=1,
     ),
     Row(
@@ -137,7 +130,7 @@ ROWS = (
         f"simulated: `{SERIES}`, gaussian, {SUBJECTS} subjects × {TIMES} times, 4 × 1000 draws",
         visits,
         (hierbayes(SERIES, repeats=1),),
-        _targets(5),
+        (seconds(5), effective(1000)),
         runs=2,
     ),
 )
