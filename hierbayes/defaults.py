@@ -173,6 +173,7 @@ def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: b
             elif target.support == BOUNDED:
                 prior = _bounded_prior(prior, target, address)
             else:
+                prior = (_normal_within(prior, 0.0, 1.0) if target.support == "unit" else None) or prior
                 _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
             literal = not prior.bare and not (center and target.kind == INTERCEPT)
@@ -260,7 +261,8 @@ def _check_support(prior: Prior, target: Target, address: str) -> None:
         "real": "use a distribution of real numbers, such as Normal or StudentT",
         "positive": f"use a positive one, such as {_half(prior) or 'Exponential, HalfNormal, HalfStudentT or Gamma'}, "
         "or a Fixed above 0",
-        "unit": "use one on (0, 1), such as Beta(alpha, beta) or Uniform(0, 1), or a Fixed between 0 and 1",
+        "unit": "use one on (0, 1), such as Beta(alpha, beta) or Uniform(0, 1), Normal(mu, sigma), of which what lies "
+        "between them is taken, or a Fixed between 0 and 1",
         "ordered": "use one of real numbers, such as Normal or StudentT, for all of them alike",
         "correlation": "use LKJ(eta) or Fixed(value)",
         "simplex": "use Dirichlet(1), with one number for all steps or one for each",
@@ -300,14 +302,22 @@ def _bounded_prior(prior: Prior, target: Target, address: str) -> Prior:
         return prior
     if prior.name == "Beta" and high == 1.0:
         return prior
-    if prior.name in ("Normal", "TruncatedNormal") and not prior.bare:  # what of it lies between the limits
-        ends = (max(low, arguments.pop("lower", low)), min(high, arguments.pop("upper", high)))
-        if ends[0] < ends[1]:
-            return Prior("TruncatedNormal", **arguments, lower=ends[0], upper=ends[1])
+    within = _normal_within(prior, low, high)
+    if within is not None:
+        return within
     raise PriorError(
         f"{address} lies between {low:.3g} and {high:.3g} and cannot have the prior {prior}; use a Uniform within "
         "those, Beta(alpha, beta), Normal(mu, sigma), of which what lies between them is taken, or a Fixed value"
     )
+
+
+def _normal_within(prior: Prior, low: float, high: float) -> Prior | None:
+    """What of a Normal lies between two limits. None: nothing of it does, or it is no Normal with its numbers."""
+    if prior.name not in ("Normal", "TruncatedNormal") or prior.bare:
+        return None
+    arguments = dict(prior.args)
+    ends = (max(low, arguments.pop("lower", low)), min(high, arguments.pop("upper", high)))
+    return Prior("TruncatedNormal", **arguments, lower=ends[0], upper=ends[1]) if ends[0] < ends[1] else None
 
 
 def _half(prior: Prior) -> str | None:

@@ -526,11 +526,15 @@ def test_unstructured_correlations_have_a_prior_of_their_matrix():
 def test_priors_are_about_correlations(kind):
     formula = {"ar": AR, "cosy": COSY}[kind]
     assert str(hb.Model(formula, GAPS).priors.set_index("class").loc[kind, "prior"]).startswith("Uniform")
-    for prior in ("Uniform(0.1, 0.8)", "Beta(2, 2)", "Fixed(0.5)"):
+    for prior in ("Uniform(0.1, 0.8)", "Beta(2, 2)", "Normal(0, 5)", "Fixed(0.5)"):
         model = hb.Model(formula, GAPS, priors={kind: prior})
         assert "collapsed" in repr(model), prior
-    with pytest.raises(hb.PriorError):
-        hb.Model(formula, GAPS, priors={kind: "Normal(0, 5)"})
+    ends = f"lower={-1 if kind == 'ar' else 0}, upper=1)"
+    cut = hb.Model(formula, GAPS, priors={kind: "Normal(0, 5)"}).priors.set_index("class").loc[kind, "prior"]
+    assert str(cut) == f"TruncatedNormal(mu=0, sigma=5, {ends}"
+    for prior in ("Cauchy(0, 5)", "Normal(0, 5, lower=2)"):
+        with pytest.raises(hb.PriorError):
+            hb.Model(formula, GAPS, priors={kind: prior})
 
 
 @pytest.mark.parametrize(

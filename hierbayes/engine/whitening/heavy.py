@@ -21,6 +21,7 @@ NEAR = 3.0  # where a log density that falls off as a Gaussian's needs no furthe
 OTHERS = 2.0  # widths that others follow at most
 SKEWED = 0.3  # a standardised third derivative that is worth a look
 MOST = 8  # directions
+ALIKE = 100.0  # condition number of directions that are too much alike
 TURNS = 8  # of the power method
 RATES = (0.5, 1.0, 2.0, 4.0)
 GAIN = 0.005  # nats: on the line of others' means a tail has less mass than it has in truth
@@ -100,6 +101,8 @@ def coefficient_tails(
             break
         ways = np.vstack([taken, way])
         both = _within_predictors(packed.model.predictors, np.linalg.solve(root.T, ways.T).T, ways @ root.T)
+        if both is None:
+            break
         evaluate = evaluate_of(packed.mapped(bends=np.vstack([bends, [*PROBE, 0.0]]), directions=both))
 
         def height(y: float, way: Floats = way, evaluate: Evaluate = evaluate) -> float:
@@ -115,16 +118,20 @@ def coefficient_tails(
     return bends, directions
 
 
-def _within_predictors(predictors: Ints, measures: Floats, ways: Floats) -> Floats:
+def _within_predictors(predictors: Ints, measures: Floats, ways: Floats) -> Floats | None:
     """Directions (2, D, P), each way kept to the coefficients of the linear predictor that has most of it.
 
-    Where a probability is 0, nothing else follows its log odds any further.
+    Where a probability is 0, nothing else follows its log odds any further. None: within their predictors the last way is
+    one of the others.
     """
     own = np.zeros_like(ways)
     for k, share in enumerate(measures * ways):
         first, end = max(predictors, key=lambda j: share[slice(*j)].sum())
         own[k, first:end] = ways[k, first:end]
-    return np.array([measures, np.linalg.solve(own @ measures.T, own)])
+    crossing = own @ measures.T
+    if np.linalg.cond(crossing) > ALIKE:
+        return None
+    return np.array([measures, np.linalg.solve(crossing, own)])
 
 
 class _Thirds:
