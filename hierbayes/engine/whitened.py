@@ -47,7 +47,9 @@ if TYPE_CHECKING:
 
 TUNE, TUNE_UNGUIDED = 250, 1000  # coordinates are good from the start, where the initialisation arrived
 TARGET_ACCEPT = 0.8  # there are no funnels to be careful in
-TARGET_HEAVY_TAILED = 0.95  # levels far out and levels near 0 want steps of different lengths
+TARGET_SHORT_STEPS = (
+    0.95  # levels far out and levels near 0 want steps of different lengths; so do curved ridges
+)
 TARGET_INTEGRATED = 0.65  # few coordinates are left, and longer steps cost little
 
 
@@ -147,7 +149,7 @@ def draw(question: Question, rows: int, settings: Settings, start: float) -> tup
         cores=settings.cores,
         seed=settings.seed,
         progress=settings.progress,
-        target_accept=settings.target_accept or _target(initial),
+        target_accept=settings.target_accept or _target(question, initial),
     )
     interrupted = next(iter(drawn.statistics.values())).shape != (settings.chains, settings.draws)
     how = {"sampler": "nutpie", "interrupted": int(interrupted)}
@@ -167,11 +169,12 @@ def _find(question: Question, settings: Settings) -> "LaplaceStart":
         return laplace_start(question)
 
 
-def _target(initial: "LaplaceStart") -> float:
+def _target(question: Question, initial: "LaplaceStart") -> float:
     from hierbayes.engine.whitening.packing import LAW
 
-    if (initial.packed.model.factors[:, LAW] >= 0).any():
-        return TARGET_HEAVY_TAILED
+    heavy = (initial.packed.model.factors[:, LAW] >= 0).any()
+    if heavy or any(problem.curved for problem in problems_of(question)):
+        return TARGET_SHORT_STEPS
     return TARGET_ACCEPT if initial.packed.integrated is None else TARGET_INTEGRATED
 
 
@@ -306,6 +309,8 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
     trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
     weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
     known = {p.name: p.kind.under(p.link, design.predictors[p.name].offset) for p in family.known}
+    least = float(family.support.sizes(y[weights > 0.0]).min(initial=np.inf)) if not known else np.inf
+    constant = float(weights @ family.constant(y, trials, known))
     own: list[Own] = []
     components: list[Component] = []
     for parameter in family.parameters:
@@ -314,7 +319,10 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
             link = parameter.kind.codes[spec.parameter_link(parameter.name).name]
             components.append(Component(place, -1, link))
         else:
-            more = _own(spec, parameter)
+            prior = spec.prior(parameter.name, parameter=parameter.name)
+            within, left_out = _below(prior, least) if parameter.of == "least" else (prior, 0.0)
+            constant += left_out
+            more = _own(spec, parameter, within)
             code, sets = parameter.kind.codes["identity"], spec.sets_of(parameter)
             size = len(more) if sets is None else len(more) // len(sets.labels)
             step = 0 if sets is None else size
@@ -335,9 +343,10 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
         sets=np.zeros(n, np.int64) if design.sets is None else design.sets,
         predictors=tuple(predictors),
         own=tuple(own),
-        constant=float(weights @ family.constant(y, trials, known)),
+        constant=constant,
         information=None if family.information is None else _information(spec),
         summed=family.summed,
+        curved=family.curved,
     )
 
 
@@ -346,9 +355,24 @@ def _categories(spec: ModelSpec) -> int:
     return len(spec.layout.response.levels or ()) if spec.family.support.categories else 0
 
 
-def _own(spec: ModelSpec, parameter: Parameter) -> list[Own]:
+def _below(prior: Prior, least: float) -> tuple[Prior, float]:
+    """A prior of what cannot be above the least response, cut off there, and the log share of it that is left.
+
+    The posterior is the same, but a number between bounds has coordinates in which the least response is far away.
+    """
+    upper = min(dict(prior.args).get("upper", np.inf), least)
+    if prior.fixed is not None or prior.name == "HalfFlat" or not 0.0 < upper < np.inf:
+        return prior, 0.0
+    lower = dict(prior.args).get("lower", 0.0)
+    if not lower < upper:
+        return prior, 0.0
+    cut = Prior(prior.name, **(dict(prior.args) | {"upper": upper}))
+    middle = 0.5 * (lower + upper)
+    return cut, float(prior.logpdf(middle) - cut.logpdf(middle))
+
+
+def _own(spec: ModelSpec, parameter: Parameter, stated: Prior) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
-    stated = spec.prior(parameter.name, parameter=parameter.name)
     if parameter.size:
         return _broken(stated, parameter.size)
     prior = own_row(stated)

@@ -404,6 +404,8 @@ class Family:
         Whether the response, or with `log_response` its logarithm, is normal with mean mu and standard deviation sigma.
     moving_ends : bool
         Whether where a response may lie depends on the parameters.
+    curved : bool
+        Whether its parameters lie on a curved ridge where rows are few, so that draws need short steps.
     takes_se : bool
         Whether rows may state standard errors, which are about `mu` as `sigma` is.
     grows : tuple of str
@@ -462,6 +464,7 @@ class Family:
     summed: bool = False
     normal: bool = False
     moving_ends: bool = False
+    curved: bool = False
     takes_se: bool = False
     grows: tuple[str, ...] = ()
     as_sum: "tuple[Family, Mapping[str, float]] | None" = None

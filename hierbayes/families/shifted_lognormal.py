@@ -117,6 +117,7 @@ FAMILY = Family(
     ),
     support=ABOVE_ZERO,
     moving_ends=True,
+    curved=True,
     row=row,
     of_y_alone=lambda y: np.full(np.shape(y), -0.5 * LOG_2PI),
     graph=graph,

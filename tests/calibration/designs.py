@@ -18,7 +18,9 @@ class Setting:
     Attributes
     ----------
     name : str
-    formula, family : str
+    formula : str, mapping of str to str, or list of str
+        A list: of several responses.
+    family : str, or list of str
     priors : mapping of str to str
         Every prior, with numbers.
     rows : callable
@@ -26,30 +28,43 @@ class Setting:
     strategy : str
         The strategy whose draws are ranked.
     new : mapping of str to list
-        One row of a new group, whose mean is ranked too.
+        One row of a new group, whose mean is ranked too; none where the true one isn't a matter of a line or two.
     steps_below : int
         How many steps of an ordered predictor lie below its value there.
     data2 : mapping of str to Any
         How levels are related.
     curve : callable
         The mean there from its columns and the parameters of ``nl()``, by name; none where the mean is a sum of terms.
+    observe : callable
+        The rows as they are seen, from those above and simulated responses; none where these are seen as they are.
+    link : mapping of str to str
+    rescor : bool
+        Whether residuals of several responses are correlated.
     """
 
     name: str
-    formula: str | dict[str, str]
+    formula: str | dict[str, str] | list[str]
     priors: dict[str, str]
     rows: Callable[[], pd.DataFrame]
-    new: dict[str, list[object]]
-    family: str = "gaussian"
+    new: dict[str, list[object]] | None
+    family: str | list[str] = "gaussian"
     strategy: str = "collapsed"
     options: dict[str, object] = field(default_factory=dict)
     steps_below: int = 0
     data2: Mapping[str, Any] = field(default_factory=dict)
     curve: Callable[..., float] | None = None
+    observe: Callable[[pd.DataFrame, np.ndarray], pd.DataFrame] | None = None
+    link: dict[str, str] | None = None
+    rescor: bool = False
 
     def model(self, rows: pd.DataFrame) -> hb.Model:
         """The model of these rows."""
-        return hb.Model(self.formula, rows, family=self.family, priors=self.priors, data2=self.data2)
+        several = {"rescor": True} if self.rescor else {"link": self.link, "data2": self.data2}
+        return hb.Model(self.formula, rows, family=self.family, priors=self.priors, **several)
+
+    def seen(self, rows: pd.DataFrame, name: str, response: np.ndarray) -> pd.DataFrame:
+        """The rows with a simulated response of that name."""
+        return rows.assign(**{name: response}) if self.observe is None else self.observe(rows, response)
 
 
 def one_factor() -> pd.DataFrame:
@@ -328,7 +343,245 @@ GROWTH = Setting(
     curve=logistic,
 )
 
+
+INTERCEPTS = {name: prior for name, prior in MODEST.items() if name != "cor"}
+
+
+def ordered(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+    """Of four categories, whether or not each was drawn."""
+    return rows.assign(y=pd.Categorical.from_codes(codes.astype(int), list("abcd"), ordered=True))
+
+
+def rated() -> pd.DataFrame:
+    """14 groups with a response of four ordered categories."""
+    return ordered(rows := responding(0)(), np.resize(np.arange(4), len(rows)))
+
+
+def unordered(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+    """Of three categories, whether or not each was drawn."""
+    return rows.assign(y=pd.Categorical.from_codes(codes.astype(int), list("abc")))
+
+
+def chosen() -> pd.DataFrame:
+    """14 groups with a response of three categories in no order."""
+    return unordered(rows := responding(0)(), np.resize(np.arange(3), len(rows)))
+
+
+def censored(rows: pd.DataFrame, time: np.ndarray) -> pd.DataFrame:
+    """Times of which none beyond 2 was seen."""
+    return rows.assign(y=np.minimum(time, 2.0), beyond=(time > 2.0).astype(int))
+
+
+def timed() -> pd.DataFrame:
+    """14 groups with times that may be censored."""
+    rows = responding(0.0)()
+    return censored(rows, np.resize([0.5, 3.0], len(rows)))
+
+
+KINDS = (
+    Setting(
+        "ordinal",
+        {"mu": "y ~ x + (1 | g)", "disc": "~ 0 + x"},
+        {
+            "thresholds": "Normal(0, 1.5)",
+            "b": "Normal(0, 0.5)",
+            "sd": "HalfNormal(0.6)",
+            "disc.b": "Normal(0, 0.3)",
+        },
+        rated,
+        None,
+        "cumulative",
+        "whitened",
+        observe=ordered,
+    ),
+    Setting(
+        "ordinal-steps",
+        "y ~ x + (1 | g)",
+        {"thresholds": "Normal(0, 1)", "b": "Normal(0, 0.5)", "sd": "HalfNormal(0.6)"},
+        rated,
+        None,
+        "sratio",
+        "whitened",
+        observe=ordered,
+    ),
+    Setting(
+        "categories",
+        {"mu": "y ~ x + (1 | g)", "muc": "~ 1"},
+        {"mub.Intercept": "Normal(0, 0.4)", "mub.b": "Normal(0, 0.3)", "mub.sd": "HalfNormal(0.6)"}
+        | {"muc.Intercept": "Normal(0, 0.4)"},  # no category without a row
+        chosen,
+        None,
+        "categorical",
+        "whitened",
+        observe=unordered,
+    ),
+    Setting(
+        "zero-inflated",
+        {"mu": "y ~ x + (x | g)", "zi": "~ x"},
+        MODEST | {"zi.Intercept": "Normal(-1, 1)", "zi.b": "Normal(0, 0.5)"},
+        responding([0, 1, 2]),
+        None,
+        "zero_inflated_poisson",
+        "whitened",
+    ),
+    Setting(
+        "hurdle",
+        {"mu": "y ~ x + (1 | g)", "hu": "~ x + (1 | g)"},
+        INTERCEPTS
+        | {"hu.Intercept": "Normal(-1, 1)", "hu.b": "Normal(0, 0.5)", "hu.sd": "HalfNormal(0.6)"}
+        | {"sigma": "LogNormal(-0.5, 0.3)"},
+        responding([0.0, 1.0, 2.0]),
+        None,
+        "hurdle_lognormal",
+        "whitened",
+    ),
+    Setting(
+        "censored",
+        "y | cens(beyond) ~ x + (1 | g)",
+        INTERCEPTS | {"shape": "Gamma(6, 4)"},
+        timed,
+        None,
+        "weibull",
+        "whitened",
+        observe=censored,
+    ),
+    Setting(
+        "shift",
+        "y ~ x + (1 | g)",
+        INTERCEPTS | {"sigma": "LogNormal(-0.5, 0.3)", "ndt": "Gamma(4, 8)"},
+        responding([1.0, 2.0]),
+        None,
+        "shifted_lognormal",
+        "whitened",
+    ),
+    Setting(
+        "mixture",
+        {"mu": "y ~ x + (1 | g)", "mu2": "~ 1"},
+        {"mu1.Intercept": "Normal(-2, 0.7)", "mu2.Intercept": "Normal(2, 0.7)", "mu1.b": "Normal(0, 0.5)"}
+        | {"mu1.sd": "HalfNormal(0.6)", "sigma1": "LogNormal(0, 0.3)", "sigma2": "LogNormal(0, 0.3)"}
+        | {"theta2": "Beta(3, 3)"},
+        responding([-2.0, 2.0], 12),
+        None,
+        "mixture(gaussian, gaussian)",
+        "whitened",
+    ),
+)
+
+
+def series() -> pd.DataFrame:
+    """12 groups of 12 times with gaps."""
+    rng = np.random.default_rng(21)
+    g, t = np.repeat(np.arange(12), 12), np.tile(np.arange(12), 12)
+    seen = rng.random(g.size) < 0.7
+    g, t = g[seen], t[seen]
+    group = [f"g{i:02}" for i in g]
+    return pd.DataFrame({"g": group, "t": t, "x": rng.normal(size=g.size), "y": np.resize([0, 1, 2], g.size)})
+
+
+LINEAR = {"Intercept": "Normal(0, 1)", "b": "Normal(0, 1)", "sigma": "LogNormal(0, 0.3)"}
+GROUPED = LINEAR | {"sd": "Gamma(4, 4)"}
+
+STRUCTURES = (
+    Setting("ar1", "y ~ x + ar1(0 + t | g)", GROUPED | {"rho": "Uniform(-1, 1)"}, series, None),
+    Setting(
+        "ar1-counts",
+        "y ~ x + ar1(0 + t | g)",
+        {"Intercept": "Normal(1, 0.5)", "b": "Normal(0, 0.3)", "sd": "Gamma(6, 10)", "rho": "Beta(3, 2)"},
+        series,
+        None,
+        "poisson",
+        "whitened",
+    ),
+    Setting(
+        "cs",
+        "y ~ x + cs(1 + x | g)",
+        GROUPED | {"rho": "Uniform(-1, 1)"},
+        one_factor,
+        {"x": [4.0], "g": ["new"]},
+    ),
+    Setting("residuals", "y ~ x + ar(t, g)", LINEAR | {"ar": "Uniform(-1, 1)"}, series, None),
+    Setting(
+        "student-levels",
+        'y ~ x + (1 | gr(g, dist="student"))',
+        GROUPED | {"df": "Gamma(4, 0.5)"},
+        one_factor,
+        None,
+        strategy="whitened",
+        options={"target_accept": 0.95},
+    ),
+    Setting(
+        "across",
+        {"mu": "y ~ x + (x |p| g)", "sigma": "~ 1 + (1 |p| g)"},
+        {"Intercept": "Normal(0, 1)", "b": "Normal(0, 1)", "sd": "Gamma(4, 4)", "cor": "LKJ(2)"}
+        | {"sigma.Intercept": "Normal(0, 0.3)", "sigma.sd": "HalfNormal(0.5)"},
+        one_factor,
+        None,
+        strategy="whitened",
+        options={"target_accept": 0.95},
+    ),
+)
+
+
+def answered() -> pd.DataFrame:
+    """16 groups with two responses."""
+    rows = one_factor()
+    return rows.assign(y2=-rows["y"], count=np.resize([0, 1, 2], len(rows)))
+
+
+BOTH = {"Intercept": "Normal(0, 1)", "b": "Normal(0, 0.5)", "sd": "Gamma(4, 6)", "cor": "LKJ(2)"}
+SEVERAL = (
+    Setting(
+        "two-responses",
+        ["y ~ x + (1 |p| g)", "y2 ~ x + (1 |p| g)"],
+        BOTH | {"sigma": "LogNormal(0, 0.3)", "rescor": "LKJ(2)"},
+        answered,
+        None,
+        rescor=True,
+        strategy="whitened",
+    ),
+    Setting(
+        "number-and-count",
+        ["y ~ x + (1 |p| g)", "count ~ x + (1 |p| g)"],
+        BOTH | {"y.sigma": "LogNormal(0, 0.3)"},
+        answered,
+        None,
+        ["gaussian", "poisson"],
+        "whitened",
+    ),
+)
+
+
+def wavy() -> pd.DataFrame:
+    """14 groups and a predictor over an interval."""
+    rows = responding([0.0, 1.0], 12)()
+    return rows.assign(z=np.random.default_rng(22).uniform(0, 10, len(rows)))
+
+
+CURVES = (
+    Setting("smooth", "y ~ s(z, k=8) + (1 | g)", GROUPED | {"sds": "Gamma(4, 2)"}, wavy, None),
+    Setting(
+        "smooth-counts",
+        "y ~ s(z, k=8) + (1 | g)",
+        {"Intercept": "Normal(1, 0.5)", "b": "Normal(0, 0.3)", "sd": "HalfNormal(0.4)", "sds": "Gamma(3, 3)"},
+        wavy,
+        None,
+        "poisson",
+        "whitened",
+    ),
+    Setting(
+        "process",
+        "y ~ gp(z, k=15) + (1 | g)",
+        {"Intercept": "Normal(0, 1)", "sd": "Gamma(4, 4)", "sigma": "LogNormal(0, 0.3)"}
+        | {"sdgp": "Gamma(4, 4)", "lscale": "InverseGamma(5, 1)"},
+        wavy,
+        None,
+    ),
+)
+
 SETTINGS = {
     setting.name: setting
-    for setting in (*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, GROWTH, *FAMILIES, *RELATED)
+    for setting in (
+        *(*GAUSSIAN, MONOTONIC, CLIMBING, EXPLAINED, GROWTH, *FAMILIES),
+        *(*RELATED, *KINDS, *STRUCTURES, *SEVERAL, *CURVES),
+    )
 }

@@ -23,7 +23,12 @@ def load_ranks() -> dict[str, Any]:
 
 
 def keep(
-    name: str, formula: str | dict[str, str], family: str, strategy: str, found: Calibration, order: list[str]
+    name: str,
+    formula: str | dict[str, str] | list[str],
+    family: str | list[str],
+    strategy: str,
+    found: Calibration,
+    order: list[str],
 ) -> None:
     """Put a setting's ranks among those kept."""
     kept = load_ranks() | {
@@ -60,7 +65,7 @@ def write_page(folder: Path) -> None:
         draw(setting["ranks"], folder / figure)
         parts += [
             f"## {name}\n",
-            f"{formulas(setting['formula'])}, {setting['family']}, strategy `{setting['strategy']}`; "
+            f"{formulas(setting['formula'])}, {families(setting['family'])}, strategy `{setting['strategy']}`; "
             f"{setting['divergences']} divergences in all, {setting['seconds']} s.\n",
             f"![Rank distributions minus the uniform one, with their simultaneous bands]({figure})\n",
             "| quantity | p |\n|---|---|",
@@ -70,10 +75,16 @@ def write_page(folder: Path) -> None:
     (folder / "calibration.md").write_text("\n".join([*parts, section()]))
 
 
-def formulas(stated: str | dict[str, str]) -> str:
-    """A formula, or one for each parameter, as code."""
-    lines = [stated] if isinstance(stated, str) else [f"{name}: {text}" for name, text in stated.items()]
+def formulas(stated: str | dict[str, str] | list[str]) -> str:
+    """A formula, or one for each parameter or response, as code."""
+    lines = [stated] if isinstance(stated, str) else stated
+    lines = [f"{name}: {text}" for name, text in lines.items()] if isinstance(lines, dict) else lines
     return ", ".join(f"`{line}`" for line in lines)
+
+
+def families(stated: str | list[str]) -> str:
+    """The family, or each response's."""
+    return stated if isinstance(stated, str) else " and ".join(stated)
 
 
 def escaped(quantity: str) -> str:

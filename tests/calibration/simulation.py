@@ -4,6 +4,8 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +20,13 @@ from hierbayes.data.factors import Factor
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
 from tests.calibration.designs import Setting
+from tests.calibration.several import ranks_of_several
 
 Array = NDArray[np.float64]
 CHAINS, DRAWS, THIN = 2, 1000, 10
 KEPT = CHAINS * DRAWS // THIN  # draws that a parameter is ranked among, nearly independent
-LIKELIHOOD, NEW = "log likelihood", "mean of a new group"
+LIKELIHOOD, ROW, NEW = "log likelihood", "predictor of the first row", "mean of a new group"
+FEW = 4  # effects of a level that are all ranked; of more, the first and the last
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,11 @@ def calibrate(
 ) -> Calibration:
     """Draw parameters and responses from the prior, fit each response, and rank."""
     start = time.perf_counter()
+    if isinstance(setting.formula, list):
+        of_fit = {"draws": DRAWS, "chains": CHAINS}
+        found, divergences = ranks_of_several(setting, replications, seed, of_fit, THIN, tell)
+        arrays = {key: np.array(values) for key, values in found.items()}
+        return Calibration(arrays, divergences, time.perf_counter() - start)
     rows = setting.rows()
     blank = setting.model(rows)
     prior = sample_prior(blank.spec, replications, seed)
@@ -61,7 +70,7 @@ def calibrate(
         truth = Draws({key: values[[replication]] for key, values in prior.values.items()}, 1, 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of draws: divergences are counted, the ranks tell the rest
-            model = setting.model(rows.assign(**{name: response[replication]}))
+            model = setting.model(setting.seen(rows, name, response[replication]))
             fit = model.fit(
                 draws=DRAWS,
                 chains=CHAINS,
@@ -73,12 +82,14 @@ def calibrate(
         divergences += int(fit.tree["sample_stats"]["diverging"].sum())
         draws = flatten(fit.spec, fit.posterior.isel(draw=slice(THIN - 1, None, THIN)))
         true, drawn = (quantities(model, values) for values in (truth, draws))
-        true[NEW] = new_mean(fit.spec, truth, setting, rng)
-        drawn[NEW] = (
-            fit.predict(setting.new, output="draws", seed=replication).to_numpy()[:, THIN - 1 :: THIN].ravel()
-        )
+        if setting.new is not None:
+            true[NEW] = new_mean(fit.spec, truth, setting, setting.new, rng)
+            predicted = fit.predict(setting.new, output="draws", seed=replication)
+            drawn[NEW] = predicted.to_numpy()[:, THIN - 1 :: THIN].ravel()
         for key, values in drawn.items():
             assert values.shape == (KEPT,)
+            if np.all(values == true[key][0]):  # a known number
+                continue
             ranks.setdefault(key, []).append(int(np.sum(values < true[key][0])))
         if replication % 20 == 19:
             tell(f"{setting.name}: {replication + 1} of {replications}, {time.perf_counter() - start:.0f} s")
@@ -93,9 +104,19 @@ def quantities(model: hb.Model, draws: Draws) -> dict[str, Array]:
     found: dict[str, Array] = {}
     for parameter in spec.layout.predictors:
         found |= _of_predictor(spec, parameter, values)
-    found |= {name: values[name] for name in spec.plain_parameters}
+    for name in spec.plain_parameters:
+        each = values[spec.own_variable(spec.family.parameter(name)).name]
+        found |= {name: each} if each.ndim == 1 else {f"{name}[{j}]": of for j, of in enumerate(each.T)}
     request = Request("linear", choose_groups(spec, "all"), "error", 0)
     eta, own_values = evaluate_predictors(spec, draws, model.design, request)
+    for variable in spec.tie_variables:
+        cor, labels = values[variable.name], range(values[variable.name].shape[-1])
+        found |= {f"{variable.name}[{i}, {j}]": cor[:, i, j] for i, j in combinations(labels, 2)}
+    for parameter, layout in spec.layout.predictors.items():
+        for curve in layout.curves:
+            of_curve = [v.name for v in spec.curve_variables(parameter, curve).values()]
+            found |= {name: values[name] for name in of_curve if values[name].ndim == 1}
+    found |= {ROW: np.asarray(eta)[:, 0]}
     return found | {LIKELIHOOD: log_densities(spec, model.design, eta, own_values).sum(axis=1)}
 
 
@@ -117,7 +138,10 @@ def _of_predictor(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) 
         }
         level = factor.levels.labels[0]
         for j, effect in enumerate(factor.effects):
-            found[f"{prefix}sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
+            if len(factor.effects) > FEW and 0 < j < len(factor.effects) - 1:
+                continue
+            if j == 0 or np.any(variables["sd"][:, j] != variables["sd"][:, 0]):
+                found[f"{prefix}sd[{factor.name}, {effect}]"] = variables["sd"][:, j]
             found[f"{prefix}r[{factor.name}, {level}, {effect}]"] = variables["r"][:, 0, j]
         for i, j in factor.correlated_pairs if factor.correlated else ():
             found[f"{prefix}cor[{factor.name}, {factor.effects[i]}, {factor.effects[j]}]"] = variables["cor"][
@@ -130,15 +154,21 @@ def _of_predictor(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) 
     return found | {v.name: values[v.name] for v in spec.shrunk(parameter).variables if not v.dims}
 
 
-def new_mean(spec: ModelSpec, truth: Draws, setting: Setting, rng: np.random.Generator) -> Array:
+def new_mean(
+    spec: ModelSpec, truth: Draws, setting: Setting, new: dict[str, list[object]], rng: np.random.Generator
+) -> Array:
     """The expected response of a group that was not observed, its effects drawn from the true distribution: (1,)."""
-    numbers = {name: values[0] for name, values in setting.new.items() if isinstance(values[0], float)}
+    numbers = {name: values[0] for name, values in new.items() if isinstance(values[0], float)}
     columns = {"Intercept": 1.0} | numbers
     if setting.curve is not None:
         names = [name for parameter in spec.family.parameters if (name := parameter.name) in setting.formula]
-        etas = {name: _new_eta(spec, name, truth, setting, columns, rng) for name in names if name != MEAN}
+        etas = {
+            name: _new_eta(spec, name, truth, setting.steps_below, new, columns, rng)
+            for name in names
+            if name != MEAN
+        }
         return np.atleast_1d(setting.curve(**numbers, **etas))
-    eta = _new_eta(spec, MEAN, truth, setting, columns, rng)
+    eta = _new_eta(spec, MEAN, truth, setting.steps_below, new, columns, rng)
     auxiliaries = {name: truth.values[name] for name in spec.plain_parameters}
     return np.atleast_1d(spec.family.at(np.array([eta]), auxiliaries, spec.link).mean())
 
@@ -147,15 +177,16 @@ def _new_eta(
     spec: ModelSpec,
     parameter: str,
     truth: Draws,
-    setting: Setting,
-    columns: dict[str, float],
+    steps_below: int,
+    new: dict[str, list[object]],
+    columns: dict[str, Any],
     rng: np.random.Generator,
 ) -> float:
     """The linear predictor of one parameter there."""
     layout = spec.layout.predictors[parameter]
     for effect in layout.monotonic:
         shares = truth.values[spec.simplex_variable(parameter, effect).name][0]
-        below = shares.size * shares[: setting.steps_below].sum()
+        below = shares.size * shares[:steps_below].sum()
         columns = columns | {effect.label: below * (columns["x"] if effect.label.endswith(":x") else 1.0)}
     b = truth.values[spec.coefficient_variable(parameter).name][0]
     eta = sum(b[j] * columns[label] for j, label in enumerate(layout.coefficients))
@@ -166,19 +197,22 @@ def _new_eta(
         if factor.relations is None:
             effects = rng.multivariate_normal(np.zeros(len(sd)), cor * np.outer(sd, sd))
         else:
-            effects = related_effects(spec, factor, truth, setting, sd, rng)
-        own = columns | {
-            f"kind[{kind}]": float(kind == setting.new["kind"][0]) for kind in "abcd" if "kind" in setting.new
-        }
+            effects = related_effects(spec, factor, truth, new, sd, rng)
+        own = columns | {f"kind[{kind}]": float(kind == new["kind"][0]) for kind in "abcd" if "kind" in new}
         eta = eta + sum(effect * own[name] for effect, name in zip(effects, factor.effects, strict=True))
     return float(eta)
 
 
 def related_effects(
-    spec: ModelSpec, factor: Factor, truth: Draws, setting: Setting, sd: Array, rng: np.random.Generator
+    spec: ModelSpec,
+    factor: Factor,
+    truth: Draws,
+    new: dict[str, list[object]],
+    sd: Array,
+    rng: np.random.Generator,
 ) -> Array:
     """The one effect of a level that was not observed, given the true ones of those it is related to: (1,)."""
     shapes = spec.shape_values(MEAN, factor, truth.values)
-    weights, covariance = conditional_levels(factor, [(setting.new[factor.name][0],)], shapes)
+    weights, covariance = conditional_levels(factor, [(new[factor.name][0],)], shapes)
     r = truth.values[spec.factor_variables(MEAN, factor)["r"].name][0]
     return np.asarray(weights[0] @ r + sd * np.sqrt(covariance[0]) * rng.normal(size=(1, 1)))[0]

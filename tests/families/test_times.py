@@ -9,7 +9,9 @@ from scipy import stats
 import hierbayes as hb
 from hierbayes.families import FAMILIES
 from hierbayes.links import LINKS
+from hierbayes.priors import parse_prior
 from tests.families.fits import assert_kernel_is_the_graph
+from tests.seeds import shifted
 
 POSITIVE, REAL = np.array([0.05, 0.7, 2.0, 30.0])[:, None], np.array([-9.0, -0.4, 1.0, 20.0])[:, None]
 ETA, ABOVE = np.array([-1.0, 0.3, 2.0]), np.array([0.3, 1.0, 4.0])
@@ -135,6 +137,34 @@ MODELS = [
 )
 def test_the_kernel_is_the_graph(data, formula, family, link):
     assert_kernel_is_the_graph(hb.Model(formula, data, family=family, link=link))
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        "Gamma(4, 8)",
+        "HalfNormal(0.5)",
+        "HalfCauchy(1)",
+        "Uniform(0, 5)",
+        "Uniform(0.01, 0.05)",
+        "Fixed(0.05)",
+    ],
+)
+def test_a_prior_of_the_shift_reaches_beyond_the_least_response(data, prior):
+    model = hb.Model("time ~ x + (1 | g)", data, family="shifted_lognormal", priors={"ndt": prior})
+    assert str(model.spec.prior("ndt", parameter="ndt")) == str(parse_prior(prior))
+    assert_kernel_is_the_graph(model)
+
+
+@pytest.mark.filterwarnings("ignore::hierbayes.SamplingWarning")
+def test_draws_of_a_shift_near_the_least_response_seldom_diverge():
+    rng = np.random.default_rng(shifted(3))
+    y = 0.6 + np.exp(-0.4 + 0.4 * rng.normal(size=90))
+    model = hb.Model("y ~ 1", {"y": y}, family="shifted_lognormal", priors={"ndt": "Gamma(4, 8)"})
+    fit = model.fit(seed=1, progress=False)
+    assert (
+        fit.tree["sample_stats"]["diverging"].sum() < 20
+    )  # 65 to 130 where it isn't bounded by the response
 
 
 def test_the_shift_lies_below_all_responses(data):

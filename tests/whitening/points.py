@@ -33,6 +33,12 @@ def kind_of(prior) -> str:
     )
 
 
+def unconstrained(prior, value: np.ndarray) -> np.ndarray:
+    """PyMC's number for one above 0 or between its prior's bounds."""
+    lower, upper = prior.distribution.bounds(**dict(prior.args))
+    return np.log(value - lower) - (np.log(upper - value) if np.isfinite(upper) else 0.0)
+
+
 UNSEEN = "unseen"  # effects whose sds a joint prior gives to groups: the engine's alone, the graph has none
 
 
@@ -129,7 +135,10 @@ class Whitened:
                 ordered = "_ordered__" if own.kind.support == "ordered" else ""
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
             elif of_own[0] >= 0:  # neither known nor another response's
-                found |= named(called, [kind], theta[of_own[0]].reshape(()))
+                t = theta[of_own[0]].reshape(())
+                if own.of == "least":  # the kernel's is bounded by the least response, whatever its prior
+                    t = unconstrained(spec.prior(name, parameter=name), memory.own[VALUE, places].reshape(()))
+                found |= named(called, [kind], t)
         whole = self.model.spec
         residuals = whole.residuals if isinstance(whole, JointSpec) else None
         if residuals is not None and residuals.prior.prior.fixed is None:

@@ -12,6 +12,7 @@ import numpy as np
 from hierbayes.engine.core.density import Evaluate
 from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.standardisation import LOWEST, LogDensity, Tails, most_gaussian, spread_at
+from hierbayes.engine.whitening.own import AT
 from hierbayes.engine.whitening.packing import Packed
 from hierbayes.engine.whitening.tails import UNIT, no_tails, two_tails
 
@@ -30,6 +31,8 @@ GAIN = 0.02  # nats, on the line of others' means: below, a mixture of three nor
 def theta_tails(packed: Packed, density_of: Callable[[Packed], LogDensity]) -> Floats:
     """Tail transforms of theta, (T, 5), about the map's origin: of each number on the line of the others' means.
 
+    Of the family's own numbers and standard deviations; with loadings' and correlations' chains got stuck now and then.
+
     Parameters
     ----------
     packed : Packed
@@ -43,7 +46,7 @@ def theta_tails(packed: Packed, density_of: Callable[[Packed], LogDensity]) -> F
     except np.linalg.LinAlgError:  # not a number near there
         return found
     covariance = spread @ spread.T
-    for i in range(packed.n_theta):
+    for i in sorted({*packed.model.own_places[:, AT], *packed.model.scales[:, 0]} - {-1}):
         width = float(covariance[i, i] ** 0.5)
         others = covariance[i] / width
         probe = no_tails(packed.n_theta)

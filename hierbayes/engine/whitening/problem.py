@@ -152,6 +152,8 @@ class Problem:
     summed : bool
         Whether rows that differ in the response alone may be merged: their log density is linear in the response
         (and the trials).
+    curved : bool
+        Whether the family's parameters lie on a curved ridge where rows are few.
     """
 
     address: int
@@ -166,6 +168,7 @@ class Problem:
     constant: float
     information: Callable[[Floats, Floats, Floats, Ints], Floats] | None
     summed: bool
+    curved: bool
 
     def columns(self) -> list[Floats | Ints]:
         """All that the linear predictors read of the rows, as columns (n,)."""
