@@ -59,11 +59,11 @@ def test_a_probability_takes_priors_of_probabilities(data):
     for prior in ("Beta(2, 5)", "Uniform(0, 1)", "Fixed(0.25)"):
         model = hb.Model(formula, data, family="zero_inflated_poisson", priors={"zi": prior})
         assert str(model.spec.prior("zi", parameter="zi")).startswith(prior.split("(")[0])
-    with pytest.raises(PriorError, match=r"zi cannot have the prior Normal.*such as Beta"):
-        hb.Model(formula, data, family="zero_inflated_poisson", priors={"zi": "Normal(0, 1)"})
-    assert_kernel_is_the_graph(
-        hb.Model(formula, data, family="zero_inflated_poisson", priors={"zi": "Beta(2, 5)"})
-    )
+    with pytest.raises(PriorError, match=r"zi cannot have the prior StudentT.*such as Beta"):
+        hb.Model(formula, data, family="zero_inflated_poisson", priors={"zi": "StudentT(3, 0, 1)"})
+    for prior in ("Beta(2, 5)", "Normal(0.3, 0.2)"):  # of a normal, what of it lies between 0 and 1
+        model = hb.Model(formula, data, family="zero_inflated_poisson", priors={"zi": prior})
+        assert_kernel_is_the_graph(model)
 
 
 def test_means_are_not_averaged_over_groups_of_two_parameters(data):
