@@ -36,7 +36,7 @@ class Setting:
     curve : callable
         The mean there from its columns and the parameters of ``nl()``, by name; none where the mean is a sum of terms.
     observe : callable
-        The rows as they are seen, from those above and simulated responses; none where these are seen as they are.
+        The rows as they are seen, from those above and the responses.
     link : mapping of str to str
     rescor : bool
         Whether residuals of several responses are correlated.
@@ -53,7 +53,7 @@ class Setting:
     steps_below: int = 0
     data2: Mapping[str, Any] = field(default_factory=dict)
     curve: Callable[..., float] | None = None
-    observe: Callable[[pd.DataFrame, np.ndarray], pd.DataFrame] | None = None
+    observe: Callable[[pd.DataFrame, np.ndarray], pd.DataFrame] = lambda rows, y: rows.assign(y=y)
     link: dict[str, str] | None = None
     rescor: bool = False
 
@@ -61,10 +61,6 @@ class Setting:
         """The model of these rows."""
         several = {"rescor": True} if self.rescor else {"link": self.link, "data2": self.data2}
         return hb.Model(self.formula, rows, family=self.family, priors=self.priors, **several)
-
-    def seen(self, rows: pd.DataFrame, name: str, response: np.ndarray) -> pd.DataFrame:
-        """The rows with a simulated response of that name."""
-        return rows.assign(**{name: response}) if self.observe is None else self.observe(rows, response)
 
 
 def one_factor() -> pd.DataFrame:
@@ -347,35 +343,18 @@ GROWTH = Setting(
 INTERCEPTS = {name: prior for name, prior in MODEST.items() if name != "cor"}
 
 
-def ordered(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
-    """Of four categories, whether or not each was drawn."""
-    return rows.assign(y=pd.Categorical.from_codes(codes.astype(int), list("abcd"), ordered=True))
+def categorised(names: str, *, ordered: bool) -> Callable[[pd.DataFrame, np.ndarray], pd.DataFrame]:
+    """Rows whose response is one of so many categories, whether or not each was drawn."""
 
+    def observe(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
+        return rows.assign(y=pd.Categorical.from_codes(np.int64(codes), list(names), ordered=ordered))
 
-def rated() -> pd.DataFrame:
-    """14 groups with a response of four ordered categories."""
-    return ordered(rows := responding(0)(), np.resize(np.arange(4), len(rows)))
-
-
-def unordered(rows: pd.DataFrame, codes: np.ndarray) -> pd.DataFrame:
-    """Of three categories, whether or not each was drawn."""
-    return rows.assign(y=pd.Categorical.from_codes(codes.astype(int), list("abc")))
-
-
-def chosen() -> pd.DataFrame:
-    """14 groups with a response of three categories in no order."""
-    return unordered(rows := responding(0)(), np.resize(np.arange(3), len(rows)))
+    return observe
 
 
 def censored(rows: pd.DataFrame, time: np.ndarray) -> pd.DataFrame:
     """Times of which none beyond 2 was seen."""
     return rows.assign(y=np.minimum(time, 2.0), beyond=(time > 2.0).astype(int))
-
-
-def timed() -> pd.DataFrame:
-    """14 groups with times that may be censored."""
-    rows = responding(0.0)()
-    return censored(rows, np.resize([0.5, 3.0], len(rows)))
 
 
 KINDS = (
@@ -388,32 +367,32 @@ KINDS = (
             "sd": "HalfNormal(0.6)",
             "disc.b": "Normal(0, 0.3)",
         },
-        rated,
+        responding([0, 1, 2, 3]),
         None,
         "cumulative",
         "whitened",
-        observe=ordered,
+        observe=categorised("abcd", ordered=True),
     ),
     Setting(
         "ordinal-steps",
         "y ~ x + (1 | g)",
         {"thresholds": "Normal(0, 1)", "b": "Normal(0, 0.5)", "sd": "HalfNormal(0.6)"},
-        rated,
+        responding([0, 1, 2, 3]),
         None,
         "sratio",
         "whitened",
-        observe=ordered,
+        observe=categorised("abcd", ordered=True),
     ),
     Setting(
         "categories",
         {"mu": "y ~ x + (1 | g)", "muc": "~ 1"},
         {"mub.Intercept": "Normal(0, 0.4)", "mub.b": "Normal(0, 0.3)", "mub.sd": "HalfNormal(0.6)"}
         | {"muc.Intercept": "Normal(0, 0.4)"},  # no category without a row
-        chosen,
+        responding([0, 1, 2]),
         None,
         "categorical",
         "whitened",
-        observe=unordered,
+        observe=categorised("abc", ordered=False),
     ),
     Setting(
         "zero-inflated",
@@ -439,7 +418,7 @@ KINDS = (
         "censored",
         "y | cens(beyond) ~ x + (1 | g)",
         INTERCEPTS | {"shape": "Gamma(6, 4)"},
-        timed,
+        responding([0.5, 3.0]),
         None,
         "weibull",
         "whitened",

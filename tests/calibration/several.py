@@ -1,8 +1,5 @@
 """Ranks of the parameters of several responses that are modelled together."""
 
-import time
-import warnings
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -28,33 +25,25 @@ def ranked(variables: xr.Dataset) -> dict[str, np.ndarray]:
     return found
 
 
-def ranks_of_several(
-    setting: Setting,
-    replications: int,
-    seed: int,
-    settings_of_fit: dict[str, Any],
-    thin: int,
-    tell: Callable[[str], None],
-) -> tuple[dict[str, list[int]], int]:
-    """Ranks of every quantity among the thinned draws, and divergences."""
-    start = time.perf_counter()
-    rows = setting.rows()
-    blank = setting.model(rows)
-    prior = blank.prior_predictive(draws=replications, seed=seed)
-    truths = ranked(prior["prior"].to_dataset())
-    responses = {name: prior[f"prior_predictive_{name}"][name].to_numpy()[0] for name in blank.responses}
-    ranks: dict[str, list[int]] = {name: [] for name in truths}
-    divergences = 0
-    for replication in range(replications):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of draws: divergences are counted, the ranks tell the rest
-            model = setting.model(rows.assign(**{name: y[replication] for name, y in responses.items()}))
-            fit = model.fit(seed=replication, progress=False, **settings_of_fit, **setting.options)
-        divergences += int(fit.tree["sample_stats"]["diverging"].sum())
-        drawn = ranked(fit.posterior.isel(draw=slice(thin - 1, None, thin)))
-        assert drawn.keys() == truths.keys()
-        for name, values in drawn.items():
-            ranks[name].append(int(np.sum(values < truths[name][replication])))
-        if replication % 20 == 19:
-            tell(f"{setting.name}: {replication + 1} of {replications}, {time.perf_counter() - start:.0f} s")
-    return ranks, divergences
+class SeveralResponses:
+    """Parameters and responses of a model of several responses, drawn from its prior."""
+
+    def __init__(self, setting: Setting, replications: int, seed: int) -> None:
+        self.setting, self.table = setting, setting.rows()
+        blank = setting.model(self.table)
+        prior = blank.prior_predictive(draws=replications, seed=seed)
+        self.truths = ranked(prior["prior"].to_dataset())
+        self.responses = {
+            name: prior[f"prior_predictive_{name}"][name].to_numpy()[0] for name in blank.responses
+        }
+
+    def simulated(self, replication: int) -> Any:
+        """The model of the responses of a replication."""
+        y = {name: values[replication] for name, values in self.responses.items()}
+        return self.setting.model(self.table.assign(**y))
+
+    def compared(
+        self, fit: Any, posterior: xr.Dataset, replication: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """What is ranked: the truth (1,), and draws (S,)."""
+        return {name: values[[replication]] for name, values in self.truths.items()}, ranked(posterior)

@@ -8,6 +8,7 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 import hierbayes as hb
@@ -20,7 +21,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.simulation import sample_prior, simulate_responses
 from hierbayes.spec import ModelSpec
 from tests.calibration.designs import Setting
-from tests.calibration.several import ranks_of_several
+from tests.calibration.several import SeveralResponses
 
 Array = NDArray[np.float64]
 CHAINS, DRAWS, THIN = 2, 1000, 10
@@ -47,31 +48,53 @@ class Calibration:
     seconds: float
 
 
+class OneResponse:
+    """Parameters and responses of a model of one response, drawn from its prior."""
+
+    def __init__(self, setting: Setting, replications: int, seed: int) -> None:
+        self.setting, self.table = setting, setting.rows()
+        blank = self.model(self.table["y"].to_numpy())
+        self.prior = sample_prior(blank.spec, replications, seed)
+        responses = simulate_responses(blank.spec, self.prior, blank.design, seed)
+        self.responses = next(iter(responses.data_vars.values())).to_numpy()[0]
+        self.rng = np.random.default_rng([seed, 7])
+
+    def model(self, y: Array) -> hb.Model:
+        """The model of the rows with these responses."""
+        return self.setting.model(self.setting.observe(self.table, y))
+
+    def simulated(self, replication: int) -> hb.Model:
+        """The model of the responses of a replication."""
+        return self.model(self.responses[replication])
+
+    def compared(
+        self, fit: hb.Fit, posterior: xr.Dataset, replication: int
+    ) -> tuple[dict[str, Array], dict[str, Array]]:
+        """What is ranked: the truth (1,), and draws (KEPT,)."""
+        setting, new = self.setting, self.setting.new
+        truth = Draws({key: values[[replication]] for key, values in self.prior.values.items()}, 1, 1)
+        draws = flatten(fit.spec, posterior)
+        true, drawn = (quantities(fit.model, values) for values in (truth, draws))
+        if new is not None:
+            true[NEW] = new_mean(fit.spec, truth, setting, new, self.rng)
+            predicted = fit.predict(new, output="draws", seed=replication)
+            drawn[NEW] = predicted.to_numpy()[:, THIN - 1 :: THIN].ravel()
+        return true, drawn
+
+
 def calibrate(
     setting: Setting, replications: int, seed: int, tell: Callable[[str], None] = lambda words: None
 ) -> Calibration:
     """Draw parameters and responses from the prior, fit each response, and rank."""
     start = time.perf_counter()
-    if isinstance(setting.formula, list):
-        of_fit = {"draws": DRAWS, "chains": CHAINS}
-        found, divergences = ranks_of_several(setting, replications, seed, of_fit, THIN, tell)
-        arrays = {key: np.array(values) for key, values in found.items()}
-        return Calibration(arrays, divergences, time.perf_counter() - start)
-    rows = setting.rows()
-    blank = setting.model(rows)
-    prior = sample_prior(blank.spec, replications, seed)
-    responses = simulate_responses(blank.spec, prior, blank.design, seed)
-    response = next(iter(responses.data_vars.values())).to_numpy()[0]
-    name = blank.spec.layout.response.name
-    rng = np.random.default_rng([seed, 7])
+    kind = SeveralResponses if isinstance(setting.formula, list) else OneResponse
+    source = kind(setting, replications, seed)
     ranks: dict[str, list[int]] = {}
     divergences = 0
     for replication in range(replications):
-        truth = Draws({key: values[[replication]] for key, values in prior.values.items()}, 1, 1)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of draws: divergences are counted, the ranks tell the rest
-            model = setting.model(setting.seen(rows, name, response[replication]))
-            fit = model.fit(
+            fit = source.simulated(replication).fit(
                 draws=DRAWS,
                 chains=CHAINS,
                 seed=replication,
@@ -80,12 +103,8 @@ def calibrate(
                 **setting.options,
             )
         divergences += int(fit.tree["sample_stats"]["diverging"].sum())
-        draws = flatten(fit.spec, fit.posterior.isel(draw=slice(THIN - 1, None, THIN)))
-        true, drawn = (quantities(model, values) for values in (truth, draws))
-        if setting.new is not None:
-            true[NEW] = new_mean(fit.spec, truth, setting, setting.new, rng)
-            predicted = fit.predict(setting.new, output="draws", seed=replication)
-            drawn[NEW] = predicted.to_numpy()[:, THIN - 1 :: THIN].ravel()
+        posterior = fit.posterior.isel(draw=slice(THIN - 1, None, THIN))
+        true, drawn = source.compared(fit, posterior, replication)
         for key, values in drawn.items():
             assert values.shape == (KEPT,)
             if np.all(values == true[key][0]):  # a known number
