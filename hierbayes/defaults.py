@@ -173,7 +173,8 @@ def _resolve(target: Target, user: PriorSet, center: bool, thresholds_at_zero: b
             elif target.support == BOUNDED:
                 prior = _bounded_prior(prior, target, address)
             else:
-                prior = (_normal_within(prior, 0.0, 1.0) if target.support == "unit" else None) or prior
+                if target.support == "unit":
+                    prior = _normal_within(prior, 0.0, 1.0) or prior
                 _check_support(prior, target, address)
             settled = prior.resolve(target.location, target.scale) if prior.bare else prior
             literal = not prior.bare and not (center and target.kind == INTERCEPT)
@@ -315,9 +316,7 @@ def _normal_within(prior: Prior, low: float, high: float) -> Prior | None:
     """What of a Normal lies between two limits. None: nothing of it does, or it is no Normal with its numbers."""
     if prior.name not in ("Normal", "TruncatedNormal") or prior.bare:
         return None
-    arguments = dict(prior.args)
-    ends = (max(low, arguments.pop("lower", low)), min(high, arguments.pop("upper", high)))
-    return Prior("TruncatedNormal", **arguments, lower=ends[0], upper=ends[1]) if ends[0] < ends[1] else None
+    return prior.between(low, high)
 
 
 def _half(prior: Prior) -> str | None:

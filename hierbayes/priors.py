@@ -118,6 +118,22 @@ class Prior:
             raise PriorError(f"{self.name} cannot be scaled to location {location:g} and scale {scale:g}.")
         return Prior(self.name, **self.distribution.scaled(location, scale))
 
+    def between(self, low: float, high: float) -> "Prior | None":
+        """What of it lies between two limits, which may be infinite; None where nothing does.
+
+        Examples
+        --------
+        >>> print(Prior("Gamma", 2, 0.1).between(0, 3))
+        TruncatedGamma(alpha=2, beta=0.1, upper=3)
+        """
+        own = self.distribution.bounds(**dict(self.args))
+        ends = {"lower": max(float(own[0]), low), "upper": min(float(own[1]), high)}
+        if not ends["lower"] < ends["upper"]:
+            return None
+        return Prior(
+            self.name, **(dict(self.args) | {word: end for word, end in ends.items() if np.isfinite(end)})
+        )
+
     def logpdf(self, x: ArrayLike) -> Array:
         """Log density at `x`, -inf outside the support; for LKJ of matrices (..., q, q), for Dirichlet of (..., q)."""
         return self.distribution.logpdf(x, **self._complete())

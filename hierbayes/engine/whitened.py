@@ -309,7 +309,6 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
     trials = np.ones(n) if design.trials is None else np.asarray(design.trials, np.float64)
     weights = np.ones(n) if design.weights is None else np.asarray(design.weights, np.float64)
     known = {p.name: p.kind.under(p.link, design.predictors[p.name].offset) for p in family.known}
-    least = float(family.support.sizes(y[weights > 0.0]).min(initial=np.inf)) if not known else np.inf
     constant = float(weights @ family.constant(y, trials, known))
     own: list[Own] = []
     components: list[Component] = []
@@ -320,9 +319,11 @@ def to_problem(spec: ModelSpec, design: Design) -> Problem:
             components.append(Component(place, -1, link))
         else:
             prior = spec.prior(parameter.name, parameter=parameter.name)
-            within, left_out = _below(prior, least) if parameter.of == "least" else (prior, 0.0)
-            constant += left_out
-            more = _own(spec, parameter, within)
+            if parameter.of == "least" and not known:
+                least = float(family.support.sizes(y[weights > 0.0]).min(initial=np.inf))
+                prior, left_out = _below(prior, least)
+                constant += left_out
+            more = _own(spec, parameter, prior)
             code, sets = parameter.kind.codes["identity"], spec.sets_of(parameter)
             size = len(more) if sets is None else len(more) // len(sets.labels)
             step = 0 if sets is None else size
@@ -360,14 +361,12 @@ def _below(prior: Prior, least: float) -> tuple[Prior, float]:
 
     The posterior is the same, but a number between bounds has coordinates in which the least response is far away.
     """
-    upper = min(dict(prior.args).get("upper", np.inf), least)
-    if prior.fixed is not None or prior.name == "HalfFlat" or not 0.0 < upper < np.inf:
+    if prior.fixed is not None or prior.name == "HalfFlat" or np.isinf(least):
         return prior, 0.0
-    lower = dict(prior.args).get("lower", 0.0)
-    if not lower < upper:
+    cut = prior.between(0.0, least)
+    if cut is None:
         return prior, 0.0
-    cut = Prior(prior.name, **(dict(prior.args) | {"upper": upper}))
-    middle = 0.5 * (lower + upper)
+    middle = 0.5 * sum(cut.distribution.bounds(**dict(cut.args)))
     return cut, float(prior.logpdf(middle) - cut.logpdf(middle))
 
 

@@ -14,7 +14,7 @@ from hierbayes.engine.core.problem import Floats, Ints
 from hierbayes.engine.core.standardisation import LOWEST, LogDensity, Tails, most_gaussian, spread_at
 from hierbayes.engine.whitening.own import AT
 from hierbayes.engine.whitening.packing import Packed
-from hierbayes.engine.whitening.tails import UNIT, no_tails, two_tails
+from hierbayes.engine.whitening.tails import UNIT, no_bends, no_tails, two_tails
 
 PROBE = np.array([-2.0, 1.0, 2.0, 1.0, 1.0])  # tail transforms with which heights are looked at, in widths
 FURTHEST, STEP = 10.0, 0.25  # of their coordinate, in which others follow; 10 there is 42 widths
@@ -25,7 +25,6 @@ MOST = 8  # directions
 ALIKE = 100.0  # condition number of directions that are too much alike
 TURNS = 8  # of the power method
 RATES = (0.5, 1.0, 2.0, 4.0)
-GAIN = 0.02  # nats, on the line of others' means: below, a mixture of three normals diverged where it had not
 
 
 def theta_tails(packed: Packed, density_of: Callable[[Packed], LogDensity]) -> Floats:
@@ -90,8 +89,7 @@ def coefficient_tails(
         A model's log density and gradient.
     """
     count = packed.mapping.t.size
-    bends, directions = no_tails(0), np.zeros((2, 0, count))
-    bends = np.zeros((0, UNIT + 2))
+    bends, directions = no_bends(), np.zeros((2, 0, count))
     if len(packed.model.predictors) < 2 or count == 0:
         return bends, directions
     thirds = _Thirds(evaluate_of(packed), position, count)
@@ -191,4 +189,4 @@ def _tails_along(height: Callable[[float], float]) -> Tails:
     values = np.array([heights[y] for y in places])
     if values.max() > 1.0:  # that was no mode
         return 0.0, 0.0, 0.0, 0.0
-    return most_gaussian(np.array([two_tails(y, PROBE)[0] for y in places]), values, rates=RATES, gain=GAIN)
+    return most_gaussian(np.array([two_tails(y, PROBE)[0] for y in places]), values, rates=RATES)

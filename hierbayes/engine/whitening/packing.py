@@ -39,7 +39,7 @@ from hierbayes.engine.whitening.stacked import (
     problems_of,
     response_of,
 )
-from hierbayes.engine.whitening.tails import no_tails
+from hierbayes.engine.whitening.tails import no_bends, no_tails
 
 CHUNK = 256  # rows worked on together: what they read stays in the nearest cache
 ROWWISE = 12  # rows of the memory of integrals: see `quadrature`
@@ -472,7 +472,7 @@ def _plain_map(
         shifts=np.zeros((0, n_effects + len(priors))),
         follows=np.zeros((0, n_effects)),
         tails=no_tails(n_theta),
-        bends=np.zeros((0, 6)),
+        bends=no_bends(),
         directions=np.zeros((2, 0, len(priors))),
         volume=np.zeros(1),
     )

@@ -36,6 +36,11 @@ def no_tails(count: int) -> Floats:
     return found
 
 
+def no_bends() -> Floats:
+    """Of no direction a row of tail transforms, and where the start is on it: (0, 6)."""
+    return np.zeros((0, START + 1))
+
+
 def before_tails(values: Floats, tails: Floats) -> Floats:
     """The t of numbers s, by Newton's method: on each side s is a convex or concave function of t."""
     found = values.copy()
