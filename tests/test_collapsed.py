@@ -137,6 +137,7 @@ def test_the_posterior_is_that_of_nuts(sleep_fit):
     _assert_same_posterior(collapsed, sleep_fit)
 
 
+@pytest.mark.slow
 def test_the_posterior_is_that_of_nuts_in_a_tangled_model():
     model = _model(
         "y | weights(w) ~ x*z + offset(e) + (x | g) + (0 + z | g) + (1 | h)",

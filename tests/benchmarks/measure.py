@@ -199,8 +199,9 @@ def run_command(command: list[str]) -> Figures:
 
 
 def _environment() -> dict[str, str]:
-    """This process's, with this copy of hierbayes first."""
-    return os.environ | {"PYTHONPATH": str(ROOT)}
+    """This process's, with this copy of hierbayes first, and bytecode kept: pip keeps it of what it installs."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return own | {"PYTHONPATH": str(ROOT)}
 
 
 def _line(figures: Figures) -> str:

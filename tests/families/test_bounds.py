@@ -48,7 +48,7 @@ each_with_moments = pytest.mark.parametrize("name", WITH_MOMENTS)
 each_family = pytest.mark.parametrize("name", TAILED)
 LONG = (  # whose fits take most time
     "student", "negbinomial", "gamma", "frechet", "inverse_gaussian", "exgaussian", "shifted_lognormal", "lognormal",
-    "asym_laplace", "gen_extreme_value", "skew_normal",
+    "asym_laplace", "gen_extreme_value", "skew_normal", "exponential", "geometric",
 )  # fmt: skip
 each_fit = pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]

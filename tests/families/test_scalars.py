@@ -348,6 +348,9 @@ def test_the_kernel_is_the_graph(data, formula, family):
     assert_kernel_is_the_graph(hb.Model(formula, data, family=family))
 
 
-@pytest.mark.parametrize("family", OWN)
+@pytest.mark.parametrize(
+    "family",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("compois", "tweedie"))) for name in OWN],
+)
 def test_estimates_are_near_the_truth(data, family):
     assert_works(hb.Model(f"{family} ~ x + (1 | g)", data, family=family), {"x": 0.4} | OWN[family])

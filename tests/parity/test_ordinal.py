@@ -106,9 +106,12 @@ MODELS = {
         NOMINAL,
     ),
 }
+LONG = {"inhaler_acat_cs", "inhaler_cratio_cloglog"}
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in MODELS]
+)
 def test_posteriors_are_those_of_brms(name):
     data, formula, family, link, priors, names = MODELS[name]
     center = "gr=" not in str(formula)  # thresholds by group are those at 0 in brms
