@@ -15,6 +15,7 @@ from hierbayes.families import FAMILIES, get_family
 from hierbayes.formula import parse
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
+from tests.slow import with_slow
 
 KIDNEY = hb.load_dataset("kidney")
 LEFT, NONE, RIGHT, INTERVAL = -1.0, 0.0, 1.0, 2.0
@@ -50,9 +51,7 @@ LONG = (  # whose fits take most time
     "student", "negbinomial", "gamma", "frechet", "inverse_gaussian", "exgaussian", "shifted_lognormal", "lognormal",
     "asym_laplace", "gen_extreme_value", "skew_normal", "exponential", "geometric",
 )  # fmt: skip
-each_fit = pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in TAILED]
-)
+each_fit = pytest.mark.parametrize("name", with_slow(TAILED, LONG))
 PRIORS = {"asym_laplace": {"quantile": "Fixed(0.4)"}}  # the quantile that is asked for
 EFFECTIVE = {
     "asym_laplace": 400

@@ -12,6 +12,7 @@ from hierbayes.families.bounds import with_bounds
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
 from tests.families.test_zeros import SALAMANDERS
+from tests.slow import with_slow
 
 
 def density(family, eta, own, y):
@@ -348,9 +349,6 @@ def test_the_kernel_is_the_graph(data, formula, family):
     assert_kernel_is_the_graph(hb.Model(formula, data, family=family))
 
 
-@pytest.mark.parametrize(
-    "family",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("compois", "tweedie"))) for name in OWN],
-)
+@pytest.mark.parametrize("family", with_slow(OWN, ("compois", "tweedie")))
 def test_estimates_are_near_the_truth(data, family):
     assert_works(hb.Model(f"{family} ~ x + (1 | g)", data, family=family), {"x": 0.4} | OWN[family])

@@ -16,6 +16,7 @@ from hierbayes.formula import parse
 from hierbayes.incomplete import beta_tails
 from hierbayes.links import LINKS
 from tests.families.fits import assert_kernel_is_the_graph, assert_works, grouped
+from tests.slow import with_slow
 
 LEFT, NONE, RIGHT, INTERVAL = -1.0, 0.0, 1.0, 2.0
 OWN = {"beta": {"phi": 4.0}, "binomial": {}, "betabinomial": {"phi": 5.0}}
@@ -290,9 +291,7 @@ def test_censored_responses_are_fitted_and_answered(name):
     assert_works(model, {"x": 0.4, "Intercept": 0.0, "sd[g, Intercept]": 0.5} | OWN[name])
 
 
-@pytest.mark.parametrize(
-    "name", ["binomial", *(pytest.param(n, marks=pytest.mark.slow) for n in OWN if n != "binomial")]
-)
+@pytest.mark.parametrize("name", with_slow(OWN, OWN.keys() - {"binomial"}))
 def test_truncated_responses_are_fitted_and_answered(name):
     rows = table_of(name, 900)
     low = 0.2 if name == "beta" else 2

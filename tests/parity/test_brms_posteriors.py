@@ -10,6 +10,7 @@ import pytest
 
 import hierbayes as hb
 from tests.parity.brms_models import MODELS
+from tests.slow import with_slow
 
 FOLDER = Path(__file__).parent
 BRMS = json.loads((FOLDER / "brms_posteriors.json").read_text())
@@ -34,9 +35,7 @@ def fitted(name: str) -> hb.Fit:
     )
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in MODELS]
-)
+@pytest.mark.parametrize("name", with_slow(MODELS, MODELS.keys() - QUICK))
 def test_the_posterior_is_brmss(name):
     fit = fitted(name)
     table, posterior = fit.summary(), fit.posterior

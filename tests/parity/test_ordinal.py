@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import hierbayes as hb
+from tests.slow import with_slow
 
 REFERENCE = json.loads((Path(__file__).parent / "ordinal_reference.json").read_text())
 COMMON = {"thresholds": "Normal(0, 2.5)", "b": "Normal(0, 2.5)", "sd": "Exponential(1)"}
@@ -109,9 +110,7 @@ MODELS = {
 LONG = {"inhaler_acat_cs", "inhaler_cratio_cloglog"}
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in LONG)) for name in MODELS]
-)
+@pytest.mark.parametrize("name", with_slow(MODELS, LONG))
 def test_posteriors_are_those_of_brms(name):
     data, formula, family, link, priors, names = MODELS[name]
     center = "gr=" not in str(formula)  # thresholds by group are those at 0 in brms

@@ -27,8 +27,8 @@ def _bambi(folder: Path) -> list[str] | str:
 
 ROW = Row(
     "startup",
-    "a Python process that imports, fits the sleep study as above and prints the summary; kernels cached, no extras "
-    "installed (xarray imports Dask where it is)",
+    "a Python process that imports, fits the sleep study as above and prints the summary; kernels and bytecode cached, "
+    "no extras installed (xarray imports Dask where it is)",
     None,
     (
         Contender("hierbayes", lambda folder: [sys.executable, "-c", OURS]),
