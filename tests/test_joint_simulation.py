@@ -52,7 +52,7 @@ def test_a_model_simulates_its_own_rows_and_a_fit_takes_its_summary():
     assert found["count"].isna().sum() == data["count"].isna().sum()
     assert found["weight"].isna().equals(data["weight"].isna())
     pd.testing.assert_frame_equal(found, model.simulate(TRUTH, seed=1))
-    table = model.approximate(draws=500, seed=1, progress=False).summary()
+    table = model.fit(draws=3000, seed=1, progress=False).summary()
     assert not model.simulate(table["mean"], seed=1).equals(found)
 
 

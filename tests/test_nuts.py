@@ -122,6 +122,7 @@ def test_the_centered_graph_has_the_same_posterior(sleep_fit):
         seed=3,
         strategy="nuts",
         parameterization="centered",
+        draws=3000,
         progress=False,
     )
     a, b = sleep_fit.summary(), other.summary()

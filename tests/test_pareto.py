@@ -122,6 +122,26 @@ def test_a_tail_of_the_prior_that_no_data_bound_is_known_without_draws_in_it(kno
     assert model.spec.prior("shape", parameter="shape").tail == pytest.approx(2.5)
 
 
+def test_what_lies_between_ends_has_mean_and_sd_whatever_the_draws(known_fit):
+    """Of probabilities, bounded coefficients and correlations; what a function makes of them may be anything."""
+    tail = np.random.default_rng(4).pareto(1.0, S)
+    far = tail / tail.max()
+    assert unknown_moments(tail_shapes(np.sort(far)[:, None]), S)[1].all()
+    cor = np.moveaxis(np.array([[np.ones(S), far], [far, np.ones(S)]]), -1, 0)
+    model = hb.Model(
+        "count ~ x + (x | g)", D, family="zero_inflated_poisson", priors={"b[x]": "Uniform(-1, 1)"}
+    )
+    made = known_fit(model, {"zi": far, "b": np.column_stack([far, far]), "cor_g": cor}, chains=4)
+    table = made.summary()
+    assert table["sd"].isna()[lambda blank: blank].index.tolist() == ["Intercept"]
+    for name in ("zi", "x", "cor[g, Intercept, x]"):
+        assert table.loc[name, "sd"] == pytest.approx(far.std(ddof=1), rel=1e-3)
+        assert table.loc[name, "mean"] == pytest.approx(far.mean())
+    assert np.isnan(made.summary(transform=lambda draws: draws).loc["zi", "sd"])
+    (heavy,) = [each for each in check_draws(made.spec, made.tree) if each.code == "heavy-tails"]
+    assert "no standard deviation of Intercept and no mean of Intercept: Pareto k" in heavy.found
+
+
 @pytest.fixture(scope="module")
 def poisson_like(known_fit):
     """The slope has Cauchy draws, wide enough for the means of the response to have no mean."""

@@ -96,23 +96,26 @@ def summarise(draws: Array, interval: Interval, bounded: bool = False) -> dict[s
 
 
 def measure(
-    draws: Array, interval: Interval, tails: Array | float = -np.inf, bounded: bool = False
+    draws: Array,
+    interval: Interval,
+    tails: Array | float = -np.inf,
+    bounded: NDArray[np.bool_] | bool = False,
 ) -> dict[str, Array]:
     """As `summarise`, always with median and pareto_k: for tables made of several pieces, and then `when_needed`.
 
-    `tails` (…) are values that Pareto k is known to have at least; what is `bounded` has no tails.
+    `tails` (…) are values that Pareto k is known to have at least; what is `bounded` (…) has no tails.
     """
     flat = draws.reshape(len(draws), -1)
-    known = np.broadcast_to(tails, draws.shape[1:]).ravel()
+    known, ends = (np.broadcast_to(each, draws.shape[1:]).ravel() for each in (tails, bounded))
     columns = {name: np.empty(flat.shape[1]) for name in MEASURES}
     for first in range(0, flat.shape[1], TOGETHER):
         part = slice(first, first + TOGETHER)
-        for name, values in _measure(flat[:, part], interval, known[part], bounded).items():
+        for name, values in _measure(flat[:, part], interval, known[part], ends[part]).items():
             columns[name][part] = values
     return columns
 
 
-def _measure(draws: Array, interval: Interval, tails: Array, bounded: bool) -> dict[str, Array]:
+def _measure(draws: Array, interval: Interval, tails: Array, bounded: NDArray[np.bool_]) -> dict[str, Array]:
     """`measure` of a few columns, which are copied to lie one after the other in memory."""
     values = np.empty(draws.shape[::-1])
     for row in range(0, len(draws), ROWS):
@@ -122,7 +125,9 @@ def _measure(draws: Array, interval: Interval, tails: Array, bounded: bool) -> d
     values.sort(axis=1)
     ordered = values.T
     lower, upper = interval.of_ordered(ordered)
-    shapes = np.full(len(values), -np.inf) if bounded else np.fmax(tail_shapes(ordered), tails)
+    shapes = np.full(len(values), -np.inf)
+    if not bounded.all():
+        shapes = np.where(bounded, shapes, np.fmax(tail_shapes(ordered), tails))
     no_mean, no_sd = unknown_moments(shapes, len(draws))
     return {
         "mean": np.where(no_mean, np.nan, mean),

@@ -74,7 +74,7 @@ class Quantities:
     chains : int
     name : str
         What the values are.
-    bounded : bool
+    bounded : bool or ndarray, (k,)
         Whether they are probabilities or differences of such, which have means and sds whatever the draws.
     tails : ndarray, (k,), or float
         Values that Pareto k is known to have at least.
@@ -91,7 +91,7 @@ class Quantities:
     tails: Array | float = -np.inf
     more: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
     attrs: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    bounded: bool = False
+    bounded: NDArray[np.bool_] | bool = False
 
     def table(self, prob: float | None = None, interval: str | None = None) -> pd.DataFrame:
         """One row a quantity: its labels, then mean, sd, lower, upper, and what else is known of it."""

@@ -16,7 +16,9 @@ from hierbayes.answers.convergence import diagnostics
 from hierbayes.answers.draws import draws_of, flat_draws
 from hierbayes.answers.quantities import Pieces, Quantities, stack
 from hierbayes.data.factors import Factor
+from hierbayes.distributions import SEVERAL
 from hierbayes.errors import DataError
+from hierbayes.priors import Prior
 from hierbayes.schema import XME, YMI
 from hierbayes.spec import ModelSpec
 from hierbayes.spelling import meant
@@ -67,7 +69,28 @@ def estimates(spec: ModelSpec, posterior: xr.Dataset, **attrs: Any) -> Quantitie
     draws = summary_draws(spec, posterior)
     labels = pd.DataFrame(index=pd.Index(list(draws), name="quantity"))
     flat = np.stack(list(draws.values()), axis=-1).reshape(-1, len(draws))
-    return Quantities(labels, flat, posterior.sizes["chain"], "summary", known_tails(spec, flat), attrs=attrs)
+    bounded = np.array(
+        [_is_bounded(spec.prior_of(quantity).prior) for quantity in spec.quantities], dtype=bool
+    )
+    return Quantities(
+        labels,
+        flat,
+        posterior.sizes["chain"],
+        "summary",
+        _known_tails(spec, flat),
+        attrs=attrs,
+        bounded=bounded,
+    )
+
+
+def _is_bounded(prior: Prior) -> bool:
+    """Whether nothing beyond -1 and 1 is possible under it: of probabilities, shares and correlations."""
+    if prior.joint:
+        return False
+    if prior.support in SEVERAL:
+        return True
+    lower, upper = prior.distribution.bounds(**dict(prior.args))
+    return lower >= -1.0 and upper <= 1.0
 
 
 type Transform = Callable[[Array], Array] | Mapping[str, Callable[[Mapping[str, Array]], Array]]
@@ -91,7 +114,10 @@ def transformed(found: Quantities, transform: Transform) -> Quantities:
     """
     if not isinstance(transform, Mapping):
         return replace(
-            found, values=_real(transform(found.values), found.values.shape, "transform"), tails=-np.inf
+            found,
+            values=_real(transform(found.values), found.values.shape, "transform"),
+            tails=-np.inf,
+            bounded=False,
         )
     shape = (found.chains, -1)
     draws = {name: found.values[:, place].reshape(shape) for place, name in enumerate(found.labels.index)}
@@ -107,7 +133,7 @@ def transformed(found: Quantities, transform: Transform) -> Quantities:
             _real(of_all, (found.chains, len(found.values) // found.chains), f"transform {name!r}").ravel()
         )
     labels = pd.DataFrame(index=pd.Index(list(transform), name=found.labels.index.name))
-    return replace(found, labels=labels, values=np.stack(values, axis=-1), tails=-np.inf)
+    return replace(found, labels=labels, values=np.stack(values, axis=-1), tails=-np.inf, bounded=False)
 
 
 def _real(values: Any, shape: tuple[int, ...], words: str) -> Array:
@@ -120,7 +146,7 @@ def _real(values: Any, shape: tuple[int, ...], words: str) -> Array:
     return array.astype(float)
 
 
-def known_tails(spec: ModelSpec, draws: Array) -> Array:
+def _known_tails(spec: ModelSpec, draws: Array) -> Array:
     """Pareto k of quantities whose posterior has its prior's tail, which draws (S, k) reach; −inf of all others: (k,).
 
     The posterior of a parameter that no data bound (`families.Parameter.endless`) falls as its prior does from

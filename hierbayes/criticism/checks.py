@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from hierbayes.answers.approximation import describe_approximation, good_k, is_approximate
 from hierbayes.answers.convergence import FEWEST, diagnostics
-from hierbayes.answers.pareto import tail_shapes, unknown_moments
-from hierbayes.answers.summary import known_tails, summary_draws
+from hierbayes.answers.summary import estimates, summary_draws
 from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.processchecks import check_processes
 from hierbayes.spec import ModelSpec
@@ -32,7 +31,7 @@ def _check_chains(spec: ModelSpec, tree: xr.DataTree, posterior: xr.Dataset) -> 
     if named:
         findings += check_mixing(named)
     if named and posterior.sizes["draw"] >= FEWEST:
-        findings += _check_moments(spec, named)
+        findings += _check_moments(spec, posterior)
     return findings
 
 
@@ -77,16 +76,16 @@ def check_mixing(named: dict[str, NDArray[np.float64]]) -> list[Finding]:
     return findings
 
 
-def _check_moments(spec: ModelSpec, named: dict[str, NDArray[np.float64]]) -> Iterator[Finding]:
-    flat = np.stack(list(named.values()), axis=-1).reshape(-1, len(named))
-    shapes = np.fmax(tail_shapes(np.sort(flat, axis=0)), known_tails(spec, flat))
-    no_mean, no_sd = unknown_moments(shapes, len(flat))
+def _check_moments(spec: ModelSpec, posterior: xr.Dataset) -> Iterator[Finding]:
+    table = estimates(spec, posterior).table()
+    names = table.index.to_numpy(dtype=object)
+    no_mean, no_sd = (table[column].isna().to_numpy() for column in ("mean", "sd"))
     if no_sd.any():
-        names = np.array(list(named), dtype=object)
         means = f" and no mean of {_list(names[no_mean])}" if no_mean.any() else ""
         yield Finding(
             "heavy-tails",
-            f"the draws tell no standard deviation of {_list(names[no_sd])}{means}: Pareto k up to {shapes.max():.2f} "
+            f"the draws tell no standard deviation of {_list(names[no_sd])}{means}: Pareto k up to "
+            f"{table['pareto_k'].max():.2f} "
             "(a standard deviation exists below 0.5, a mean below 1)",
             "Report medians and intervals, which the tables have; the data leave that tail to the prior, so one with "
             "a lighter tail, priors={…}, has both",
