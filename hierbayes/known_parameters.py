@@ -200,10 +200,10 @@ def names_of(spec: ModelSpec) -> Names:
         if own.get(q.name) == "ordered":
             ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     sequences = tuple(map(tuple, ordered.values()))
-    simplexes: dict[str, list[str]] = {}
+    simplexes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if q.kind == SIMPLEX or own.get(q.name) == "simplex":
-            simplexes.setdefault(q.variable.name, []).append(q.name)
+            simplexes.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     shares = tuple(map(tuple, simplexes.values()))
     own = {name: support for name, support in own.items() if name not in (*pairs, *shapes)}
     return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)
