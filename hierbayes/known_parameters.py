@@ -112,10 +112,13 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
 
 
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
-    """Responses as the column had them: its two values, whole numbers, or numbers."""
-    levels = spec.layout.response.levels
-    if levels is not None and not spec.family.support.columns:
-        return np.array(levels, dtype=object)[y.astype(int)]
+    """Responses as the column had them: its values, words of a scale in their order, whole numbers, or numbers."""
+    levels, support = spec.layout.response.levels, spec.family.support
+    if levels is not None and not support.columns:
+        codes = y.astype(int)
+        if support.categories and support.ordered and all(isinstance(level, str) for level in levels):
+            return pd.Categorical.from_codes(codes, list(levels), ordered=True)
+        return pd.Series(np.array(levels, dtype=object)[codes]).infer_objects().to_numpy()
     return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 
 
