@@ -112,10 +112,13 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
 
 
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
-    """Responses as the column had them: its two values, whole numbers, or numbers."""
-    levels = spec.layout.response.levels
-    if levels is not None and not spec.family.support.columns:
-        return np.array(levels, dtype=object)[y.astype(int)]
+    """Responses as the column had them: its values, words of a scale in their order, whole numbers, or numbers."""
+    levels, support = spec.layout.response.levels, spec.family.support
+    if levels is not None and not support.columns:
+        codes = y.astype(int)
+        if support.categories and support.ordered and all(isinstance(level, str) for level in levels):
+            return pd.Categorical.from_codes(codes, list(levels), ordered=True)
+        return pd.Series(np.array(levels, dtype=object)[codes]).infer_objects().to_numpy()
     return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 
 
@@ -200,10 +203,10 @@ def names_of(spec: ModelSpec) -> Names:
         if own.get(q.name) == "ordered":
             ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     sequences = tuple(map(tuple, ordered.values()))
-    simplexes: dict[str, list[str]] = {}
+    simplexes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if q.kind == SIMPLEX or own.get(q.name) == "simplex":
-            simplexes.setdefault(q.variable.name, []).append(q.name)
+            simplexes.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     shares = tuple(map(tuple, simplexes.values()))
     own = {name: support for name, support in own.items() if name not in (*pairs, *shapes)}
     return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)

@@ -66,7 +66,9 @@ def sample_priors(
         for name in spec.plain_parameters:
             own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
             if own.size:
-                found = own.kind.of_joint(prior.sample(rng, (draws,), dimension=own.size))
+                sets = spec.sets_of(own)
+                shape = (draws,) if sets is None else (draws, len(sets.labels))
+                found = own.kind.of_joint(prior.sample(rng, shape, dimension=own.size))
             else:
                 found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
             # elements in an order are alike and independent but for it: sorted, they are in it

@@ -16,7 +16,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.data.monotonic import Monotonic
-from hierbayes.data.response import ThresholdSets
+from hierbayes.data.response import RowSets
 from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError, UnsupportedError
@@ -243,14 +243,14 @@ class ModelSpec:
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
 
     def components(self, parameter: Parameter) -> int:
-        """How many numbers say a parameter: 1, or as many as a vector has elements, all sets' of thresholds.
+        """How many numbers say a parameter: 1, or as many as a vector has elements, those of all sets of rows.
 
-        Of shares it is one fewer, for their sum is known.
+        Of shares it is one fewer a set, for their sum is known.
         """
-        shares = parameter.kind.parts is not None
-        return len(parameter.arguments) if shares else np.size(self.typical(parameter))
+        size = np.size(self.typical(parameter))
+        return size if parameter.kind.of_part is None else size - size // parameter.size
 
-    def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
+    def sets_of(self, parameter: Parameter) -> RowSets | None:
         """The sets of rows for which a vector has elements of its own; None where all rows share them."""
         return self.layout.response.sets if parameter.kind.vector else None
 

@@ -84,9 +84,10 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         prior, values = spec.prior(name, parameter=name), about_means[name]
-        kind = spec.family.parameter(name).kind
-        if spec.family.parameter(name).size:
-            add(name, prior, kind.joint(values))
+        auxiliary = spec.family.parameter(name)
+        if auxiliary.size:
+            for joint in (values,) if spec.sets_of(auxiliary) is None else np.moveaxis(values, 1, 0):
+                add(name, prior, auxiliary.kind.joint(joint))
             continue
         for element in values.reshape(len(draws), -1).T:
             add(name, prior, element)

@@ -51,6 +51,9 @@ def settle(
     settled, first = dict(formulas), formulas[MEAN]
     levels = _levels(first, frame, family)
     assert first.response is not None
+    baseline = first.response.baseline
+    if str(baseline) and family.baseline is not None:
+        family = family.baseline(baseline.count, baseline.knots, bool(baseline.group))
     if levels and first.response.thresholds.equidistant:
         family = _equidistant(family, len(levels))
     if levels and first.specific and family.specific is not None:

@@ -277,7 +277,9 @@ def posterior_arrays(
 def _own_values(spec: ModelSpec, parameter: Parameter, numbers: Floats) -> Floats:
     """A parameter without a formula, (…) or (…, elements), from the engine's numbers (…, as many as say it)."""
     if parameter.size:
-        return shares_of(numbers)
+        sets = spec.sets_of(parameter)
+        by_set = () if sets is None else (len(sets.labels),)
+        return shares_of(numbers.reshape(*numbers.shape[:-1], *by_set, parameter.size - 1))
     if not parameter.kind.vector:
         return numbers[..., 0]
     return numbers.reshape(*numbers.shape[:-1], *np.shape(spec.typical(parameter)))
@@ -373,7 +375,8 @@ def _below(prior: Prior, least: float) -> tuple[Prior, float]:
 def _own(spec: ModelSpec, parameter: Parameter, stated: Prior) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
     if parameter.size:
-        return _broken(stated, parameter.size)
+        sets = spec.sets_of(parameter)
+        return _broken(stated, parameter.size) * (1 if sets is None else len(sets.labels))
     prior = own_row(stated)
     values, ordered = np.atleast_2d(spec.typical(parameter)), parameter.kind.support == "ordered"
     return [

@@ -130,7 +130,9 @@ class Whitened:
             called = spec.own_variable(own).name
             called += "_at_means" if spec.moving and name == spec.family.origin else ""
             if own.size:
-                found[f"{called}_simplex__"] = _simplex_coordinates(memory.own[VALUE, places])
+                broken = memory.own[VALUE, places]
+                by_set = [_simplex_coordinates(part) for part in broken.reshape(-1, own.size - 1)]
+                found[f"{called}_simplex__"] = np.array(by_set if spec.sets_of(own) else by_set[0])
             elif own.kind.vector:
                 ordered = "_ordered__" if own.kind.support == "ordered" else ""
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
