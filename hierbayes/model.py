@@ -146,6 +146,11 @@ class Model(PriorSimulation):
         center: bool,
         data2: Mapping[str, Any] | None,
     ) -> None:
+        if isinstance(family, (list, tuple, Mapping)):
+            raise DataError(
+                'one response has one family; several responses are a list of formulas, ["a ~ x", "b ~ x"], or '
+                "mvbind(a, b) ~ x"
+            )
         found, links = get_family(family, link)
         link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
