@@ -30,6 +30,7 @@ from hierbayes.joint_reading import (
     check_measured,
     check_residuals,
     check_row_labels,
+    families_of,
     imputes,
     one_each,
     response_names,
@@ -76,10 +77,10 @@ class JointModel(JointPriorSimulation):
         rescor: bool = False,
         data2: Mapping[str, Any] | None = None,
     ) -> None:
-        families = one_each(family, len(formulas), "family")
+        names = response_names(formulas)
+        families = families_of(family, names)
         links = one_each(link, len(formulas), "link")
         user = read_priors(priors)
-        names = response_names(formulas)
         own_priors = split_priors(user, names, rescor)
         imputing = any(map(imputes, formulas))
         if rescor or imputing:

@@ -23,7 +23,7 @@ from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
-from hierbayes.errors import UnsupportedError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.priors import Prior
 from hierbayes.schema import CHAIN_DIMS
 from hierbayes.spec import ModelSpec
@@ -197,7 +197,12 @@ def prior_sensitivity(
     )
     table = pd.DataFrame(index=pd.Index(list(quantities), name="quantity"))
     for group in ("prior", "likelihood"):
-        moved = psense(tree, group=group)
+        try:
+            moved = psense(tree, group=group)
+        except ValueError as error:  # tails of one value: chains that stood still
+            raise DataError(
+                f"the draws hardly move, and say nothing of other priors ({error}); fit.check() says what is wrong"
+            ) from error
         table[group] = [float(moved[name]) for name in quantities]
     conflict = (table["prior"] >= threshold) & (table["likelihood"] >= threshold)
     strong = (table["prior"] >= threshold) & (table["likelihood"] < threshold)

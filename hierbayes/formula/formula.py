@@ -727,7 +727,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             if key in seen:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
-                raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
+                raise ReadError(place, _twice(seen[key], group.structure, grouping))
             seen[key] = GroupTerm(
                 effects.text,
                 factor,
@@ -737,6 +737,17 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 grouping,
                 group.rank,
             )
+
+
+def _twice(before: GroupTerm, structure: str, grouping: Grouping) -> str:
+    """Why effects of a factor that a term before has cannot be those of another one too."""
+    plain = {before.structure, structure} <= {"us", "diag"} or before.structure == structure
+    if plain and before.grouping == grouping:
+        return f"the term {before} stands twice; leave one out"
+    return (
+        f"the term {before} has these effects of these levels already; leave one out, or make a copy of the grouping "
+        "column under another name for one of them"
+    )
 
 
 def _coordinates(item: Node, structure: str) -> tuple[Node, ...]:
