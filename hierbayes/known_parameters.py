@@ -135,7 +135,7 @@ class Names:
         str, tuple[float, float]
     ]  # numbers, of structures and the family, with bounds they lie between
     sequences: tuple[tuple[str, ...], ...]  # of those numbers some that rise
-    shares: tuple[tuple[str, ...], ...]  # of the steps of each monotonic effect
+    shares: tuple[tuple[str, ...], ...]  # of the steps of monotonic effects
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -287,8 +287,8 @@ def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Arra
             for key, variable in spec.curve_variables(parameter, curve).items():
                 if key != "s":
                     values[variable.name] = np.atleast_1d(_given(spec, variable, given))
-        for effect in layout.monotonic:
-            variable = spec.simplex_variable(parameter, effect)
+        for simplex in layout.simplexes:
+            variable = spec.simplex_variable(parameter, simplex.label)
             values[variable.name] = _given(spec, variable, given)[None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own, kind = _given(spec, variable, given), spec.family.parameter(variable.name).kind

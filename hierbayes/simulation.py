@@ -145,9 +145,11 @@ def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) ->
                 values[variable.name] = _sample_sd(prior, draws, rng)
             sds = spec.curve_sds(parameter, curve, values)
             values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
-        for effect in layout.monotonic:
-            shares = spec.simplex_prior(parameter, effect).sample(rng, (draws,), dimension=len(effect.steps))
-            values[spec.simplex_variable(parameter, effect).name] = shares
+        for simplex in layout.simplexes:
+            prior, size = spec.simplex_prior(parameter, simplex.label), len(simplex.steps)
+            values[spec.simplex_variable(parameter, simplex.label).name] = prior.sample(
+                rng, (draws,), dimension=size
+            )
     return values
 
 

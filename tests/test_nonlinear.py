@@ -176,6 +176,14 @@ def test_what_cannot_be_a_model_is_refused_before_sampling(formulas, error, mess
         hb.Model(formulas, ROWS)
 
 
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+@pytest.mark.parametrize("strategy", ["whitened", "nuts"])
+def test_what_has_no_value_anywhere_has_no_place_to_start(strategy):
+    model = hb.Model({"mu": "y ~ nl(a / (x - x))", "a": "~ 1"}, ROWS, priors={"a.Intercept": "Normal(0, 1)"})
+    with pytest.raises(DataError, match=r"chains find no place to start: .* a division by 0"):
+        model.fit(strategy=strategy, chains=2, progress=False)
+
+
 def test_priors_must_have_their_numbers():
     formulas = {"mu": "y ~ nl(a * x)", "a": "~ x"}
     with pytest.raises(PriorError, match=r"with their numbers: a\.Intercept, a\.b"):

@@ -78,9 +78,9 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             for variable, prior in spec.curve_priors(parameter, curve):
                 if not prior.joint:
                     add(variable.kind, prior, draws.values[variable.name])
-        for effect in layout.monotonic:
-            variable = spec.simplex_variable(parameter, effect)
-            add(variable.kind, spec.simplex_prior(parameter, effect), draws.values[variable.name])
+        for simplex in layout.simplexes:
+            variable = spec.simplex_variable(parameter, simplex.label)
+            add(variable.kind, spec.simplex_prior(parameter, simplex.label), draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         prior, values = spec.prior(name, parameter=name), about_means[name]

@@ -276,6 +276,8 @@ def _is_literal(node: Node) -> bool:
             return True
         case Unary("-" | "+", Constant("number")):
             return True
+        case Binary("/", Constant("number"), Constant("number")):  # brms writes 5/4
+            return literal(node.right) != 0
         case List(items):
             return all(map(_is_literal, items))
     return False
@@ -290,6 +292,8 @@ def literal(node: Node) -> Any:
             return text[1:-1]
         case Constant(_, text):
             return {"True": True, "False": False}.get(text)
+        case Binary("/", over, under):
+            return literal(over) / literal(under)
         case Unary(sign, operand):
             return -literal(operand) if sign == "-" else literal(operand)
         case List(items):
