@@ -117,7 +117,7 @@ def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
     if levels is not None and not support.columns:
         codes = y.astype(int)
         if support.categories and support.ordered and all(isinstance(level, str) for level in levels):
-            return pd.Categorical.from_codes(codes, list(levels), ordered=True)
+            return pd.Categorical.from_codes(codes, pd.Index(levels), ordered=True)
         return pd.Series(np.array(levels, dtype=object)[codes]).infer_objects().to_numpy()
     return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 
