@@ -7,6 +7,7 @@ Run it whenever a kernel's source has changed; until then numba compiles that ke
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ PLAIN = {  # numba: for no processor in particular, without vector registers, an
     "PYTHONHASHSEED": "0",
 }
 VECTORS = "haswell"  # the first with AVX2
+COUNTED = re.compile(r"B\d+v\d+")  # in the names of metadata: how many functions numba compiled before
 OVER_DRAWS = ("answers.rowloops.", "criticism.")
 SHIPPED = (
     "gaussian.nestkernels.nested_log_density",
@@ -89,7 +91,7 @@ def make() -> dict[str, bytes]:
     def record(kind: str, kernel: Callable[..., Any], values: Any) -> str:
         text = make_entry(kind, kernel, values)
         key = machine.key_of(kind, kernel, values)
-        made[key[0].removeprefix("hierbayes.").removeprefix("engine.")] = key, llvm.parse_assembly(text)
+        made[key[0].removeprefix("hierbayes.").removeprefix("engine.")] = key, llvm.parse_assembly(uncounted(text))
         return text
 
     entry.make_entry = record
@@ -111,6 +113,11 @@ def make() -> dict[str, bytes]:
         "kernels": kernels,
     }
     return files | {shipped.CONTENTS: (json.dumps(contents, indent=1) + "\n").encode()}
+
+
+def uncounted(text: str) -> str:
+    """Return a module whose metadata do not say when in a process it was compiled."""
+    return re.sub(r"^!.*", lambda line: COUNTED.sub("", line[0]), text, flags=re.MULTILINE)
 
 
 def portable(module: Any, often: bool) -> bytes:

@@ -19,6 +19,7 @@ from hierbayes.data.designrows import DesignRows
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
+from hierbayes.data.stated import uncensored
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
@@ -96,7 +97,8 @@ def drawn_columns(
     made = dict(zip(response.columns, parts, strict=True))
     if response.choices is not None and (name := response.choices.column) is not None:
         made[name] = response.choices.written(y > 0, frame.get(name))
-    return made
+    censoring = spec.formulas[MEAN].stated.get("cens")
+    return made if censoring is None else made | uncensored(censoring, frame)
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -117,7 +119,7 @@ def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
     if levels is not None and not support.columns:
         codes = y.astype(int)
         if support.categories and support.ordered and all(isinstance(level, str) for level in levels):
-            return pd.Categorical.from_codes(codes, pd.Index(levels), ordered=True)
+            return pd.Categorical(np.array(levels, dtype=object)[codes], list(levels), ordered=True)
         return pd.Series(np.array(levels, dtype=object)[codes]).infer_objects().to_numpy()
     return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 

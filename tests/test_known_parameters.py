@@ -117,6 +117,31 @@ def test_simulated_categories_keep_their_order_and_their_kind():
 
 
 @pytest.mark.parametrize(
+    ("status", "values", "none"),
+    [
+        ("late", ["right"] * 20, "none"),
+        ("late", [False, True] * 10, False),
+        ("1 - late", [0, 1] * 10, 1),
+        ("1 - late", [0] * 20, 1),
+        ('late == "lost"', ["seen", "lost"] * 10, "seen"),
+    ],
+)
+def test_simulated_times_are_not_censored(status, values, none):
+    rows = pd.DataFrame({"x": np.linspace(-1, 1, 20), "late": values})
+    truth = {"Intercept": 1.0, "x": 1.0, "shape": 2.0}
+    found = hb.simulate(f"time | cens({status}) ~ x", rows, truth, family="weibull", seed=1)
+    assert set(found["late"]) == {none}
+    assert found["late"].dtype == rows["late"].dtype
+
+
+def test_censoring_that_cannot_be_put_back_is_refused():
+    rows = pd.DataFrame({"x": np.linspace(-1, 1, 20), "late": [0, 1] * 10, "lost": [1, 0] * 10})
+    truth = {"Intercept": 1.0, "x": 1.0, "shape": 2.0}
+    with pytest.raises(DataError, match="simulated responses are not censored"):
+        hb.simulate("time | cens(late + lost) ~ x", rows, truth, family="weibull")
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"sigm": 1.0}, "no parameter 'sigm'; did you mean 'sigma'?"),

@@ -338,6 +338,13 @@ def test_moments_between_bounds_are_integrals(name, bounds):
         assert_allclose(truncated.variance()[place], second / mass - (first / mass) ** 2, rtol=1e-6)
 
 
+def test_means_without_an_end_are_infinite_on_its_side():
+    """Student's t with fewer than one degree of freedom has no mean, and half of it an infinite one."""
+    for addition, end, infinite in (("trunc(lb=l)", "lb", np.inf), ("trunc(ub=l)", "ub", -np.inf)):
+        found = at("student", addition, [0.3], nu=0.6, **{end: [-2.0]})
+        assert found.mean() == infinite
+
+
 @each_with_moments
 def test_moments_far_in_a_tail_stay_near_the_bound(name):
     truncated = at(name, "trunc(lb=l, ub=u)", ETA, lb=[60.0] * 3, ub=[61.0] * 3)
