@@ -91,7 +91,7 @@ def make() -> dict[str, bytes]:
     def record(kind: str, kernel: Callable[..., Any], values: Any) -> str:
         text = make_entry(kind, kernel, values)
         key = machine.key_of(kind, kernel, values)
-        made[key[0].removeprefix("hierbayes.").removeprefix("engine.")] = key, llvm.parse_assembly(uncounted(text))
+        made[key[0].removeprefix("hierbayes.").removeprefix("engine.")] = key, llvm.parse_assembly(text)
         return text
 
     entry.make_entry = record
@@ -149,7 +149,7 @@ def portable(module: Any, often: bool) -> bytes:
     unknown = {name for name in declared if name.startswith("llvm.x86")} | set(missing_from(module)) - LIBRARY
     if unknown:
         raise SystemExit(f"kernels call {', '.join(sorted(unknown))}, which not every machine has")
-    return bytes(module.as_bitcode())
+    return bytes(llvm.parse_assembly(uncounted(str(module))).as_bitcode())
 
 
 def main(check: bool) -> None:

@@ -586,6 +586,7 @@ def test_residuals_of_censored_rows_are_quantiles_alone(catheters):
     assert len(catheters.plot_check()) == 5  # survival, the residuals, and the patients' effects
 
 
+@pytest.mark.filterwarnings("ignore:.approximate.")  # the draws are compared with each other
 def test_the_same_status_in_other_words_is_the_same_model():
     words = {0: "right", 1: "none"}
     tables = {
@@ -603,6 +604,7 @@ def test_the_same_status_in_other_words_is_the_same_model():
         pd.testing.assert_frame_equal(fit.summary(), found[0].summary())
 
 
+@pytest.mark.filterwarnings("ignore:.approximate.")
 @pytest.mark.parametrize("kind", ["numbers", "objects"])
 def test_rows_without_an_upper_end_stay_where_they_need_none(kind):
     rows = times("weibull")

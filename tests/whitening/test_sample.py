@@ -30,8 +30,9 @@ def test_harmonic_trajectories_have_the_posterior_of_straight_steps(monkeypatch)
 
     harmonic = run()
     assert harmonic.statistics["step_size"].max() <= 1.1 * sampling.HARMONIC["max_step_size"]
-    monkeypatch.setattr(sampling, "MANY", np.inf)
-    straight = run()
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "MANY", np.inf)
+        straight = run()
     monkeypatch.setattr(sampling, "is_nearly_normal", lambda *given: True)
     long = run()
     assert long.statistics["n_steps"].mean() < harmonic.statistics["n_steps"].mean()

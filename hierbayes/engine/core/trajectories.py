@@ -8,9 +8,8 @@ import numpy as np
 from hierbayes.engine.core.problem import Floats
 
 Evaluate = Callable[[Floats], tuple[float, Floats]]
-LONG = 1.2  # radians
-HALF = 3  # such steps are more than half a circle, where NUTS turns: three gradients a draw instead of seven
-TRIED = 1.1  # radians: adaptation may come down to it, and three steps do still
+LONG = 1.12  # radians
+HALF = 3  # such steps, jitter or not, are just over half a circle, where NUTS turns: three gradients a draw, not seven
 CHAINS, TRAJECTORIES = 12, 6  # that are tried: 230 gradients of some 20,000
 HOPELESS = 0.1  # so far below the target, no further chain is tried
 
@@ -24,7 +23,7 @@ def harmonic(longest: float) -> dict[str, Any]:
 
 
 def is_nearly_normal(evaluate: Evaluate, centre: Floats, target: float) -> bool:
-    """Whether trajectories of three steps of 1.1 radians reach a target of acceptance: whether `LONG` steps pay.
+    """Whether trajectories of three `LONG` steps reach a target of acceptance, so that they pay.
 
     Parameters
     ----------
@@ -53,17 +52,17 @@ def is_nearly_normal(evaluate: Evaluate, centre: Floats, target: float) -> bool:
 def _acceptance(evaluate: Evaluate, centre: Floats, seed: int) -> Iterator[float]:
     """Acceptance at each position of a chain of trajectories, but for the first, which leads to where mass is."""
     rng = np.random.default_rng(seed)
-    cos, sin = np.cos(TRIED), np.sin(TRIED)
+    cos, sin = np.cos(LONG), np.sin(LONG)
     here = centre + rng.standard_normal(centre.size)
     value, pull = _beside_normal(evaluate, here)
     for trajectory in range(TRAJECTORIES):
         x, momentum, slope, rise = here, rng.standard_normal(centre.size), pull, 0.0
         energy = 0.5 * momentum @ momentum - value
         for _ in range(HALF):
-            momentum = momentum + 0.5 * TRIED * slope
+            momentum = momentum + 0.5 * LONG * slope
             x, momentum = cos * x + sin * momentum, cos * momentum - sin * x
             reached, slope = _beside_normal(evaluate, x)
-            momentum = momentum + 0.5 * TRIED * slope
+            momentum = momentum + 0.5 * LONG * slope
             rise = energy - (0.5 * momentum @ momentum - reached)
             if not np.isfinite(rise):
                 rise = -np.inf

@@ -90,14 +90,12 @@ def sample(
 
 def _steps(initial: LaplaceStart, target: float) -> dict[str, Any]:
     """The sampler's settings: what steps it takes."""
-    if not initial.converged:
+    integrated = initial.packed.integrated is not None  # few coordinates are left, and about independent
+    if not initial.converged or (initial.packed.dim < MANY and not integrated):
         return {}
-    # effects integrated out, a few hundred coordinates at most are left, about independent
-    if initial.packed.integrated is not None or is_nearly_normal(
-        evaluator(initial.packed), initial.position, target
-    ):
+    if integrated or is_nearly_normal(evaluator(initial.packed), initial.position, target):
         return NEARLY_NORMAL
-    return HARMONIC if initial.packed.dim >= MANY else {}
+    return HARMONIC
 
 
 def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
