@@ -90,12 +90,11 @@ def sample(
 
 def _steps(initial: LaplaceStart, target: float) -> dict[str, Any]:
     """The sampler's settings: what steps it takes."""
-    integrated = initial.packed.integrated is not None  # few coordinates are left, and about independent
+    integrated = initial.packed.integrated is not None  # what is left is about independent
     if not initial.converged or (initial.packed.dim < MANY and not integrated):
         return {}
-    if integrated or is_nearly_normal(evaluator(initial.packed), initial.position, target):
-        return NEARLY_NORMAL
-    return HARMONIC
+    nearly = is_nearly_normal(evaluator(initial.packed), initial.position, target)
+    return NEARLY_NORMAL if nearly else HARMONIC
 
 
 def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
