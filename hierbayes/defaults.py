@@ -458,10 +458,11 @@ def _predictor_targets(
             distribution, arguments = shape.prior(curve.width, np.empty(0))
             default, typical = Prior(distribution, **arguments), shape.typical(np.empty(0))
             yield Target(shape.name, curve.label, "", parameter, addresses, 0.0, typical, default, "positive")
-    for ordered in predictor.monotonic:
-        addresses = (f"{prefix}{SIMPLEX}[{ordered.label}]", f"{prefix}{SIMPLEX}")
-        default, size = Prior("Dirichlet", a=1.0), len(ordered.steps)
-        yield Target(SIMPLEX, ordered.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
+    for simplex in predictor.simplexes:
+        named = [label for label in (simplex.label, simplex.product) if label]
+        addresses = (*(f"{prefix}{SIMPLEX}[{label}]" for label in named), f"{prefix}{SIMPLEX}")
+        default, size = Prior("Dirichlet", a=1.0), len(simplex.steps)
+        yield Target(SIMPLEX, simplex.label, "", parameter, addresses, 0.0, 1.0, default, "simplex", size)
 
 
 def _latent_targets(block: LatentBlock) -> Iterator[Target]:

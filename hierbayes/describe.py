@@ -11,6 +11,7 @@ from hierbayes.data.design import MEAN, Design, PredictorLayout, is_main, prefix
 from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.stated import Stated
 from hierbayes.engine.streamed import Streamed
 from hierbayes.kinds import NOTHING
@@ -132,11 +133,16 @@ def equations(spec: ModelSpec) -> list[str]:
                 f"curve[{name}] = Σ s_j·column_j, s_j ~ Normal(0, {_column_sd(prefix, curve)}), j = 1, …, {curve.width}"
             )
         for effect in layout.monotonic:
-            name, count = f"{prefix}{effect.label}", len(effect.steps)
-            lines.append(
-                f"{name} counts steps of {count}·{prefix}{SIMPLEX}[{effect.label}, j], j = 1, …, {count}"
-            )
+            lines.append(f"{prefix}{effect.label} counts steps of {_step_words(prefix, effect)}")
     return lines + [line for block in spec.latent_blocks for line in _latent_lines(block)]
+
+
+def _step_words(prefix: str, effect: Monotonic) -> str:
+    """The height of a monotonic effect's steps: the product of their shares, where it is one of several."""
+    places = ["j"] if len(effect.steps) == 1 else [f"j{i}" for i in range(1, len(effect.steps) + 1)]
+    each = list(zip(places, effect.simplexes, map(len, effect.steps), strict=True))
+    heights = "·".join(f"{size}·{prefix}{SIMPLEX}[{label}, {j}]" for j, label, size in each)
+    return f"{heights}, {', '.join(f'{j} = 1, …, {size}' for j, _, size in each)}"
 
 
 def _latent_lines(block: LatentBlock) -> list[str]:

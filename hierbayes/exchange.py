@@ -182,7 +182,7 @@ def _variables(spec: ModelSpec, parameter: str) -> list[Variable]:
         ]
     for curve in layout.curves:
         found += spec.curve_variables(parameter, curve).values()
-    return found + [spec.simplex_variable(parameter, effect) for effect in layout.monotonic]
+    return found + [spec.simplex_variable(parameter, simplex.label) for simplex in layout.simplexes]
 
 
 def _complement(variable: Variable, values: Array) -> Array:

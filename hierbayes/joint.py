@@ -23,6 +23,7 @@ from hierbayes.criticism.findings import Finding
 from hierbayes.data.design import Design
 from hierbayes.engine import Settings
 from hierbayes.engine.several import approximate_jointly, choose_jointly, draw_jointly
+from hierbayes.engine.starting import with_places_to_start
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.joint_criticism import JointCriticism
 from hierbayes.joint_reading import (
@@ -30,6 +31,7 @@ from hierbayes.joint_reading import (
     check_measured,
     check_residuals,
     check_row_labels,
+    families_of,
     imputes,
     one_each,
     response_names,
@@ -76,10 +78,10 @@ class JointModel(JointPriorSimulation):
         rescor: bool = False,
         data2: Mapping[str, Any] | None = None,
     ) -> None:
-        families = one_each(family, len(formulas), "family")
+        names = response_names(formulas)
+        families = families_of(family, names)
         links = one_each(link, len(formulas), "link")
         user = read_priors(priors)
-        names = response_names(formulas)
         own_priors = split_priors(user, names, rescor)
         imputing = any(map(imputes, formulas))
         if rescor or imputing:
@@ -242,7 +244,9 @@ class JointModel(JointPriorSimulation):
         settings = Settings(
             draws, chains, tune, seed, cores, target_accept, progress, sampler, parameterization
         )
-        return self._fitted(draw_jointly(self.spec, self.designs, settings, plan))
+        with with_places_to_start():
+            tree = draw_jointly(self.spec, self.designs, settings, plan)
+        return self._fitted(tree)
 
     def approximate(self, draws: int = 4000, seed: int = 0, progress: bool = True) -> "JointFit":
         """Draw a Gaussian approximation to the posterior of all responses, as `Model.approximate` that of one.

@@ -15,7 +15,7 @@ from hierbayes.data.formulas import read_formulas
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
 from hierbayes.families import get_family
-from hierbayes.joint_reading import check_alike, check_residuals, one_each, response_names
+from hierbayes.joint_reading import check_alike, check_residuals, families_of, one_each, response_names
 from hierbayes.known_parameters import (
     Array,
     Names,
@@ -91,7 +91,7 @@ def simulate_joint_design(
     each = zip(
         names,
         formulas,
-        one_each(family, len(names), "family"),
+        families_of(family, names),
         one_each(link, len(names), "link"),
         strict=True,
     )

@@ -50,6 +50,24 @@ def split_formulas(formula: Any) -> list[Any] | None:
     return None
 
 
+def families_of(given: Any, names: Sequence[str]) -> list[Any]:
+    """The family of each response: a list, a mapping by their names, or one for all.
+
+    Examples
+    --------
+    >>> families_of({"b": "poisson", "a": "gaussian"}, ["a", "b"])
+    ['gaussian', 'poisson']
+    """
+    if isinstance(given, Mapping):
+        if set(given) != set(names):
+            raise DataError(
+                f"family has {', '.join(map(repr, given))} for the responses {', '.join(map(repr, names))}; give each "
+                "its family, or one for all"
+            )
+        return [given[name] for name in names]
+    return one_each(given, len(names), "family")
+
+
 def one_each(given: Any, count: int, word: str) -> list[Any]:
     """One for each response: a list of them, or one for all."""
     if isinstance(given, Sequence) and not isinstance(given, str):

@@ -9,12 +9,13 @@ In compiled code a link is a number, its place in `Kind.links`; 0 is the canonic
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy.special import expit
 
 from hierbayes.compiledlinks import (
     CAUCHIT,
@@ -259,6 +260,8 @@ class Kind:
     parts : callable or None
         ``parts(values)``: inner coordinates of what row functions are given of values (…, elements): one an element,
         or as many as say all of them.
+    of_part : Kind or None
+        The kind of each part.
     joint : callable
         ``joint(values)``: what a joint prior of all elements (…, elements) is of: of correlations their matrix.
     of_joint : callable
@@ -277,6 +280,7 @@ class Kind:
     vector: bool = False
     domains: Mapping[str, tuple[float, float]] = MappingProxyType({})
     parts: Callable[[Any], Any] | None = None
+    of_part: "Kind | None" = None
     joint: Callable[[Any], Any] = lambda values: values
     of_joint: Callable[[Any], Any] = lambda values: values
 
@@ -461,6 +465,15 @@ SHARES = Kind(
     lambda values: _log(values).sum(axis=-1),
     vector=True,
     parts=_broken_off,
+    of_part=PROBABILITY,
+)
+# the same where sets of rows have shares of their own: those parts are numbers, which need no link in any row
+SHARES_BY_SET = replace(
+    SHARES,
+    name="shares by set",
+    codes={"identity": 0},
+    parts=lambda values: expit(_broken_off(values)),
+    of_part=NUMBER,
 )
 
 

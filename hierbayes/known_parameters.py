@@ -19,6 +19,7 @@ from hierbayes.data.designrows import DesignRows
 from hierbayes.data.factors import Factor
 from hierbayes.data.learning import complete_rows, learn
 from hierbayes.data.settling import settle
+from hierbayes.data.stated import uncensored
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.families import Family
@@ -96,7 +97,8 @@ def drawn_columns(
     made = dict(zip(response.columns, parts, strict=True))
     if response.choices is not None and (name := response.choices.column) is not None:
         made[name] = response.choices.written(y > 0, frame.get(name))
-    return made
+    censoring = spec.formulas[MEAN].stated.get("cens")
+    return made if censoring is None else made | uncensored(censoring, frame)
 
 
 def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
@@ -112,10 +114,13 @@ def effects_table(spec: ModelSpec, draws: Draws) -> pd.DataFrame:
 
 
 def _in_the_datas_words(spec: ModelSpec, y: Array) -> Any:
-    """Responses as the column had them: its two values, whole numbers, or numbers."""
-    levels = spec.layout.response.levels
-    if levels is not None and not spec.family.support.columns:
-        return np.array(levels, dtype=object)[y.astype(int)]
+    """Responses as the column had them: its values, words of a scale in their order, whole numbers, or numbers."""
+    levels, support = spec.layout.response.levels, spec.family.support
+    if levels is not None and not support.columns:
+        codes = y.astype(int)
+        if support.categories and support.ordered and all(isinstance(level, str) for level in levels):
+            return pd.Categorical(np.array(levels, dtype=object)[codes], list(levels), ordered=True)
+        return pd.Series(np.array(levels, dtype=object)[codes]).infer_objects().to_numpy()
     return y.astype(np.int64) if spec.family.support.whole else spec.family.support.sizes(y)
 
 
@@ -132,7 +137,7 @@ class Names:
         str, tuple[float, float]
     ]  # numbers, of structures and the family, with bounds they lie between
     sequences: tuple[tuple[str, ...], ...]  # of those numbers some that rise
-    shares: tuple[tuple[str, ...], ...]  # of the steps of each monotonic effect
+    shares: tuple[tuple[str, ...], ...]  # of the steps of monotonic effects
 
     @property
     def needed(self) -> tuple[str, ...]:
@@ -200,10 +205,10 @@ def names_of(spec: ModelSpec) -> Names:
         if own.get(q.name) == "ordered":
             ordered.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     sequences = tuple(map(tuple, ordered.values()))
-    simplexes: dict[str, list[str]] = {}
+    simplexes: dict[tuple[str, tuple[int, ...]], list[str]] = {}
     for q in spec.quantities:
         if q.kind == SIMPLEX or own.get(q.name) == "simplex":
-            simplexes.setdefault(q.variable.name, []).append(q.name)
+            simplexes.setdefault((q.variable.name, q.place[:-1]), []).append(q.name)
     shares = tuple(map(tuple, simplexes.values()))
     own = {name: support for name, support in own.items() if name not in (*pairs, *shapes)}
     return Names(named["b"], named["sd"], (*named["cor"], *pairs), smooths, own, shapes, sequences, shares)
@@ -284,8 +289,8 @@ def stated_values(spec: ModelSpec, given: Mapping[str, float]) -> dict[str, Arra
             for key, variable in spec.curve_variables(parameter, curve).items():
                 if key != "s":
                     values[variable.name] = np.atleast_1d(_given(spec, variable, given))
-        for effect in layout.monotonic:
-            variable = spec.simplex_variable(parameter, effect)
+        for simplex in layout.simplexes:
+            variable = spec.simplex_variable(parameter, simplex.label)
             values[variable.name] = _given(spec, variable, given)[None]
     for variable in (v for v in spec.variables if v.kind == "auxiliary"):
         own, kind = _given(spec, variable, given), spec.family.parameter(variable.name).kind

@@ -146,6 +146,11 @@ class Model(PriorSimulation):
         center: bool,
         data2: Mapping[str, Any] | None,
     ) -> None:
+        if isinstance(family, (list, tuple, Mapping)):
+            raise DataError(
+                'one response has one family; several responses are a list of formulas, ["a ~ x", "b ~ x"], or '
+                "mvbind(a, b) ~ x"
+            )
         found, links = get_family(family, link)
         link_name = links[found.first.name]
         formulas = read_formulas(formula, found)
@@ -155,7 +160,7 @@ class Model(PriorSimulation):
             self.data = complete_rows(formulas, data, found)
             formulas, found = settle(formulas, self.data, found, links)
             links = found.with_links(links)
-            layout = learn(formulas, self.data, found, link_name, data2 or {})
+            layout = learn(formulas, self.data, found, link_name, _named(data2))
             self.data = observed_rows(formulas, self.data)
         else:
             from hierbayes.engine.streaming import (
@@ -457,6 +462,24 @@ class Fit(Estimates, Predictions, MarginalEffects, Criticism, Pictures):
         self._need_own_posterior("save()")
         self._rows("write the draws with fit.tree.to_netcdf(…), or make the model of a sample of the rows")
         write_fit(path, self.spec, self._frame(), self.tree)
+
+
+def _named(data2: Any) -> Mapping[str, Any]:
+    """What a formula's terms call by names.
+
+    Raises
+    ------
+    DataError
+        Where it has no names.
+    """
+    if data2 is None:
+        return {}
+    if not isinstance(data2, Mapping):
+        raise DataError(
+            f"data2 is {type(data2).__name__}; it has matrices by the names that the formula calls them: "
+            'data2={"A": …}'
+        )
+    return data2
 
 
 def load(path: str | Path, family: Family | None = None) -> Any:

@@ -1,6 +1,6 @@
 """One model of several tables, such as those of a multiple imputation: a fit each, and their draws together."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -120,9 +120,11 @@ def fit_multiple(
     >>> fit.tree["posterior"].sizes["chain"]  # doctest: +SKIP
     8
     """
-    given = list(tables)
+    one = isinstance(tables, Mapping | str) or hasattr(tables, "columns")
+    given = [tables] if one else list(tables)
     if len(given) < 2:
-        raise DataError(f"fit_multiple() takes two tables or more, a list of data frames; got {len(given)}")
+        what = f"one {type(tables).__name__}" if one else len(given)
+        raise DataError(f"fit_multiple() takes two tables or more, a list of data frames; got {what}")
     for number, table in enumerate(given, start=1):
         if find_source(table) is not None:
             raise UnsupportedError(

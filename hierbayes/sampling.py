@@ -11,6 +11,7 @@ from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.importance import FEWEST, smoothed_weights
 from hierbayes.data.design import PACKAGE, Design
 from hierbayes.engine import Plan, Settings, choose
+from hierbayes.engine.starting import with_places_to_start
 from hierbayes.engine.streamed import Streamed
 from hierbayes.errors import SamplingWarning, UnsupportedError
 from hierbayes.spec import ModelSpec
@@ -28,9 +29,15 @@ def draw_posterior(
     -----
     SamplingWarning
         Where the draws are not to be trusted as they are.
+
+    Raises
+    ------
+    DataError
+        For a posterior whose density is 0, or no number, wherever chains were to start.
     """
     plan = choose(spec, design, strategy)
-    tree: xr.DataTree = plan.strategy.run(spec, design, settings)
+    with with_places_to_start():
+        tree: xr.DataTree = plan.strategy.run(spec, design, settings)
     return _signed(spec, tree, plan, settings)
 
 

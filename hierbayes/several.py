@@ -17,7 +17,6 @@ from hierbayes.data.design import MEAN
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock
 from hierbayes.data.levels import Levels
-from hierbayes.data.monotonic import Monotonic
 from hierbayes.data.tables import free_name
 from hierbayes.defaults import addresses_of, correlation_target, resolve_targets, tie_target
 from hierbayes.errors import DataError, FormulaError, PriorError
@@ -385,9 +384,9 @@ class NamedSpec(ModelSpec):
         """As a `ModelSpec`'s."""
         return {key: self.names[own] for key, own in super().curve_variables(parameter, curve).items()}
 
-    def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
+    def simplex_variable(self, parameter: str, label: str) -> Variable:
         """As a `ModelSpec`'s."""
-        return self.names[super().simplex_variable(parameter, effect)]
+        return self.names[super().simplex_variable(parameter, label)]
 
     def latent_variables(self, block: LatentBlock) -> LatentVariables:
         """As a `ModelSpec`'s."""

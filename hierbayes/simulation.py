@@ -66,7 +66,9 @@ def sample_priors(
         for name in spec.plain_parameters:
             own, prior = spec.family.parameter(name), spec.prior(name, parameter=name)
             if own.size:
-                found = own.kind.of_joint(prior.sample(rng, (draws,), dimension=own.size))
+                sets = spec.sets_of(own)
+                shape = (draws,) if sets is None else (draws, len(sets.labels))
+                found = own.kind.of_joint(prior.sample(rng, shape, dimension=own.size))
             else:
                 found = prior.sample(rng, (draws, *np.shape(spec.typical(own))))
             # elements in an order are alike and independent but for it: sorted, they are in it
@@ -143,9 +145,11 @@ def _sample_predictors(spec: ModelSpec, draws: int, rng: np.random.Generator) ->
                 values[variable.name] = _sample_sd(prior, draws, rng)
             sds = spec.curve_sds(parameter, curve, values)
             values[spec.curve_variables(parameter, curve)["s"].name] = rng.normal(size=sds.shape) * sds
-        for effect in layout.monotonic:
-            shares = spec.simplex_prior(parameter, effect).sample(rng, (draws,), dimension=len(effect.steps))
-            values[spec.simplex_variable(parameter, effect).name] = shares
+        for simplex in layout.simplexes:
+            prior, size = spec.simplex_prior(parameter, simplex.label), len(simplex.steps)
+            values[spec.simplex_variable(parameter, simplex.label).name] = prior.sample(
+                rng, (draws,), dimension=size
+            )
     return values
 
 

@@ -16,7 +16,7 @@ from hierbayes.data.encoding import INTERCEPT
 from hierbayes.data.factors import Factor
 from hierbayes.data.latent import LatentBlock, blocks_of
 from hierbayes.data.monotonic import Monotonic
-from hierbayes.data.response import ThresholdSets
+from hierbayes.data.response import RowSets
 from hierbayes.data.settling import as_written
 from hierbayes.data.tables import free_name
 from hierbayes.errors import PriorError, UnsupportedError
@@ -243,14 +243,14 @@ class ModelSpec:
         return tuple(p.name for p in self.family.parameters if p.name not in self.layout.predictors)
 
     def components(self, parameter: Parameter) -> int:
-        """How many numbers say a parameter: 1, or as many as a vector has elements, all sets' of thresholds.
+        """How many numbers say a parameter: 1, or as many as a vector has elements, those of all sets of rows.
 
-        Of shares it is one fewer, for their sum is known.
+        Of shares it is one fewer a set, for their sum is known.
         """
-        shares = parameter.kind.parts is not None
-        return len(parameter.arguments) if shares else np.size(self.typical(parameter))
+        size = np.size(self.typical(parameter))
+        return size if parameter.kind.of_part is None else size - size // parameter.size
 
-    def sets_of(self, parameter: Parameter) -> ThresholdSets | None:
+    def sets_of(self, parameter: Parameter) -> RowSets | None:
         """The sets of rows for which a vector has elements of its own; None where all rows share them."""
         return self.layout.response.sets if parameter.kind.vector else None
 
@@ -562,13 +562,17 @@ class ModelSpec:
             for key, kind in named.items()
         )
 
-    def simplex_variable(self, parameter: str, effect: Monotonic) -> Variable:
-        """The variable of the shares of a monotonic effect's steps."""
-        return self._simplex_variables[parameter, effect.label]
+    def simplex_variable(self, parameter: str, label: str) -> Variable:
+        """The variable of shares of steps, by their `Simplex`'s label."""
+        return self._simplex_variables[parameter, label]
 
-    def simplex_prior(self, parameter: str, effect: Monotonic) -> Prior:
-        """The prior of the shares of a monotonic effect's steps."""
-        return self.prior(SIMPLEX, coefficient=effect.label, parameter=parameter)
+    def simplex_prior(self, parameter: str, label: str) -> Prior:
+        """The prior of shares of steps."""
+        return self.prior(SIMPLEX, coefficient=label, parameter=parameter)
+
+    def shares(self, parameter: str, effect: Monotonic, values: Mapping[str, Any]) -> list[Any]:
+        """The shares of a monotonic effect's steps, (…, D) of each of its predictors, among values by variable."""
+        return [values[self.simplex_variable(parameter, label).name] for label in effect.simplexes]
 
     @property
     def drawn_data(self) -> str:
@@ -671,9 +675,11 @@ class ModelSpec:
         """
         parts = [r]
         for effect in factor.monotonic:
-            shares = values[self.simplex_variable(parameter, effect).name]
-            inner = (1,) * (r.ndim - shares.ndim)
-            parts.append(effect.coefficients(r, shares.reshape(*shares.shape[:-1], *inner, shares.shape[-1])))
+            shares = [
+                own.reshape(*own.shape[:-1], *(1,) * (r.ndim - own.ndim), own.shape[-1])
+                for own in self.shares(parameter, effect, values)
+            ]
+            parts.append(effect.coefficients(r, shares))
         return np.concatenate(parts, axis=-1) if len(parts) > 1 else r
 
     def curve_sds(
@@ -690,12 +696,12 @@ class ModelSpec:
         found = {}
         for parameter, layout in self.layout.predictors.items():
             prefix = prefix_of(parameter, "_")
-            for effect in layout.monotonic:
+            for label in (simplex.label for simplex in layout.simplexes):
                 own = []
-                for name in (f"{SIMPLEX}_{prefix}{effect.label}", f"{prefix}{effect.label}_step"):
+                for name in (f"{SIMPLEX}_{prefix}{label}", f"{prefix}{label}_step"):
                     own.append(free_name(name.replace("/", "_"), names))
                     names.add(own[-1])
-                found[parameter, effect.label] = Variable(own[0], (own[1],), SIMPLEX, parameter, effect.label)
+                found[parameter, label] = Variable(own[0], (own[1],), SIMPLEX, parameter, label)
         return found
 
     @property
@@ -799,10 +805,10 @@ class ModelSpec:
                 for variable in self.curve_variables(parameter, curve).values():
                     if variable.kind != "s":
                         add(f"{prefix}{variable.kind}[{curve.label}]", variable)
-            for effect in layout.monotonic:
-                variable = self.simplex_variable(parameter, effect)
-                for place, step in enumerate(effect.steps):
-                    add(f"{prefix}{SIMPLEX}[{effect.label}, {step}]", variable, place)
+            for simplex in layout.simplexes:
+                variable = self.simplex_variable(parameter, simplex.label)
+                for place, step in enumerate(simplex.steps):
+                    add(f"{prefix}{SIMPLEX}[{simplex.label}, {step}]", variable, place)
         for tie, variable in zip(self.ties, self.tie_variables, strict=True):
             for i, j in tie.across:
                 add(f"cor[{tie.group}, {tie.effects[i]}, {tie.effects[j]}]", variable, i, j, kind="cor")
@@ -850,7 +856,7 @@ class ModelSpec:
                 found += self.structure_variables(parameter, factor)
             for curve in layout.curves:
                 found += self.curve_variables(parameter, curve).values()
-            found += [self.simplex_variable(parameter, effect) for effect in layout.monotonic]
+            found += [self.simplex_variable(parameter, simplex.label) for simplex in layout.simplexes]
         for block in self.latent_blocks:
             found += self.latent_variables(block).all
         found += [self.missing_variable] if self.missing_variable else []
@@ -898,9 +904,9 @@ class ModelSpec:
                     coords |= dict.fromkeys(dims, np.arange(1, factor.loaded.rank + 1))
             for curve in layout.curves:
                 coords[self.curve_variables(parameter, curve)["s"].dims[0]] = np.arange(1, curve.width + 1)
-            for ordered in layout.monotonic:
-                steps = np.array(ordered.steps, dtype=object)
-                coords[self.simplex_variable(parameter, ordered).dims[0]] = steps
+            for simplex in layout.simplexes:
+                steps = np.array(simplex.steps, dtype=object)
+                coords[self.simplex_variable(parameter, simplex.label).dims[0]] = steps
         for block in self.latent_blocks:
             latent = self.latent_variables(block)
             coords[latent.values[0].dims[0]] = block.index

@@ -47,22 +47,24 @@ def weights(fit):
 # -- the numbers --------------------------------------------------------------------------------------------------
 
 
-def test_it_is_near_the_posterior_and_its_weights_lead_there(model, glance):
-    exact = model.fit(draws=3000, seed=2, progress=False)
-    found, expected = (summary_draws(model.spec, fit.posterior) for fit in (glance, exact))
+def test_it_is_near_the_posterior_and_its_weights_lead_there(model):
+    """In units of posterior standard deviations, over six of them: how near one comes by itself is luck."""
+    exact = model.fit(draws=8000, seed=2, progress=False)
+    expected, dims = summary_draws(model.spec, exact.posterior), ("chain", "draw")
     raw, weighted = [], []
-    for name, draws in expected.items():
-        mean, sd = draws.mean(), draws.std()
-        raw.append((found[name].mean() - mean) / sd)
-        weighted.append((weights(glance) @ found[name].ravel() - mean) / sd)
-        assert 0.8 < found[name].std() / sd < 1.2, name
-    assert glance.pareto_k < 0.7
-    assert np.abs(raw).max() < 0.2
-    assert np.abs(weighted).max() < 0.08
-    assert np.linalg.norm(weighted) < 0.6 * np.linalg.norm(raw)
-    r, r_exact = (fit.posterior["r_herd"] for fit in (glance, exact))
-    dims = ("chain", "draw")
-    assert abs((r.mean(dims) - r_exact.mean(dims)) / r_exact.std(dims)).max() < 0.2
+    for seed in range(1, 7):
+        glance = quietly(model, seed=seed, draws=4000)
+        found, weight = summary_draws(model.spec, glance.posterior), weights(glance)
+        raw.append([(found[name].mean() - draws.mean()) / draws.std() for name, draws in expected.items()])
+        weighted.append([(weight @ found[name].ravel() - d.mean()) / d.std() for name, d in expected.items()])
+        for name, draws in expected.items():
+            assert 0.8 < found[name].std() / draws.std() < 1.2, name
+        r, r_exact = (fit.posterior["r_herd"] for fit in (glance, exact))
+        assert abs((r.mean(dims) - r_exact.mean(dims)) / r_exact.std(dims)).max() < 0.2
+    off, left = (np.sqrt(np.mean(np.square(distances), axis=0)) for distances in (raw, weighted))
+    assert off.max() < 0.2
+    assert left.max() < 0.08
+    assert np.linalg.norm(left) < 0.6 * np.linalg.norm(off)
 
 
 def test_a_gaussian_model_against_its_exact_posterior():

@@ -212,6 +212,13 @@ def test_new_areas_are_drawn_given_their_neighbours(kind):
             pd.concat([PAIRS, pd.DataFrame({"area": ["z"], "neighbour": [None]})]),
             "without neighbours, such as 'z'",
         ),
+        ('(1 | gr(g, car=W, type="escar"))', PAIRS, 'brms\'s "escar" is type="car" here'),
+        ('(1 | gr(g, car=W, type="bym2"))', PAIRS.assign(length=1.0), "pairs of neighbours are two columns"),
+        (
+            '(1 | gr(g, car=W, type="bym2"))',
+            pd.concat([PAIRS, pd.DataFrame({"area": [None], "neighbour": [None]})]),
+            "two gaps",
+        ),
     ],
 )
 def test_what_cannot_be_says_why(term, matrix, reason):
@@ -228,6 +235,19 @@ def test_pairs_and_matrices_say_the_same():
     covariances = [(f.root * f.direction_variances([np.array(0.6)])) @ f.root.T for f in roots]
     np.testing.assert_allclose(covariances[0], covariances[1], rtol=1e-10)
     np.testing.assert_allclose(covariances[0], covariances[2], rtol=1e-10)
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+def test_numbers_of_areas_beside_a_gap_stay_whole(swapped):
+    """An area without neighbours has a gap beside it, which makes floats of the others in that column."""
+    pairs = pd.DataFrame({"area": [1, 2, 3, 4, 5], "neighbour": [2, 3, 4, 1, None]})
+    if swapped:
+        pairs = pairs[["neighbour", "area"]]
+    data = pd.DataFrame({"g": [1, 2, 3, 4, 5] * 3, "y": np.arange(15.0)})
+    model = hb.Model('y ~ (1 | gr(g, car=W, type="bym2"))', data, data2={"W": pairs})
+    (factor,) = model.spec.layout.main.factors
+    ring = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [0, 1, 0, 1], [1, 0, 1, 0]])
+    np.testing.assert_allclose(factor.relations.table.loc[list("12345"), list("12345")], np.pad(ring, (0, 1)))
 
 
 # library(spData); library(mgcv); 200 rows as hb.load_dataset("sids"), nbl the neighbours by name

@@ -467,7 +467,7 @@ def test_five_hundred_predictors():
 def test_a_mean_without_coefficients_leaves_the_own_parameters_to_learn(right):
     """The response is normal about the offset: of sigma, flat beside so many rows, the mean square is the estimate."""
     rows = pd.concat([D] * 20)
-    fit = hb.fit(f"y ~ {right}", rows, seed=1, draws=500, progress=False)
+    fit = hb.fit(f"y ~ {right}", rows, seed=1, draws=2000, progress=False)
     assert list(fit.summary().index) == ["sigma"]
     left = rows["y"] - (rows["x"] if "offset" in right else 0.0)
     error = fit.summary()["sd"]["sigma"]

@@ -100,6 +100,47 @@ def test_a_model_simulates_its_own_rows_in_its_own_words():
     hb.Model("use ~ age + (1 | district)", found, family="bernoulli")
 
 
+def test_simulated_categories_keep_their_order_and_their_kind():
+    words = ["low", "middle", "high"]
+    rows = pd.DataFrame({"x": np.linspace(-2, 2, 60)})
+    rows["score"] = np.arange(60) % 3 + 1
+    rows["said"] = pd.Categorical(np.array(words)[rows["score"] - 1], words, ordered=True)
+    truth = {"x": 1.0, "disc": 1.0}
+    said = hb.Model("said ~ x", rows, family="cumulative")
+    found = said.simulate(truth | {"thresholds[low|middle]": -1.0, "thresholds[middle|high]": 1.0}, seed=1)
+    assert found["said"].dtype == rows["said"].dtype
+    again = hb.Model("said ~ x", found, family="cumulative")
+    assert again.spec.layout.response.levels == said.spec.layout.response.levels
+    score = hb.Model("score ~ x", rows, family="cumulative")
+    found = score.simulate(truth | {"thresholds[1|2]": -1.0, "thresholds[2|3]": 1.0}, seed=1)
+    assert found["score"].dtype == np.int64
+
+
+@pytest.mark.parametrize(
+    ("status", "values", "none"),
+    [
+        ("late", ["right"] * 20, "none"),
+        ("late", [False, True] * 10, False),
+        ("1 - late", [0, 1] * 10, 1),
+        ("1 - late", [0] * 20, 1),
+        ('late == "lost"', ["seen", "lost"] * 10, "seen"),
+    ],
+)
+def test_simulated_times_are_not_censored(status, values, none):
+    rows = pd.DataFrame({"x": np.linspace(-1, 1, 20), "late": values})
+    truth = {"Intercept": 1.0, "x": 1.0, "shape": 2.0}
+    found = hb.simulate(f"time | cens({status}) ~ x", rows, truth, family="weibull", seed=1)
+    assert set(found["late"]) == {none}
+    assert found["late"].dtype == rows["late"].dtype
+
+
+def test_censoring_that_cannot_be_put_back_is_refused():
+    rows = pd.DataFrame({"x": np.linspace(-1, 1, 20), "late": [0, 1] * 10, "lost": [1, 0] * 10})
+    truth = {"Intercept": 1.0, "x": 1.0, "shape": 2.0}
+    with pytest.raises(DataError, match="simulated responses are not censored"):
+        hb.simulate("time | cens(late + lost) ~ x", rows, truth, family="weibull")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -214,6 +214,18 @@ def test_several_effects_against_brute_force(formula, family, tolerance):
         assert value == pytest.approx(want, abs=4 * error + (tolerance if held.effects > 2 else 1e-3))
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore::hierbayes.errors.SamplingWarning")
+def test_rows_that_say_too_much_of_effects_leave_an_answer():
+    """A density as narrow as this has curvatures of 1e200 away from its mode."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame(
+        {"g": np.repeat(list("abcdefgh"), 6), "x": rng.normal(size=48), "t": rng.exponential(size=48)}
+    )
+    model = hb.Model("t ~ x + (x | g)", data, "weibull", priors={"shape": "Fixed(300)"})
+    fit = model.fit(draws=50, tune=50, chains=2, seed=1, progress=False)
+    assert len(fit.logo("g").table) == 8
+
+
 def test_slices_of_the_draws_are_the_whole_in_pieces(monkeypatch):
     fit = tame_fit(hb.Model("y ~ x + (x | school)", D), draws=9, chains=1)
     draws = flatten(fit.spec, fit.posterior)

@@ -373,12 +373,17 @@ def test_matched_densities_have_no_bias():
     assert abs(np.mean(off)) < 0.1 + 2 * error, off
 
 
-def test_what_is_too_much_is_told(monkeypatch):
+@pytest.fixture(scope="module")
+def hanging_on_two_rows():
     x = np.random.default_rng(1).normal(size=20)
     x[[3, 5]] = 3.0
     y = 1 + 2 * x + 0.4 * np.sin(7 * np.arange(20))
     y[[3, 5]] = -4.0, 18.0  # of Pareto k above 1 in every seed
-    fit = hb.fit("y ~ x", pd.DataFrame({"x": x, "y": y}), seed=1, progress=False)
+    return hb.fit("y ~ x", pd.DataFrame({"x": x, "y": y}), seed=1, progress=False)
+
+
+def test_what_is_too_much_is_told(hanging_on_two_rows, monkeypatch):
+    fit = hanging_on_two_rows
     whole = fit.loo()
     assert (whole.method_i == "moment_match").sum() == 2
     monkeypatch.setattr(matching, "MOST_DENSITIES", matching.PASSES * 20 * 4000)
@@ -389,8 +394,8 @@ def test_what_is_too_much_is_told(monkeypatch):
     assert found.warning
 
 
-def test_a_matched_row_is_still_one_that_the_posterior_hangs_on():
-    fit = hb.fit("y ~ x", WILD, seed=1, progress=False)
+def test_a_matched_row_is_still_one_that_the_posterior_hangs_on(hanging_on_two_rows):
+    fit = hanging_on_two_rows
     assert not fit.loo().warning
     found = [finding for finding in fit.check(thorough=True) if finding.code == "influential-rows"]
     assert len(found) == 1

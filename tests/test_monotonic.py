@@ -50,7 +50,9 @@ def test_a_formula_is_read_and_written(text):
         ("y ~ mo(x + 1)", "mo() is of a column", "+ 1"),
         ("y ~ mo(2)", "names an ordered predictor", "mo(2)"),
         ("y ~ mo(x, k=3)", "mo() has no argument k", "3"),
-        ("y ~ mo(x) * mo(w)", "a term has one monotonic effect", "mo(w)"),
+        ('y ~ mo(x, id="a b")', "id of mo() is a word", "mo(x"),
+        ("y ~ mo(x, id=3)", "id of mo() is a text in quotes", "3"),
+        ('y ~ mo(x) * mo(x, id="p")', "one monotonic effect of a column", "mo(x, id"),
         ("y ~ z + (mo(x) | g)", "its steps are those of the same term outside", "mo(x)"),
         ("y ~ s(z, by=mo(x))", "a term of its own", "mo(x)"),
         ("mo(y) ~ x", "a term of its own", "mo(y)"),
@@ -89,12 +91,14 @@ def test_columns_and_names():
 
 def test_whole_numbers_have_a_step_to_every_number_between():
     frame = FRAME.assign(k=np.where(FRAME["k"] == 3, 2, FRAME["k"]))
-    assert hb.Model("y ~ mo(k)", frame).spec.layout.main.monotonic[0].steps == ("2|3", "3|4", "4|5")
+    assert hb.Model("y ~ mo(k)", frame).spec.layout.main.monotonic[0].steps == (("2|3", "3|4", "4|5"),)
 
 
 def test_categories_without_rows_have_no_step():
     frame = FRAME[FRAME["size"] != "high"]
-    assert hb.Model("y ~ mo(size)", frame).spec.layout.main.monotonic[0].steps == ("low|middle", "middle|top")
+    assert hb.Model("y ~ mo(size)", frame).spec.layout.main.monotonic[0].steps == (
+        ("low|middle", "middle|top"),
+    )
 
 
 def test_the_order_may_stand_in_the_formula():
@@ -111,7 +115,7 @@ def test_polars_enums_have_an_order():
     frame = pl.DataFrame(
         {"y": [1.0, 2.0, 3.0], "x": pl.Series(["a", "c", "b"], dtype=pl.Enum(["c", "b", "a"]))}
     )
-    assert hb.Model("y ~ mo(x)", frame).spec.layout.main.monotonic[0].steps == ("c|b", "b|a")
+    assert hb.Model("y ~ mo(x)", frame).spec.layout.main.monotonic[0].steps == (("c|b", "b|a"),)
 
 
 @pytest.mark.parametrize(

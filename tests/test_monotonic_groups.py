@@ -39,7 +39,11 @@ def test_a_formula_is_read_and_written(text):
     [
         ("y ~ mo(size) + (mo(size):z | g)", "has the steps of the population-level mo.size.:z; add that one"),
         ("y ~ mo(size) + (mo(size) | gr(g, by=h))", "which don't go with gr.*leave by= out"),
-        ("y ~ mo(size) + mo(k) + (mo(size) * mo(k) | g)", "a term has one monotonic effect"),
+        (
+            "y ~ mo(size) + mo(k) + (mo(size) * mo(k) | g)",
+            "has the steps of the population-level mo.size.:mo.k.",
+        ),
+        ('y ~ mo(size, id="p") + (mo(size) | g)', "give both the same id="),
         ("y ~ mo(k) + ar1(0 + mo(k) | g)", "takes the times, a column"),
         (
             'y ~ mo(f, levels=["a", "b", "c"]) + (mo(f, levels=["c", "b", "a"]) | g)',

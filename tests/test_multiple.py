@@ -85,6 +85,9 @@ def test_priors_and_encodings_are_the_first_tables_in_all():
 def test_what_cannot_be_pooled_is_refused():
     with pytest.raises(DataError, match="two tables or more"):
         hb.fit_multiple(FORMULA, TABLES[:1])
+    for one in (TABLES[0], {"a": TABLES[0], "b": TABLES[1]}):
+        with pytest.raises(DataError, match=f"a list of data frames; got one {type(one).__name__}"):
+            hb.fit_multiple(FORMULA, one)
     other = TABLES[1].assign(g=TABLES[1]["g"] + 1)
     with pytest.raises(DataError, match="table 2 has the level '8' of 'g'"):
         hb.fit_multiple("y ~ x + (1 | g)", [TABLES[0], other])

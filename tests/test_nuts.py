@@ -100,6 +100,16 @@ def test_an_interrupted_run_keeps_what_is_drawn(monkeypatch, strategy):
     assert "stopped early" in repr(fit)
 
 
+@pytest.mark.filterwarnings("ignore::hierbayes.errors.SamplingWarning")  # of few draws
+def test_names_may_have_commas():
+    frame = hb.load_dataset("sleepstudy").rename(columns={"Subject": "who, where"})
+    frame["z"] = np.random.default_rng(1).normal(size=len(frame))
+    model = hb.Model("Reaction ~ s(Days, z, k=6) + (1 | `who, where`)", frame)
+    fit = model.fit(draws=20, tune=50, chains=2, seed=1, strategy="nuts", progress=False)
+    assert fit.posterior["s_s(Days, z)"].dims == ("chain", "draw", "s(Days, z)_basis")
+    assert fit.posterior["r_who, where"].shape == (2, 20, 18, 1)
+
+
 @pytest.mark.parametrize(
     ("counts", "chains", "draws"),
     [

@@ -68,7 +68,7 @@ def fit_once():
 
 def words(text):
     """What must be the same on every machine: everything but numbers, times, and the widths of columns."""
-    return re.sub(r"\s+", " ", NUMBER.sub("#", TIME.sub("in # s", text))).strip()
+    return re.sub(r"\s+", " ", re.sub(r"\s+(?=])", "", NUMBER.sub("#", TIME.sub("in # s", text)))).strip()
 
 
 def numbers(text):

@@ -26,7 +26,13 @@ from tests.whitening.points import Whitened
 
 
 @pytest.mark.parametrize(
-    "text", ["y ~ gp(x)", 'y ~ z + gp(x, k=15, c=1.5, cov="matern52") + (1 | g)', "y ~ gp(x, z, k=5, by=f)"]
+    "text",
+    [
+        "y ~ gp(x)",
+        'y ~ z + gp(x, k=15, c=1.5, cov="matern52") + (1 | g)',
+        "y ~ gp(x, z, k=5, by=f)",
+        "y ~ gp(x, c=5 / 4)",
+    ],
 )
 def test_a_formula_is_read_and_written(text):
     assert str(parse(text)) == text
@@ -41,6 +47,8 @@ def test_a_formula_is_read_and_written(text):
         ("y ~ gp(x, bs=2)", "it has k, by, c and cov", "2"),
         ("y ~ gp(x, k=2)", "3 or more", "2)"),
         ("y ~ gp(x, c=0.4)", "c is above 0.5", "0.4"),
+        ("y ~ gp(x, c=1/4)", "c is above 0.5", "/4"),
+        ("y ~ gp(x, c=5/0)", "c of gp() is a number", "/0"),
         ("y ~ gp(x, z, w)", "one predictor or two", "w"),
         ("gp(y) ~ x", "a Gaussian process is a term of its own", "gp(y)"),
     ],

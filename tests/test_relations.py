@@ -206,11 +206,41 @@ def test_default_priors_go_by_the_size_of_the_matrix():
         ("y ~ (1 | gr(g, cov=A))", MATRIX + np.eye(12, k=1), "not symmetric"),
         ("y ~ (1 | gr(g, cov=A))", MATRIX.where(MATRIX < 1.2), "no number for"),
         ("y ~ (1 | gr(g, cov=A))", 0 * MATRIX + 1, "not positive definite"),
+        ("y ~ (1 | gr(g, cov=A))", MATRIX.iloc[:0, :0], "has no rows"),
+        ("y ~ (1 | gr(g, cov=A))", MATRIX.rename(str.upper).rename(str.upper, axis=1), r"\(is 'S0' 's0'\?\)"),
+        ("y ~ (1 | gr(g, cov=A)) + (1 | g)", MATRIX, "make a copy of the grouping column"),
+        ("y ~ (x | gr(g, cov=A, cor=False))", MATRIX, r"without correlations are \(x \|\| g\)"),
+        ("y ~ (1 | gr(g, id='p'))", MATRIX, r"are \(x \|ID\| g\)"),
     ],
 )
 def test_what_cannot_be_says_why(formula, matrix, reason):
     with pytest.raises(hb.HierBayesError, match=reason):
         hb.Model(formula, DATA.assign(z="a"), data2={"A": matrix})
+
+
+def test_matrices_without_a_name_are_refused():
+    with pytest.raises(hb.DataError, match="data2 is DataFrame; it has matrices by the names"):
+        hb.Model("y ~ (1 | gr(g, cov=A))", DATA, data2=MATRIX)
+
+
+@pytest.mark.parametrize("rows", [int, float, lambda number: f"{number}.0"])
+@pytest.mark.parametrize("labels", [int, float, str])
+def test_whole_numbers_are_the_same_levels_with_and_without_a_point(rows, labels):
+    """A gap makes floats of whole numbers, in a column of rows as in an index."""
+    own = [labels(place) for place in range(12)]
+    data = DATA.assign(g=[rows(int(label[1:])) for label in DATA["g"]])
+    model = hb.Model(
+        "y ~ x + (1 | gr(g, cov=A))", data, data2={"A": MATRIX.set_axis(own).set_axis(own, axis=1)}
+    )
+    (factor,) = model.spec.layout.main.factors
+    np.testing.assert_allclose(factor.root @ factor.root.T, MATRIX.iloc[:9, :9])
+
+
+def test_an_array_of_xarray_has_its_coordinates_as_labels():
+    array = MATRIX.rename_axis(index="a", columns="b").stack().to_xarray()
+    (one,) = model_of().spec.layout.main.factors
+    (other,) = hb.Model("y ~ x + (1 | gr(g, cov=A))", DATA, data2={"A": array}).spec.layout.main.factors
+    np.testing.assert_allclose(one.root, other.root)
 
 
 def test_rows_and_columns_may_stand_in_any_order():

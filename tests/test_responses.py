@@ -284,6 +284,11 @@ def test_means_of_two_outcomes_are_nearly_remls():
             lambda d: hb.Model(["weight ~ x", "count ~ x"], d, ["gaussian"] * 3),
             "family names 3 for 2 responses",
         ),
+        (
+            lambda d: hb.Model(["weight ~ x", "count ~ x"], d, {"weight": "gaussian", "y": "poisson"}),
+            "family has 'weight', 'y' for the responses 'weight', 'count'",
+        ),
+        (lambda d: hb.Model("weight ~ x", d, ["gaussian", "poisson"]), "one response has one family"),
         (lambda d: hb.Model("weight ~ x", d, rescor=True), "this model has one"),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d).fit(strategy="collapsed"), "whitened, nuts"),
         (lambda d: hb.Model("mvbind(weight, count) ~ x", d).response("z"), "there are weight, count"),
@@ -296,6 +301,12 @@ def test_means_of_two_outcomes_are_nearly_remls():
 def test_refusals(call, words, data):
     with pytest.raises(hb.HierBayesError, match=words):
         call(data.dropna())
+
+
+def test_families_may_be_named_by_their_responses(data):
+    families = {"count": "poisson", "weight": "student"}
+    model = hb.Model(["weight ~ x", "count ~ x"], data.dropna(), families)
+    assert [model.response(name).spec.family.name for name in ("weight", "count")] == ["student", "poisson"]
 
 
 @pytest.mark.parametrize("address", ["cor", "cor[g]", "cor[g, p]"])

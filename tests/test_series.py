@@ -232,6 +232,20 @@ def test_what_rows_alone_can_say_is_said(fit):
     assert fit.check() is not None
 
 
+def test_rows_of_a_grid_are_series_of_their_own(fit):
+    """A new response there is normal with sigma, whatever rows beside it are."""
+    table = fit.conditional_effects("age", resolution=4)
+    sigma = float(fit.posterior["sigma"].mean())
+    width = table["predictive_upper"] - table["predictive_lower"]
+    np.testing.assert_allclose(width, 2 * stats.norm.ppf(0.95) * sigma, rtol=0.12)
+    assert fit.plot_conditional_effects("age") is not None
+    drawn = fit.conditional_effects("age", kind="response", output="draws", resolution=4)
+    apart = drawn.to_numpy().reshape(-1, 4) - fit.conditional_effects(
+        "age", output="draws", resolution=4
+    ).to_numpy().reshape(-1, 4)
+    assert np.abs(np.corrcoef(apart.T)[np.triu_indices(4, 1)]).max() < 4.5 / 4000**0.5
+
+
 def test_responses_of_a_series_are_drawn_together(fit):
     """Their covariance about the means is sigma² R, whatever order rows stand in."""
     rows = GAPS[GAPS["child"].isin([0, 1, 5])].sample(frac=1, random_state=2)
@@ -543,6 +557,10 @@ def test_priors_are_about_correlations(kind):
         (AR, {"family": "poisson"}, "family 'poisson' cannot be correlated"),
         (AR, {"family": "lognormal"}, "family 'lognormal' cannot be correlated"),
         ("distance | se(age) ~ 1 + ar(visit, child)", {}, "no standard errors"),
+        ("distance | cens(none) ~ 1 + ar(visit, child)", {}, r"ar\(\) goes with no .* limits of rows"),
+        ("distance ~ age + ar(visit, child, cov=False)", {}, "as in brms's cov = TRUE"),
+        ("distance ~ age * unstr(visit, child)", {}, "a term of their own"),
+        ("distance ~ age + fcor(V)", {}, "special terms are not supported"),
         ("distance ~ age + unstr(visit)", {}, "needs gr=, as in"),
         ("distance ~ age + unstr(gr=child)", {}, "needs time=, as in"),
         ("distance ~ age + unstr(age, sex)", {}, "has the time 8 twice"),
@@ -555,14 +573,19 @@ def test_priors_are_about_correlations(kind):
 )
 def test_what_does_not_go_together_is_refused(formula, options, message):
     frame = DATA.assign(
-        half=DATA["visit"] / 2, row=np.arange(108), many=np.arange(108), sex=DATA["child"] % 2
+        half=DATA["visit"] / 2, row=np.arange(108), many=np.arange(108), sex=DATA["child"] % 2, none=0
     )
     with pytest.raises(hb.HierBayesError, match=message):
         hb.Model(formula, frame, **options)
 
 
 def test_formulas_are_read_as_written():
-    for text in ("ar(visit, child)", "ar(time=visit, gr=child)", "ar(gr=child, time=visit, p=1)"):
+    for text in (
+        "ar(visit, child)",
+        "ar(time=visit, gr=child)",
+        "ar(gr=child, time=visit, p=1)",
+        "ar(visit, child, cov=True)",
+    ):
         assert str(parse(f"distance ~ age + {text}")) == AR
     with pytest.raises(hb.FormulaError, match="formula of the response"):
         hb.Model({"mu": "distance ~ age", "sigma": "~ ar(visit, child)"}, DATA)

@@ -59,7 +59,7 @@ def population_coefficients(spec: ModelSpec, parameter: str, values: Mapping[str
     parts = [values[spec.coefficient_variable(parameter).name]] if layout.coefficients else []
     parts += [values[spec.curve_variables(parameter, curve)["s"].name] for curve in layout.curves]
     for effect in layout.monotonic:
-        parts.append(effect.coefficients(parts[0], values[spec.simplex_variable(parameter, effect).name]))
+        parts.append(effect.coefficients(parts[0], spec.shares(parameter, effect, values)))
     if len(parts) < 2:
         return parts[0] if parts else None
     return np.concatenate(parts, axis=-1)

@@ -19,6 +19,7 @@ from hierbayes.answers.effects import (
 from hierbayes.answers.intervals import get_interval, labelled, summarise
 from hierbayes.answers.predict import Request, as_scores, categories_of, choose_groups, predict_chunks
 from hierbayes.answers.quantities import Quantities, beside, by_category
+from hierbayes.answers.series import each_alone
 from hierbayes.data.design import Design
 from hierbayes.data.tables import with_columns
 from hierbayes.errors import DataError
@@ -125,8 +126,8 @@ def make_grid(
 
 
 def bind_grid(spec: ModelSpec, grid: Grid, request: Request) -> Design:
-    """The grid's rows as arrays; a number beyond the training rows is reported."""
-    return spec.layout.bind_new(grid.rows, request.groups, request.unknown, slack=0.0)
+    """The grid's rows as arrays, each a series of its own; a number beyond the training rows is reported."""
+    return each_alone(spec.layout.bind_new(grid.rows, request.groups, request.unknown, slack=0.0), spec)
 
 
 def conditional_effects(

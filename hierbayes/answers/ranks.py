@@ -224,10 +224,10 @@ def _check_open(
                 layout.coefficients[j] for j in np.flatnonzero(apart > 1e-9 * (1 + np.abs(start).max()))
             ]
     if loose:
-        raise DataError(
-            f"at leaves {', '.join(map(repr, dict.fromkeys(loose)))} open, which varies by {factor.name!r}; "
-            "hold its predictors too"
-        )
+        names = list(dict.fromkeys(loose))
+        shown = ", ".join(map(repr, names[:4])) + (", …" if len(names) > 4 else "")
+        varies = "which varies" if len(names) == 1 else "which vary"
+        raise DataError(f"at leaves {shown} open, {varies} by {factor.name!r}; hold its predictors too")
 
 
 def rank(

@@ -7,7 +7,7 @@ given the earlier ones have the series' own density as their product.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -47,6 +47,16 @@ def check_series(spec: ModelSpec, design: Design) -> None:
             f"columns {columns}, without missing values"
         )
     series.check(design.series, design.index)
+
+
+def each_alone(design: Design, spec: ModelSpec) -> Design:
+    """Rows of which each is a series of its own where residuals are correlated, as those of a grid are."""
+    series = spec.layout.response.series
+    if series is None:
+        return design
+    count = len(design)
+    rows = SeriesRows(np.arange(count), np.zeros(count, np.int64), series.times[:1], np.full(count, -1))
+    return replace(design, series=rows)
 
 
 def series_blocks(rows: SeriesRows, most: int) -> Iterator[Codes]:

@@ -454,8 +454,8 @@ def _free_smooths(spec: ModelSpec, parameter: str) -> list[str]:
 
 def _simplexes(spec: ModelSpec, parameter: str) -> list[str]:
     """The variables of shares, of monotonic effects' steps or of a joint prior: their coordinates are log ratios."""
-    effects = spec.layout.predictors[parameter].monotonic
-    found = [spec.simplex_variable(parameter, effect).name for effect in effects]
+    simplexes = spec.layout.predictors[parameter].simplexes
+    found = [spec.simplex_variable(parameter, simplex.label).name for simplex in simplexes]
     return found + [name for name, support in _joint_prior(spec, parameter, ("simplex",))]
 
 

@@ -268,6 +268,7 @@ class Criticism(Posterior):
     def _refit(self, design: Design) -> Draws:
         """The same model and strategy on other rows; levels that have none of them keep their prior."""
         from hierbayes.engine import Settings, choose
+        from hierbayes.engine.starting import with_places_to_start
 
         self._need_own_posterior("refitting without some rows")
         attributes, sizes = self.tree.attrs, self.posterior.sizes
@@ -275,5 +276,6 @@ class Criticism(Posterior):
             draws=sizes["draw"], chains=sizes["chain"], seed=int(attributes.get("seed", 0)), progress=False
         )
         plan = choose(self.spec, design, attributes.get("strategy", "auto"))
-        tree = plan.strategy.run(self.spec, design, settings)
+        with with_places_to_start():
+            tree = plan.strategy.run(self.spec, design, settings)
         return flatten(self.spec, tree["posterior"].to_dataset())

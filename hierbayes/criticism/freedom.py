@@ -117,11 +117,11 @@ def _rises(spec: ModelSpec, draw: Draws, bound: BoundPredictor, parameter: str) 
     """What the columns of monotonic effects rise by beside their even rise, in one draw: (n, p)."""
     found, first = np.zeros_like(bound.x), 0
     for effect in spec.layout.predictors[parameter].monotonic:
-        shares = draw.values[spec.simplex_variable(parameter, effect).name][0]
+        shares = [own[0] for own in spec.shares(parameter, effect, draw.values)]
         unit = np.eye(1, bound.x.shape[1], effect.place)[0]
-        stairs = bound.stairs[:, first : first + len(shares)]
+        stairs = bound.stairs[:, first : first + effect.width]
         found[:, effect.place] = stairs @ effect.coefficients(unit, shares)
-        first += len(shares)
+        first += effect.width
     return found
 
 

@@ -38,6 +38,7 @@ NODES = {1: 21, 2: 11}  # Gauss–Hermite nodes an effect
 SAMPLES = 256  # points of the importance sample where there are more effects
 FREEDOM = 5.0  # degrees of freedom of its t distribution
 NEWTON_STEPS = 25
+INFORMED = 1e10  # of whitened effects: the most that a row's curvature counts for
 STEP = 1e-3  # of the differences that find slope and curvature of a log density
 
 
@@ -403,5 +404,7 @@ def _slopes(spec: ModelSpec, held: HeldOut, u: Array) -> tuple[Array, Array]:
             slope = np.nan_to_num((up - down) / (2 * h), nan=0.0, posinf=0.0, neginf=0.0)
             curvature = np.nan_to_num((2 * middle - up - down) / h**2, nan=0.0, posinf=0.0, neginf=0.0)
         gradient = gradient + np.einsum("sna,sn->sa", a, slope)
-        precision += np.swapaxes(a, 1, 2) @ (a * np.maximum(curvature, 0.0)[..., None])
+        # a row that says more than this of an effect would leave nothing of the others to rounding
+        most = INFORMED / np.maximum(np.square(a).sum(axis=2), np.finfo(float).tiny)
+        precision += np.swapaxes(a, 1, 2) @ (a * np.clip(curvature, 0.0, most)[..., None])
     return gradient, precision

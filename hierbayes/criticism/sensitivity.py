@@ -23,7 +23,7 @@ from hierbayes.criticism.findings import Finding
 from hierbayes.criticism.likelihood import likelihood_chunks
 from hierbayes.data.design import Design, prefix_of
 from hierbayes.data.factors import Factor
-from hierbayes.errors import UnsupportedError
+from hierbayes.errors import DataError, UnsupportedError
 from hierbayes.priors import Prior
 from hierbayes.schema import CHAIN_DIMS
 from hierbayes.spec import ModelSpec
@@ -78,15 +78,16 @@ def log_prior(spec: ModelSpec, draws: Draws) -> dict[str, Array]:
             for variable, prior in spec.curve_priors(parameter, curve):
                 if not prior.joint:
                     add(variable.kind, prior, draws.values[variable.name])
-        for effect in layout.monotonic:
-            variable = spec.simplex_variable(parameter, effect)
-            add(variable.kind, spec.simplex_prior(parameter, effect), draws.values[variable.name])
+        for simplex in layout.simplexes:
+            variable = spec.simplex_variable(parameter, simplex.label)
+            add(variable.kind, spec.simplex_prior(parameter, simplex.label), draws.values[variable.name])
     about_means = spec.about_means(draws.values)
     for name in spec.plain_parameters:
         prior, values = spec.prior(name, parameter=name), about_means[name]
-        kind = spec.family.parameter(name).kind
-        if spec.family.parameter(name).size:
-            add(name, prior, kind.joint(values))
+        auxiliary = spec.family.parameter(name)
+        if auxiliary.size:
+            for joint in (values,) if spec.sets_of(auxiliary) is None else np.moveaxis(values, 1, 0):
+                add(name, prior, auxiliary.kind.joint(joint))
             continue
         for element in values.reshape(len(draws), -1).T:
             add(name, prior, element)
@@ -196,7 +197,12 @@ def prior_sensitivity(
     )
     table = pd.DataFrame(index=pd.Index(list(quantities), name="quantity"))
     for group in ("prior", "likelihood"):
-        moved = psense(tree, group=group)
+        try:
+            moved = psense(tree, group=group)
+        except ValueError as error:  # tails of one value: chains that stood still
+            raise DataError(
+                f"the draws hardly move, and say nothing of other priors ({error}); fit.check() says what is wrong"
+            ) from error
         table[group] = [float(moved[name]) for name in quantities]
     conflict = (table["prior"] >= threshold) & (table["likelihood"] >= threshold)
     strong = (table["prior"] >= threshold) & (table["likelihood"] < threshold)

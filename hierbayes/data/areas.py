@@ -51,8 +51,14 @@ def read_areas(name: str, kind: str, data2: Mapping[str, Any], group: str) -> Re
 
 def _read_neighbours(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
     """Labels, and the weight of each two areas: 0 where they are no neighbours."""
-    if table.shape[1] == 2 and set(texts_of(table.index)) != set(texts_of(table.columns)):
-        return _read_pairs(name, table)
+    if set(texts_of(table.index)) != set(texts_of(table.columns)):
+        if table.shape[1] == 2:
+            return _read_pairs(name, table)
+        if isinstance(table.index, pd.RangeIndex):
+            raise DataError(
+                f"data2[{name!r}] has {table.shape[1]} columns and no areas as index: pairs of neighbours are two "
+                "columns, and a matrix has the areas as index and columns"
+            )
     labels, weights = read_square(name, table)
     if (weights < 0).any():
         i, j = np.argwhere(weights < 0)[0]
@@ -71,13 +77,12 @@ def _read_neighbours(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
 def _read_pairs(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
     """The same of two columns with a pair of neighbours in each row; an area with none stands beside a gap."""
     first, second = table.iloc[:, 0], table.iloc[:, 1]
-    if first.isna().any():
+    if (first.isna() & second.isna()).any():
         raise DataError(
-            f"data2[{name!r}] has a pair without a first area; an area without neighbours stands in the first column, "
-            "beside a gap"
+            f"data2[{name!r}] has a pair of two gaps; an area without neighbours stands beside a gap"
         )
-    paired = second.notna().to_numpy()
-    a, b = texts_of(first), texts_of(second[paired])
+    paired = (first.notna() & second.notna()).to_numpy()
+    a, b = texts_of(first.where(first.notna(), second)), texts_of(second[paired])
     labels = a.append(b).unique()
     weights = np.zeros((len(labels), len(labels)))
     i, j = labels.get_indexer(a[paired]), labels.get_indexer(b)

@@ -24,7 +24,7 @@ from hierbayes.data.factors import Factor
 from hierbayes.data.latent import Imputed, Latent, LatentEffect, LatentRows
 from hierbayes.data.levels import MISSING, NEW, Codes
 from hierbayes.data.margins import Columns
-from hierbayes.data.monotonic import Monotonic
+from hierbayes.data.monotonic import Monotonic, Simplex
 from hierbayes.data.pedigrees import Pedigree
 from hierbayes.data.places import Located
 from hierbayes.data.ranges import FAR, Range, describe_beyond
@@ -86,6 +86,11 @@ class PredictorLayout:
     def monotonic(self) -> tuple[Monotonic, ...]:
         """The coefficients of monotonic effects, whose columns are among the population-level ones."""
         return self.common.monotonic
+
+    @property
+    def simplexes(self) -> tuple[Simplex, ...]:
+        """The shares of their steps, those that several have in common once."""
+        return self.common.simplexes
 
     @property
     def latent_effects(self) -> tuple[LatentEffect, ...]:

@@ -17,7 +17,7 @@ from hierbayes.data.coding import CodedBlock, code_terms, short_in_r
 from hierbayes.data.curves import Curve, Curves, learn_curves
 from hierbayes.data.expressions import Rows, describe_rows, not_finite, unwrapped
 from hierbayes.data.latent import Imputed, Latent, LatentEffect, learn_latent
-from hierbayes.data.monotonic import Monotonic, Ordered, learn_ordered
+from hierbayes.data.monotonic import MOST_PAIRS, Monotonic, Ordered, Simplex, learn_ordered, simplexes_of
 from hierbayes.data.tables import free_name
 from hierbayes.data.variables import (
     Levels,
@@ -186,14 +186,23 @@ class Encoding:
         place = 0
         for block in self._blocks:
             ordered = self._ordered(block)
-            if ordered is not None:
-                found += [Monotonic(label, place + j, ordered.steps) for j, label in enumerate(block.labels)]
+            if ordered:
+                steps = tuple(one.steps for one in ordered)
+                found += [
+                    Monotonic(label, place + j, steps, _simplex_labels(label, ordered))
+                    for j, label in enumerate(block.labels)
+                ]
             place += len(block.labels)
         return tuple(found)
 
-    def _ordered(self, block: Block) -> Ordered | None:
-        """The ordered predictor that a block's columns are products of, None where there is none."""
-        return next((v for node in block.factors if isinstance(v := self._variables[node], Ordered)), None)
+    @cached_property
+    def simplexes(self) -> tuple[Simplex, ...]:
+        """The shares of the steps of `monotonic`, those that several have in common once."""
+        return simplexes_of(self.monotonic)
+
+    def _ordered(self, block: Block) -> list[Ordered]:
+        """The ordered predictors that a block's columns are products of."""
+        return [v for node in block.factors if isinstance(v := self._variables[node], Ordered)]
 
     @cached_property
     def latents(self) -> tuple[Latent | Imputed, ...]:
@@ -288,18 +297,18 @@ class Encoding:
     def stairs(self, frame: pd.DataFrame) -> Array:
         """The columns of monotonic effects that begin at a step, for the rows of `frame`: (n, m).
 
-        One for each step of each of `monotonic`: what its column in the model matrix rises by there, from there on.
+        One for each step of each of `monotonic`, or for the steps of several together: what its column in the model
+        matrix rises by there, from there on.
         """
         if not self.monotonic:
             return np.empty((len(frame), 0))
-        rows, parts = Rows(frame, dict(self._states)), []
+        rows, parts, effects = Rows(frame, dict(self._states)), [], iter(self.monotonic)
         for block in self._blocks:
             ordered = self._ordered(block)
-            if ordered is None:
-                continue
-            (codes,) = ordered.columns(rows)
-            above = codes[:, None] > np.arange(len(ordered.steps))
-            parts += [above * column[:, None] for column in self._multipliers(block, [ordered], rows).T]
+            if ordered:
+                codes = [one.columns(rows)[0] for one in ordered]
+                multipliers = self._multipliers(block, ordered, rows).T
+                parts += [next(effects).stairs(codes) * column[:, None] for column in multipliers]
         return np.hstack(parts)
 
     def multipliers(self, frame: pd.DataFrame) -> Array:
@@ -421,6 +430,7 @@ def learn_encoding(text: str, frame: pd.DataFrame, intercept: str = INTERCEPT) -
     categorical = frozenset(node for node, variable in variables.items() if isinstance(variable, Levels))
     for term in factors:
         _check_size(text, term, variables)
+        _check_steps(text, term, variables)
     _check_margins(text, factors, categorical)
     coded = code_terms(factors, categorical)
     whole = [_block(block, variables, intercept) for block in coded]
@@ -458,6 +468,22 @@ def _check_size(text: str, term: tuple[Node, ...], variables: Mapping[Node, Fact
             f"{shown} in {text!r} would have {prod(sizes.values())} columns; a factor of so many levels is for a group "
             f"term, (1 | {name})"
         )
+
+
+def _check_steps(text: str, term: tuple[Node, ...], variables: Mapping[Node, Factor]) -> None:
+    """Refuse a product of monotonic effects whose steps meet in too many places."""
+    sizes = {node: len(v.steps) for node in term if isinstance(v := variables[node], Ordered)}
+    if len(sizes) > 1 and prod(sizes.values()) > MOST_PAIRS:
+        raise FormulaError(
+            f"{':'.join(map(render, term))} in {text!r} multiplies {' by '.join(map(str, sizes.values()))} steps, more "
+            f"than {MOST_PAIRS} pairs; cut the columns into fewer ordered categories first"
+        )
+
+
+def _simplex_labels(label: str, ordered: Sequence[Ordered]) -> tuple[str, ...]:
+    """What the shares of the steps of each ordered predictor of a coefficient are called."""
+    several = len(ordered) > 1
+    return tuple(one.term.id or (f"{label}, {one.term.label}" if several else label) for one in ordered)
 
 
 def _check_margins(text: str, factors: list[tuple[Node, ...]], categorical: frozenset[Node]) -> None:

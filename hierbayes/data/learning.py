@@ -387,10 +387,11 @@ def _draft_predictor(
 
 def _check_steps(formula: Formula, factor: Factor, common: Encoding) -> None:
     """Refuse a monotonic effect of groups without the population-level one whose steps it has."""
-    known = {effect.label: effect.steps for effect in common.monotonic}
+    known = {effect.label: (effect.steps, effect.simplexes) for effect in common.monotonic}
     for effect in factor.monotonic:
-        if known.get(effect.label) != effect.steps:
-            way = "give both the same levels=" if effect.label in known else "add that one to the formula"
+        if known.get(effect.label) != (effect.steps, effect.simplexes):
+            same = "id=" if effect.label in known and known[effect.label][0] == effect.steps else "levels="
+            way = f"give both the same {same}" if effect.label in known else "add that one to the formula"
             raise FormulaError(
                 f"{formula.text.strip()!r}: {effect.label} by {factor.name!r} has the steps of the population-level "
                 f"{effect.label}; {way}"

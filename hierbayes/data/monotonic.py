@@ -3,11 +3,14 @@
 With D + 1 values the predictor's column counts 0, …, D, and its coefficient b is the average step. The effect of step i
 is b D ζ_i, with ζ a simplex (Bürkner & Charpentier 2020, British Journal of Mathematical and Statistical Psychology 73,
 eq. 4 and 5). So the linear predictor is that of the column, which rises evenly, and of D columns that are 1 from a step
-on, with the coefficients b (D ζ_i − 1).
+on, with the coefficients b (D ζ_i − 1). A product of two of them has a column for each pair of their steps, that is 1
+from both on, and the coefficients b (D ζ_i E η_j − 1).
 """
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -21,6 +24,7 @@ from hierbayes.formula.syntax import Node, render
 
 Array = NDArray[np.float64]
 MOST_STEPS = 100  # of a column of whole numbers
+MOST_PAIRS = 1000  # of steps of the columns of a product
 _ORDER = (
     'make it an ordered category, pandas.Categorical({0}, categories=["low", "high"], ordered=True), or say the order '
     'here, mo({0}, levels=["low", "high"])'
@@ -71,29 +75,70 @@ class Ordered:
 
 
 @dataclass(frozen=True)
+class Simplex:
+    """The shares of D steps: those of an ordered predictor in one term, or in all that have them in common.
+
+    Attributes
+    ----------
+    label : str
+        What they are called: ``"mo(x)"``, ``"mo(x):z"``, in a product ``"mo(x):mo(w), mo(x)"``, or their ID.
+    steps : tuple of str
+        The names of the steps; numbers of those that predictors of different values share.
+    product : str
+        The coefficient whose product they are part of, "" of all others.
+    """
+
+    label: str
+    steps: tuple[str, ...]
+    product: str = ""
+
+
+@dataclass(frozen=True)
 class Monotonic:
     """A coefficient whose effect rises, or falls, in unequal steps: a population-level one, or a group's effect.
 
     Attributes
     ----------
     label : str
-        The coefficient's: ``"mo(x)"``, ``"mo(x):z"``. What a group adds to it has its label, and its steps.
+        The coefficient's: ``"mo(x)"``, ``"mo(x):z"``, ``"mo(x):mo(w)"``. What a group adds to it has its label, and
+        its steps.
     place : int
         Where it is among the coefficients, or the effects of a level.
-    steps : tuple of str
-        The names of its D steps.
+    steps : tuple of tuple of str
+        The names of the steps of each ordered predictor that it is of: D of one, D and E of two.
+    simplexes : tuple of str
+        The labels of each one's `Simplex`.
     """
 
     label: str
     place: int
-    steps: tuple[str, ...]
+    steps: tuple[tuple[str, ...], ...]
+    simplexes: tuple[str, ...]
 
-    def coefficients(self, b: Any, simplex: Any) -> Any:
-        """Of the columns that are 1 from a step on, of arrays or tensors: b (…, p) and simplex (…, D) → (…, D).
+    @property
+    def width(self) -> int:
+        """How many columns its steps have: D, or D E."""
+        return prod(map(len, self.steps))
 
-        Of groups' effects b is (…, L, q), and the simplex (…, 1, D).
+    def stairs(self, codes: Sequence[Array]) -> NDArray[np.bool_]:
+        """The columns that are 1 from a step on, or from several, by how many steps lie below each row: (n, width)."""
+        found = np.ones((len(codes[0]), 1), bool)
+        for own, steps in zip(codes, self.steps, strict=True):
+            above = own[:, None] > np.arange(len(steps))
+            found = (found[:, :, None] & above[:, None, :]).reshape(len(own), -1)
+        return found
+
+    def coefficients(self, b: Any, shares: Sequence[Any]) -> Any:
+        """Of the columns that are 1 from a step on, of arrays or tensors: b (…, p), shares (…, D) → (…, width).
+
+        Of groups' effects b is (…, L, q), and the shares (…, 1, D).
         """
-        return b[..., self.place, None] * (len(self.steps) * simplex - 1.0)
+        sizes = [len(steps) for steps in self.steps]
+        places = np.indices(sizes).reshape(len(sizes), -1)
+        rise = 1.0
+        for size, own, at in zip(sizes, shares, places, strict=True):
+            rise = rise * (size * own)[..., at]
+        return b[..., self.place, None] * (rise - 1.0)
 
 
 def learn_ordered(node: Node, rows: Rows) -> Ordered:
@@ -110,6 +155,30 @@ def learn_ordered(node: Node, rows: Rows) -> Ordered:
     if len(levels) < 2:
         raise not_computed(term.call, f"{term.column!r} has the one value {levels[0]!r}, so there is no step")
     return Ordered(term, tuple(levels))
+
+
+def simplexes_of(effects: Sequence[Monotonic]) -> tuple[Simplex, ...]:
+    """The shares of all these coefficients' steps, each once.
+
+    Raises
+    ------
+    DataError
+        For an ID of predictors that have different numbers of steps.
+    """
+    found: dict[str, Simplex] = {}
+    for effect in effects:
+        for label, steps in zip(effect.simplexes, effect.steps, strict=True):
+            known = found.setdefault(
+                label, Simplex(label, steps, effect.label if len(effect.steps) > 1 else "")
+            )
+            if len(known.steps) != len(steps):
+                raise DataError(
+                    f"terms with id={label!r} share their steps, so they have as many: {effect.label} has "
+                    f"{len(steps)}, another term {len(known.steps)}"
+                )
+            if known.steps != steps:
+                found[label] = Simplex(label, tuple(map(str, range(1, len(steps) + 1))))
+    return tuple(found.values())
 
 
 def _stated(term: MonotonicTerm, column: "pd.Series[Any]") -> list[Any]:

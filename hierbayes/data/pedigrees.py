@@ -177,13 +177,13 @@ def _read(
     frame = read_columns(data, names, words="the pedigree", ways=dict.fromkeys(names, way))
     if not len(frame):
         raise DataError("the pedigree has no rows")
-    own, first, second = ([None if pd.isna(v) else _text(v) for v in frame[name]] for name in names)
+    own, first, second = ([None if pd.isna(v) else label_text(v) for v in frame[name]] for name in names)
     if None in own:
         raise DataError(f"the pedigree has no animal in row {own.index(None)}: {animal!r} has a gap there")
     return [label for label in own if label is not None], first, second
 
 
-def _text(label: Any) -> str:
+def label_text(label: Any) -> str:
     """A label as text; whole numbers that a gap among them made floats are written as such."""
     return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label)
 

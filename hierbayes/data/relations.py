@@ -1,5 +1,6 @@
 """Covariances between levels that come of a matrix, ``(1 | gr(g, cov=A))``: pedigrees, phylogenies, kinship, areas."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hierbayes.data.pedigrees import Pedigree
+from hierbayes.data.likeness import essence, essences
+from hierbayes.data.pedigrees import Pedigree, label_text
 from hierbayes.errors import DataError
 from hierbayes.structures import KNOWN, LevelCovariance
 from hierbayes.structures.related import MIXED, PROPER
@@ -21,6 +23,7 @@ FILLED = 0.15  # of all entries: where a triangular root has more, dense matrice
 COLUMNS = 256  # of an inverse, at a time
 ROUNDED = 1e-10  # of the roots of both diagonal entries: an entry of a precision that is 0
 _PEDIGREES = "; of animals and their parents, hb.pedigree(data) makes what cov= takes"
+_WHOLE = re.compile(r"(?<=\d)\.0+$")
 SYMMETRIC = 1e-8  # of the largest entry: how far a matrix may be from its transpose
 
 
@@ -168,15 +171,25 @@ class Relations:
             For levels that it doesn't have.
         """
         texts = texts_of(labels)
-        found = self.labels.get_indexer(texts)
+        found = np.asarray(self.labels.get_indexer(texts), dtype=np.int64)
+        if (found < 0).any():  # numbers as texts, "9.0"
+            places = {_WHOLE.sub("", label): place for place, label in enumerate(self.labels)}
+            found = np.array(
+                [
+                    places.get(_WHOLE.sub("", t), -1) if at < 0 else at
+                    for t, at in zip(texts, found, strict=True)
+                ]
+            )
         missing = list(dict.fromkeys(texts[found < 0]))
         if missing:
             shown = ", ".join(map(repr, missing[:5])) + (", …" if len(missing) > 5 else "")
+            known = essences(self.labels)
+            near = next((f" (is {known[essence(m)]!r} {m!r}?)" for m in missing if essence(m) in known), "")
             raise DataError(
-                f"{self.name}, by which levels of {group!r} are related, has no row for {shown}; it must have all "
-                "levels, those of new rows too"
+                f"{self.name}, by which levels of {group!r} are related, has no row for {shown}{near}; it must have "
+                "all levels, those of new rows too"
             )
-        return np.asarray(found, dtype=np.int64)
+        return found
 
     @cached_property
     def columns(self) -> tuple[Array, Array]:
@@ -239,12 +252,16 @@ def find_table(name: str, data2: Mapping[str, Any], needs: str) -> pd.DataFrame:
             f"{needs}, and {have}; give a data frame with the levels as index and columns: data2={{{name!r}: …}}"
         )
     table = data2[name]
+    if type(table).__name__ == "DataArray" and table.ndim == 2:  # xarray's, with its coordinates as labels
+        table = table.to_pandas()
     if not isinstance(table, pd.DataFrame):
         sparse = ".sparse.from_spmatrix" if hasattr(table, "tocsr") else ""
         raise DataError(
             f"data2[{name!r}] is {type(table).__name__}; it must be a pandas DataFrame with the levels as index and "
             f"columns: pd.DataFrame{sparse}(matrix, levels, levels){_PEDIGREES}"
         )
+    if not len(table):
+        raise DataError(f"data2[{name!r}] has no rows")
     return table
 
 
@@ -281,5 +298,5 @@ def read_square(name: str, table: pd.DataFrame) -> tuple[pd.Index, Array]:
 
 
 def texts_of(labels: Any) -> pd.Index:
-    """Labels as texts, as which they are compared."""
-    return pd.Index([str(label) for label in labels], dtype=object)
+    """Labels as texts, as which they are compared; whole numbers that a gap among them made floats, without a point."""
+    return pd.Index([label_text(label) for label in labels], dtype=object)

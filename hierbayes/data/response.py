@@ -25,11 +25,12 @@ MOST_CATEGORIES = 100
 
 
 @dataclass(frozen=True, eq=False)
-class ThresholdSets:
-    """A column each of whose values, the G `labels`, has thresholds of its own."""
+class RowSets:
+    """A column each of whose values, the G `labels`, has a vector of its own: `words`, thresholds or a baseline."""
 
     column: str
     labels: pd.Index
+    words: str
 
     def codes(self, frame: pd.DataFrame) -> NDArray[np.int64]:
         """Which set each row has: (n,).
@@ -45,7 +46,7 @@ class ThresholdSets:
             value = column.to_numpy()[np.flatnonzero(codes < 0)[0]]
             shown = ", ".join(map(str, self.labels[:5])) + (", …" if len(self.labels) > 5 else "")
             raise DataError(
-                f"nothing is known of the thresholds of {self.column} = {value!r} in "
+                f"nothing is known of the {self.words} of {self.column} = {value!r} in "
                 f"{describe_rows(frame.index[codes < 0])}; training had {shown}"
             )
         return np.asarray(codes, np.int64)
@@ -79,8 +80,8 @@ class ResponseLayout:
     absent : bool
         Whether the rows are a design without a response. Then `spread` is NaN, and so are `location` and `scale`
         but for links to a scale of their own, where they are those of the middle and 1.
-    sets : ThresholdSets or None
-        Whose rows have thresholds of their own; None where all share them.
+    sets : RowSets or None
+        Whose rows have thresholds, or a baseline hazard, of their own; None where all share them.
     series : Series or None
         Within which residuals are correlated; None where they are independent.
     choices : Choices or None
@@ -103,7 +104,7 @@ class ResponseLayout:
     least: float = np.nan
     shares: Array = field(default_factory=lambda: np.empty(0))
     absent: bool = False
-    sets: ThresholdSets | None = None
+    sets: RowSets | None = None
     series: Series | None = None
     choices: Choices | None = None
     missing: pd.DataFrame | None = None
@@ -132,7 +133,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
     _check_columns(response, family)
     absent = not set(formula.response_columns) <= set(frame.columns)
     trials = _trials_text(response, family, absent)
-    _check_thresholds(formula, family)
+    _check_vectors(formula, family)
     if absent and family.support.categories:
         raise DataError(
             f"the categories of {response.expression!r} are learnt from its values, and the rows have none; give the "
@@ -152,7 +153,7 @@ def learn_response(formula: Formula, frame: pd.DataFrame, family: Family, link: 
         scale=1.0,
         spread=1.0,
         absent=absent,
-        sets=_learn_sets(response.thresholds.group, frame) if response.thresholds.group else None,
+        sets=_learn_sets(response, frame) if response.sets else None,
         series=learn_series(formula.residuals, frame) if formula.residuals else None,
         choices=_learn_choices(formula, family),
     )
@@ -222,12 +223,17 @@ def _learn_choices(formula: Formula, family: Family) -> Choices | None:
     return None if text is None else Choices(text)
 
 
-def _check_thresholds(formula: Formula, family: Family) -> None:
+def _check_vectors(formula: Formula, family: Family) -> None:
     response = formula.response
     assert response is not None
     if str(response.thresholds) and not family.origin:
         raise DataError(
             f"family {family.name!r} has no thresholds; leave {response.thresholds} out, or take an ordinal family"
+        )
+    if str(response.baseline) and not any(parameter.name == "sbhaz" for parameter in family.own):
+        taking = ", ".join(name for name, other in FAMILIES.items() if other.baseline)
+        raise UnsupportedError(
+            f"family {family.name!r} has no baseline hazard; leave {response.baseline} out, or take {taking}"
         )
     if formula.specific and not any(parameter.name == "cs1" for parameter in family.own):
         ordinal = ", ".join(name for name, other in FAMILIES.items() if other.specific)
@@ -236,9 +242,9 @@ def _check_thresholds(formula: Formula, family: Family) -> None:
         )
 
 
-def _learn_sets(name: str, frame: pd.DataFrame) -> ThresholdSets:
-    labels, _ = factorize(frame[name])
-    return ThresholdSets(name, labels)
+def _learn_sets(response: Response, frame: pd.DataFrame) -> RowSets:
+    labels, _ = factorize(frame[response.sets])
+    return RowSets(response.sets, labels, "thresholds" if response.thresholds.group else "baseline hazard")
 
 
 def _with_response_scales(

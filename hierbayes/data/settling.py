@@ -51,6 +51,9 @@ def settle(
     settled, first = dict(formulas), formulas[MEAN]
     levels = _levels(first, frame, family)
     assert first.response is not None
+    baseline = first.response.baseline
+    if str(baseline) and family.baseline is not None:
+        family = family.baseline(baseline.count, baseline.knots, bool(baseline.group))
     if levels and first.response.thresholds.equidistant:
         family = _equidistant(family, len(levels))
     if levels and first.specific and family.specific is not None:
@@ -95,10 +98,13 @@ def _with_series(formulas: Formulas, frame: pd.DataFrame, family: Family) -> Fam
     reason = ""
     if not family.normal or family.log_response:
         reason = f"residuals of family {family.name!r} cannot be correlated; those of 'gaussian' can"
-    elif family.known:
-        reason = "it goes with no standard errors and no limits of rows; leave se(…), cens(…) or trunc(…) out"
-    elif first.response is not None and "weights" in dict(first.response.additions):
-        reason = "it goes with no weights(…); leave them out"
+    if family.known or any(name in first.stated for name in WORDS):
+        reason = (
+            f"{term.kind}() goes with no standard errors and no limits of rows; leave se(…), cens(…) or trunc(…) "
+            "out"
+        )
+    elif not reason and first.response is not None and "weights" in dict(first.response.additions):
+        reason = f"{term.kind}() goes with no weights(…); leave them out"
     if reason:
         raise FormulaError(caret(first.text, term.position, reason))
     return with_series(family, term, learn_series(term, frame).labels)

@@ -179,6 +179,37 @@ def statuses(
     return np.array(np.broadcast_to(found, len(frame)), np.float64)
 
 
+def uncensored(text: str, frame: pd.DataFrame) -> dict[str, Any]:
+    """The column that says how responses are censored, such that none is.
+
+    Parameters
+    ----------
+    text : str
+        A column, or an expression of one.
+
+    Raises
+    ------
+    DataError
+        For an expression of which no value in the rows says that a response is not censored.
+    """
+    node = read_expression(text)
+    names = [name for name in columns_named(node) if name in frame]
+    if not names or (statuses(text, frame, STATUSES) == NONE).all():
+        return {}
+    column = frame[names[0]]
+    values = [*column.dropna().unique(), *((0, 1) if pd.api.types.is_numeric_dtype(column) else ())]
+    for value in values if len(names) == 1 else ():
+        made = pd.Series([value] * len(frame), frame.index, dtype=column.dtype)
+        if (statuses(text, frame.assign(**{names[0]: made}), STATUSES) == NONE).all():
+            return {names[0]: made}
+    if not isinstance(node, Name):
+        raise DataError(
+            f"simulated responses are not censored, and how these are is computed, cens({text}), so that cannot be put "
+            "back; write cens() of a plain column"
+        )
+    return {names[0]: np.full(len(frame), "none")}
+
+
 def unasked_columns(formula: Formula) -> tuple[str, ...]:
     """The columns of what is said of responses alone, how censored or which choice, that rows without one have not."""
     texts = [text for word, text in formula.stated.items() if word in ("dec", "cens", "y2")]

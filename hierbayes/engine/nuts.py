@@ -4,9 +4,11 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hierbayes.data.design import Design
 from hierbayes.engine.draws import largest_block, to_tree
@@ -100,6 +102,7 @@ def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[An
     with pytensor.config.change_flags(numba__fastmath=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         compiled = nutpie.compile_pymc_model(graph, var_names=names)
+    compiled = _with_plain_dimensions(compiled)
     ready = time.perf_counter()
     tree = nutpie.sample(
         compiled,
@@ -113,6 +116,22 @@ def _sample_nutpie(graph: Any, names: list[str], settings: Settings) -> tuple[An
         save_warmup=False,
     )
     return tree, ready
+
+
+def _with_plain_dimensions(compiled: Any) -> Any:
+    """The model with dimensions that have no comma in their names, as that of ``s(x, z)`` has.
+
+    nutpie writes the dimensions of a variable as one text, with commas between them.
+    """
+    dims = {
+        name: tuple(f"axis{i}_{size}" for i, size in enumerate(shape))
+        for name, shape in compiled.shapes.items()
+    }
+    sizes = {
+        dim: size for name, own in dims.items() for dim, size in zip(own, compiled.shapes[name], strict=True)
+    }
+    coords = {**(compiled.coords or {}), **{dim: pd.RangeIndex(size) for dim, size in sizes.items()}}
+    return replace(compiled, dims=dims, _coords=coords)
 
 
 def _sample_pymc(graph: Any, names: list[str], settings: Settings) -> tuple[Any, float]:

@@ -87,6 +87,10 @@ class Whitened:
         for layout in spec.layout.predictors.values():
             if any(factor.monotonic and factor.relations is not None for factor in layout.factors):
                 return "a monotonic effect varies by levels that are related"
+            if any(len(effect.steps) > 1 for effect in layout.monotonic):
+                return "two monotonic effects multiply each other"
+            if len(layout.simplexes) < len(layout.monotonic):
+                return "monotonic effects share their steps"
         for prior in spec.priors:
             if prior.prior.joint:
                 continue
@@ -264,10 +268,10 @@ def posterior_arrays(
             sd, cor, r = whitened_draws(factor, drawn.sd[j][k], drawn.cor[j][k], drawn.r[j][k])
             arrays |= spec.factor_arrays(parameter, factor, sd, cor, shapes, r)
         arrays |= curve_arrays(spec, parameter, drawn.sd[j], drawn.shapes[j], drawn.r[j])
-        for effect in layout.monotonic:
-            broken = drawn.own[..., first : first + len(effect.steps) - 1]
-            arrays[spec.simplex_variable(parameter, effect).name] = shares_of(broken)
-            first += len(effect.steps) - 1
+        for simplex in layout.simplexes:
+            broken = drawn.own[..., first : first + len(simplex.steps) - 1]
+            arrays[spec.simplex_variable(parameter, simplex.label).name] = shares_of(broken)
+            first += len(simplex.steps) - 1
     places = {("", parameter): j for j, parameter in enumerate(spec.layout.predictors, start=predictor)}
     for tie, variable in zip(spec.ties, spec.tie_variables, strict=True):
         arrays[variable.name] = tied_correlations(tie, drawn, places)
@@ -277,7 +281,9 @@ def posterior_arrays(
 def _own_values(spec: ModelSpec, parameter: Parameter, numbers: Floats) -> Floats:
     """A parameter without a formula, (…) or (…, elements), from the engine's numbers (…, as many as say it)."""
     if parameter.size:
-        return shares_of(numbers)
+        sets = spec.sets_of(parameter)
+        by_set = () if sets is None else (len(sets.labels),)
+        return shares_of(numbers.reshape(*numbers.shape[:-1], *by_set, parameter.size - 1))
     if not parameter.kind.vector:
         return numbers[..., 0]
     return numbers.reshape(*numbers.shape[:-1], *np.shape(spec.typical(parameter)))
@@ -295,8 +301,8 @@ def _with_shrunk(b: Floats, shrunk: Floats, places: Ints, free: NDArray[np.bool_
 def own_numbers(spec: ModelSpec) -> int:
     """How many numbers of the model's own there are: of parameters without a formula, and of shares of steps."""
     plain = sum(spec.components(spec.family.parameter(name)) for name in spec.plain_parameters)
-    effects = [effect for layout in spec.layout.predictors.values() for effect in layout.monotonic]
-    return plain + sum(len(effect.steps) - 1 for effect in effects)
+    simplexes = [simplex for layout in spec.layout.predictors.values() for simplex in layout.simplexes]
+    return plain + sum(len(simplex.steps) - 1 for simplex in simplexes)
 
 
 def to_problem(spec: ModelSpec, design: Design) -> Problem:
@@ -373,7 +379,8 @@ def _below(prior: Prior, least: float) -> tuple[Prior, float]:
 def _own(spec: ModelSpec, parameter: Parameter, stated: Prior) -> list[Own]:
     """The numbers of a parameter without a formula: one, or one an element of a vector."""
     if parameter.size:
-        return _broken(stated, parameter.size)
+        sets = spec.sets_of(parameter)
+        return _broken(stated, parameter.size) * (1 if sets is None else len(sets.labels))
     prior = own_row(stated)
     values, ordered = np.atleast_2d(spec.typical(parameter)), parameter.kind.support == "ordered"
     return [
@@ -417,7 +424,7 @@ def _steps(
     own: list[Own] = []
     column = 0
     for effect in layout.monotonic:
-        count, row = len(effect.steps), layout.map.matrix[effect.place]
+        (label,), count, row = effect.simplexes, effect.width, layout.map.matrix[effect.place]
         columns = stairs[:, column : column + count]
         size, climbs = (
             float(row[stated] @ known[stated]),
@@ -425,7 +432,7 @@ def _steps(
         )
         found.append(Steps(columns, row[free], size, first + len(own), climbs))
         column += count
-        own += _broken(spec.simplex_prior(parameter, effect), count)
+        own += _broken(spec.simplex_prior(parameter, label), count)
     return tuple(found), own
 
 
@@ -434,7 +441,7 @@ def _climbs(layout: PredictorLayout, bound: BoundPredictor, effect: Monotonic) -
     for k, factor in enumerate(layout.factors):
         column = 0
         for own in factor.monotonic:
-            columns = slice(column, column + len(own.steps))
+            columns = slice(column, column + own.width)
             column = columns.stop
             if own.label != effect.label:
                 continue

@@ -14,7 +14,7 @@ from hierbayes.compiling import Deferred
 from hierbayes.errors import UnsupportedError
 from hierbayes.families.rows import Rows, inner_coordinates
 from hierbayes.families.tensorrows import TensorRows
-from hierbayes.kinds import POSITIVE, PROBABILITY, Kind, ParameterValues
+from hierbayes.kinds import POSITIVE, Kind, ParameterValues
 from hierbayes.links import LINKS, NUMPY_MATH, Link
 from hierbayes.priors import Prior
 
@@ -161,9 +161,10 @@ class Parameter:
     @property
     def arguments(self) -> tuple[tuple[str, Kind], ...]:
         """What row functions are given of it, each by a name and a kind: itself, of shares the parts broken off."""
-        if self.kind.parts is None:
+        part = self.kind.of_part
+        if part is None:
             return ((self.name, self.kind),)
-        return tuple((f"{self.name}{k}", PROBABILITY) for k in range(1, self.size))
+        return tuple((f"{self.name}{k}", part) for k in range(1, self.size))
 
     @property
     def takes_formula(self) -> bool:
@@ -379,6 +380,9 @@ class Family:
         thresholds; where it may have category-specific effects.
     equidistant : callable or None
         ``equidistant(categories)``: the same family with evenly spaced thresholds, where it may have such.
+    baseline : callable or None
+        ``baseline(count, knots, apart)``: the same family with a baseline hazard of so many splines, with inner knots
+        there or None for the times' quantiles, and whether strata have shares of their own.
     by_category : callable or None
         ``by_category(levels)``: the same family with a parameter for each category but the first.
     components : tuple of str
@@ -453,6 +457,7 @@ class Family:
     origin: str = ""
     specific: "Callable[[int], Family] | None" = None
     equidistant: "Callable[[int], Family] | None" = None
+    baseline: "Callable[[int, tuple[float, ...] | None, bool], Family] | None" = None
     by_category: "Callable[[Sequence[Any]], Family] | None" = None
     components: tuple[str, ...] = ()
     computed: "Computed | None" = None

@@ -113,7 +113,7 @@ def moments(
             special.gammaln((freedom + 1) / 2) - special.gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi)
         )
         here = np.exp(constant - 0.5 * (freedom - 1) * log_w - mass)
-        once += sign * np.where(np.isfinite(end), here, np.where(freedom > 1, 0.0, -np.inf))
+        once += sign * np.where(np.isfinite(end), here, np.where(freedom > 1, 0.0, np.inf))
         twice += sign * np.where(np.isfinite(end), t * here, 0.0)
     mean = freedom / (freedom - 1) * once
     square = freedom * ((freedom - 1 + twice) / (freedom - 2) - 1)

@@ -42,7 +42,7 @@ _WAYS_OUT = (
         ("trials", "weights", "dec", "cens", "trunc", "rate", "se"),
         "it belongs to the response, after a bar: y | trials(n) + weights(w) ~ …",
     )
-    | dict.fromkeys(("ma", "arma", "unstr"), "brms's special terms are not supported")
+    | dict.fromkeys(("ma", "arma", "sar", "fcor"), "brms's special terms are not supported")
     | {
         "gr": "it stands right of a bar: (1 | gr(g, by=z))",
         "mm": "it stands right of a bar: (1 | mm(g1, g2))",
@@ -50,7 +50,9 @@ _WAYS_OUT = (
         "car": "areas are a term of their own on the right side: y ~ x + car(W, gr=county)",
     }
     | dict.fromkeys(NAMED_CONTRASTS, 'a contrast stands inside C(): C(x, Sum), C(x, Treatment("a"))')
-    | dict.fromkeys(("ar", "cosy"), "correlated residuals are a term of their own: y ~ x + ar(time=t, gr=g)")
+    | dict.fromkeys(
+        ("ar", "cosy", "unstr"), "correlated residuals are a term of their own: y ~ x + ar(time=t, gr=g)"
+    )
     | {
         "s": "a smooth is a term of its own on the right side: y ~ z + s(x)",
         "mo": "a monotonic effect is a term of its own, or a factor of one: y ~ mo(x) * z",
@@ -274,6 +276,8 @@ def _is_literal(node: Node) -> bool:
             return True
         case Unary("-" | "+", Constant("number")):
             return True
+        case Binary("/", Constant("number"), Constant("number")):  # brms writes 5/4
+            return literal(node.right) != 0
         case List(items):
             return all(map(_is_literal, items))
     return False
@@ -288,6 +292,8 @@ def literal(node: Node) -> Any:
             return text[1:-1]
         case Constant(_, text):
             return {"True": True, "False": False}.get(text)
+        case Binary("/", over, under):
+            return literal(over) / literal(under)
         case Unary(sign, operand):
             return -literal(operand) if sign == "-" else literal(operand)
         case List(items):

@@ -8,7 +8,7 @@ from typing import Any
 
 from hierbayes.errors import FormulaError
 from hierbayes.formula.bymember import check_by_member, refuse_by_member
-from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, suggest
+from hierbayes.formula.calls import arguments_by_name, as_term, check_expression, read_arguments, suggest
 from hierbayes.formula.grouping import GROUPINGS, Grouping, area_text, matrix_places, read_grouping
 from hierbayes.formula.latent import refuse_latent
 from hierbayes.formula.monotonic import MONOTONIC, refuse_steps_by_group
@@ -36,6 +36,7 @@ from hierbayes.formula.terms import Terms, expand
 from hierbayes.formula.tokens import ReadError, caret, quote
 from hierbayes.structures import STRUCTURES
 from hierbayes.transforms import CATEGORIES
+from hierbayes.transforms.record import Argument
 
 # Additions that a row states beside its response, with the names of their arguments: each but dec, which is the
 # response's sign, is a known parameter.
@@ -47,7 +48,10 @@ STATED = {
     "rate": ("rate",),
 }
 IMPUTED = "mi"  # the addition of a response whose missing values are drawn
-ADDITIONS = ("trials", "weights", *STATED, "thres", IMPUTED)
+BASELINE = "bhaz"  # the addition of a Cox model's baseline hazard
+ADDITIONS = ("trials", "weights", *STATED, "thres", BASELINE, IMPUTED)
+FEWEST_SPLINES, PLAIN_SPLINES, MOST_SPLINES = 4, 5, 20  # of a baseline hazard: cubic ones
+_BASELINE_ARGUMENTS = {"df": Argument("whole"), "knots": Argument("numbers")}
 COLUMNS = "cbind"  # of a response that has several; Bambi's word is c
 _UNSUPPORTED_ADDITIONS = frozenset({"cat", "subset", "index", "vreal", "vint"})
 
@@ -122,6 +126,40 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """What is said of a Cox model's baseline hazard.
+
+    Attributes
+    ----------
+    group : str
+        The column of strata, whose values have a baseline each; "" where all rows share one.
+    df : int or None
+        How many splines it has; None where nothing is said.
+    knots : tuple of float or None
+        Where the inner knots are; None where the times say.
+    """
+
+    group: str = ""
+    df: int | None = None
+    knots: tuple[float, ...] | None = None
+
+    @property
+    def count(self) -> int:
+        """How many splines there are."""
+        if self.knots is not None:
+            return len(self.knots) + FEWEST_SPLINES
+        return PLAIN_SPLINES if self.df is None else self.df
+
+    def __str__(self) -> str:
+        """Canonical text, "" where nothing is said."""
+        parts = [f"gr={quote(self.group)}"] if self.group else []
+        parts += [f"df={self.df}"] if self.df is not None else []
+        places = [repr(knot).removesuffix(".0") for knot in self.knots or ()]
+        parts += [f"knots=[{', '.join(places)}]"] if places else []
+        return f"{BASELINE}({', '.join(parts)})" if parts else ""
+
+
+@dataclass(frozen=True)
 class Response:
     """The left side: an expression, and what brms calls additions.
 
@@ -135,6 +173,8 @@ class Response:
         What ``thres(…)`` says of the thresholds between ordered categories.
     stated : tuple of (str, tuple of (str, str))
         The additions of `STATED` with their arguments by name: ``(("cens", (("cens", "c"), ("y2", "b"))),)``.
+    baseline : Baseline
+        What ``bhaz(…)`` says of the baseline hazard.
     imputed : bool
         Whether missing values are drawn, ``mi()``. With standard errors, ``mi(sd)``, so are the true values of others;
         measured ones have the distribution that ``se(sd, sigma=True)`` says, which `stated` has.
@@ -145,6 +185,12 @@ class Response:
     thresholds: Thresholds = field(default_factory=Thresholds)
     stated: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     imputed: bool = False
+    baseline: Baseline = field(default_factory=Baseline)
+
+    @property
+    def sets(self) -> str:
+        """The column whose values have thresholds, or a baseline hazard, of their own; "" where all rows share them."""
+        return self.thresholds.group or self.baseline.group
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -164,7 +210,8 @@ class Response:
             error = dict(stated.pop("se", ()))
             written.append(f"{IMPUTED}({error.get('se', '')})")
         written += [_stated_text(name, arguments) for name, arguments in stated.items()]
-        additions = " + ".join([*written, str(self.thresholds)] if str(self.thresholds) else written)
+        written += [text for text in (str(self.thresholds), str(self.baseline)) if text]
+        additions = " + ".join(written)
         return f"{self.expression} | {additions}" if additions else self.expression
 
 
@@ -409,6 +456,7 @@ def _with_missing(response: Response, position: int) -> Response:
     beside = [name for name, _ in response.additions]
     beside += [name for name, arguments in response.stated if name != "se" or "sigma" not in dict(arguments)]
     beside += ["thres"] if str(response.thresholds) else []
+    beside += [BASELINE] if str(response.baseline) else []
     if beside:
         raise ReadError(position, f"mi() and {beside[0]}() don't go together; leave one of the two out")
     if response.expression.startswith(("I(", COLUMNS)) or len(response.columns) != 1:
@@ -445,11 +493,15 @@ def _read_columns(call: Call) -> str:
 def _read_additions(
     node: Node,
 ) -> tuple[
-    tuple[tuple[str, str], ...], Thresholds, tuple[tuple[str, tuple[tuple[str, str], ...]], ...], bool
+    tuple[tuple[str, str], ...],
+    Thresholds,
+    tuple[tuple[str, tuple[tuple[str, str], ...]], ...],
+    bool,
+    Baseline,
 ]:
     found: dict[str, str] = {}
     stated: dict[str, tuple[tuple[str, str], ...]] = {}
-    thresholds = Thresholds()
+    thresholds, baseline = Thresholds(), Baseline()
     for sign, item in summands(node):
         if not isinstance(item, Call) or sign < 0:
             known = " + ".join(f"{name}(…)" for name in ADDITIONS)
@@ -464,6 +516,9 @@ def _read_additions(
             raise ReadError(item.position, f"{name}() is given twice")
         if name == "thres":
             thresholds = _read_thresholds(item)
+            found[name] = ""
+        elif name == BASELINE:
+            baseline = _read_baseline(item)
             found[name] = ""
         elif name == IMPUTED:
             found[name] = ""
@@ -482,6 +537,7 @@ def _read_additions(
         thresholds,
         tuple((name, stated[name]) for name in STATED if name in stated),
         IMPUTED in found,
+        baseline,
     )
 
 
@@ -536,6 +592,40 @@ def _read_thresholds(call: Call) -> Thresholds:
             raise ReadError(value.position, "thresholds by group are thres(gr=item), item a column")
         group = value.name
     return Thresholds(equidistant, group)
+
+
+def _read_baseline(call: Call) -> Baseline:
+    words = (
+        "bhaz() takes gr=column, of strata, df=, how many splines, and knots=[…], where the inner knots are"
+    )
+    given = dict(zip(("gr", "df"), call.arguments, strict=False))
+    for word, value in call.keywords:
+        if word in given or word not in ("gr", "df", "knots"):
+            raise ReadError(value.position, words)
+        given[word] = value
+    if len(call.arguments) > 2 or not given:
+        raise ReadError(call.position, words)
+    group = given.pop("gr", None)
+    if group is not None and not isinstance(group, Name):
+        raise ReadError(group.position, "strata with a baseline each are bhaz(gr=clinic), clinic a column")
+    values = read_arguments(Call(BASELINE, (), tuple(given.items()), call.position), _BASELINE_ARGUMENTS)
+    df, knots = values["df"], values["knots"]
+    if knots is not None:
+        knots = tuple(sorted(map(float, knots)))
+        if df is not None and df != len(knots) + FEWEST_SPLINES:
+            raise ReadError(
+                given["df"].position,
+                f"df={df} goes with {df - FEWEST_SPLINES} inner knots, and knots= has {len(knots)}; leave one of both "
+                "out",
+            )
+    found = Baseline(group.name if group is not None else "", df if knots is None else None, knots)
+    if not FEWEST_SPLINES <= found.count <= MOST_SPLINES:
+        raise ReadError(
+            call.position,
+            f"a baseline has {FEWEST_SPLINES} splines, without an inner knot, to {MOST_SPLINES}; {found.count} are "
+            "asked for",
+        )
+    return found
 
 
 # -- right side ---------------------------------------------------------------------------------------------
@@ -637,7 +727,7 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
             if key in seen:
                 first = seen[key].position == group.position
                 place = part.position if first else group.position
-                raise ReadError(place, f"the term {seen[key]} stands twice; leave one out")
+                raise ReadError(place, _twice(seen[key], group.structure, grouping))
             seen[key] = GroupTerm(
                 effects.text,
                 factor,
@@ -647,6 +737,17 @@ def _read_group(group: Group, seen: dict[Any, GroupTerm]) -> None:
                 grouping,
                 group.rank,
             )
+
+
+def _twice(before: GroupTerm, structure: str, grouping: Grouping) -> str:
+    """Why effects of a factor that a term before has cannot be those of another one too."""
+    plain = {before.structure, structure} <= {"us", "diag"} or before.structure == structure
+    if plain and before.grouping == grouping:
+        return f"the term {before} stands twice; leave one out"
+    return (
+        f"the term {before} has these effects of these levels already; leave one out, or make a copy of the grouping "
+        "column under another name for one of them"
+    )
 
 
 def _coordinates(item: Node, structure: str) -> tuple[Node, ...]:

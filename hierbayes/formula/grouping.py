@@ -16,7 +16,12 @@ _OPTIONS = ("by", "cov", "car", "type", "dist")
 _TOGETHER = ("type", "dist")  # that go with others
 _MATRICES = ("cov", "car")
 _NAMES_MATRIX = {*(("gr", word) for word in _MATRICES), ("car", "M")}
-_UNSUPPORTED = ("id", "pw", "cor")
+_UNSUPPORTED = {
+    "id": "effects that are correlated across formulas are (x |ID| g)",
+    "pw": "",
+    "cor": "effects without correlations are (x || g)",
+}
+_BRMS_TYPES = {"escar": "car", "esicar": "icar"}
 _TRUTHS = {"True": True, "False": False}
 
 
@@ -118,7 +123,8 @@ def read_grouping(item: Node, effects: Terms) -> tuple[Node, Grouping]:
         raise ReadError(item.position, "gr() takes one grouping factor and then options: gr(g, by=z)")
     for word, value in item.keywords:
         if word in _UNSUPPORTED:
-            raise ReadError(value.position, f"gr(…, {word}=…) is not supported; there is {_listed(_OPTIONS)}")
+            hint = _UNSUPPORTED[word] or f"there is {_listed(_OPTIONS)}"
+            raise ReadError(value.position, f"gr(…, {word}=…) is not supported; {hint}")
         if word not in _OPTIONS:
             near = suggest(word, _OPTIONS)
             raise ReadError(value.position, f"gr() has no option {word}{near}; there is {_listed(_OPTIONS)}")
@@ -210,7 +216,9 @@ def _read_type(item: Call, options: Mapping[str, Node]) -> str:
             item.position, f"gr(…, car=) needs type=, how effects follow their neighbours': {kinds}"
         )
     if _string(node) not in AREAS:
-        raise ReadError(node.position, f"there is no type {render(node)}; there is {kinds}")
+        here = _BRMS_TYPES.get(_string(node))
+        known = f'brms\'s {render(node)} is type="{here}" here' if here else f"there is {kinds}"
+        raise ReadError(node.position, f"there is no type {render(node)}; {known}")
     return _string(node)
 
 
@@ -261,7 +269,7 @@ def area_text(call: Call) -> str:
         raise ReadError(
             call.position, "car() names a matrix of data2 and a column of areas: car(W, gr=county)"
         )
-    named = dict.fromkeys(AREAS, "") | {"escar": "car", "esicar": "icar"}
+    named = dict.fromkeys(AREAS, "") | _BRMS_TYPES
     written = "escar" if kind is None else _string(kind)
     if kind is not None and written not in named:
         raise ReadError(kind.position, f"there is no type {render(kind)}; there is {_quoted(named)}")

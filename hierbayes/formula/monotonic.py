@@ -9,9 +9,10 @@ from hierbayes.formula.tokens import ReadError
 from hierbayes.transforms import Argument
 
 MONOTONIC = "mo"
-_ARGUMENTS = {"levels": Argument("levels")}
+_ARGUMENTS = {"levels": Argument("levels"), "id": Argument("text")}
 _BY_GROUP = "its steps are those of the same term outside the parentheses: {0} + ({0} | g)"
-_TWO = "a term has one monotonic effect; of two, one can be C(x) or the number itself"
+_TWICE = "a product has one monotonic effect of a column; {0} stands there already"
+_ID = 'id of mo() is a word that terms with the same steps have in common: mo(x, id="p")'
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,14 @@ class MonotonicTerm:
         The ordered predictor.
     levels : tuple or None
         Its values in their order, where the formula says so.
+    id : str
+        What terms that share their steps have in common; "" where they are the term's own.
     """
 
     call: Call
     column: str
     levels: tuple[Any, ...] | None
+    id: str = ""
 
     @property
     def label(self) -> str:
@@ -73,7 +77,9 @@ def read_monotonic(call: Node) -> MonotonicTerm:
         case _:
             raise ReadError(call.position, "mo() names an ordered predictor: mo(x)")
     values = read_arguments(Call(MONOTONIC, call.arguments[1:], call.keywords, call.position), _ARGUMENTS)
-    return MonotonicTerm(call, column, values["levels"])
+    if values["id"] is not None and not values["id"].isidentifier():
+        raise ReadError(call.position, _ID)
+    return MonotonicTerm(call, column, values["levels"], values["id"] or "")
 
 
 def refuse_steps_by_group(effects: Node, common: str) -> None:
@@ -84,8 +90,12 @@ def refuse_steps_by_group(effects: Node, common: str) -> None:
             raise ReadError(part.position, _BY_GROUP.format(read_monotonic(part).label))
 
 
-def refuse_two(factors: tuple[Node, ...]) -> None:
-    """Refuse a product of two monotonic effects."""
-    found = [factor for factor in factors if is_monotonic(factor)]
-    if len(found) > 1:
-        raise ReadError(found[1].position, _TWO)
+def refuse_steps_twice(factors: tuple[Node, ...]) -> None:
+    """Refuse a product of two monotonic effects of one column."""
+    found: set[str] = set()
+    for factor in factors:
+        if is_monotonic(factor):
+            label = read_monotonic(factor).label
+            if label in found:
+                raise ReadError(factor.position, _TWICE.format(label))
+            found.add(label)

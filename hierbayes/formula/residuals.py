@@ -7,7 +7,7 @@ from hierbayes.formula.syntax import Call, Constant, Name
 from hierbayes.formula.tokens import ReadError, quote
 
 # what each takes, and what it can't do without
-RESIDUALS = {"ar": ("time", "gr", "p"), "cosy": ("time", "gr"), "unstr": ("time", "gr")}
+RESIDUALS = {"ar": ("time", "gr", "p", "cov"), "cosy": ("time", "gr"), "unstr": ("time", "gr")}
 NEEDED = {"unstr": ("time", "gr")}
 
 
@@ -55,6 +55,12 @@ def read_residuals(call: Call) -> Residuals:
         beyond 1.
     """
     given = arguments_by_name(call, RESIDUALS[call.function])
+    whole = given.pop("cov", None)
+    if whole is not None and not (isinstance(whole, Constant) and whole.text == "True"):
+        raise ReadError(
+            whole.position,
+            f"the residuals of {call.function}() are correlated as in brms's cov = TRUE: cov=True",
+        )
     order = given.pop("p", None)
     if order is not None and not (isinstance(order, Constant) and order.text == "1"):
         raise ReadError(order.position, "ar() has one autoregressive term, p=1; more are not fitted yet")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from hierbayes.formula.bymember import is_by_member, read_by_member
 from hierbayes.formula.calls import check_expression
 from hierbayes.formula.latent import is_latent, read_latent, refuse_steps_of_latent
-from hierbayes.formula.monotonic import is_monotonic, read_monotonic, refuse_two
+from hierbayes.formula.monotonic import is_monotonic, read_monotonic, refuse_steps_twice
 from hierbayes.formula.smooths import is_smooth, read_smooth, refuse_smooth
 from hierbayes.formula.syntax import (
     BARS,
@@ -213,7 +213,7 @@ def _product(terms: Iterable[Term]) -> Term:
     for factor in (factor for term in terms for factor in term):
         refuse_smooth(factor)
     product = tuple(dict.fromkeys(factor for term in terms for factor in term))
-    refuse_two(product)
+    refuse_steps_twice(product)
     refuse_steps_of_latent(product)
     return product
 

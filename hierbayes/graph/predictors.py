@@ -1,11 +1,13 @@
 """Linear predictors in a PyMC model, and their coefficients."""
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hierbayes.data.design import BoundPredictor, PredictorLayout, linear_predictor
+from hierbayes.data.monotonic import Monotonic
 from hierbayes.graph.levels import Effects, curve_effects, group_effects, joint_sds, shrunk_effects
 from hierbayes.graph.variables import AT_MEANS, add_data, free_variable, free_vector, simplex, unused_name
 from hierbayes.spec import ModelSpec
@@ -52,15 +54,13 @@ def add_predictor(
         x = add_data(pm, spec, f"{parameter}_x", layout.map.inner_columns(bound.x), columns)
     offset = add_data(pm, spec, f"{parameter}_offset", bound.offset)
     b, users = _coefficients(pm, spec, parameter, layout, centered)
-    shares = {
-        effect.label: simplex(
-            pm,
-            spec.simplex_prior(parameter, effect),
-            spec.simplex_variable(parameter, effect),
-            len(effect.steps),
+    shares = {}
+    for own in layout.simplexes:
+        prior, variable = (
+            spec.simplex_prior(parameter, own.label),
+            spec.simplex_variable(parameter, own.label),
         )
-        for effect in layout.monotonic
-    }
+        shares[variable.name] = simplex(pm, prior, variable, len(own.steps))
     factors = []
     for factor in layout.factors:
         r = tied.get((spec.response, parameter, factor.name))
@@ -74,12 +74,13 @@ def add_predictor(
             factors.append((codes, z, r))
             first = 0
             for effect in factor.monotonic:
-                stairs = rows.stairs[:, first : first + len(effect.steps)]
-                first += len(effect.steps)
-                dims = spec.simplex_variable(parameter, effect).dims
+                stairs = rows.stairs[:, first : first + effect.width]
+                first += effect.width
                 name = f"{parameter}_stairs_{factor.name}_{effect.label}"
-                climbed = add_data(pm, spec, name, stairs, dims, (None, len(effect.steps)))
-                factors.append((codes, climbed, effect.coefficients(r, shares[effect.label])))
+                dims = _step_dims(pm, spec, parameter, effect)
+                climbed = add_data(pm, spec, name, stairs, dims, (None, effect.width))
+                climbs = effect.coefficients(r, spec.shares(parameter, effect, shares))
+                factors.append((codes, climbed, climbs))
     eta = _linear_predictor(x, offset, b, factors)
     first = 0
     for curve in layout.curves:
@@ -90,16 +91,26 @@ def add_predictor(
         eta = eta + add_data(pm, spec, f"{parameter}_columns_{curve.label}", penalised, dims) @ s
     first = 0
     for effect in layout.monotonic:
-        variable = spec.simplex_variable(parameter, effect)
-        stairs = bound.stairs[:, first : first + len(effect.steps)]
-        first += len(effect.steps)
-        columns_of = add_data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, variable.dims)
-        eta = eta + columns_of @ effect.coefficients(users, shares[effect.label])
+        stairs = bound.stairs[:, first : first + effect.width]
+        first += effect.width
+        dims = _step_dims(pm, spec, parameter, effect)
+        columns_of = add_data(pm, spec, f"{parameter}_stairs_{effect.label}", stairs, dims)
+        eta = eta + columns_of @ effect.coefficients(users, spec.shares(parameter, effect, shares))
     for place, latent in enumerate(layout.latent_effects):
         name = f"{parameter}_multiplier_{latent.label}"
         multiplier = add_data(pm, spec, name, bound.multipliers[:, place])
         eta = eta + latent.addition(users, multiplier, drawn, bound.drawn)
     return eta
+
+
+def _step_dims(pm: Any, spec: ModelSpec, parameter: str, effect: Monotonic) -> tuple[str, ...]:
+    """The dimension of the columns of an effect's steps, or of pairs of steps: one that the graph alone has."""
+    variables = [spec.simplex_variable(parameter, label) for label in effect.simplexes]
+    if len(variables) == 1:
+        return variables[0].dims
+    name = ":".join(dim for variable in variables for dim in variable.dims)
+    pm.modelcontext(None).add_coord(name, [", ".join(steps) for steps in itertools.product(*effect.steps)])
+    return (name,)
 
 
 def _linear_predictor(x: Any, offset: Any, b: Any, factors: Sequence[tuple[Any, Any, Any]]) -> Any:

@@ -146,10 +146,10 @@ def _of_predictor(spec: ModelSpec, parameter: str, values: Mapping[str, Array]) 
     if layout.coefficients:
         b = values[spec.coefficient_variable(parameter).name]
         found |= {f"{prefix}b[{label}]": b[:, j] for j, label in enumerate(layout.coefficients)}
-    for effect in layout.monotonic:
-        shares = values[spec.simplex_variable(parameter, effect).name]
+    for simplex in layout.simplexes:
+        shares = values[spec.simplex_variable(parameter, simplex.label).name]
         found |= {
-            f"{prefix}simo[{effect.label}, {step}]": shares[:, j] for j, step in enumerate(effect.steps)
+            f"{prefix}simo[{simplex.label}, {step}]": shares[:, j] for j, step in enumerate(simplex.steps)
         }
     for factor in layout.factors:
         variables = {
@@ -204,7 +204,7 @@ def _new_eta(
     """The linear predictor of one parameter there."""
     layout = spec.layout.predictors[parameter]
     for effect in layout.monotonic:
-        shares = truth.values[spec.simplex_variable(parameter, effect).name][0]
+        (shares,) = (own[0] for own in spec.shares(parameter, effect, truth.values))
         below = shares.size * shares[:steps_below].sum()
         columns = columns | {effect.label: below * (columns["x"] if effect.label.endswith(":x") else 1.0)}
     b = truth.values[spec.coefficient_variable(parameter).name][0]

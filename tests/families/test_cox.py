@@ -21,6 +21,7 @@ from tests.families.fits import assert_kernel_is_the_graph
 KIDNEY = hb.load_dataset("kidney")
 LEFT, NONE, RIGHT, INTERVAL = -1.0, 0.0, 1.0, 2.0
 ENDS = (1.22, 12.25, 41.78)
+SPLINES = cox.splines(5)
 Y = np.array([2.0, 5.0, 7.0, 11.0, 13.5, 20.0, 33.0, 41.0])
 SHARE = np.array([0.1, 0.25, 0.3, 0.05, 0.3])
 OWN = {"knot1": ENDS[0], "knot2": ENDS[1], "knot3": ENDS[2], "sbhaz": SHARE}
@@ -62,26 +63,26 @@ def at(eta, stated=(), link="log", **values):
 
 
 def test_knots_are_where_brms_has_them():
-    found = cox.knots(Y)
+    found = cox.knots_of(Y)
     assert_allclose([found["knot1"], found["knot2"], found["knot3"]], ENDS)
-    assert cox.knots(np.array([0.1, 5.0, 9.0]))["knot1"] == 0.0
+    assert cox.knots_of(np.array([0.1, 5.0, 9.0]))["knot1"] == 0.0
 
 
 def test_splines_are_those_of_splines2():
-    assert_allclose([cox.splines(y, *ENDS)[0] for y in M_SPLINES], list(M_SPLINES.values()), rtol=1e-12)
-    assert_allclose([cox.splines(y, *ENDS)[1] for y in I_SPLINES], list(I_SPLINES.values()), rtol=1e-12)
+    assert_allclose([SPLINES(y, *ENDS)[0] for y in M_SPLINES], list(M_SPLINES.values()), rtol=1e-12)
+    assert_allclose([SPLINES(y, *ENDS)[1] for y in I_SPLINES], list(I_SPLINES.values()), rtol=1e-12)
 
 
 def test_i_splines_are_integrals_of_m_splines():
     for y, k in itertools.product(Y, range(5)):
-        found = integrate.quad(lambda x, k=k: cox.splines(x, *ENDS)[0][k], ENDS[0], y, points=[12.25])[0]
-        assert_allclose(cox.splines(y, *ENDS)[1][k], found, atol=1e-10)
+        found = integrate.quad(lambda x, k=k: SPLINES(x, *ENDS)[0][k], ENDS[0], y, points=[12.25])[0]
+        assert_allclose(SPLINES(y, *ENDS)[1][k], found, atol=1e-10)
 
 
 def test_many_i_splines_are_those_of_one_place():
     y = np.array([0.5, ENDS[0], *Y, ENDS[1], ENDS[2], 50.0])
-    found = cox.i_splines(y, *(np.array(end) for end in ENDS))
-    assert_allclose(found, [cox.splines(one, *ENDS)[1] for one in y], atol=1e-15)
+    found = cox.i_splines(y, [np.array(end) for end in ENDS])
+    assert_allclose(found, [SPLINES(one, *ENDS)[1] for one in y], atol=1e-15)
 
 
 @pytest.mark.parametrize("link", FAMILIES["cox"].links)
@@ -248,9 +249,9 @@ def test_a_known_truth_is_found_with_its_baseline():
     for name, truth in (("x", 0.8), ("sd[g, Intercept]", 0.6)):
         assert abs(table.loc[name, "mean"] - truth) < 4 * table.loc[name, "sd"], name
     draws = found.posterior.stack(sample=("chain", "draw")).transpose("sample", ...)
-    knots = cox.knots(rows["time"].to_numpy())
+    knots = cox.knots_of(rows["time"].to_numpy())
     for time in (2.0, 5.0, 10.0, 15.0):
-        masses = cox.splines(time, knots["knot1"], knots["knot2"], knots["knot3"])[1]
+        masses = SPLINES(time, knots["knot1"], knots["knot2"], knots["knot3"])[1]
         level = np.exp(draws["b"].sel(coef="Intercept").to_numpy())
         cumulative = level * (draws["sbhaz"].to_numpy() @ np.array(masses))
         truth = (time / 10) ** 1.5

@@ -357,6 +357,7 @@ def test_tables_know_loadings(fit):
     assert fit.posterior["loadings_g"].dims[2:] == ("g_effect", "g_dimension")
 
 
+@pytest.mark.filterwarnings("ignore:.approximate.")
 def test_answers_are_finite(fit, tmp_path):
     new = fit.data.iloc[:5].assign(g=999)
     assert np.isfinite(fit.predict(new, kind="mean", new_levels="sample")["mean"]).all()

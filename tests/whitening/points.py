@@ -130,7 +130,9 @@ class Whitened:
             called = spec.own_variable(own).name
             called += "_at_means" if spec.moving and name == spec.family.origin else ""
             if own.size:
-                found[f"{called}_simplex__"] = _simplex_coordinates(memory.own[VALUE, places])
+                broken = memory.own[VALUE, places]
+                by_set = [_simplex_coordinates(part) for part in broken.reshape(-1, own.size - 1)]
+                found[f"{called}_simplex__"] = np.array(by_set if spec.sets_of(own) else by_set[0])
             elif own.kind.vector:
                 ordered = "_ordered__" if own.kind.support == "ordered" else ""
                 found[f"{called}{ordered}"] = theta[of_own].reshape(np.shape(spec.typical(own)))
@@ -148,9 +150,11 @@ class Whitened:
         predictors = [(spec, parameter) for spec in self.specs for parameter in spec.layout.predictors]
         for j, (spec, parameter) in enumerate(predictors):
             found |= self.coefficients(spec, parameter, memory.coefs[T, slice(*packed.model.predictors[j])])
-        for spec, parameter, effect, places in self.steps():
+        for spec, parameter, simplex, places in self.steps():
             broken = memory.own[VALUE, places]
-            found[f"{spec.simplex_variable(parameter, effect).name}_simplex__"] = _simplex_coordinates(broken)
+            found[f"{spec.simplex_variable(parameter, simplex.label).name}_simplex__"] = _simplex_coordinates(
+                broken
+            )
         first_sd = start = 0
         for number, members in enumerate(packed.places):
             if len(members) > 1:
@@ -174,14 +178,14 @@ class Whitened:
             first += own_numbers(spec)
 
     def steps(self):
-        """Each monotonic effect: its specification, formula, and places of its parts among the numbers of its own."""
+        """Shares of steps: their specification, formula, and places of their parts among the numbers of its own."""
         first = 0
         for spec in self.specs:
             index = first + sum(spec.components(spec.family.parameter(n)) for n in spec.plain_parameters)
             for parameter, layout in spec.layout.predictors.items():
-                for effect in layout.monotonic:
-                    yield spec, parameter, effect, slice(index, index + len(effect.steps) - 1)
-                    index += len(effect.steps) - 1
+                for simplex in layout.simplexes:
+                    yield spec, parameter, simplex, slice(index, index + len(simplex.steps) - 1)
+                    index += len(simplex.steps) - 1
             first += own_numbers(spec)
 
     def coefficients(self, spec, parameter, free_values):

@@ -29,14 +29,30 @@ def test_harmonic_trajectories_have_the_posterior_of_straight_steps(monkeypatch)
         return sampling.sample(problem, start, progress=False, **settings)
 
     harmonic = run()
-    monkeypatch.setattr(sampling, "MANY", np.inf)
-    straight = run()
     assert harmonic.statistics["step_size"].max() <= 1.1 * sampling.HARMONIC["max_step_size"]
-    assert not np.isin(harmonic.b[0], straight.b[0]).any()
-    for of in (np.asarray, np.square):  # means, then squares: the variances
-        for one, other in zip(numbers(harmonic), numbers(straight), strict=True):
-            errors = [float(arviz_stats.mcse(of(draws))) for draws in (one, other)]
-            assert abs(of(one).mean() - of(other).mean()) < 4.5 * np.hypot(*errors)
+    with monkeypatch.context() as patch:
+        patch.setattr(sampling, "MANY", np.inf)
+        straight = run()
+    monkeypatch.setattr(sampling, "is_nearly_normal", lambda *given: True)
+    long = run()
+    assert long.statistics["n_steps"].mean() < harmonic.statistics["n_steps"].mean()
+    for circular in (harmonic, long):
+        assert not np.isin(circular.b[0], straight.b[0]).any()
+        for of in (np.asarray, np.square):  # means, then squares: the variances
+            for one, other in zip(numbers(circular), numbers(straight), strict=True):
+                errors = [float(arviz_stats.mcse(of(draws))) for draws in (one, other)]
+                assert abs(of(one).mean() - of(other).mean()) < 4.5 * np.hypot(*errors)
+
+
+def test_steps_are_long_where_the_posterior_is_nearly_normal():
+    """As with many rows a group; of persons by items, above, they are not."""
+    rng = np.random.default_rng(2)
+    g = np.repeat(np.arange(60), 400)
+    y = rng.binomial(1, 1 / (1 + np.exp(-(0.3 + rng.normal(size=60)[g]))))
+    model = hb.Model("y ~ 1 + (1 | g)", pd.DataFrame({"y": y, "g": g}), family="bernoulli")
+    start = laplace_start(compress(to_problem(model.spec, model.design)))
+    assert sampling._steps(start, 0.8) == sampling.NEARLY_NORMAL
+    assert sampling._steps(start, 0.9999) == sampling.HARMONIC
 
 
 def numbers(draws: sampling.Draws) -> list[np.ndarray]:

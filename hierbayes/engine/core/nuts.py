@@ -24,14 +24,6 @@ STATISTICS = (
 )  # fmt: skip
 
 
-def harmonic(longest: float) -> dict[str, Any]:
-    """Return the settings of steps along the exact trajectories of N(0, I), no longer than so many radians.
-
-    Only what departs from N(0, I) makes an error then; that of a straight step grows with the number of coordinates.
-    """
-    return {"exact_normal_trajectory": True, "max_step_size": longest, "step_size_jitter": 0.05}
-
-
 @dataclass(frozen=True)
 class Chains:
     """What NUTS drew after tuning."""

@@ -9,9 +9,10 @@ import numpy as np
 
 from hierbayes.engine.core.density import Density
 from hierbayes.engine.core.hyperparameters import blocks_of, correlations_of, scale_table, start_theta
-from hierbayes.engine.core.nuts import harmonic, sample_nuts
+from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.standardisation import find_mode, standardise
+from hierbayes.engine.core.trajectories import harmonic
 from hierbayes.engine.gaussian.conditional import draw_coefficients
 from hierbayes.engine.gaussian.crossed import crossed_density, draw_crossed
 from hierbayes.engine.gaussian.kernels import log_density

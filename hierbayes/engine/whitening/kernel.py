@@ -29,6 +29,7 @@ from hierbayes.engine.whitening.packing import (
     IS_WIDE,
     LAST_PREDICTOR,
     LAW,
+    LEVELS,
     PREDICTOR,
     SQUARE,
     START,
@@ -253,6 +254,9 @@ def predict(start: int, end: int, response: Ints, model: Model, memory: Memory) 
             if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
                 continue
             eta, z = memory.etas[0, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
+            if model.factors[k, LEVELS] == 1:  # a smooth
+                add(eta, r[at + a], z)
+                continue
             for i in range(size):
                 eta[i] += z[i] * r[at + codes[i] * q + a]
     for climb in model.climbs:
@@ -305,6 +309,9 @@ def _collect(start: int, end: int, response: Ints, model: Model, memory: Memory)
             if j < response[FIRST_PREDICTOR] or j >= response[END_PREDICTOR]:
                 continue
             score, z = memory.etas[1, j, :size], model.Z[model.memberships[t, FIRST_COLUMN] + a, start:end]
+            if model.factors[k, LEVELS] == 1:  # one sum in registers, no store a row
+                r_score[at + a] += dot(score, z)
+                continue
             for i in range(size):
                 r_score[at + codes[i] * q + a] += z[i] * score[i]
     for climb in model.climbs:

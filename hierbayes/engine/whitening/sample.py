@@ -10,9 +10,10 @@ import numpy as np
 
 from hierbayes.engine.core.hyperparameters import CHOL, VALUE, blocks_of, chol_shape, correlations_of
 from hierbayes.engine.core.loops import compiled
-from hierbayes.engine.core.nuts import harmonic, sample_nuts
+from hierbayes.engine.core.nuts import sample_nuts
 from hierbayes.engine.core.problem import Floats
 from hierbayes.engine.core.routine import run
+from hierbayes.engine.core.trajectories import LONG, harmonic, is_nearly_normal
 from hierbayes.engine.whitening.integrated import draw_effects
 from hierbayes.engine.whitening.kernel import B, R, forward
 from hierbayes.engine.whitening.laplace import LaplaceStart, density_of, evaluator, quadrature_error
@@ -20,7 +21,7 @@ from hierbayes.engine.whitening.packing import Memory, Model, Packed, WhiteningM
 from hierbayes.engine.whitening.stacked import Place, Question, joint_factors, tied_effects, ties_of
 
 HARMONIC = harmonic(0.8)
-INTEGRATED = harmonic(1.2)  # a few hundred coordinates at most are left, about independent
+NEARLY_NORMAL = harmonic(LONG)
 MANY = 50  # coordinates, from which on the error of straight steps is the larger one
 WIDER = 3.0  # how much wider chains start where the start did not arrive
 
@@ -66,6 +67,7 @@ def sample(
     cores: int | None,
     seed: int,
     progress: bool,
+    target_accept: float,
     **settings: Any,
 ) -> Draws:
     """Draw from the posterior: see `gaussian.collapsed.sample` for the arguments."""
@@ -80,18 +82,19 @@ def sample(
         cores=available if cores is None else cores,
         seed=seed,
         progress=progress,
-        **_steps(initial) | settings,
+        target_accept=target_accept,
+        **_steps(initial, target_accept) | settings,
     )
     return expand(problem, packed, found.positions, found.statistics, cores or available, seed)
 
 
-def _steps(initial: LaplaceStart) -> dict[str, Any]:
+def _steps(initial: LaplaceStart, target: float) -> dict[str, Any]:
     """The sampler's settings: what steps it takes."""
-    if not initial.converged:
+    integrated = initial.packed.integrated is not None  # what is left is about independent
+    if not initial.converged or (initial.packed.dim < MANY and not integrated):
         return {}
-    if initial.packed.integrated is not None:
-        return INTEGRATED
-    return HARMONIC if initial.packed.dim >= MANY else {}
+    nearly = is_nearly_normal(evaluator(initial.packed), initial.position, target)
+    return NEARLY_NORMAL if nearly else HARMONIC
 
 
 def _positions(initial: LaplaceStart) -> Callable[[int], Floats]:
